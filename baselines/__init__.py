@@ -1,0 +1,1 @@
+"""Embedders to compare with; each is named `baselines:NAME` on the command line."""

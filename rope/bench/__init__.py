@@ -1,0 +1,1 @@
+"""The benchmark: embeddings in, protocol, engine, report."""

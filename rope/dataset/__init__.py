@@ -1,0 +1,1 @@
+"""Dataset directories: build, load, validate, describe."""

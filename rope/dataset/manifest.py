@@ -1,0 +1,86 @@
+"""`rope.json`: what a dataset directory holds, and the hashes that prove it. Written last, so its presence means complete."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from rope.errors import DatasetError
+from rope.files import atomic_path
+from rope.schema import FORMAT_VERSION
+
+__all__ = ["MANIFEST_NAME", "Manifest", "Media", "Shard", "read_manifest", "write_manifest"]
+
+MANIFEST_NAME: Final = "rope.json"
+
+Media = Literal["embed", "reference"]
+"""Whether `frames` holds the bytes of the images, or the paths of files elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One Parquet file: its rows, its size in bytes and the SHA-256 of its bytes."""
+
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The content of `rope.json`.
+
+    Attributes:
+        format_version: version of the layout; see `rope.schema.FORMAT_VERSION`.
+        name: what the dataset is called in reports.
+        source: kind of the source (`rope_release`) and the SHA-256 of each of its files by name.
+        media: whether image bytes are inside.
+        counts: split -> configuration (`products`, `pages`, `videos`, `lives`) -> rows.
+        faults: kind of fault -> how many rows of the source had it.
+        shards: path relative to the directory -> shard.
+        fingerprint: SHA-256 of the ids, product labels, texts, categories and frame times of both splits in canonical
+            order. It names the task: media mode, shard size and the Parquet writer do not change it.
+    """
+
+    format_version: int
+    name: str
+    source: dict[str, str]
+    media: Media
+    counts: dict[str, dict[str, int]]
+    faults: dict[str, int]
+    shards: dict[str, Shard]
+    fingerprint: str
+
+
+def write_manifest(directory: Path, manifest: Manifest) -> None:
+    """Write `rope.json` whole, with sorted keys."""
+    with atomic_path(directory / MANIFEST_NAME) as path:
+        path.write_text(json.dumps(asdict(manifest), indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """Read `rope.json` of a dataset directory.
+
+    Raises:
+        DatasetError: there is none (the directory is no dataset, or its build did not end), it is not valid, or it
+            was written in a format of another version.
+    """
+    path = directory / MANIFEST_NAME
+    if not path.is_file():
+        raise DatasetError(
+            f"{directory}: no {MANIFEST_NAME} here, so this is not a finished dataset directory; "
+            f"make one with: rope build RELEASE {directory}"
+        )
+    try:
+        raw = json.loads(path.read_text("utf-8"))
+        version = raw["format_version"]
+        shards = {name: Shard(**shard) for name, shard in raw.pop("shards").items()}
+        manifest = Manifest(shards=shards, **raw)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DatasetError(f"{path}: not a valid manifest ({error}); build the dataset again") from error
+    if version != FORMAT_VERSION:
+        raise DatasetError(
+            f"{path}: format version {version}, but this rope reads version {FORMAT_VERSION}; "
+            "build the dataset again, or use the rope that wrote it"
+        )
+    return manifest

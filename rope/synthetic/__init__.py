@@ -1,0 +1,1 @@
+"""The mini-ROPE maker: a seeded release and raw pool with planted answers."""
