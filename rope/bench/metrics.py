@@ -1,0 +1,155 @@
+"""From ranks to numbers: what each query scored, and the means that are reported.
+
+Every mean is an exactly rounded sum divided by a count, so it does not depend on the order of the queries.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from rope.bench.engine import PositiveRanks
+
+__all__ = ["KS", "QueryScores", "Summary", "mean", "mean_by_product", "score_queries", "summarise"]
+
+KS: Final = (1, 5, 10, 20, 50)
+"""The cut-offs of R@k and recall@k."""
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class QueryScores:
+    """What each query with at least one positive scored; arrays of one length.
+
+    Attributes:
+        queries: int64, the index of the query among all of its domain.
+        n_positives: int64, how many gallery samples are of its product.
+        rank: int64, 1 + negatives at least as similar as the best positive.
+        rank_optimistic: int64, 1 + negatives strictly more similar than the best positive.
+        average_precision: float64 in (0, 1].
+        hits: int64 [n, len(KS)], how many positives are among the first k.
+    """
+
+    queries: IntArray
+    n_positives: IntArray
+    rank: IntArray
+    rank_optimistic: IntArray
+    average_precision: FloatArray
+    hits: IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The means over the queries of one pair, as fractions.
+
+    Attributes:
+        hit_rate: k -> share of queries with a positive among the first k: "R@k".
+        recall: k -> mean share of a query's positives among the first k: true recall.
+        mrr: mean of 1 / rank.
+        mean_average_precision: mean of the average precision.
+        median_rank: median of the rank; halves occur where the number of queries is even.
+        hit_rate_optimistic: the hit rate if ties counted for the model.
+    """
+
+    hit_rate: dict[int, float]
+    recall: dict[int, float]
+    mrr: float
+    mean_average_precision: float
+    median_rank: float
+    hit_rate_optimistic: dict[int, float]
+
+
+def score_queries(ranks: PositiveRanks) -> QueryScores:
+    """Score each query that has a positive, with ties against the model.
+
+    The i-th best positive of a query (i from 1) with n negatives before it stands at position i + n. Average
+    precision is the mean of i / (i + n) over all positives of the query.
+
+    >>> ranks = PositiveRanks(np.array([0, 2, 2]), np.array([0, 3]), np.array([0, 3]), 0)
+    >>> scores = score_queries(ranks)
+    >>> scores.queries, scores.rank, scores.average_precision
+    (array([0]), array([1]), array([0.7]))
+    >>> scores.hits
+    array([[1, 2, 2, 2, 2]])
+    """
+    n_positives = np.diff(ranks.offsets)
+    queries = np.flatnonzero(n_positives)
+    n_positives = n_positives[queries]
+    first = ranks.offsets[queries]
+    owner = np.repeat(np.arange(len(queries)), n_positives)
+    order = np.arange(len(ranks.above)) - np.repeat(first, n_positives) + 1  # 1, 2, ... in each query
+    position = order + ranks.above
+    # bincount adds in order, so that the sum is the same on every machine.
+    precision = np.bincount(owner, weights=order / position, minlength=len(queries))
+    hits = np.stack([np.bincount(owner[position <= k], minlength=len(queries)) for k in KS], axis=1)
+    return QueryScores(
+        queries=queries,
+        n_positives=n_positives,
+        rank=1 + ranks.above[first],
+        rank_optimistic=1 + ranks.above_optimistic[first],
+        average_precision=precision / n_positives,
+        hits=hits.astype(np.int64),
+    )
+
+
+def summarise(scores: QueryScores, products: IntArray | None = None) -> Summary:
+    """Mean over queries, or, given the product of each scored query, the mean over products of their means.
+
+    Raises:
+        ValueError: there is no query.
+    """
+    if len(scores.queries) == 0:
+        raise ValueError("no query has a positive, so there is nothing to average")
+
+    def average(values: npt.NDArray[np.generic]) -> float:
+        return mean(values) if products is None else mean_by_product(values, products)
+
+    return Summary(
+        hit_rate={k: average(scores.rank <= k) for k in KS},
+        recall={k: average(scores.hits[:, i] / scores.n_positives) for i, k in enumerate(KS)},
+        mrr=average(1 / scores.rank),
+        mean_average_precision=average(scores.average_precision),
+        median_rank=float(np.median(scores.rank))
+        if products is None
+        else _median_by_product(scores, products),
+        hit_rate_optimistic={k: average(scores.rank_optimistic <= k) for k in KS},
+    )
+
+
+def mean(values: npt.NDArray[np.generic] | Iterable[float]) -> float:
+    """The mean, from an exactly rounded sum.
+
+    >>> mean([1e16, 1.0, -1e16])
+    0.3333333333333333
+
+    Raises:
+        ValueError: there are no values.
+    """
+    numbers = np.asarray(values, np.float64).tolist()
+    if not numbers:
+        raise ValueError("the mean of nothing is not defined")
+    return math.fsum(numbers) / len(numbers)
+
+
+def mean_by_product(values: npt.NDArray[np.generic], products: IntArray) -> float:
+    """The mean over products of the mean over each product's values.
+
+    >>> mean_by_product(np.array([1.0, 0.0, 0.0]), np.array([7, 8, 8]))
+    0.5
+    """
+    return mean([mean(group) for group in _groups(values, products)])
+
+
+def _median_by_product(scores: QueryScores, products: IntArray) -> float:
+    """The median over products of the median rank of each product's queries."""
+    return float(np.median([np.median(group) for group in _groups(scores.rank, products)]))
+
+
+def _groups(values: npt.NDArray[np.generic], products: IntArray) -> list[npt.NDArray[np.generic]]:
+    order = np.argsort(products, kind="stable")
+    return np.split(values[order], np.flatnonzero(np.diff(products[order])) + 1)

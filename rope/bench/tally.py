@@ -1,0 +1,221 @@
+"""What one direction of a pair has counted: for each positive of each query, the negatives before it."""
+
+from decimal import Decimal
+from threading import Lock
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from rope.bench.similarity import (
+    TIE,
+    Vectors,
+    exact_cosine,
+    float32_bound,
+    float64_bound,
+    float64_matrix,
+    float64_pairs,
+)
+
+__all__ = ["Tally"]
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+AnyFloats = npt.NDArray[np.float32] | npt.NDArray[np.float64]
+
+_DENSE_SHARE: Final = 0.02
+"""Above this share of open comparisons, a block is computed again in float64 instead of pair by pair."""
+
+_TIE: Final = Decimal("1e-12")
+
+
+class Tally:
+    """Counts for the queries of one domain against the gallery of another.
+
+    An entry is a positive of a query; the entries of query q are `offsets[q]:offsets[q + 1]`, best first.
+
+    Attributes:
+        offsets: int64 [n_queries + 1].
+        similarities: float64 [n_entries], of each query with its positives, descending.
+        above: int64 [n_entries], negatives at least as similar as the positive, so far.
+        above_optimistic: int64 [n_entries], negatives strictly more similar, so far.
+        n_rechecked: comparisons that float32 could not settle, so far.
+    """
+
+    def __init__(
+        self,
+        queries: Vectors,
+        query_products: IntArray,
+        gallery: Vectors,
+        gallery_products: IntArray,
+        *,
+        same: bool = False,
+    ) -> None:
+        """Measure the positives; products are ascending, `same` leaves a query out of its own gallery."""
+        self._queries, self._gallery, self._same = queries, gallery, same
+        self._first = np.searchsorted(gallery_products, query_products, side="left")
+        self._last = np.searchsorted(gallery_products, query_products, side="right")
+        self.offsets: IntArray = np.concatenate([[0], np.cumsum(self._last - self._first - same)])
+        self.similarities = self._measure(query_products)
+        self.above: IntArray = np.zeros(self.offsets[-1], np.int64)
+        self.above_optimistic: IntArray = np.zeros(self.offsets[-1], np.int64)
+        self.n_rechecked = 0
+
+        # What two float64 similarities and the rounding of a limit can be off by together.
+        self._reach = 2 * float64_bound(queries.dim) + 2.0**-50
+        slack = float32_bound(queries.dim) + self._reach + TIE
+        # A float32 similarity at or below `low` is a loss for the negative, one above `high` a win.
+        self._low = np.nextafter((self.similarities - slack).astype(np.float32), np.float32(-2))
+        self._high = np.nextafter((self.similarities + slack).astype(np.float32), np.float32(2))
+        self._exact: dict[int, list[Decimal]] = {}
+        self._lock = Lock()
+
+    def _measure(self, query_products: IntArray) -> FloatArray:
+        """Similarity of every query with its positives, a product at a time."""
+        similarities = np.empty(self.offsets[-1])
+        starts = np.flatnonzero(np.diff(query_products, prepend=-1))
+        for start, stop in zip(starts, [*starts[1:], len(query_products)], strict=True):
+            columns = slice(self._first[start], self._last[start])
+            block = float64_matrix(self._queries, slice(start, stop), self._gallery, columns)
+            if self._same:
+                block = block[~np.eye(len(block), dtype=bool)].reshape(len(block), len(block) - 1)
+            block = -np.sort(-block, axis=1)  # [queries of the product, positives]
+            similarities[self.offsets[start] : self.offsets[stop]] = block.ravel()
+        return similarities
+
+    def add(self, block: npt.NDArray[np.float32], top: int, left: int) -> None:
+        """Count one block.
+
+        Args:
+            block: float32 [n, m], C-contiguous; row i is query `top + i`, column j gallery sample `left + j`;
+                minus infinity where the two are of one product.
+            top: the first query.
+            left: the first gallery sample.
+        """
+        offsets = self.offsets[top : top + len(block) + 1]
+        span = slice(offsets[0], offsets[-1])
+        offsets = offsets - offsets[0]
+        wins = _count_above(block, self._high[span], offsets)
+        candidates = _count_above(block, self._low[span], offsets)
+        n_open = int((candidates - wins).sum())
+        if n_open > _DENSE_SHARE * block.size:
+            above, above_optimistic = self._count_in_float64(block, top, left)
+        else:
+            above, above_optimistic = wins.copy(), wins
+            if n_open:
+                self._recheck(block, top, left, offsets, candidates > wins, above, above_optimistic)
+        with self._lock:
+            self.above[span] += above
+            self.above_optimistic[span] += above_optimistic
+            self.n_rechecked += n_open
+
+    def _recheck(
+        self,
+        block: npt.NDArray[np.float32],
+        top: int,
+        left: int,
+        offsets: IntArray,
+        is_open: BoolArray,
+        above: IntArray,
+        above_optimistic: IntArray,
+    ) -> None:
+        """Settle, pair by pair, what lies between the float32 limits; adds to the last two arguments."""
+        entry_rows = np.repeat(np.arange(len(block)), np.diff(offsets))
+        for entries in _split(np.flatnonzero(is_open), len(block)):
+            similarities = block[entry_rows[entries]]  # [entries, m]
+            at = entries + self.offsets[top]
+            low, high = self._low[at], self._high[at]
+            which, columns = np.nonzero((similarities > low[:, None]) & (similarities <= high[:, None]))
+            entries = entries[which]
+            rows = entry_rows[entries] + top
+            columns += left
+            cosines = float64_pairs(self._queries, rows, self._gallery, columns)
+            wins, wins_strictly = self._settle(cosines, entries + self.offsets[top], rows, columns)
+            np.add.at(above, entries, wins)
+            np.add.at(above_optimistic, entries, wins_strictly)
+
+    def _count_in_float64(
+        self, block: npt.NDArray[np.float32], top: int, left: int
+    ) -> tuple[IntArray, IntArray]:
+        """Count a block from scratch in float64; for blocks full of ties."""
+        height, width = block.shape
+        entry_offsets = self.offsets[top : top + height + 1]
+        first, offsets = entry_offsets[0], entry_offsets - entry_offsets[0]
+        limits = self.similarities[first : entry_offsets[-1]]
+        cosines = float64_matrix(
+            self._queries, slice(top, top + height), self._gallery, slice(left, left + width)
+        )
+        cosines[np.isneginf(block)] = -np.inf
+        above, above_at_most = (
+            _count_above(cosines, limits - TIE + side * self._reach, offsets) for side in (1, -1)
+        )
+        strictly, strictly_at_most = (
+            _count_above(cosines, limits + TIE + side * self._reach, offsets) for side in (1, -1)
+        )
+        entry_rows = np.repeat(np.arange(height), np.diff(offsets))
+        columns = np.arange(left, left + width)
+        for entry in np.flatnonzero((above < above_at_most) | (strictly < strictly_at_most)):
+            row = entry_rows[entry]
+            wins, wins_strictly = self._settle(
+                cosines[row], np.full(width, first + entry), np.full(width, top + row), columns
+            )
+            above[entry], strictly[entry] = np.count_nonzero(wins), np.count_nonzero(wins_strictly)
+        return above, strictly
+
+    def _settle(
+        self, cosines: FloatArray, entries: IntArray, rows: IntArray, columns: IntArray
+    ) -> tuple[BoolArray, BoolArray]:
+        """Whether each negative comes before its entry, with ties against the model and for it."""
+        differences = cosines - self.similarities[entries]
+        wins, wins_strictly = differences > -TIE, differences >= TIE
+        unsure = np.minimum(np.abs(differences + TIE), np.abs(differences - TIE)) <= self._reach
+        for i in np.flatnonzero(unsure):
+            query = int(rows[i])
+            positive = self._exact_positives(query)[int(entries[i] - self.offsets[query])]
+            difference = exact_cosine(self._queries.raw[query], self._gallery.raw[columns[i]]) - positive
+            wins[i], wins_strictly[i] = difference > -_TIE, difference >= _TIE
+        return wins, wins_strictly
+
+    def _exact_positives(self, query: int) -> list[Decimal]:
+        """The exact similarities of a query with its positives, best first."""
+        if query not in self._exact:
+            positives = range(self._first[query], self._last[query])
+            self._exact[query] = sorted(
+                (
+                    exact_cosine(self._queries.raw[query], self._gallery.raw[j])
+                    for j in positives
+                    if not (self._same and j == query)
+                ),
+                reverse=True,
+            )
+        return self._exact[query]
+
+
+def _count_above(
+    block: npt.NDArray[np.float32], limits: npt.NDArray[np.float32], offsets: IntArray
+) -> IntArray:
+    """How many entries of row i exceed each limit `offsets[i]:offsets[i + 1]`; int64, one for each limit."""
+    counts = np.zeros(len(limits), np.int64)
+    n_limits = np.diff(offsets)
+    for rank in range(n_limits.max(initial=0)):
+        rows = np.flatnonzero(n_limits > rank)
+        at = offsets[rows] + rank
+        values = block if len(rows) == len(block) else block[rows]
+        counts[at] = _count_true(values > limits[at, None])
+    return counts
+
+
+def _count_true(mask: BoolArray) -> IntArray:
+    """`mask.sum(axis=1)`, five times as fast: eight booleans are added as one integer.
+
+    Byte lanes do not overflow while a row is shorter than 8 * 256.
+    """
+    if mask.shape[1] % 8 or mask.shape[1] >= 8 * 256:
+        return np.count_nonzero(mask, axis=1)
+    lanes = mask.view(np.uint64).sum(axis=1)  # [n]
+    return lanes.view(np.uint8).reshape(len(mask), 8).sum(axis=1, dtype=np.int64)
+
+
+def _split(entries: IntArray, size: int) -> list[IntArray]:
+    return [entries[start : start + size] for start in range(0, len(entries), size)]
