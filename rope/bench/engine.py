@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from rope.bench.counting import transposed
 from rope.bench.similarity import Vectors, float32_units
 from rope.bench.tally import Tally
 
@@ -147,7 +148,7 @@ def _count_blocks(a: Labelled, b: Labelled, forward: Tally, backward: Tally | No
             _mask_positives(block, a.products[top:bottom], b.products[left:right])
             forward.add(block, top, left)
             if backward and not (same and left < bottom):  # a diagonal square holds both directions
-                backward.add(np.ascontiguousarray(block.T), left, top)
+                backward.add(transposed(block), left, top)
             effort.advance(block.size)
 
     with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(n_threads) as pool:

@@ -114,9 +114,7 @@ def summarise(scores: QueryScores, products: IntArray | None = None) -> Summary:
         recall={k: average(scores.hits[:, i] / scores.n_positives) for i, k in enumerate(KS)},
         mrr=average(1 / scores.rank),
         mean_average_precision=average(scores.average_precision),
-        median_rank=float(np.median(scores.rank))
-        if products is None
-        else _median_by_product(scores, products),
+        median_rank=float(np.median(scores.rank)) if products is None else _median_by_product(scores, products),
         hit_rate_optimistic={k: average(scores.rank_optimistic <= k) for k in KS},
     )
 

@@ -21,6 +21,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from rope.bench.counting import CHUNK, dot_pairs
+
 __all__ = [
     "TIE",
     "Vectors",
@@ -35,15 +37,10 @@ __all__ = [
 TIE: Final = 1e-12
 """Similarities closer than this are equal."""
 
-_CHUNK: Final = 512
-"""Dimensions summed in one go in float64; keeps the error bound small for any dimension."""
-
-_PAIR_VALUES: Final = 1 << 20
-"""Entries gathered at a time by `float64_pairs`: 16 MiB of temporaries."""
-
 _DIGITS: Final = 60
 """Decimal digits of `exact_cosine`: far below any difference that float32 vectors can have near `TIE`."""
 
+IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -86,26 +83,15 @@ class Vectors:
         """Number of dimensions."""
         return int(self.raw.shape[1])
 
-    def take(self, rows: npt.NDArray[np.intp]) -> "Vectors":
+    def take(self, rows: IntArray) -> "Vectors":
         """The vectors at `rows`, in that order."""
         return Vectors(self.raw[rows], self.inverse_norms[rows])
 
 
-def _norms(vectors: npt.NDArray[np.float32], block_rows: int = 1024) -> FloatArray:
-    """Euclidean norms in float64 [n], a block of rows at a time."""
-    norms = np.empty(len(vectors))
-    for start in range(0, len(vectors), block_rows):
-        block = vectors[start : start + block_rows].astype(np.float64)
-        norms[start : start + block_rows] = np.sqrt(_chunked_dots(block, block))
-    return norms
-
-
-def _chunked_dots(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Row-wise dot products of [n, dim] and [n, dim], `_CHUNK` dimensions at a time."""
-    total = np.zeros(len(a))
-    for start in range(0, a.shape[1], _CHUNK):
-        total += np.einsum("ij,ij->i", a[:, start : start + _CHUNK], b[:, start : start + _CHUNK])
-    return total
+def _norms(vectors: npt.NDArray[np.float32]) -> FloatArray:
+    """Euclidean norms in float64 [n]."""
+    rows = np.arange(len(vectors))
+    return np.sqrt(dot_pairs(vectors, rows, vectors, rows))
 
 
 def float32_units(vectors: Vectors, start: int, stop: int) -> npt.NDArray[np.float32]:
@@ -138,16 +124,16 @@ def float64_bound(dim: int) -> float:
     >>> float64_bound(768) < TIE / 8
     True
     """
-    m = min(dim, _CHUNK) + math.ceil(dim / _CHUNK)
+    m = min(dim, CHUNK) + math.ceil(dim / CHUNK)
     return (2 * m + 8) * 2.0**-53
 
 
 def float64_matrix(a: Vectors, rows: slice, b: Vectors, columns: slice) -> FloatArray:
     """Cosines of `a[rows]` with `b[columns]` in float64."""
     total: FloatArray | None = None
-    for start in range(0, a.dim, _CHUNK):
-        left = a.raw[rows, start : start + _CHUNK].astype(np.float64)
-        right = b.raw[columns, start : start + _CHUNK].astype(np.float64)
+    for start in range(0, a.dim, CHUNK):
+        left = a.raw[rows, start : start + CHUNK].astype(np.float64)
+        right = b.raw[columns, start : start + CHUNK].astype(np.float64)
         product = left @ right.T
         total = product if total is None else np.add(total, product, out=total)
     assert total is not None, "vectors have at least one dimension"
@@ -156,17 +142,9 @@ def float64_matrix(a: Vectors, rows: slice, b: Vectors, columns: slice) -> Float
     return total
 
 
-def float64_pairs(
-    a: Vectors, rows: npt.NDArray[np.intp], b: Vectors, columns: npt.NDArray[np.intp]
-) -> FloatArray:
+def float64_pairs(a: Vectors, rows: IntArray, b: Vectors, columns: IntArray) -> FloatArray:
     """Cosines of `a[rows[i]]` with `b[columns[i]]` in float64 [len(rows)]."""
-    cosines = np.empty(len(rows))
-    block = max(1, _PAIR_VALUES // a.dim)
-    for start in range(0, len(rows), block):
-        i, j = rows[start : start + block], columns[start : start + block]
-        dots = _chunked_dots(a.raw[i].astype(np.float64), b.raw[j].astype(np.float64))
-        cosines[start : start + block] = dots * a.inverse_norms[i] * b.inverse_norms[j]
-    return cosines
+    return dot_pairs(a.raw, rows, b.raw, columns) * a.inverse_norms[rows] * b.inverse_norms[columns]
 
 
 def exact_cosine(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> Decimal:

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from rope.bench.counting import count_above, count_above_both, find_between
 from rope.bench.similarity import (
     TIE,
     Vectors,
@@ -22,7 +23,6 @@ __all__ = ["Tally"]
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
-AnyFloats = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
 _DENSE_SHARE: Final = 0.02
 """Above this share of open comparisons, a block is computed again in float64 instead of pair by pair."""
@@ -57,7 +57,7 @@ class Tally:
         self._first = np.searchsorted(gallery_products, query_products, side="left")
         self._last = np.searchsorted(gallery_products, query_products, side="right")
         self.offsets: IntArray = np.concatenate([[0], np.cumsum(self._last - self._first - same)])
-        self.similarities = self._measure(query_products)
+        self.similarities = self._measure()
         self.above: IntArray = np.zeros(self.offsets[-1], np.int64)
         self.above_optimistic: IntArray = np.zeros(self.offsets[-1], np.int64)
         self.n_rechecked = 0
@@ -71,18 +71,16 @@ class Tally:
         self._exact: dict[int, list[Decimal]] = {}
         self._lock = Lock()
 
-    def _measure(self, query_products: IntArray) -> FloatArray:
-        """Similarity of every query with its positives, a product at a time."""
-        similarities = np.empty(self.offsets[-1])
-        starts = np.flatnonzero(np.diff(query_products, prepend=-1))
-        for start, stop in zip(starts, [*starts[1:], len(query_products)], strict=True):
-            columns = slice(self._first[start], self._last[start])
-            block = float64_matrix(self._queries, slice(start, stop), self._gallery, columns)
-            if self._same:
-                block = block[~np.eye(len(block), dtype=bool)].reshape(len(block), len(block) - 1)
-            block = -np.sort(-block, axis=1)  # [queries of the product, positives]
-            similarities[self.offsets[start] : self.offsets[stop]] = block.ravel()
-        return similarities
+    def _measure(self) -> FloatArray:
+        """Similarity of every query with each of its positives, best first."""
+        n_candidates = self._last - self._first  # the query itself among them, if `same`
+        rows = np.repeat(np.arange(len(n_candidates)), n_candidates)
+        starts = np.cumsum(n_candidates) - n_candidates
+        columns = np.arange(len(rows)) + np.repeat(self._first - starts, n_candidates)
+        if self._same:
+            rows, columns = rows[rows != columns], columns[rows != columns]
+        similarities = float64_pairs(self._queries, rows, self._gallery, columns)
+        return similarities[np.lexsort((-similarities, rows))]
 
     def add(self, block: npt.NDArray[np.float32], top: int, left: int) -> None:
         """Count one block.
@@ -96,62 +94,53 @@ class Tally:
         offsets = self.offsets[top : top + len(block) + 1]
         span = slice(offsets[0], offsets[-1])
         offsets = offsets - offsets[0]
-        wins = _count_above(block, self._high[span], offsets)
-        candidates = _count_above(block, self._low[span], offsets)
+        candidates, wins = count_above_both(block, self._low[span], self._high[span], offsets)
         n_open = int((candidates - wins).sum())
         if n_open > _DENSE_SHARE * block.size:
             above, above_optimistic = self._count_in_float64(block, top, left)
+        elif n_open:
+            above, above_optimistic = self._recheck(block, top, left, candidates > wins)
+            above += wins
+            above_optimistic += wins
         else:
-            above, above_optimistic = wins.copy(), wins
-            if n_open:
-                self._recheck(block, top, left, offsets, candidates > wins, above, above_optimistic)
+            above = above_optimistic = wins
         with self._lock:
             self.above[span] += above
             self.above_optimistic[span] += above_optimistic
             self.n_rechecked += n_open
 
     def _recheck(
-        self,
-        block: npt.NDArray[np.float32],
-        top: int,
-        left: int,
-        offsets: IntArray,
-        is_open: BoolArray,
-        above: IntArray,
-        above_optimistic: IntArray,
-    ) -> None:
-        """Settle, pair by pair, what lies between the float32 limits; adds to the last two arguments."""
-        entry_rows = np.repeat(np.arange(len(block)), np.diff(offsets))
-        for entries in _split(np.flatnonzero(is_open), len(block)):
-            similarities = block[entry_rows[entries]]  # [entries, m]
-            at = entries + self.offsets[top]
-            low, high = self._low[at], self._high[at]
-            which, columns = np.nonzero((similarities > low[:, None]) & (similarities <= high[:, None]))
-            entries = entries[which]
-            rows = entry_rows[entries] + top
-            columns += left
-            cosines = float64_pairs(self._queries, rows, self._gallery, columns)
-            wins, wins_strictly = self._settle(cosines, entries + self.offsets[top], rows, columns)
-            np.add.at(above, entries, wins)
-            np.add.at(above_optimistic, entries, wins_strictly)
-
-    def _count_in_float64(
-        self, block: npt.NDArray[np.float32], top: int, left: int
+        self, block: npt.NDArray[np.float32], top: int, left: int, is_open: BoolArray
     ) -> tuple[IntArray, IntArray]:
+        """Count, pair by pair, the wins among what lies between the float32 limits."""
+        first, last = self.offsets[top], self.offsets[top + len(block)]
+        entries, columns = find_between(
+            block,
+            self._low[first:last],
+            self._high[first:last],
+            self.offsets[top : top + len(block) + 1] - first,
+            is_open,
+        )
+        rows = np.searchsorted(self.offsets, entries + first, side="right") - 1
+        cosines = float64_pairs(self._queries, rows, self._gallery, columns + left)
+        wins, wins_strictly = self._settle(cosines, entries + first, rows, columns + left)
+        n_entries = last - first
+        return (
+            np.bincount(entries[wins], minlength=n_entries),
+            np.bincount(entries[wins_strictly], minlength=n_entries),
+        )
+
+    def _count_in_float64(self, block: npt.NDArray[np.float32], top: int, left: int) -> tuple[IntArray, IntArray]:
         """Count a block from scratch in float64; for blocks full of ties."""
         height, width = block.shape
         entry_offsets = self.offsets[top : top + height + 1]
         first, offsets = entry_offsets[0], entry_offsets - entry_offsets[0]
         limits = self.similarities[first : entry_offsets[-1]]
-        cosines = float64_matrix(
-            self._queries, slice(top, top + height), self._gallery, slice(left, left + width)
-        )
+        cosines = float64_matrix(self._queries, slice(top, top + height), self._gallery, slice(left, left + width))
         cosines[np.isneginf(block)] = -np.inf
-        above, above_at_most = (
-            _count_above(cosines, limits - TIE + side * self._reach, offsets) for side in (1, -1)
-        )
+        above, above_at_most = (count_above(cosines, limits - TIE + side * self._reach, offsets) for side in (1, -1))
         strictly, strictly_at_most = (
-            _count_above(cosines, limits + TIE + side * self._reach, offsets) for side in (1, -1)
+            count_above(cosines, limits + TIE + side * self._reach, offsets) for side in (1, -1)
         )
         entry_rows = np.repeat(np.arange(height), np.diff(offsets))
         columns = np.arange(left, left + width)
@@ -190,32 +179,3 @@ class Tally:
                 reverse=True,
             )
         return self._exact[query]
-
-
-def _count_above(
-    block: npt.NDArray[np.float32], limits: npt.NDArray[np.float32], offsets: IntArray
-) -> IntArray:
-    """How many entries of row i exceed each limit `offsets[i]:offsets[i + 1]`; int64, one for each limit."""
-    counts = np.zeros(len(limits), np.int64)
-    n_limits = np.diff(offsets)
-    for rank in range(n_limits.max(initial=0)):
-        rows = np.flatnonzero(n_limits > rank)
-        at = offsets[rows] + rank
-        values = block if len(rows) == len(block) else block[rows]
-        counts[at] = _count_true(values > limits[at, None])
-    return counts
-
-
-def _count_true(mask: BoolArray) -> IntArray:
-    """`mask.sum(axis=1)`, five times as fast: eight booleans are added as one integer.
-
-    Byte lanes do not overflow while a row is shorter than 8 * 256.
-    """
-    if mask.shape[1] % 8 or mask.shape[1] >= 8 * 256:
-        return np.count_nonzero(mask, axis=1)
-    lanes = mask.view(np.uint64).sum(axis=1)  # [n]
-    return lanes.view(np.uint8).reshape(len(mask), 8).sum(axis=1, dtype=np.int64)
-
-
-def _split(entries: IntArray, size: int) -> list[IntArray]:
-    return [entries[start : start + size] for start in range(0, len(entries), size)]

@@ -121,7 +121,7 @@ def test_blocks_and_threads_change_nothing(threads, memory_bytes, kind):
         assert np.array_equal(got.above_optimistic, want.above_optimistic)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32), st.sampled_from([2, 64, 1100]))
 def test_hit_rate_equals_faiss(seed, dim):
     rng = np.random.default_rng(seed)

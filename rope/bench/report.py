@@ -1,0 +1,219 @@
+"""A score as a table, as strict JSON, and as a file of per-query ranks."""
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich.table import Table
+
+from rope.bench.metrics import KS, Summary
+from rope.bench.one_shot import OneShot
+from rope.bench.score import PROTOCOL_VERSION, PairScore, Score
+from rope.bench.similarity import TIE
+from rope.domain import Domain, Split
+from rope.files import atomic_path
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "EmbeddingsNote",
+    "Subject",
+    "as_json",
+    "one_shot_table",
+    "retrieval_table",
+    "write_json",
+    "write_ranks",
+]
+
+SCHEMA_VERSION: Final = 1
+"""Version of the JSON layout, which `result.schema.json` beside this file describes."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingsNote:
+    """What is said of the vectors of one domain: rows, dimension, stored dtype, dropped rows and hash."""
+
+    n: int
+    dim: int
+    stored_dtype: str
+    n_duplicates_dropped: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What was scored, on what.
+
+    Attributes:
+        model: name of the embedder, or of the files.
+        dataset: name of the dataset.
+        fingerprint: of the dataset, from its manifest.
+        split: the split that was scored.
+        embeddings: a note for each domain.
+    """
+
+    model: str
+    dataset: str
+    fingerprint: str
+    split: Split
+    embeddings: Mapping[Domain, EmbeddingsNote]
+
+
+def as_json(score: Score, subject: Subject) -> dict[str, Any]:
+    """The result as a JSON object: fractions in full precision, null where a number is not defined.
+
+    All but `harness` follows from the embeddings, the dataset, the protocol version and the seed.
+    """
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "model": subject.model,
+        "headline": {"metric": "mean R@1 of the six cross-domain pairs", "value": score.headline},
+        "protocol": {
+            "version": PROTOCOL_VERSION,
+            "seed": score.draws.seed,
+            "trials": score.draws.trials,
+            "shots": score.draws.shots,
+            "tie": TIE,
+        },
+        "dataset": {"name": subject.dataset, "fingerprint": subject.fingerprint, "split": subject.split},
+        "embeddings": {
+            domain: {field: getattr(note, field) for field in EmbeddingsNote.__slots__}
+            for domain, note in subject.embeddings.items()
+        },
+        "pairs": {name: _pair_json(pair) for name, pair in score.pairs.items()},
+        "one_shot": {name: _one_shot_json(one_shot) for name, one_shot in score.one_shot.items()},
+        "harness": {
+            "name": "rope-bench",
+            "version": version("rope-bench"),
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "platform": platform.platform(),
+            "n_rechecked": {name: pair.n_rechecked for name, pair in score.pairs.items()},
+        },
+    }
+
+
+def _pair_json(pair: PairScore) -> dict[str, Any]:
+    return {
+        "n_queries": pair.n_queries,
+        "n_no_positive": pair.n_no_positive,
+        "n_gallery": pair.n_gallery,
+        **_summary_json(pair.micro),
+        "macro": _summary_json(pair.macro),
+    }
+
+
+def _summary_json(summary: Summary | None) -> dict[str, Any]:
+    if summary is None:
+        return {**dict.fromkeys(_metric_names()), "optimistic": {f"R@{k}": None for k in KS}}
+    return {
+        **{f"R@{k}": value for k, value in summary.hit_rate.items()},
+        **{f"recall@{k}": value for k, value in summary.recall.items()},
+        "MRR": summary.mrr,
+        "mAP": summary.mean_average_precision,
+        "median_rank": summary.median_rank,
+        "optimistic": {f"R@{k}": value for k, value in summary.hit_rate_optimistic.items()},
+    }
+
+
+def _metric_names() -> list[str]:
+    return [*(f"R@{k}" for k in KS), *(f"recall@{k}" for k in KS), "MRR", "mAP", "median_rank"]
+
+
+def _one_shot_json(one_shot: OneShot) -> dict[str, Any]:
+    return {
+        "n_queries": one_shot.n_queries,
+        "n_no_support": one_shot.n_no_support,
+        "n_products": one_shot.n_products,
+        "mean": one_shot.mean,
+        "std": one_shot.std,
+        "ci95": one_shot.interval,
+        "accuracies": one_shot.accuracies,
+    }
+
+
+def write_json(path: Path, result: Mapping[str, Any]) -> None:
+    """Write the result whole; a number that JSON cannot hold is an error, never a NaN literal."""
+    with atomic_path(path) as temporary:
+        text = json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False)
+        temporary.write_text(text + "\n", "utf-8")
+
+
+def write_ranks(path: Path, score: Score) -> None:
+    """Write one row a query and pair: what intervals, comparisons and slices are computed from.
+
+    Columns: pair, query_id, product_id, n_positives, rank, rank_optimistic, average_precision, and hits_at_k:
+    how many of the positives are among the first k.
+    """
+    tables = []
+    for name, pair in score.pairs.items():
+        queries = pair.queries
+        columns: dict[str, Any] = {
+            "pair": pa.array([name] * pair.n_queries, pa.string()),
+            "query_id": pa.array(pair.query_ids, pa.string()),
+            "product_id": pa.array(pair.query_products, pa.string()),
+            "n_positives": queries.n_positives,
+            "rank": queries.rank,
+            "rank_optimistic": queries.rank_optimistic,
+            "average_precision": queries.average_precision,
+        }
+        columns |= {f"hits_at_{k}": queries.hits[:, i] for i, k in enumerate(KS)}
+        tables.append(pa.table(columns))
+    with atomic_path(path) as temporary:
+        pq.write_table(pa.concat_tables(tables), temporary, compression="zstd")
+
+
+def retrieval_table(score: Score) -> Table:
+    """The nine pairs in percent, for a terminal."""
+    table = Table(title="Retrieval, in % (R@k: queries with a positive in the top k)", title_justify="left")
+    table.add_column("pair")
+    for heading in (*(f"R@{k}" for k in KS), "MRR", "mAP", "median rank", "macro R@1", "ties", "queries"):
+        table.add_column(heading, justify="right")
+    for name, pair in score.pairs.items():
+        if name == "P2P":
+            table.add_section()
+        if pair.micro is None or pair.macro is None:
+            table.add_row(name, *["-"] * (len(KS) + 5), "0")
+            continue
+        micro = pair.micro
+        table.add_row(
+            name,
+            *(_percent(micro.hit_rate[k]) for k in KS),
+            _percent(micro.mrr),
+            _percent(micro.mean_average_precision),
+            f"{micro.median_rank:g}",
+            _percent(pair.macro.hit_rate[1]),
+            f"+{_percent(micro.hit_rate_optimistic[1] - micro.hit_rate[1])}",
+            f"{pair.n_queries:,}",
+        )
+    table.caption = f"mean R@1 of the six cross-domain pairs: {_percent(score.headline)}"
+    table.caption_justify = "left"
+    return table
+
+
+def one_shot_table(score: Score) -> Table:
+    """Accuracy of one-shot classification in percent, for a terminal."""
+    title = f"{score.draws.shots}-shot classification, accuracy in %, {score.draws.trials} draws"
+    table = Table(title=title, title_justify="left")
+    for heading in ("pair", "mean", "std", "95 % interval", "products", "queries"):
+        table.add_column(heading, justify="left" if heading == "pair" else "right")
+    for name, one_shot in score.one_shot.items():
+        table.add_row(
+            name,
+            _percent(one_shot.mean),
+            "-" if one_shot.std is None else _percent(one_shot.std),
+            "-" if one_shot.interval is None else " - ".join(_percent(bound) for bound in one_shot.interval),
+            f"{one_shot.n_products:,}",
+            f"{one_shot.n_queries:,}",
+        )
+    return table
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.2f}"
