@@ -1,0 +1,74 @@
+import io
+import json
+from importlib.resources import files
+
+import jsonschema
+import pyarrow.parquet as pq
+import pytest
+from rich.console import Console
+
+from rope.bench.engine import Effort
+from rope.bench.metrics import mean
+from rope.bench.one_shot import Draws
+from rope.bench.report import (
+    EmbeddingsNote,
+    Subject,
+    as_json,
+    one_shot_table,
+    retrieval_table,
+    write_json,
+    write_ranks,
+)
+from rope.bench.score import score
+from rope.domain import DOMAINS
+from tests.bench.test_score import random_case
+
+NOTE = EmbeddingsNote(n=20, dim=5, stored_dtype="float32", n_duplicates_dropped=0, sha256="a" * 64)
+SUBJECT = Subject("model", "mini", "0" * 64, "validation", dict.fromkeys(DOMAINS, NOTE))
+
+
+@pytest.fixture(scope="module")
+def result():
+    return score(*random_case(3), Draws(seed=0, trials=2), Effort())
+
+
+def test_json_obeys_its_schema(result, tmp_path):
+    write_json(tmp_path / "result.json", as_json(result, SUBJECT))
+    schema = json.loads(files("rope.bench").joinpath("result.schema.json").read_text("utf-8"))
+    written = json.loads((tmp_path / "result.json").read_text("utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(written)
+    assert written["pairs"]["P2V"]["R@1"] == result.pairs["P2V"].micro.hit_rate[1]
+
+
+@pytest.mark.parametrize("trials", [1, 2])
+def test_undefined_numbers_are_null(trials, tmp_path):
+    embeddings, labels = random_case(0, n_products=20, n=20)
+    few = score(embeddings, labels, Draws(seed=0, trials=trials), Effort())
+    assert (as_json(few, SUBJECT)["one_shot"]["P2V"]["std"] is None) == (trials == 1)
+
+
+def test_nan_is_never_written(tmp_path):
+    with pytest.raises(ValueError, match="Out of range float"):
+        write_json(tmp_path / "result.json", {"R@1": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ranks_file_gives_back_the_reported_means(result, tmp_path):
+    write_ranks(tmp_path / "ranks.parquet", result)
+    ranks = pq.read_table(tmp_path / "ranks.parquet").to_pandas()
+    for name, pair in result.pairs.items():
+        rows = ranks[ranks["pair"] == name]
+        assert len(rows) == pair.n_queries
+        assert mean((rows["rank"] <= 5).to_numpy()) == pair.micro.hit_rate[5]
+        assert mean(rows["average_precision"].to_numpy()) == pair.micro.mean_average_precision
+        assert mean((rows["hits_at_10"] / rows["n_positives"]).to_numpy()) == pair.micro.recall[10]
+
+
+def test_tables_show_percentages(result):
+    console = Console(width=140, record=True, file=io.StringIO())
+    console.print(retrieval_table(result))
+    console.print(one_shot_table(result))
+    text = console.export_text()
+    assert f"{100 * result.headline:.2f}" in text
+    assert f"{100 * result.pairs['L2V'].micro.hit_rate[5]:.2f}" in text
+    assert f"{100 * result.one_shot['V2P'].mean:.2f}" in text
