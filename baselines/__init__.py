@@ -1,1 +1,19 @@
-"""Embedders to compare with; each is named `baselines:NAME` on the command line."""
+"""Embedders to compare with; each is a module here, named `baselines:MODULE` on the command line.
+
+Importing this package imports none of them: a module is loaded when it is asked for.
+"""
+
+from importlib import import_module
+from types import ModuleType
+
+__all__ = ["handcrafted"]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in __all__:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

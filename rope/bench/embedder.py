@@ -1,0 +1,129 @@
+"""What the benchmark asks of a model, and how one is found by name."""
+
+import importlib
+import inspect
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol, TypeGuard
+from urllib.parse import parse_qsl
+
+import numpy as np
+import numpy.typing as npt
+
+from rope.domain import Sample
+from rope.errors import UsageError
+
+__all__ = ["Embedder", "load_embedder"]
+
+
+class Embedder(Protocol):
+    """Anything that turns samples into vectors.
+
+    An embedder may also have an attribute `fingerprint: str` that changes with its weights and settings; an
+    interrupted run is then continued only by an embedder with the same one.
+    """
+
+    @property
+    def name(self) -> str:
+        """What reports call it; a plain attribute will do."""
+        ...
+
+    def embed(self, samples: Sequence[Sample]) -> npt.NDArray[np.floating[Any]]:
+        """Embed n samples, all of one domain, as floats [n, dim]; dim is the same in every call and domain."""
+        ...
+
+
+def load_embedder(spec: str) -> Embedder:
+    """Find an embedder by `module:object`, with options as in `my_model:Model?size=large&frames=8`.
+
+    The object is an embedder, or a class or function that returns one and is called with the options as keyword
+    arguments (strings). A module in place of the object stands for its function `embedder`. Modules are looked for
+    where Python does, then in the current folder.
+
+    >>> load_embedder("baselines:handcrafted").name
+    'handcrafted'
+
+    Raises:
+        UsageError: the text is of another form, the module or object does not exist, the options do not fit, or the
+            result is no embedder. What the module itself raises is not caught.
+    """
+    place, _, query = spec.partition("?")
+    module_name, colon, object_name = place.partition(":")
+    if not colon or not module_name or not object_name:
+        raise UsageError(f"--model {spec!r}: expected module:object, as in baselines:handcrafted or my_model:Model")
+    found = _find(_import(module_name), object_name)
+    options = _options(query, spec)
+    if callable(found) and not _is_embedder(found):
+        found = _call(found, options, place)
+    elif options:
+        raise UsageError(f"{place} is not a class or function, so it takes no options; got {query!r}")
+    if not _is_embedder(found):
+        raise UsageError(
+            f"{place} gives {type(found).__name__}, which is not an embedder: it needs a string `name` and a "
+            "method `embed(samples)` that returns a float array [n, dim]"
+        )
+    return found
+
+
+def _import(name: str) -> ModuleType:
+    here = str(Path.cwd())
+    if here not in sys.path:
+        # Last, so that a file of the user's never hides an installed module that something imports later.
+        sys.path.append(here)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
+            raise UsageError(f"no module {error.name!r} in Python's path or in {here}") from error
+        raise UsageError(f"module {name!r} needs {error.name!r}, which is not installed") from error
+
+
+def _find(module: ModuleType, name: str) -> object:
+    found: object = getattr(module, name, None)
+    if isinstance(found, ModuleType):
+        return _find(found, "embedder")
+    if found is None:
+        names = [candidate for candidate in dir(module) if not candidate.startswith("_")]
+        own = [candidate for candidate in names if _is_own(module, candidate)]
+        raise UsageError(f"{module.__name__} has no {name!r}; it has {', '.join(own) or 'nothing that is public'}")
+    return found
+
+
+def _is_own(module: ModuleType, name: str) -> bool:
+    """Whether `name` may be an embedder of the module, and not something that it imported."""
+    value = getattr(module, name)
+    if isinstance(value, ModuleType):
+        return value.__name__ == f"{module.__name__}.{name}"
+    return _is_embedder(value) or (callable(value) and getattr(value, "__module__", None) == module.__name__)
+
+
+def _options(query: str, spec: str) -> dict[str, str]:
+    """Keyword arguments of `key=value&key=value`.
+
+    >>> _options("size=large&path=a/b:c", "")
+    {'size': 'large', 'path': 'a/b:c'}
+    """
+    if not query:
+        return {}
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True)
+    except ValueError as error:
+        raise UsageError(f"--model {spec!r}: expected key=value&key=value after the question mark") from error
+    return dict(pairs)
+
+
+def _call(factory: Any, options: dict[str, str], place: str) -> object:  # noqa: ANN401  checked by its signature
+    signature = inspect.signature(factory)
+    try:
+        signature.bind(**options)
+    except TypeError as error:
+        raise UsageError(f"{place}: the options do not fit: {error}; it takes {signature}") from error
+    result: object = factory(**options)
+    return result
+
+
+def _is_embedder(value: object) -> TypeGuard[Embedder]:
+    is_named = isinstance(getattr(value, "name", None), str)
+    return is_named and callable(getattr(value, "embed", None)) and not isinstance(value, type)

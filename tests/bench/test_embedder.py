@@ -1,0 +1,94 @@
+import subprocess
+import sys
+
+import pytest
+
+from rope.bench.embedder import load_embedder
+from rope.errors import UsageError
+
+MODULE = """
+import math
+
+class Model:
+    def __init__(self, size="small", scale="1"):
+        self.name = f"model-{size}-{scale}"
+    def embed(self, samples):
+        return None
+
+class Nameless:
+    def embed(self, samples):
+        return None
+
+def make(size):
+    return Model(size)
+
+ready = Model("ready")
+number = 3
+"""
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """The name of a module in the current folder, which is no place of Python's."""
+    (tmp_path / "my_model.py").write_text(MODULE)
+    (tmp_path / "broken.py").write_text("import a_module_that_nobody_has")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield "my_model"
+    sys.modules.pop("my_model", None)
+
+
+@pytest.mark.parametrize(
+    ("spec", "name"),
+    [
+        ("my_model:Model", "model-small-1"),
+        ("my_model:Model?size=large&scale=a/b:c?d", "model-large-a/b:c?d"),
+        ("my_model:make?size=x", "model-x-1"),
+        ("my_model:ready", "model-ready-1"),
+        ("baselines:handcrafted", "handcrafted"),
+    ],
+)
+def test_an_embedder_is_found_by_name(spec, name, module):
+    assert load_embedder(spec).name == name
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("my_model", "expected module:object"),
+        (":Model", "expected module:object"),
+        ("my_model:", "expected module:object"),
+        ("my_modle:Model", "no module 'my_modle' in Python's path or in "),
+        ("my_model.part:Model", "no module 'my_model.part'"),
+        ("broken:Model", "module 'broken' needs 'a_module_that_nobody_has', which is not installed"),
+        ("my_model:Modle", "my_model has no 'Modle'; it has Model, Nameless, make, ready$"),
+        ("baselines:nothing", "baselines has no 'nothing'; it has handcrafted$"),
+        ("my_model:math", "math has no 'embedder'"),
+        ("my_model:number", "my_model:number gives int, which is not an embedder"),
+        ("my_model:Nameless", "my_model:Nameless gives Nameless, which is not an embedder"),
+        ("my_model:Model?sise=large", r"options do not fit: .*'sise'; it takes \(size='small', scale='1'\)"),
+        ("my_model:make", "options do not fit: missing a required argument: 'size'"),
+        ("my_model:ready?size=large", "takes no options; got 'size=large'"),
+        ("my_model:Model?large", "expected key=value&key=value"),
+    ],
+)
+def test_what_is_no_embedder_is_a_usage_error(spec, expected, module):
+    with pytest.raises(UsageError, match=expected):
+        load_embedder(spec)
+
+
+def test_what_a_model_raises_itself_is_not_hidden(module, tmp_path):
+    (tmp_path / "my_model.py").write_text("def make():\n    raise RuntimeError('no weights')")
+    with pytest.raises(RuntimeError, match="no weights"):
+        load_embedder("my_model:make")
+
+
+def test_importing_baselines_imports_no_baseline():
+    code = "import sys, baselines; print(dir(baselines), 'numpy' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "['handcrafted'] False\n"
+
+
+def test_the_current_folder_comes_last_so_that_it_hides_no_installed_module(module, tmp_path):
+    load_embedder("my_model:ready")
+    assert sys.path[-1] == str(tmp_path)
