@@ -66,9 +66,11 @@ def _count_true(mask: npt.NDArray[np.bool_]) -> IntArray:
     The eight lanes of a byte do not overflow while a row is shorter than 8 * 256.
     """
     if mask.shape[1] % 8 or mask.shape[1] >= 8 * 256:
-        return np.count_nonzero(mask, axis=1)
-    lanes = mask.view(np.uint64).sum(axis=1)  # [n]
-    return lanes.view(np.uint8).reshape(len(mask), 8).sum(axis=1, dtype=np.int64)
+        counts: IntArray = mask.sum(axis=1, dtype=np.int64)
+    else:
+        lanes = mask.view(np.uint64).sum(axis=1)  # [n]
+        counts = lanes.view(np.uint8).reshape(len(mask), 8).sum(axis=1, dtype=np.int64)
+    return counts
 
 
 def count_above_both_numpy(

@@ -20,6 +20,7 @@ KS: Final = (1, 5, 10, 20, 50)
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.float64] | npt.NDArray[np.int64] | npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,7 +107,7 @@ def summarise(scores: QueryScores, products: IntArray | None = None) -> Summary:
     if len(scores.queries) == 0:
         raise ValueError("no query has a positive, so there is nothing to average")
 
-    def average(values: npt.NDArray[np.generic]) -> float:
+    def average(values: Numbers) -> float:
         return mean(values) if products is None else mean_by_product(values, products)
 
     return Summary(
@@ -119,7 +120,7 @@ def summarise(scores: QueryScores, products: IntArray | None = None) -> Summary:
     )
 
 
-def mean(values: npt.NDArray[np.generic] | Iterable[float]) -> float:
+def mean(values: Numbers | Iterable[float]) -> float:
     """The mean, from an exactly rounded sum.
 
     >>> mean([1e16, 1.0, -1e16])
@@ -134,7 +135,7 @@ def mean(values: npt.NDArray[np.generic] | Iterable[float]) -> float:
     return math.fsum(numbers) / len(numbers)
 
 
-def mean_by_product(values: npt.NDArray[np.generic], products: IntArray) -> float:
+def mean_by_product(values: Numbers, products: IntArray) -> float:
     """The mean over products of the mean over each product's values.
 
     >>> mean_by_product(np.array([1.0, 0.0, 0.0]), np.array([7, 8, 8]))
@@ -148,6 +149,6 @@ def _median_by_product(scores: QueryScores, products: IntArray) -> float:
     return float(np.median([np.median(group) for group in _groups(scores.rank, products)]))
 
 
-def _groups(values: npt.NDArray[np.generic], products: IntArray) -> list[npt.NDArray[np.generic]]:
+def _groups(values: Numbers, products: IntArray) -> list[FloatArray]:
     order = np.argsort(products, kind="stable")
-    return np.split(values[order], np.flatnonzero(np.diff(products[order])) + 1)
+    return np.split(values[order].astype(np.float64), np.flatnonzero(np.diff(products[order])) + 1)

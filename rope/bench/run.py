@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -119,8 +118,7 @@ def run_embedder(
         counts = _counts(manifest, split, data)
         _claim(folder, key)
         parts = _plan(folder, counts, batch_size)
-        bar = progress_bar(f"embedding with {embedder.name}", sum(counts.values()))
-        with bar if progress else nullcontext(lambda _: None) as advance:
+        with progress_bar(f"embedding with {embedder.name}", sum(counts.values()), shown=progress) as advance:
             _embed_missing(embedder, data, key, parts, advance)
         _merge(parts, folder, out)
     _remove(folder, key)

@@ -91,7 +91,8 @@ class Vectors:
 def _norms(vectors: npt.NDArray[np.float32]) -> FloatArray:
     """Euclidean norms in float64 [n]."""
     rows = np.arange(len(vectors))
-    return np.sqrt(dot_pairs(vectors, rows, vectors, rows))
+    norms: FloatArray = np.sqrt(dot_pairs(vectors, rows, vectors, rows))
+    return norms
 
 
 def float32_units(vectors: Vectors, start: int, stop: int) -> npt.NDArray[np.float32]:
@@ -144,7 +145,10 @@ def float64_matrix(a: Vectors, rows: slice, b: Vectors, columns: slice) -> Float
 
 def float64_pairs(a: Vectors, rows: IntArray, b: Vectors, columns: IntArray) -> FloatArray:
     """Cosines of `a[rows[i]]` with `b[columns[i]]` in float64 [len(rows)]."""
-    return dot_pairs(a.raw, rows, b.raw, columns) * a.inverse_norms[rows] * b.inverse_norms[columns]
+    cosines: FloatArray = dot_pairs(a.raw, rows, b.raw, columns)
+    cosines *= a.inverse_norms[rows]
+    cosines *= b.inverse_norms[columns]
+    return cosines
 
 
 def exact_cosine(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> Decimal:

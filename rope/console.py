@@ -1,0 +1,83 @@
+"""What both command lines share: how they fail, and how they show progress."""
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
+
+from rope import clash
+from rope.errors import RopeError, UsageError
+
+if TYPE_CHECKING:
+    import typer
+    from rich.console import Console
+
+__all__ = ["output", "parse_bytes", "progress_bar", "run_app"]
+
+
+def run_app(app: "typer.Typer") -> NoReturn:
+    """Run a command line to its exit code, with an error of the user's world as one sentence on stderr.
+
+    The exit code is 0, 1 for a check that failed or data that is wrong, 2 for a wrong command, 130 when interrupted.
+    """
+    try:
+        clash.check()
+    except ImportError as error:
+        _fail(str(error), 1)
+    try:
+        app()
+    except RopeError as error:
+        _fail(str(error), error.exit_code)
+    except OSError as error:  # a full disk, a folder that is not ours to write
+        _fail(str(error), 1)
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
+    sys.exit(0)
+
+
+def _fail(sentence: str, exit_code: int) -> NoReturn:
+    print(f"error: {sentence}", file=sys.stderr)
+    sys.exit(exit_code)
+
+
+@contextmanager
+def progress_bar(description: str, total: int, *, shown: bool = True) -> Iterator[Callable[[int], None]]:
+    """Show a bar on stderr while the block runs; yields the function that moves it forward by so many units.
+
+    Nothing is drawn where stderr is no terminal, or if not `shown`.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    share = TextColumn("{task.percentage:>3.0f} %")
+    columns = (TextColumn("{task.description}"), BarColumn(), share, TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not (shown and console.is_terminal), transient=True) as progress:
+        task = progress.add_task(description, total=total)
+        yield lambda units: progress.advance(task, units)
+
+
+def output() -> "Console":
+    """The console for results on stdout; a pipe, which has no width of its own, gets 120 columns."""
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, 120)
+    return console
+
+
+def parse_bytes(text: str, option: str) -> int:
+    """Bytes from a number with an optional unit of 1024: K, M, G.
+
+    >>> parse_bytes("256M", "--memory"), parse_bytes("1g", "--memory"), parse_bytes("4096", "--memory")
+    (268435456, 1073741824, 4096)
+
+    Raises:
+        UsageError: the text is something else; names the option.
+    """
+    match = re.fullmatch(r"([1-9]\d*)([KMG]?)B?", text.strip().upper())
+    if match is None:
+        raise UsageError(f"{option} {text!r}: expected a number of bytes, such as 268435456, 256M or 1G")
+    return int(match[1]) << {"": 0, "K": 10, "M": 20, "G": 30}[match[2]]

@@ -1,0 +1,334 @@
+"""A release on disk becomes a dataset directory.
+
+Everything is made in `OUT/.build`: the release is staged in a database, shards are written one after the other, then
+all is moved to its place and `rope.json` is written last. A build that was killed at any moment and is started again
+goes on from there, and ends with the same bytes.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import pyarrow as pa
+
+from rope.console import progress_bar
+from rope.dataset.card import render_card
+from rope.dataset.fingerprint import fingerprint
+from rope.dataset.manifest import MANIFEST_NAME, Manifest, Media, Shard, read_manifest, write_manifest
+from rope.dataset.rows import Images, product_batches, sample_batches
+from rope.dataset.shards import read_records, write_shards
+from rope.domain import CONFIG_OF, DOMAINS, Domain, Split
+from rope.errors import ReleaseError, UsageError
+from rope.files import atomic_path, sha256_of
+from rope.schema import FORMAT_VERSION, PRODUCT_SCHEMA, SAMPLE_SCHEMA
+from rope.sources.faults import RULES, Fault, FaultCount
+from rope.sources.rope_release import Release, find_release, pair_file, stage_release
+
+__all__ = ["FAULTS_NAME", "BuildReport", "build_dataset"]
+
+FAULTS_NAME: Final = "faults.tsv"
+"""Every fault by file and line: columns file, line, kind, subject."""
+
+_VERSION: Final = 1
+"""A change that alters the bytes of a dataset makes it higher, so that no half-built one is continued."""
+
+_N_EXAMPLES: Final = 5
+_OUR_NAMES: Final = {".build", *CONFIG_OF.values(), "products", "README.md", FAULTS_NAME, MANIFEST_NAME}
+
+
+@dataclass(frozen=True, slots=True)
+class BuildReport:
+    """What a build did.
+
+    Attributes:
+        manifest: of the dataset.
+        faults: each kind that was found, most serious rules first.
+        is_new: False if the dataset was there already, made from the same release with the same options.
+    """
+
+    manifest: Manifest
+    faults: tuple[FaultCount, ...]
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """Everything that decides the bytes of a build, but for the content of the files."""
+
+    release: Release
+    out: Path
+    images: Images
+    name: str
+    shard_bytes: int
+
+    @property
+    def folder(self) -> Path:
+        return self.out / ".build"
+
+    def options(self) -> dict[str, Any]:
+        """What is not in the release; the image folder counts only where its path is written."""
+        root = str(self.images.root) if self.images.media == "reference" else None
+        return {
+            "version": _VERSION,
+            "name": self.name,
+            "media": self.images.media,
+            "image_root": root,
+            "shard_bytes": self.shard_bytes,
+        }
+
+
+def build_dataset(
+    release: Path,
+    out: Path,
+    *,
+    media: Media = "embed",
+    image_root: Path | None = None,
+    name: str | None = None,
+    shard_bytes: int = 256 << 20,
+    memory_bytes: int = 1 << 30,
+    strict: bool = False,
+    progress: bool = True,
+) -> BuildReport:
+    """Build a dataset directory from a ROPE release.
+
+    Args:
+        release: the folder with the text files.
+        out: the dataset directory to make; also where a killed build is continued.
+        media: `embed` copies and checks the images; `reference` writes their paths, without looking at the files.
+        image_root: what image names are relative to; None for `images` in the release, or else the release itself.
+        name: of the dataset, in its card and in results; None for the name of the release's folder.
+        shard_bytes: about the size of a shard.
+        memory_bytes: limit of the database; the whole needs a few hundred MB more.
+        strict: refuse a release with any fault that leaves something out.
+        progress: whether to draw bars on stderr.
+
+    Raises:
+        UsageError: a folder does not exist, `out` is something else, or an option is out of range.
+        ReleaseError: a file is missing, nothing is left of a split, or `strict` is set and there are faults.
+    """
+    if shard_bytes < 1 or memory_bytes < 64 << 20:
+        raise UsageError(f"need shards of at least 1 byte and 64 MiB of memory, got {shard_bytes} and {memory_bytes}")
+    found = find_release(release)
+    root = image_root or (release / "images" if (release / "images").is_dir() else release)
+    if not root.is_dir():
+        raise UsageError(f"{root}: no such folder; expected the folder that image names are relative to")
+    plan = _Plan(found, out, Images(media, root.absolute()), name or release.resolve().name, shard_bytes)
+    if (out / MANIFEST_NAME).is_file():
+        return _up_to_date(plan)
+    _claim(plan)
+    with _open_staged(plan, memory_bytes, progress) as connection:
+        if strict:
+            _refuse_faults(connection, release)
+        _write_everything(connection, plan, progress)
+    hashes = json.loads((plan.folder / "staged.json").read_text("utf-8"))
+    manifest = _publish(plan, hashes)
+    return BuildReport(manifest, _count_faults(out / FAULTS_NAME), is_new=True)
+
+
+def _up_to_date(plan: _Plan) -> BuildReport:
+    manifest = read_manifest(plan.out)
+    hashes = {name: sha256_of(plan.release.folder / name) for name in plan.release.files}
+    if manifest.source != _source(plan, hashes):
+        raise UsageError(
+            f"{plan.out}: a dataset is there already, from another release or with other options; choose another "
+            "folder, or delete it"
+        )
+    shutil.rmtree(plan.folder, ignore_errors=True)
+    return BuildReport(manifest, _count_faults(plan.out / FAULTS_NAME), is_new=False)
+
+
+def _source(plan: _Plan, hashes: dict[str, str]) -> dict[str, str]:
+    options = hashlib.sha256(json.dumps(plan.options(), sort_keys=True).encode()).hexdigest()
+    return {"kind": "rope_release", "options": options, **hashes}
+
+
+def _claim(plan: _Plan) -> None:
+    """Make the folder to build in, and throw away what an unfinished build of something else has left there."""
+    strangers = (
+        sorted(path.name for path in plan.out.iterdir() if path.name not in _OUR_NAMES) if plan.out.exists() else []
+    )
+    if plan.out.exists() and (strangers or (any(plan.out.iterdir()) and not plan.folder.exists())):
+        raise UsageError(
+            f"{plan.out}: exists and is no unfinished build (it holds {', '.join(strangers) or 'other files'}); "
+            "choose a folder that is empty or does not exist"
+        )
+    stats = {name: (plan.release.folder / name).stat() for name in plan.release.files}
+    inputs = {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
+    key = json.dumps({"inputs": inputs, "options": plan.options()}, sort_keys=True)
+    stored = plan.folder / "key.json"
+    if not stored.exists() or stored.read_text("utf-8") != key:
+        for path in [plan.out / config for config in (*CONFIG_OF.values(), "products")] + [plan.folder]:
+            shutil.rmtree(path, ignore_errors=True)
+        with atomic_path(stored) as temporary:
+            temporary.write_text(key, "utf-8")
+
+
+def _open_staged(plan: _Plan, memory_bytes: int, progress: bool) -> duckdb.DuckDBPyConnection:
+    """The staged release; read now, unless a build before this one has finished doing so."""
+    database, done = plan.folder / "staged.duckdb", plan.folder / "staged.json"
+    if not done.exists():
+        for path in plan.folder.glob("staged.duckdb*"):
+            path.unlink()
+    connection = duckdb.connect(str(database))
+    connection.execute(f"SET memory_limit = '{memory_bytes >> 20}MiB'")
+    connection.execute(f"SET temp_directory = '{str(plan.folder / 'spill').replace(chr(39), chr(39) * 2)}'")
+    connection.execute("SET enable_progress_bar = false")
+    if not done.exists():
+        n_bytes = sum((plan.release.folder / name).stat().st_size for name in plan.release.files)
+        with progress_bar("reading the release", n_bytes, shown=progress) as advance:
+            hashes = stage_release(connection, plan.release, advance)
+        connection.execute("CHECKPOINT")
+        with atomic_path(done) as temporary:
+            temporary.write_text(json.dumps(hashes), "utf-8")
+    return connection
+
+
+def _refuse_faults(connection: duckdb.DuckDBPyConnection, release: Path) -> None:
+    counts = connection.sql("SELECT kind, count(*) FROM faults GROUP BY kind ORDER BY kind").fetchall()
+    serious = [(kind, n) for kind, n in counts if RULES[kind].consequence == "left out"]
+    if serious:
+        kinds = ", ".join(f"'{kind}'" for kind, _ in serious)
+        first = connection.sql(
+            f"SELECT file, line, kind, subject FROM faults WHERE kind IN ({kinds}) ORDER BY file, line LIMIT 5"
+        ).fetchall()
+        raise ReleaseError(
+            f"{release}: {', '.join(f'{n} x {kind}' for kind, n in serious)}, and strict was asked for: "
+            + "; ".join(str(Fault(*fault)) for fault in first)
+        )
+
+
+def _write_everything(connection: duckdb.DuckDBPyConnection, plan: _Plan, progress: bool) -> None:
+    """Write all shards and the list of faults into the build folder."""
+    n_rows = {
+        (split, domain): _count(connection, f"samples_{split}_{domain}")
+        for split in plan.release.splits
+        for domain in DOMAINS
+    }
+    faults: list[Fault] = []
+    with progress_bar("writing samples", sum(n_rows.values()), shown=progress) as advance:
+        for split in plan.release.splits:
+            records = {
+                domain: write_shards(
+                    plan.folder,
+                    f"{CONFIG_OF[domain]}-{split}",
+                    SAMPLE_SCHEMA,
+                    n_rows[split, domain],
+                    sample_batches(connection, split, domain, plan.images, pair_file(split, domain)),
+                    plan.shard_bytes,
+                    advance,
+                )
+                for domain in DOMAINS
+            }
+            found = {domain: [fault for record in records[domain] for fault in record.faults] for domain in DOMAINS}
+            _write_products(connection, plan, split, found)
+            faults += [fault for domain in DOMAINS for fault in found[domain]]
+    _write_faults(connection, plan.folder / FAULTS_NAME, plan.release.splits, faults)
+
+
+def _write_products(
+    connection: duckdb.DuckDBPyConnection, plan: _Plan, split: Split, found: dict[Domain, list[Fault]]
+) -> None:
+    dropped = {
+        domain: [fault.subject for fault in found[domain] if fault.kind == "no_readable_image"] for domain in DOMAINS
+    }
+    n_products, read = product_batches(connection, split, dropped)
+    if n_products == 0:
+        raise ReleaseError(
+            f"{plan.release.folder}: nothing is left of the split {split}: no sample has a product and a readable "
+            f"image (images are looked for in {plan.images.root}); name their folder with --images, or build with "
+            "--media reference"
+        )
+    write_shards(plan.folder, f"products-{split}", PRODUCT_SCHEMA, n_products, read, plan.shard_bytes, lambda _: None)
+
+
+def _write_faults(
+    connection: duckdb.DuckDBPyConnection, path: Path, splits: Sequence[Split], more: Sequence[Fault]
+) -> None:
+    """Write every fault, by file and line: those of staging, of the images, and of products without a domain."""
+    columns = ("file", "line", "kind", "subject")
+    found = pa.table({name: [getattr(fault, name) for fault in more] for name in columns}) if more else None
+    parts = ["SELECT file, line, kind, subject FROM faults"]
+    if found is not None:
+        connection.register("found", found)
+        parts.append("SELECT file, line, kind, subject FROM found")
+    for split in splits:
+        for domain in DOMAINS:
+            parts.append(
+                f"SELECT '{pair_file(split, domain)}', 0, 'no_{domain}', product_id "
+                f"FROM members_{split} WHERE {domain} = 0"
+            )
+    with atomic_path(path) as temporary:
+        target = str(temporary).replace("'", "''")
+        connection.execute(
+            f"COPY (SELECT * FROM ({' UNION ALL '.join(parts)}) AS f(file, line, kind, subject) "
+            f"ORDER BY ALL) TO '{target}' (FORMAT csv, DELIMITER '\t', HEADER)"
+        )
+
+
+def _publish(plan: _Plan, hashes: dict[str, str]) -> Manifest:
+    """Move what was built to its place, and write the card and the manifest."""
+    shards: dict[str, Shard] = {}
+    counts: dict[str, dict[str, int]] = {}
+    for split in plan.release.splits:
+        for config in (*CONFIG_OF.values(), "products"):
+            records = read_records(plan.folder, f"{config}-{split}")
+            for i, record in enumerate(records):
+                target = f"{config}/{split}-{i:05d}-of-{len(records):05d}.parquet"
+                _move(plan.folder / f"{config}-{split}-{i:05d}.parquet", plan.out / target)
+                shards[target] = Shard(record.rows, record.bytes, record.sha256)
+            counts.setdefault(split, {})[config] = sum(record.rows for record in records)
+    _move(plan.folder / FAULTS_NAME, plan.out / FAULTS_NAME)
+    faults = {fault.kind: fault.count for fault in _count_faults(plan.out / FAULTS_NAME)}
+    manifest = Manifest(
+        format_version=FORMAT_VERSION,
+        name=plan.name,
+        source=_source(plan, hashes),
+        media=plan.images.media,
+        counts=counts,
+        faults=faults,
+        shards=shards,
+        fingerprint=fingerprint(plan.out, list(shards)),
+    )
+    with atomic_path(plan.out / "README.md") as temporary:
+        temporary.write_text(render_card(manifest), "utf-8")
+    write_manifest(plan.out, manifest)
+    shutil.rmtree(plan.folder)
+    return manifest
+
+
+def _move(source: Path, target: Path) -> None:
+    """Rename; nothing to do where a build that was killed has done it."""
+    if source.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.replace(target)
+
+
+def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
+    return int(connection.sql(f"SELECT count(*) FROM {table}").fetchall()[0][0])
+
+
+def _count_faults(path: Path) -> tuple[FaultCount, ...]:
+    """Read faults.tsv back: each kind with its count and first examples."""
+    with duckdb.connect() as connection:
+        rows = connection.execute(
+            "SELECT kind, count(*) AS n, list({'file': file, 'line': line, 'subject': subject} ORDER BY file, line, "
+            f"subject)[1:{_N_EXAMPLES}] FROM read_csv(?, delim = '\t', header = true, columns = "
+            "{'file': 'VARCHAR', 'line': 'BIGINT', 'kind': 'VARCHAR', 'subject': 'VARCHAR'}) GROUP BY kind",
+            [str(path)],
+        ).fetchall()
+    by_kind = {kind: (n, examples) for kind, n, examples in rows}
+    return tuple(
+        FaultCount(
+            kind,
+            by_kind[kind][0],
+            rule.consequence,
+            tuple(str(Fault(e["file"], e["line"], kind, e["subject"] or "")) for e in by_kind[kind][1]),
+        )
+        for kind, rule in RULES.items()
+        if kind in by_kind
+    )

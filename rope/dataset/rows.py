@@ -1,0 +1,209 @@
+"""The rows of a staged release as tables of the dataset's columns, read in order from wherever a build stopped."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from PIL import Image, UnidentifiedImageError
+
+from rope.dataset.manifest import Media
+from rope.dataset.shards import Batch
+from rope.domain import DOMAINS, Domain, Split
+from rope.schema import PRODUCT_SCHEMA, SAMPLE_SCHEMA
+from rope.sources.faults import Fault
+
+__all__ = ["Images", "product_batches", "sample_batches"]
+
+IntArray = npt.NDArray[np.int64]
+
+_SAMPLES_A_BATCH: Final[dict[Media, dict[Domain, int]]] = {
+    "embed": {"page": 512, "video": 64, "live": 64},
+    "reference": {"page": 16_384, "video": 16_384, "live": 16_384},
+}
+"""A batch is a row group; with images inside, a few megabytes of them."""
+
+_PRODUCTS_A_BATCH: Final = 8192
+_READERS: Final = 16
+"""Threads that wait for the disk while others decode headers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """Where the images are, and whether they are copied.
+
+    Attributes:
+        media: `embed` reads and checks each file; `reference` writes its path without looking.
+        root: the folder that image names are relative to, absolute.
+    """
+
+    media: Media
+    root: Path
+
+
+class _Rows:
+    """The rows of a table in the order in which they were written, taken a number at a time."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, query: str) -> None:
+        self._cursor = connection.cursor()  # several are read side by side
+        self._batches = iter(self._cursor.sql(query).to_arrow_reader(1 << 16))
+        self._rest: list[pa.RecordBatch] = []
+
+    def take(self, n_rows: int) -> pa.Table:
+        """The next `n_rows` rows, or fewer at the end."""
+        taken: list[pa.RecordBatch] = []
+        while n_rows > 0:
+            batch = self._rest.pop() if self._rest else next(self._batches, None)
+            if batch is None:
+                break
+            if len(batch) > n_rows:
+                self._rest.append(batch.slice(n_rows))
+                batch = batch.slice(0, n_rows)
+            taken.append(batch)
+            n_rows -= len(batch)
+        return pa.Table.from_batches(taken, taken[0].schema).combine_chunks() if taken else pa.table({})
+
+
+def sample_batches(
+    connection: duckdb.DuckDBPyConnection, split: Split, domain: Domain, images: Images, file: str
+) -> Callable[[int], Iterator[Batch]]:
+    """Batches of SAMPLE_SCHEMA from the tables that `rope.sources` has staged.
+
+    Args:
+        connection: the staged release.
+        split: the split to read.
+        domain: the domain to read.
+        images: what to do about images.
+        file: the source file that samples without a readable image are reported under.
+
+    Returns:
+        A function from the first row to the batches; it may be called once.
+    """
+    table = f"{split}_{domain}"
+
+    def read(start: int) -> Iterator[Batch]:
+        (skip,) = connection.sql(
+            f"SELECT coalesce(sum(n_frames), 0)::BIGINT FROM samples_{table} WHERE rowid < {start}"
+        ).fetchall()[0]
+        samples = _Rows(connection, f"SELECT * FROM samples_{table} WHERE rowid >= {start}")
+        frames = _Rows(
+            connection,
+            f"SELECT time, image FROM frames_{table} WHERE rowid >= {skip}",
+        )
+        with ThreadPoolExecutor(_READERS) as pool:
+            while len(rows := samples.take(_SAMPLES_A_BATCH[images.media][domain])):
+                n_frames = rows["n_frames"].to_numpy()
+                yield _assemble(rows, frames.take(int(n_frames.sum())), n_frames, images, file, pool)
+
+    return read
+
+
+def _assemble(
+    rows: pa.Table, frames: pa.Table, n_frames: IntArray, images: Images, file: str, pool: ThreadPoolExecutor
+) -> Batch:
+    """One batch; `frames` are those of the rows, in order, `n_frames` each."""
+    faults: list[Fault] = []
+    owner = np.repeat(np.arange(len(rows)), n_frames)
+    if images.media == "embed":
+        contents = list(pool.map(_read_image, [images.root / name for name in frames["image"].to_pylist()]))
+        readable = np.array([content is not None for content in contents], bool)
+        faults = _image_faults(rows, frames, owner, readable, file)
+        frames, owner = frames.filter(pa.array(readable)), owner[readable]
+        data = pa.array([content for content in contents if content is not None], pa.binary())
+        paths = frames["image"].combine_chunks()
+    else:
+        data = pa.nulls(len(frames), pa.binary())
+        paths = pc.binary_join_element_wise(f"{images.root}/", frames["image"].combine_chunks(), "")
+    n_left = np.bincount(owner, minlength=len(rows))
+    offsets = pa.array(np.concatenate([[0], np.cumsum(n_left)]), pa.int32())
+    stored = pa.StructArray.from_arrays([data, paths], names=["bytes", "path"])
+    columns = {name: rows[name] for name in ("sample_id", "product_id", "text", "category")}
+    columns["frames"] = pa.ListArray.from_arrays(offsets, stored)
+    columns["frame_times"] = pa.ListArray.from_arrays(offsets, frames["time"].combine_chunks())
+    table = pa.table([columns[name] for name in SAMPLE_SCHEMA.names], schema=SAMPLE_SCHEMA)
+    table = table.filter(pa.array(n_left > 0))
+    return Batch(table, len(rows), data.nbytes + paths.nbytes + rows["text"].nbytes, tuple(faults))
+
+
+def _read_image(path: Path) -> bytes | None:
+    """The bytes of an image file, or None where it is missing or Pillow does not know its header."""
+    try:
+        content = path.read_bytes()
+        with Image.open(BytesIO(content)):
+            return content
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError):
+        return None
+
+
+def _image_faults(
+    rows: pa.Table, frames: pa.Table, owner: IntArray, readable: npt.NDArray[np.bool_], file: str
+) -> list[Fault]:
+    names, ids, lines = frames["image"], rows["sample_id"], rows["line"]
+    faults = [
+        Fault(names[int(i)].as_py(), 0, "unreadable_image", ids[int(owner[i])].as_py())
+        for i in np.flatnonzero(~readable)
+    ]
+    lost = np.flatnonzero(np.bincount(owner[readable], minlength=len(rows)) == 0)
+    return faults + [Fault(file, lines[int(i)].as_py(), "no_readable_image", ids[int(i)].as_py()) for i in lost]
+
+
+def product_batches(
+    connection: duckdb.DuckDBPyConnection, split: Split, dropped: Mapping[Domain, Sequence[str]]
+) -> tuple[int, Callable[[int], Iterator[Batch]]]:
+    """Batches of PRODUCT_SCHEMA: the products that have a sample left, and their samples.
+
+    Args:
+        connection: the staged release.
+        split: the split to read.
+        dropped: samples that were left out after staging.
+
+    Returns:
+        The number of products, and a function from the first row to the batches.
+    """
+    for domain in DOMAINS:
+        lost = pa.table({"sample_id": pa.array(dropped[domain], pa.string())})
+        connection.register("lost", lost)
+        connection.execute(f"""
+            CREATE OR REPLACE TABLE members_{split}_{domain} AS
+            SELECT product_id, category, sample_id FROM samples_{split}_{domain} ANTI JOIN lost USING (sample_id)
+            ORDER BY length(product_id), product_id, length(sample_id), sample_id""")
+        connection.unregister("lost")
+    everything = " UNION ALL ".join(
+        f"SELECT *, '{domain}' AS domain FROM members_{split}_{domain}" for domain in DOMAINS
+    )
+    counts = ", ".join(f"count(*) FILTER (domain = '{domain}') AS {domain}" for domain in DOMAINS)
+    connection.execute(f"""
+        CREATE OR REPLACE TABLE members_{split} AS
+        SELECT product_id, any_value(category) AS category, {counts} FROM ({everything})
+        GROUP BY product_id ORDER BY length(product_id), product_id""")
+
+    def read(start: int) -> Iterator[Batch]:
+        counted = ", ".join(f"coalesce(sum({domain}), 0)::BIGINT" for domain in DOMAINS)
+        skips = connection.sql(f"SELECT {counted} FROM members_{split} WHERE rowid < {start}").fetchall()[0]
+        products = _Rows(connection, f"SELECT * FROM members_{split} WHERE rowid >= {start}")
+        samples = {
+            domain: _Rows(connection, f"SELECT sample_id FROM members_{split}_{domain} WHERE rowid >= {skip}")
+            for domain, skip in zip(DOMAINS, skips, strict=True)
+        }
+        while len(rows := products.take(_PRODUCTS_A_BATCH)):
+            lists = [_lists(samples[domain], rows[domain].to_numpy()) for domain in DOMAINS]
+            table = pa.table([rows["product_id"], rows["category"], *lists], schema=PRODUCT_SCHEMA)
+            yield Batch(table, len(rows), table.nbytes)
+
+    (n_products,) = connection.sql(f"SELECT count(*) FROM members_{split}").fetchall()[0]
+    return n_products, read
+
+
+def _lists(samples: _Rows, counts: IntArray) -> Any:  # noqa: ANN401 -- an Arrow array
+    """The next `counts[i]` ids as list i."""
+    offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]), pa.int32())
+    taken = samples.take(int(counts.sum()))
+    values = taken["sample_id"].combine_chunks() if len(taken) else pa.array([], pa.string())
+    return pa.ListArray.from_arrays(offsets, values)

@@ -1,0 +1,85 @@
+"""What can be wrong with a release, and what is done about each.
+
+A fault never stops the rest from going through, and nothing is guessed: where two rows contradict each other, neither
+is believed. What is left out is counted and named by file and line.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+__all__ = ["RULES", "Fault", "FaultCount", "Rule"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What becomes of a kind of fault.
+
+    Attributes:
+        consequence: `left out` means that a row or sample is missing from the dataset; `kept` that the release is
+            merely poorer than it might be.
+        meaning: one clause.
+    """
+
+    consequence: Literal["left out", "kept"]
+    meaning: str
+
+
+RULES: Final[dict[str, Rule]] = {
+    "bad_encoding": Rule("left out", "a line that is not UTF-8"),
+    "bad_row": Rule("left out", "a line with a field missing, an empty id, or one comma too many"),
+    "bad_number": Rule("left out", "a frame number or timestamp that is no integer"),
+    "bad_image_name": Rule("left out", "an image name that is absolute or points out of the image folder"),
+    "repeated_row": Rule("left out", "a line that says what an earlier one said; the first is kept"),
+    "product_conflict": Rule("left out", "a sample with two products; its label is not guessed"),
+    "text_conflict": Rule("left out", "a sample with two texts; it goes on without a text"),
+    "frame_conflict": Rule("left out", "two images for one frame of a sample, or for one page; neither is used"),
+    "product_in_both_splits": Rule("left out", "a product of both splits; it stays in validation alone"),
+    "sample_in_both_splits": Rule("left out", "a sample of both splits; it stays in validation alone"),
+    "no_product": Rule("left out", "a sample with a text or an image but without a product"),
+    "no_image": Rule("left out", "a sample with a product but without an image row"),
+    "unreadable_image": Rule("left out", "an image file that is missing, or is no image; the frame is left out"),
+    "no_readable_image": Rule("left out", "a sample none of whose image files can be read"),
+    "no_text": Rule("kept", "a sample without a text row; its text is null"),
+    "no_page": Rule("kept", "a product without a page"),
+    "no_video": Rule("kept", "a product without a video"),
+    "no_live": Rule("kept", "a product without a live clip"),
+}
+"""Kind of fault -> rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault, at its place.
+
+    Attributes:
+        file: name of the file in the release.
+        line: its line, from 1; 0 where the fault is not in a line.
+        kind: a key of `RULES`.
+        subject: the id or name that it is about; empty where there is none.
+    """
+
+    file: str
+    line: int
+    kind: str
+    subject: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{place}: {self.subject!r}: {RULES[self.kind].meaning}"
+
+
+@dataclass(frozen=True, slots=True)
+class FaultCount:
+    """How often a kind of fault occurs, and the first of them.
+
+    Attributes:
+        kind: a key of `RULES`.
+        count: rows or samples.
+        rule: `left out` or `kept`.
+        examples: the first, by file and line, as sentences.
+    """
+
+    kind: str
+    count: int
+    rule: str
+    examples: tuple[str, ...]

@@ -1,0 +1,305 @@
+"""The official ROPE release: nine text files a split, joined by id in a DuckDB database.
+
+| file, after `training_` or `test_` | row |
+|---|---|
+| `product_pages_pair.txt`, `product_videos_pair.txt`, `product_lives_pair.txt` | product id, sample id |
+| `page_titles.txt`, `video_asrs.txt`, `live_asrs.txt` | sample id, text; the text may hold commas |
+| `page_images.txt` | page id, image name |
+| `video_frames.txt`, `live_clips.txt` | sample id, frame number or timestamp in ms, image name |
+
+Fields are parted by a comma; blanks around a field, CR, a byte order mark and empty lines mean nothing. `空` stands for
+an empty text. `products.tsv` (product_id, category), where there is one, gives categories. What is done about faults
+is said in `rope.sources.faults`.
+
+The full release has 12 million samples and hundreds of millions of frame rows, so everything that grows with it stays
+in the database, which keeps within its memory limit by going to disk.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import duckdb
+import pyarrow as pa
+
+from rope.domain import CONFIG_OF, DOMAINS, SPLITS, Domain, Split
+from rope.errors import ReleaseError, UsageError
+from rope.schema import EMPTY_TEXT
+from rope.sources.lines import LINE_SCHEMA, scan_lines
+
+__all__ = ["Release", "find_release", "pair_file", "stage_release"]
+
+_PREFIX_OF: Final[dict[Split, str]] = {"train": "training_", "validation": "test_"}
+_TEXTS_OF: Final[dict[Domain, str]] = {"page": "page_titles.txt", "video": "video_asrs.txt", "live": "live_asrs.txt"}
+_IMAGES_OF: Final[dict[Domain, str]] = {
+    "page": "page_images.txt",
+    "video": "video_frames.txt",
+    "live": "live_clips.txt",
+}
+_PRODUCTS_FILE: Final = "products.tsv"
+_BLANKS: Final = r"E' \t\r'"
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The files of a release.
+
+    Attributes:
+        folder: where they are.
+        splits: the splits that it has.
+        files: names of the text files, in the order in which they are read.
+    """
+
+    folder: Path
+    splits: tuple[Split, ...]
+    files: tuple[str, ...]
+
+
+def find_release(folder: Path) -> Release:
+    """Look which splits a folder has, and whether they are complete.
+
+    Raises:
+        UsageError: there is no such folder.
+        ReleaseError: it holds no split, or a file of a split is missing.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder; expected the folder of a ROPE release")
+    splits = tuple(split for split in SPLITS if any(folder.glob(f"{_PREFIX_OF[split]}*.txt")))
+    names = [name for split in splits for domain in DOMAINS for name in _names(split, domain)]
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing or not splits:
+        example = _names("train", "page")[0]
+        raise ReleaseError(
+            f"{folder}: {', '.join(missing) or f'no text file such as {example}'} is missing; a ROPE release has nine "
+            "text files for each split, with names that begin with training_ or test_"
+        )
+    if (folder / _PRODUCTS_FILE).is_file():
+        names.append(_PRODUCTS_FILE)
+    return Release(folder, splits, tuple(names))
+
+
+def _names(split: Split, domain: Domain) -> tuple[str, str, str]:
+    """The pair, text and image file of a split and domain."""
+    prefix = _PREFIX_OF[split]
+    pairs = f"product_{CONFIG_OF[domain]}_pair.txt"
+    return prefix + pairs, prefix + _TEXTS_OF[domain], prefix + _IMAGES_OF[domain]
+
+
+def pair_file(split: Split, domain: Domain) -> str:
+    """Name of the file that gives the products of the samples of a split and domain."""
+    return _names(split, domain)[0]
+
+
+def stage_release(
+    connection: duckdb.DuckDBPyConnection, release: Release, advance: Callable[[int], None]
+) -> dict[str, str]:
+    """Read a release into tables, in canonical order: by length of the id, then by the id.
+
+    Tables, for each split and domain: `samples_SPLIT_DOMAIN` (sample_id, product_id, text, category, n_frames, line)
+    and `frames_SPLIT_DOMAIN` (sample_id, time, image), frames of a sample by ascending time. And
+    `categories` (product_id, category), and `faults` (file, line, kind, subject).
+
+    Args:
+        connection: an empty database.
+        release: what to read.
+        advance: called with the number of bytes read.
+
+    Returns:
+        Name of each file read -> SHA-256 of its bytes.
+
+    Raises:
+        ReleaseError: `products.tsv` cannot be read.
+    """
+    connection.execute("CREATE TABLE faults (file VARCHAR, line BIGINT, kind VARCHAR, subject VARCHAR)")
+    hashes = {}
+    for split in release.splits:
+        for domain in DOMAINS:
+            pairs, texts, images = _names(split, domain)
+            for name, table, select in (
+                (pairs, f"pairs_{split}_{domain}", _PAIRS),
+                (texts, f"texts_{split}_{domain}", _TEXTS),
+                (images, f"images_{split}_{domain}", _PAGE_IMAGES if domain == "page" else _FRAMES),
+            ):
+                hashes[name] = _read(connection, release.folder / name, table, select, advance)
+    hashes |= _read_categories(connection, release.folder / _PRODUCTS_FILE)
+    _mark_leaks(connection, release.splits)
+    for split in release.splits:
+        for domain in DOMAINS:
+            _mark_conflicts(connection, split, domain)
+            _report_faults(connection, split, domain)
+            _join(connection, split, domain)
+    return hashes
+
+
+# Each turns `numbered(line, text, first, rest)`, where first and rest stand around the first comma, into a table whose
+# `fault` is null where the row is good. TRIM takes the blanks that a field may have around it.
+_PAIRS: Final = """
+    SELECT line, first AS product_id, rest AS sample_id,
+        CASE WHEN text IS NULL THEN 'bad_encoding'
+             WHEN first = '' OR rest = '' OR contains(rest, ',') THEN 'bad_row' END AS fault
+    FROM numbered"""
+_TEXTS: Final = f"""
+    SELECT line, first AS sample_id, nullif(nullif(rest, '{EMPTY_TEXT}'), '') AS body,
+        CASE WHEN text IS NULL THEN 'bad_encoding'
+             WHEN first = '' OR strpos(text, ',') = 0 THEN 'bad_row' END AS fault
+    FROM numbered"""
+_BAD_NAME: Final = r"image LIKE '/%' OR image LIKE '%\\%' OR regexp_matches(image, '(^|/)\.\.(/|$)')"
+_PAGE_IMAGES: Final = f"""
+    SELECT line, first AS sample_id, 0::BIGINT AS time, rest AS image,
+        CASE WHEN text IS NULL THEN 'bad_encoding'
+             WHEN first = '' OR rest = '' OR contains(rest, ',') THEN 'bad_row'
+             WHEN {_BAD_NAME} THEN 'bad_image_name' END AS fault
+    FROM numbered"""
+_FRAMES: Final = f"""
+    SELECT line, sample_id, try_cast(number AS BIGINT) AS time, image,
+        CASE WHEN text IS NULL THEN 'bad_encoding'
+             WHEN sample_id = '' OR number = '' OR image = '' OR contains(image, ',') THEN 'bad_row'
+             WHEN NOT regexp_full_match(number, '[+-]?[0-9]{{1,18}}') THEN 'bad_number'
+             WHEN {_BAD_NAME} THEN 'bad_image_name' END AS fault
+    FROM (SELECT line, text, first AS sample_id,
+              trim(split_part(rest, ',', 1), {_BLANKS}) AS number,
+              trim(substr(rest, nullif(strpos(rest, ','), 0) + 1), {_BLANKS}) AS image
+          FROM numbered)"""
+
+
+def _read(
+    connection: duckdb.DuckDBPyConnection, path: Path, table: str, select: str, advance: Callable[[int], None]
+) -> str:
+    """Read one file into a table, by one of the selections above; returns the SHA-256 of its bytes."""
+    digest = hashlib.sha256()
+
+    def lines() -> Iterator[pa.RecordBatch]:
+        def on_bytes(piece: bytes) -> None:
+            digest.update(piece)
+            advance(len(piece))
+
+        yield from scan_lines(path, on_bytes)
+
+    connection.register("incoming", pa.RecordBatchReader.from_batches(LINE_SCHEMA, lines()))
+    connection.execute(f"""
+        CREATE TABLE {table} AS
+        WITH numbered AS (
+            SELECT line, text,
+                coalesce(trim(split_part(text, ',', 1), {_BLANKS}), '') AS first,
+                coalesce(trim(substr(text, nullif(strpos(text, ','), 0) + 1), {_BLANKS}), '') AS rest
+            FROM incoming WHERE text IS NULL OR trim(text, {_BLANKS}) <> '')
+        {select}""")
+    connection.unregister("incoming")
+    return digest.hexdigest()
+
+
+def _read_categories(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str]:
+    """Read products.tsv, if there is one; its columns are product_id and category, or coarse_class for the latter."""
+    connection.execute("CREATE TABLE categories (product_id VARCHAR, category VARCHAR)")
+    if not path.is_file():
+        return {}
+    content = path.read_bytes()
+    header = content.decode("utf-8-sig", "replace").split("\n", 1)[0].rstrip("\r").split("\t")
+    column = next((name for name in ("category", "coarse_class") if name in header), None)
+    if "product_id" not in header or column is None:
+        raise ReleaseError(
+            f"{path}:1: columns are {', '.join(header)}; expected product_id and category, parted by tabs"
+        )
+    try:
+        connection.execute(
+            f"INSERT INTO categories SELECT product_id, any_value({column}) FROM "
+            "read_csv(?, delim = '\t', header = true, all_varchar = true, quote = '') "
+            f"GROUP BY product_id HAVING min({column}) = max({column})",
+            [str(path)],
+        )
+    except duckdb.Error as error:
+        raise ReleaseError(f"{path}: cannot be read as a table parted by tabs: {error}") from error
+    return {path.name: hashlib.sha256(content).hexdigest()}
+
+
+def _mark_leaks(connection: duckdb.DuckDBPyConnection, splits: tuple[Split, ...]) -> None:
+    """Take products and samples of both splits out of the training split."""
+    if len(splits) < 2:
+        return
+    everywhere = " UNION ".join(
+        f"SELECT product_id FROM pairs_validation_{domain} WHERE fault IS NULL" for domain in DOMAINS
+    )
+    for domain in DOMAINS:
+        for column, source, fault in (
+            ("product_id", everywhere, "product_in_both_splits"),
+            (
+                "sample_id",
+                f"SELECT sample_id FROM pairs_validation_{domain} WHERE fault IS NULL",
+                "sample_in_both_splits",
+            ),
+        ):
+            connection.execute(
+                f"UPDATE pairs_train_{domain} SET fault = '{fault}' WHERE fault IS NULL AND {column} IN ({source})"
+            )
+
+
+def _mark_conflicts(connection: duckdb.DuckDBPyConnection, split: Split, domain: Domain) -> None:
+    """Mark rows that repeat or contradict others of the same key."""
+    for table, key, value, fault in (
+        ("pairs", ["sample_id"], "product_id", "product_conflict"),
+        ("texts", ["sample_id"], "coalesce(body, '')", "text_conflict"),
+        ("images", ["sample_id", "time"], "image", "frame_conflict"),
+    ):
+        name, keys = f"{table}_{split}_{domain}", ", ".join(key)
+        same = " AND ".join(f"{name}.{column} = several.{column}" for column in key)
+        connection.execute(f"""
+            CREATE TEMP TABLE several AS
+            SELECT {keys}, min(line) AS first_line, min({value}) = max({value}) AS agree
+            FROM {name} WHERE fault IS NULL GROUP BY {keys} HAVING count(*) > 1""")
+        connection.execute(f"""
+            UPDATE {name} SET fault = CASE WHEN agree THEN 'repeated_row' ELSE '{fault}' END
+            FROM several WHERE fault IS NULL AND {same} AND NOT (agree AND line = first_line)""")
+        connection.execute("DROP TABLE several")
+
+
+def _report_faults(connection: duckdb.DuckDBPyConnection, split: Split, domain: Domain) -> None:
+    """Add every fault of one split and domain to `faults`."""
+    at = f"{split}_{domain}"
+    pairs, texts, images = _names(split, domain)
+    for file, table, subject in (
+        (pairs, f"pairs_{at}", "sample_id"),
+        (texts, f"texts_{at}", "sample_id"),
+        (images, f"images_{at}", "concat_ws(', ', sample_id, time, image)"),
+    ):
+        connection.execute(
+            f"INSERT INTO faults SELECT ?, line, fault, {subject} FROM {table} WHERE fault IS NOT NULL",
+            [file],
+        )
+    for file, table in ((texts, f"texts_{at}"), (images, f"images_{at}")):
+        connection.execute(
+            f"""INSERT INTO faults SELECT ?, min(line), 'no_product', sample_id FROM {table}
+            WHERE fault IS NULL AND sample_id NOT IN (SELECT sample_id FROM pairs_{at} WHERE sample_id IS NOT NULL)
+            GROUP BY sample_id""",
+            [file],
+        )
+    for table, fault in ((f"images_{at}", "no_image"), (f"texts_{at}", "no_text")):
+        connection.execute(
+            f"""INSERT INTO faults SELECT ?, line, '{fault}', sample_id FROM pairs_{at}
+            WHERE fault IS NULL AND sample_id NOT IN
+                (SELECT sample_id FROM {table} WHERE fault IS NULL AND sample_id IS NOT NULL)""",
+            [pairs],
+        )
+
+
+def _join(connection: duckdb.DuckDBPyConnection, split: Split, domain: Domain) -> None:
+    """Make the sorted tables of one split and domain, and drop what they are made of."""
+    at = f"{split}_{domain}"
+    connection.execute(f"""
+        CREATE TABLE samples_{at} AS
+        WITH counted AS
+                 (SELECT sample_id, count(*) AS n_frames FROM images_{at} WHERE fault IS NULL GROUP BY sample_id),
+             good AS (SELECT sample_id, body FROM texts_{at} WHERE fault IS NULL)
+        SELECT pair.sample_id, pair.product_id, good.body AS text, category, n_frames, line
+        FROM pairs_{at} AS pair JOIN counted USING (sample_id)
+            LEFT JOIN good USING (sample_id) LEFT JOIN categories USING (product_id)
+        WHERE pair.fault IS NULL
+        ORDER BY length(pair.sample_id), pair.sample_id""")
+    connection.execute(f"""
+        CREATE TABLE frames_{at} AS
+        SELECT sample_id, time, image FROM images_{at} SEMI JOIN samples_{at} USING (sample_id)
+        WHERE fault IS NULL
+        ORDER BY length(sample_id), sample_id, time""")
+    for table in ("pairs", "texts", "images"):
+        connection.execute(f"DROP TABLE {table}_{at}")
