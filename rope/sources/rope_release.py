@@ -133,34 +133,34 @@ def stage_release(
     return hashes
 
 
-# Each turns `numbered(line, text, first, rest)`, where first and rest stand around the first comma, into a table whose
-# `fault` is null where the row is good. TRIM takes the blanks that a field may have around it.
+# Each turns `numbered(line, text, first, rest)`, where first and rest stand around the first comma, into rows whose
+# `fault` is null where they are good.
 _PAIRS: Final = """
-    SELECT line, first AS product_id, rest AS sample_id,
+    SELECT line, text, first AS product_id, rest AS sample_id,
         CASE WHEN text IS NULL THEN 'bad_encoding'
              WHEN first = '' OR rest = '' OR contains(rest, ',') THEN 'bad_row' END AS fault
     FROM numbered"""
 _TEXTS: Final = f"""
-    SELECT line, first AS sample_id, nullif(nullif(rest, '{EMPTY_TEXT}'), '') AS body,
+    SELECT line, text, first AS sample_id, nullif(nullif(rest, '{EMPTY_TEXT}'), '') AS body,
         CASE WHEN text IS NULL THEN 'bad_encoding'
              WHEN first = '' OR strpos(text, ',') = 0 THEN 'bad_row' END AS fault
     FROM numbered"""
 _BAD_NAME: Final = r"image LIKE '/%' OR image LIKE '%\\%' OR regexp_matches(image, '(^|/)\.\.(/|$)')"
 _PAGE_IMAGES: Final = f"""
-    SELECT line, first AS sample_id, 0::BIGINT AS time, rest AS image,
+    SELECT line, text, first AS sample_id, 0::BIGINT AS time, rest AS image,
         CASE WHEN text IS NULL THEN 'bad_encoding'
              WHEN first = '' OR rest = '' OR contains(rest, ',') THEN 'bad_row'
              WHEN {_BAD_NAME} THEN 'bad_image_name' END AS fault
     FROM numbered"""
 _FRAMES: Final = f"""
-    SELECT line, sample_id, try_cast(number AS BIGINT) AS time, image,
+    SELECT line, text, sample_id, try_cast(number AS BIGINT) AS time, image,
         CASE WHEN text IS NULL THEN 'bad_encoding'
              WHEN sample_id = '' OR number = '' OR image = '' OR contains(image, ',') THEN 'bad_row'
              WHEN NOT regexp_full_match(number, '[+-]?[0-9]{{1,18}}') THEN 'bad_number'
              WHEN {_BAD_NAME} THEN 'bad_image_name' END AS fault
     FROM (SELECT line, text, first AS sample_id,
               trim(split_part(rest, ',', 1), {_BLANKS}) AS number,
-              trim(substr(rest, nullif(strpos(rest, ','), 0) + 1), {_BLANKS}) AS image
+              coalesce(trim(substr(rest, nullif(strpos(rest, ','), 0) + 1), {_BLANKS}), '') AS image
           FROM numbered)"""
 
 
@@ -185,7 +185,8 @@ def _read(
                 coalesce(trim(split_part(text, ',', 1), {_BLANKS}), '') AS first,
                 coalesce(trim(substr(text, nullif(strpos(text, ','), 0) + 1), {_BLANKS}), '') AS rest
             FROM incoming WHERE text IS NULL OR trim(text, {_BLANKS}) <> '')
-        {select}""")
+        SELECT * EXCLUDE (text), CASE WHEN fault IS NOT NULL THEN coalesce(left(text, 100), '') END AS bad
+        FROM ({select})""")
     connection.unregister("incoming")
     return digest.hexdigest()
 
@@ -264,7 +265,7 @@ def _report_faults(connection: duckdb.DuckDBPyConnection, split: Split, domain: 
         (images, f"images_{at}", "concat_ws(', ', sample_id, time, image)"),
     ):
         connection.execute(
-            f"INSERT INTO faults SELECT ?, line, fault, {subject} FROM {table} WHERE fault IS NOT NULL",
+            f"INSERT INTO faults SELECT ?, line, fault, coalesce(bad, {subject}) FROM {table} WHERE fault IS NOT NULL",
             [file],
         )
     for file, table in ((texts, f"texts_{at}"), (images, f"images_{at}")):
