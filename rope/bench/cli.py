@@ -3,7 +3,6 @@
 Everything heavy is imported inside the commands, so that `--help` answers at once.
 """
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,14 +10,13 @@ import typer
 
 from rope.console import run_app
 from rope.domain import Split
-from rope.errors import UsageError
 
 if TYPE_CHECKING:
     from rope.bench.one_shot import Draws
     from rope.bench.report import Subject
     from rope.bench.score import Score
 
-__all__ = ["main", "parse_bytes"]
+__all__ = ["main"]
 
 app = typer.Typer(
     help="Score cross-domain product representations: six retrieval pairs and one-shot classification.",
@@ -29,16 +27,14 @@ app = typer.Typer(
 
 Data = Annotated[
     Path | None,
-    typer.Option(help="Dataset directory [default: $ROPE_DATA, else the one built last].", show_default=False),
+    typer.Option(help="Dataset directory.", show_default="$ROPE_DATA, else the one built last"),
 ]
 SplitOption = Annotated[Split, typer.Option(help="The split to score.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the support sets of one-shot classification.")]
 Trials = Annotated[int, typer.Option(min=1, help="Draws of the support set.")]
 Shots = Annotated[int, typer.Option(min=1, help="Samples of each product in the support set.")]
 Memory = Annotated[str, typer.Option(help="What similarity blocks may take beside the vectors: bytes, or 256M, 1G.")]
-Threads = Annotated[
-    int | None, typer.Option(min=1, help="Worker threads [default: one a processor].", show_default=False)
-]
+Threads = Annotated[int | None, typer.Option(min=1, help="Worker threads.", show_default="one a processor")]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the result as JSON here.", show_default=False)]
 RanksFile = Annotated[
     Path | None, typer.Option(help="Write the rank of every query here, as Parquet.", show_default=False)
@@ -59,7 +55,7 @@ def score(
     split: SplitOption = "validation",
     name: Annotated[
         str | None,
-        typer.Option(help="Name of the model [default: that of the first file].", show_default=False),
+        typer.Option(help="Name of the model.", show_default="that of the first file"),
     ] = None,
     seed: Seed = 0,
     trials: Trials = 20,
@@ -121,10 +117,10 @@ def _evaluate(
     from rope.bench.engine import Effort
     from rope.bench.evaluate import evaluate
     from rope.bench.score import count_similarities
-    from rope.console import progress_bar
+    from rope.console import parse_bytes, progress_bar
     from rope.dataset.directory import read_labels
 
-    memory_bytes = parse_bytes(memory)
+    memory_bytes = parse_bytes(memory, "--memory")
     total = count_similarities(read_labels(directory, split), draws.trials)
     with progress_bar("scoring", total) as advance:
         effort = Effort(memory_bytes, threads, advance)
@@ -132,13 +128,10 @@ def _evaluate(
 
 
 def _report(result: "Score", subject: "Subject", json: Path | None, save_ranks: Path | None) -> None:
-    from rich.console import Console
-
     from rope.bench.report import as_json, one_shot_table, retrieval_table, write_json, write_ranks
+    from rope.console import output
 
-    console = Console()
-    if not console.is_terminal:
-        console.width = max(console.width, 120)  # a pipe has no width of its own, and a table should not fold
+    console = output()
     console.print(f"{subject.model} on {subject.dataset}, {subject.split} split ({subject.fingerprint[:12]})")
     console.print(retrieval_table(result))
     console.print(one_shot_table(result))
@@ -148,21 +141,6 @@ def _report(result: "Score", subject: "Subject", json: Path | None, save_ranks: 
     if save_ranks is not None:
         write_ranks(save_ranks, result)
         console.print(f"wrote {save_ranks}")
-
-
-def parse_bytes(text: str) -> int:
-    """Bytes from a number with an optional unit of 1024: K, M, G.
-
-    >>> parse_bytes("256M"), parse_bytes("1g"), parse_bytes("4096")
-    (268435456, 1073741824, 4096)
-
-    Raises:
-        UsageError: the text is something else.
-    """
-    match = re.fullmatch(r"(\d+)([KMG]?)B?", text.strip().upper())
-    if match is None or int(match[1]) == 0:
-        raise UsageError(f"--memory {text!r}: expected a number of bytes, such as 268435456, 256M or 1G")
-    return int(match[1]) << {"": 0, "K": 10, "M": 20, "G": 30}[match[2]]
 
 
 def main() -> None:

@@ -118,19 +118,44 @@ def build_dataset(
     if not root.is_dir():
         raise UsageError(f"{root}: no such folder; expected the folder that image names are relative to")
     plan = _Plan(found, out, Images(media, root.absolute()), name or release.resolve().name, shard_bytes)
+    _refuse_company(plan)
     if (out / MANIFEST_NAME).is_file():
-        return _up_to_date(plan)
+        return _up_to_date(plan, strict)
     _claim(plan)
-    with _open_staged(plan, memory_bytes, progress) as connection:
+    try:
+        with _open_staged(plan, memory_bytes, progress) as connection:
+            if strict:
+                _refuse_left_out(_count_faults(connection, "faults"), plan)
+            _write_everything(connection, plan, progress)
         if strict:
-            _refuse_faults(connection, release)
-        _write_everything(connection, plan, progress)
+            _refuse_left_out(_read_faults(plan.folder / FAULTS_NAME), plan)
+    except ReleaseError:
+        shutil.rmtree(plan.folder)  # an image that is put right leaves the key as it was
+        raise
+    except duckdb.OutOfMemoryException as error:
+        raise UsageError(
+            f"{release}: {memory_bytes >> 20} MiB of memory do not suffice to join it ({str(error).splitlines()[0]}); "
+            "allow more with --memory"
+        ) from error
     hashes = json.loads((plan.folder / "staged.json").read_text("utf-8"))
     manifest = _publish(plan, hashes)
-    return BuildReport(manifest, _count_faults(out / FAULTS_NAME), is_new=True)
+    return BuildReport(manifest, _read_faults(out / FAULTS_NAME), is_new=True)
 
 
-def _up_to_date(plan: _Plan) -> BuildReport:
+def _refuse_company(plan: _Plan) -> None:
+    """Raise if another process is building in the same place; it holds the lock of the database."""
+    database = plan.folder / "staged.duckdb"
+    try:
+        if database.exists():
+            duckdb.connect(str(database)).close()
+    except duckdb.Error as error:
+        if "lock" in str(error):
+            raise UsageError(
+                f"{plan.out}: another process is building here; wait for it, or choose another folder"
+            ) from error
+
+
+def _up_to_date(plan: _Plan, strict: bool) -> BuildReport:
     manifest = read_manifest(plan.out)
     hashes = {name: sha256_of(plan.release.folder / name) for name in plan.release.files}
     if manifest.source != _source(plan, hashes):
@@ -139,7 +164,10 @@ def _up_to_date(plan: _Plan) -> BuildReport:
             "folder, or delete it"
         )
     shutil.rmtree(plan.folder, ignore_errors=True)
-    return BuildReport(manifest, _count_faults(plan.out / FAULTS_NAME), is_new=False)
+    faults = _read_faults(plan.out / FAULTS_NAME)
+    if strict:
+        _refuse_left_out(faults, plan)
+    return BuildReport(manifest, faults, is_new=False)
 
 
 def _source(plan: _Plan, hashes: dict[str, str]) -> dict[str, str]:
@@ -149,6 +177,8 @@ def _source(plan: _Plan, hashes: dict[str, str]) -> dict[str, str]:
 
 def _claim(plan: _Plan) -> None:
     """Make the folder to build in, and throw away what an unfinished build of something else has left there."""
+    if plan.out.exists() and not plan.out.is_dir():
+        raise UsageError(f"{plan.out}: is a file; expected a folder that is empty or does not exist")
     strangers = (
         sorted(path.name for path in plan.out.iterdir() if path.name not in _OUR_NAMES) if plan.out.exists() else []
     )
@@ -159,7 +189,7 @@ def _claim(plan: _Plan) -> None:
         )
     stats = {name: (plan.release.folder / name).stat() for name in plan.release.files}
     inputs = {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
-    key = json.dumps({"inputs": inputs, "options": plan.options()}, sort_keys=True)
+    key = json.dumps({"inputs": inputs, "images": str(plan.images.root), "options": plan.options()}, sort_keys=True)
     stored = plan.folder / "key.json"
     if not stored.exists() or stored.read_text("utf-8") != key:
         for path in [plan.out / config for config in (*CONFIG_OF.values(), "products")] + [plan.folder]:
@@ -175,30 +205,29 @@ def _open_staged(plan: _Plan, memory_bytes: int, progress: bool) -> duckdb.DuckD
         for path in plan.folder.glob("staged.duckdb*"):
             path.unlink()
     connection = duckdb.connect(str(database))
-    connection.execute(f"SET memory_limit = '{memory_bytes >> 20}MiB'")
-    connection.execute(f"SET temp_directory = '{str(plan.folder / 'spill').replace(chr(39), chr(39) * 2)}'")
-    connection.execute("SET enable_progress_bar = false")
-    if not done.exists():
-        n_bytes = sum((plan.release.folder / name).stat().st_size for name in plan.release.files)
-        with progress_bar("reading the release", n_bytes, shown=progress) as advance:
-            hashes = stage_release(connection, plan.release, advance)
-        connection.execute("CHECKPOINT")
-        with atomic_path(done) as temporary:
-            temporary.write_text(json.dumps(hashes), "utf-8")
+    try:
+        connection.execute(f"SET memory_limit = '{memory_bytes >> 20}MiB'")
+        connection.execute(f"SET temp_directory = {_literal(plan.folder / 'spill')}")
+        connection.execute("SET enable_progress_bar = false")
+        if not done.exists():
+            n_bytes = sum((plan.release.folder / name).stat().st_size for name in plan.release.files)
+            with progress_bar("reading the release", n_bytes, shown=progress) as advance:
+                hashes = stage_release(connection, plan.release, advance)
+            connection.execute("CHECKPOINT")
+            with atomic_path(done) as temporary:
+                temporary.write_text(json.dumps(hashes), "utf-8")
+    except BaseException:
+        connection.close()  # while it is open, the next build in this process would get the same database
+        raise
     return connection
 
 
-def _refuse_faults(connection: duckdb.DuckDBPyConnection, release: Path) -> None:
-    counts = connection.sql("SELECT kind, count(*) FROM faults GROUP BY kind ORDER BY kind").fetchall()
-    serious = [(kind, n) for kind, n in counts if RULES[kind].consequence == "left out"]
+def _refuse_left_out(faults: Sequence[FaultCount], plan: _Plan) -> None:
+    serious = [fault for fault in faults if fault.rule == "left out"]
     if serious:
-        kinds = ", ".join(f"'{kind}'" for kind, _ in serious)
-        first = connection.sql(
-            f"SELECT file, line, kind, subject FROM faults WHERE kind IN ({kinds}) ORDER BY file, line LIMIT 5"
-        ).fetchall()
         raise ReleaseError(
-            f"{release}: {', '.join(f'{n} x {kind}' for kind, n in serious)}, and strict was asked for: "
-            + "; ".join(str(Fault(*fault)) for fault in first)
+            f"{plan.release.folder}: {', '.join(f'{fault.count} x {fault.kind}' for fault in serious)}, and strict was "
+            f"asked for: {'; '.join(example for fault in serious for example in fault.examples[:2])}"
         )
 
 
@@ -240,7 +269,7 @@ def _write_products(
     if n_products == 0:
         raise ReleaseError(
             f"{plan.release.folder}: nothing is left of the split {split}: no sample has a product and a readable "
-            f"image (images are looked for in {plan.images.root}); name their folder with --images, or build with "
+            f"image (images are looked for in {plan.images.root}); name their folder with --image-root, or build with "
             "--media reference"
         )
     write_shards(plan.folder, f"products-{split}", PRODUCT_SCHEMA, n_products, read, plan.shard_bytes, lambda _: None)
@@ -263,10 +292,9 @@ def _write_faults(
                 f"FROM members_{split} WHERE {domain} = 0"
             )
     with atomic_path(path) as temporary:
-        target = str(temporary).replace("'", "''")
         connection.execute(
             f"COPY (SELECT * FROM ({' UNION ALL '.join(parts)}) AS f(file, line, kind, subject) "
-            f"ORDER BY ALL) TO '{target}' (FORMAT csv, DELIMITER '\t', HEADER)"
+            f"ORDER BY ALL) TO {_literal(temporary)} (FORMAT csv, DELIMITER '\t', HEADER)"
         )
 
 
@@ -283,7 +311,7 @@ def _publish(plan: _Plan, hashes: dict[str, str]) -> Manifest:
                 shards[target] = Shard(record.rows, record.bytes, record.sha256)
             counts.setdefault(split, {})[config] = sum(record.rows for record in records)
     _move(plan.folder / FAULTS_NAME, plan.out / FAULTS_NAME)
-    faults = {fault.kind: fault.count for fault in _count_faults(plan.out / FAULTS_NAME)}
+    faults = {fault.kind: fault.count for fault in _read_faults(plan.out / FAULTS_NAME)}
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         name=plan.name,
@@ -294,9 +322,11 @@ def _publish(plan: _Plan, hashes: dict[str, str]) -> Manifest:
         shards=shards,
         fingerprint=fingerprint(plan.out, list(shards)),
     )
-    with atomic_path(plan.out / "README.md") as temporary:
+    with atomic_path(plan.folder / "README.md") as temporary:
         temporary.write_text(render_card(manifest), "utf-8")
-    write_manifest(plan.out, manifest)
+    write_manifest(plan.folder, manifest)
+    for name in ("README.md", MANIFEST_NAME):  # moved, so that a kill leaves no half-written file outside the folder
+        _move(plan.folder / name, plan.out / name)
     shutil.rmtree(plan.folder)
     return manifest
 
@@ -312,22 +342,32 @@ def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
     return int(connection.sql(f"SELECT count(*) FROM {table}").fetchall()[0][0])
 
 
-def _count_faults(path: Path) -> tuple[FaultCount, ...]:
+def _literal(path: Path) -> str:
+    """A path as a SQL string."""
+    return "'" + str(path).replace("'", "''") + "'"
+
+
+def _read_faults(path: Path) -> tuple[FaultCount, ...]:
     """Read faults.tsv back: each kind with its count and first examples."""
+    columns = "{'file': 'VARCHAR', 'line': 'BIGINT', 'kind': 'VARCHAR', 'subject': 'VARCHAR'}"
     with duckdb.connect() as connection:
-        rows = connection.execute(
-            "SELECT kind, count(*) AS n, list({'file': file, 'line': line, 'subject': subject} ORDER BY file, line, "
-            f"subject)[1:{_N_EXAMPLES}] FROM read_csv(?, delim = '\t', header = true, columns = "
-            "{'file': 'VARCHAR', 'line': 'BIGINT', 'kind': 'VARCHAR', 'subject': 'VARCHAR'}) GROUP BY kind",
-            [str(path)],
-        ).fetchall()
+        return _count_faults(
+            connection, f"read_csv({_literal(path)}, delim = '\t', quote = '\"', header = true, columns = {columns})"
+        )
+
+
+def _count_faults(connection: duckdb.DuckDBPyConnection, relation: str) -> tuple[FaultCount, ...]:
+    rows = connection.sql(
+        f"SELECT kind, count(*), min({{'file': file, 'line': line, 'subject': coalesce(subject, '')}}, {_N_EXAMPLES}) "
+        f"FROM {relation} GROUP BY kind"
+    ).fetchall()
     by_kind = {kind: (n, examples) for kind, n, examples in rows}
     return tuple(
         FaultCount(
             kind,
             by_kind[kind][0],
             rule.consequence,
-            tuple(str(Fault(e["file"], e["line"], kind, e["subject"] or "")) for e in by_kind[kind][1]),
+            tuple(str(Fault(e["file"], e["line"], kind, e["subject"])) for e in by_kind[kind][1]),
         )
         for kind, rule in RULES.items()
         if kind in by_kind

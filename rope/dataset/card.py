@@ -1,5 +1,6 @@
 """The dataset card: README.md with the YAML that `datasets` and the Hub read."""
 
+import hashlib
 from typing import Final
 
 from rope.dataset.manifest import Manifest
@@ -78,11 +79,14 @@ def render_card(manifest: Manifest) -> str:
 def _front_matter(manifest: Manifest) -> str:
     samples = sum(counts[config] for counts in manifest.counts.values() for config in _SAMPLE_CONFIGS)
     size = next((name for limit, name in _SIZE_CATEGORIES if samples < limit), "n>100M")
+    content = hashlib.sha256("".join(shard.sha256 for _, shard in sorted(manifest.shards.items())).encode()).hexdigest()
     lines = ["---", f"pretty_name: {_quoted(manifest.name)}", "license: other"]
     lines += ["task_categories:", "- image-feature-extraction", "tags:", "- product-retrieval", "- cross-domain"]
     lines += ["size_categories:", f"- {size}", "configs:"]
     for config in _CONFIGS:
-        lines.append(f"- config_name: {config}")
+        # `datasets` names its cache by the folder's name and this header alone, so without a description of their own
+        # two datasets in folders of one name would share their rows.
+        lines += [f"- config_name: {config}", f"  description: {content}"]
         lines += ["  default: true"] if config == _SAMPLE_CONFIGS[0] else []
         folder = "products" if config == "aligned" else config
         if config == "aligned":

@@ -1,4 +1,7 @@
-"""`rope.json`: what a dataset directory holds, and the hashes that prove it. Written last, so its presence means complete."""
+"""`rope.json`: what a dataset directory holds, and the hashes that prove it.
+
+It is written last, so a directory that has one is complete.
+"""
 
 import json
 from dataclasses import asdict, dataclass

@@ -24,11 +24,9 @@ __all__ = ["Images", "product_batches", "sample_batches"]
 
 IntArray = npt.NDArray[np.int64]
 
-_SAMPLES_A_BATCH: Final[dict[Media, dict[Domain, int]]] = {
-    "embed": {"page": 512, "video": 64, "live": 64},
-    "reference": {"page": 16_384, "video": 16_384, "live": 16_384},
-}
-"""A batch is a row group; with images inside, a few megabytes of them."""
+_SAMPLES_A_BATCH: Final = 16_384
+_FRAMES_A_BATCH: Final[dict[Media, int]] = {"embed": 256, "reference": 1 << 18}
+"""A batch is a row group: with images of 128 KB inside, 32 MB; a sample with more frames is one alone."""
 
 _PRODUCTS_A_BATCH: Final = 8192
 _READERS: Final = 16
@@ -70,6 +68,15 @@ class _Rows:
             n_rows -= len(batch)
         return pa.Table.from_batches(taken, taken[0].schema).combine_chunks() if taken else pa.table({})
 
+    def take_within(self, n_rows: int, column: str, limit: int) -> pa.Table:
+        """As `take`, but only as many as have a sum of at most `limit` in a column; one at least."""
+        rows = self.take(n_rows)
+        if not len(rows):
+            return rows
+        n_within = max(1, int(np.searchsorted(np.cumsum(rows[column].to_numpy()), limit, side="right")))
+        self._rest.extend(reversed(rows.slice(n_within).to_batches()))
+        return rows.slice(0, n_within)
+
 
 def sample_batches(
     connection: duckdb.DuckDBPyConnection, split: Split, domain: Domain, images: Images, file: str
@@ -98,7 +105,8 @@ def sample_batches(
             f"SELECT time, image FROM frames_{table} WHERE rowid >= {skip}",
         )
         with ThreadPoolExecutor(_READERS) as pool:
-            while len(rows := samples.take(_SAMPLES_A_BATCH[images.media][domain])):
+            max_frames = _FRAMES_A_BATCH[images.media]
+            while len(rows := samples.take_within(min(_SAMPLES_A_BATCH, max_frames), "n_frames", max_frames)):
                 n_frames = rows["n_frames"].to_numpy()
                 yield _assemble(rows, frames.take(int(n_frames.sum())), n_frames, images, file, pool)
 
@@ -129,7 +137,12 @@ def _assemble(
     columns["frame_times"] = pa.ListArray.from_arrays(offsets, frames["time"].combine_chunks())
     table = pa.table([columns[name] for name in SAMPLE_SCHEMA.names], schema=SAMPLE_SCHEMA)
     table = table.filter(pa.array(n_left > 0))
-    return Batch(table, len(rows), data.nbytes + paths.nbytes + rows["text"].nbytes, tuple(faults))
+    return Batch(table, len(rows), _n_bytes(data, paths, rows["text"]), tuple(faults))
+
+
+def _n_bytes(*columns: Any) -> int:  # noqa: ANN401 -- Arrow arrays
+    """Bytes of all values; unlike `nbytes`, the same however the rows came to lie in memory."""
+    return sum(pc.sum(pc.binary_length(column)).as_py() or 0 for column in columns)
 
 
 def _read_image(path: Path) -> bytes | None:
@@ -195,7 +208,7 @@ def product_batches(
         while len(rows := products.take(_PRODUCTS_A_BATCH)):
             lists = [_lists(samples[domain], rows[domain].to_numpy()) for domain in DOMAINS]
             table = pa.table([rows["product_id"], rows["category"], *lists], schema=PRODUCT_SCHEMA)
-            yield Batch(table, len(rows), table.nbytes)
+            yield Batch(table, len(rows), _n_bytes(rows["product_id"], *(ids.flatten() for ids in lists)))
 
     (n_products,) = connection.sql(f"SELECT count(*) FROM members_{split}").fetchall()[0]
     return n_products, read

@@ -39,7 +39,8 @@ _IMAGES_OF: Final[dict[Domain, str]] = {
     "live": "live_clips.txt",
 }
 _PRODUCTS_FILE: Final = "products.tsv"
-_BLANKS: Final = r"E' \t\r'"
+_BLANKS: Final = "' \t\r\u3000'"
+"""What may stand around a field, as SQL; U+3000 is the blank of Chinese text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,7 @@ _TEXTS: Final = f"""
         CASE WHEN text IS NULL THEN 'bad_encoding'
              WHEN first = '' OR strpos(text, ',') = 0 THEN 'bad_row' END AS fault
     FROM numbered"""
-_BAD_NAME: Final = r"image LIKE '/%' OR image LIKE '%\\%' OR regexp_matches(image, '(^|/)\.\.(/|$)')"
+_BAD_NAME: Final = r"image LIKE '/%' OR contains(image, '\') OR regexp_matches(image, '(^|/)\.\.(/|$)')"
 _PAGE_IMAGES: Final = f"""
     SELECT line, text, first AS sample_id, 0::BIGINT AS time, rest AS image,
         CASE WHEN text IS NULL THEN 'bad_encoding'
@@ -275,11 +276,13 @@ def _report_faults(connection: duckdb.DuckDBPyConnection, split: Split, domain: 
             GROUP BY sample_id""",
             [file],
         )
-    for table, fault in ((f"images_{at}", "no_image"), (f"texts_{at}", "no_text")):
+    for found, fault in (
+        (f"SELECT sample_id FROM images_{at} WHERE fault IS NULL", "no_image"),
+        (f"SELECT sample_id FROM texts_{at} WHERE sample_id IS NOT NULL", "no_text"),  # conflicts are reported as such
+    ):
         connection.execute(
             f"""INSERT INTO faults SELECT ?, line, '{fault}', sample_id FROM pairs_{at}
-            WHERE fault IS NULL AND sample_id NOT IN
-                (SELECT sample_id FROM {table} WHERE fault IS NULL AND sample_id IS NOT NULL)""",
+            WHERE fault IS NULL AND sample_id NOT IN ({found})""",
             [pairs],
         )
 

@@ -63,6 +63,7 @@ def test_ids_are_ordered_by_length_first(tmp_path):
         ("pb1, 空", None),
         ("pb1, ", None),
         ("pb1,", None),
+        ("pb1, \u3000 ", None),
         ("pb1, 空调 air conditioner", "空调 air conditioner"),
         ('pb1, a "quoted" \\ text\r', 'a "quoted" \\ text'),
     ],

@@ -1,0 +1,170 @@
+"""The command `rope`: build, validate and describe datasets, and make synthetic ones.
+
+Everything heavy is imported inside the commands, so that `--help` answers at once.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from rope.console import output, parse_bytes, progress_bar, run_app
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rope.dataset.build import BuildReport
+    from rope.dataset.manifest import Manifest
+    from rope.dataset.validate import Problem
+    from rope.domain import Split
+
+__all__ = ["main"]
+
+app = typer.Typer(
+    help="Datasets of products seen on pages, in short videos and in live streams: build, check, describe.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Directory = Annotated[Path, typer.Argument(metavar="OUT", help="A dataset directory.", show_default=False)]
+
+
+@app.command()
+def build(
+    release: Annotated[
+        Path, typer.Argument(metavar="RELEASE", help="Folder with the text files of a release.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Dataset directory to write.", show_default=False)],
+    media: Annotated[
+        Literal["embed", "reference"],
+        typer.Option(help="Put the images into the dataset, or only the paths of their files."),
+    ] = "embed",
+    image_root: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the images.", show_default="RELEASE/images"),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Name of the dataset in reports.", show_default="that of RELEASE"),
+    ] = None,
+    shard_size: Annotated[str, typer.Option(help="Size of a Parquet file to aim at: bytes, or 64M, 1G.")] = "256M",
+    memory: Annotated[str, typer.Option(help="Memory for joining and sorting: bytes, or 512M, 2G.")] = "1G",
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at faults that would be quarantined.")] = False,
+) -> None:
+    """Build a dataset directory from a release; it becomes the one that is loaded by default."""
+    from rope.dataset.build import build_dataset
+    from rope.dataset.locate import remember
+
+    report = build_dataset(
+        release,
+        out,
+        media=media,
+        image_root=image_root,
+        name=name,
+        shard_bytes=parse_bytes(shard_size, "--shard-size"),
+        memory_bytes=parse_bytes(memory, "--memory"),
+        strict=strict,
+    )
+    remember(out)
+    _print_build(report, out)
+
+
+@app.command()
+def validate(
+    directory: Directory,
+    official: Annotated[
+        bool, typer.Option("--official", help="Also compare the sizes with those published for ROPE.")
+    ] = False,
+    decode: Annotated[
+        bool, typer.Option("--decode", help="Decode every image to its last pixel, not its header alone.")
+    ] = False,
+) -> None:
+    """Check files, rows and images of a dataset directory; prints every problem, and exits 1 if there is one."""
+    from rope.dataset.locate import locate
+    from rope.dataset.manifest import read_manifest
+    from rope.dataset.validate import validate as find_problems
+
+    directory = locate(directory)
+    manifest = read_manifest(directory)
+    with progress_bar("checking", sum(shard.bytes for shard in manifest.shards.values())) as advance:
+        problems = find_problems(directory, decode=decode, official=official, advance=advance)
+    if problems:
+        _print_problems(problems, directory)
+        raise typer.Exit(1)
+    typer.echo(f"{directory}: sound; {_summary(manifest)}")
+
+
+@app.command()
+def info(
+    directory: Directory,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Draw a contact sheet into this PNG file.", show_default=False)
+    ] = None,
+    products: Annotated[int, typer.Option(min=1, help="Products on the contact sheet.")] = 8,
+) -> None:
+    """Describe a dataset directory: sizes, texts, frames, categories, and a contact sheet."""
+    from rope.dataset.info import describe, tables
+    from rope.dataset.locate import locate
+    from rope.dataset.sheet import draw_sheet
+
+    directory = locate(directory)
+    description, console = describe(directory), output()
+    for table in tables(description):
+        console.print(table)
+    if sheet is not None:
+        has_validation = description.manifest.counts.get("validation", {}).get("products", 0) > 0
+        split: Split = "validation" if has_validation else "train"
+        draw_sheet(directory, sheet, split, n_products=products)
+        typer.echo(f"wrote {sheet}")
+
+
+@app.command()
+def synthesize(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.", show_default=False)],
+    products: Annotated[int, typer.Option(min=2, help="How many products.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
+    layout: Annotated[
+        Literal["release", "pool"],
+        typer.Option("--format", help="A release to build a dataset from, or a raw pool to curate."),
+    ] = "release",
+) -> None:
+    """Make a small artificial release or raw pool, to try everything without licensed data."""
+    from rope.synthetic.pool import write_pool
+    from rope.synthetic.release import write_release
+
+    write = {"release": write_release, "pool": write_pool}[layout]
+    write(out, products=products, seed=seed)
+    typer.echo(f"wrote {products} products to {out}")
+
+
+def _print_build(report: "BuildReport", out: Path) -> None:
+    typer.echo(f"{out}: {'built' if report.is_new else 'is up to date'}; {_summary(report.manifest)}")
+    for fault in report.faults:
+        typer.echo(f"{fault.count:,} x {fault.kind}, {fault.rule}:")
+        for example in fault.examples:
+            typer.echo(f"    {example}")
+
+
+def _print_problems(problems: "Sequence[Problem]", directory: Path) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(f"{directory}: {len(problems)} problems"), title_justify="left")
+    table.add_column("where", overflow="fold")
+    table.add_column("what", overflow="fold")
+    for problem in problems:
+        table.add_row(Text(problem.where), Text(problem.what))
+    output().print(table)
+
+
+def _summary(manifest: "Manifest") -> str:
+    from rope.dataset.info import sizes
+
+    shown = "; ".join(f"{split}: {words}" for split, words in sizes(manifest).items())
+    return f"{shown}; fingerprint {manifest.fingerprint[:12]}"
+
+
+def main() -> None:
+    """The console script `rope`."""
+    run_app(app)

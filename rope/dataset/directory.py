@@ -1,0 +1,145 @@
+"""Typed reading of a dataset directory: labels, products and samples in canonical order, bounded in memory."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rope.dataset.manifest import Manifest, read_manifest
+from rope.domain import CONFIG_OF, DOMAINS, Domain, Frame, Sample, Split
+from rope.errors import DatasetError
+
+__all__ = ["Labels", "iter_samples", "read_labels", "read_products", "reading", "shard_names"]
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """The samples of one domain and split, in canonical order, and the product of each."""
+
+    sample_ids: list[str]
+    product_ids: list[str]
+
+
+def shard_names(manifest: Manifest, config: str, split: Split) -> list[str]:
+    """The shards of a configuration and split, in order, as paths relative to the directory.
+
+    >>> from rope.dataset.manifest import Shard
+    >>> shards = {f"pages/{name}.parquet": Shard(1, 1, "") for name in ("train-00001-of-00002", "train-00000-of-00002")}
+    >>> shard_names(Manifest(1, "mini", {}, "embed", {}, {}, shards, ""), "pages", "train")
+    ['pages/train-00000-of-00002.parquet', 'pages/train-00001-of-00002.parquet']
+    """
+    return sorted(name for name in manifest.shards if name.startswith(f"{config}/{split}-"))
+
+
+def read_labels(directory: Path, split: Split) -> dict[Domain, Labels]:
+    """The labels of a split, by domain; reads no text and no image.
+
+    Raises:
+        DatasetError: the directory is no dataset, has no such split, or a shard cannot be read.
+    """
+    labels: dict[Domain, Labels] = {}
+    for domain in DOMAINS:
+        columns = _read_columns(directory, CONFIG_OF[domain], split, ["sample_id", "product_id"])
+        labels[domain] = Labels(columns["sample_id"], columns["product_id"])
+    return labels
+
+
+def read_products(directory: Path, split: Split) -> dict[str, str | None]:
+    """The products of a split in canonical order, each with its category, or None where it has none.
+
+    Raises:
+        DatasetError: as `read_labels`.
+    """
+    columns = _read_columns(directory, "products", split, ["product_id", "category"])
+    return dict(zip(columns["product_id"], columns["category"], strict=True))
+
+
+def iter_samples(
+    directory: Path, domain: Domain, split: Split, *, start: int = 0, batch_size: int
+) -> Iterator[list[Sample]]:
+    """The samples of a domain and split, in canonical order, batch by batch.
+
+    Batches end at multiples of `batch_size` counted from row 0, so that a run that resumes at a `start` sees
+    the batches it would have seen. The last batch may be shorter, and so is the first where `start` is no multiple.
+    Row groups before `start` are not read.
+
+    Args:
+        directory: a dataset directory.
+        domain: the domain to read.
+        split: the split to read.
+        start: the row of the first sample, from 0; at or past the end there is no batch.
+        batch_size: samples in a batch; the memory needed is a few batches, or one row group.
+
+    Raises:
+        ValueError: `start` is negative or `batch_size` below 1.
+        DatasetError: as `read_labels`.
+    """
+    if start < 0 or batch_size < 1:
+        raise ValueError(f"need start >= 0 and batch_size >= 1, got {start} and {batch_size}")
+    batch: list[Sample] = []
+    row = start
+    for sample in _samples_from(_shard_paths(directory, CONFIG_OF[domain], split), domain, start, batch_size):
+        batch.append(sample)
+        row += 1
+        if row % batch_size == 0:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what Arrow raises on a missing or damaged file into a `DatasetError` that names it."""
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        raise DatasetError(
+            f"{path}: cannot be read as Parquet ({error}); rope validate lists all that is wrong"
+        ) from error
+
+
+def _shard_paths(directory: Path, config: str, split: Split) -> list[Path]:
+    manifest = read_manifest(directory)
+    if split not in manifest.counts:
+        raise DatasetError(f"{directory}: has no split {split}; it has {', '.join(sorted(manifest.counts)) or 'none'}")
+    return [directory / name for name in shard_names(manifest, config, split)]
+
+
+def _read_columns(directory: Path, config: str, split: Split, names: list[str]) -> dict[str, list[Any]]:
+    columns: dict[str, list[Any]] = {name: [] for name in names}
+    for path in _shard_paths(directory, config, split):
+        with reading(path), pq.ParquetFile(path) as shard:
+            table = shard.read(columns=names)
+        for name in names:
+            columns[name].extend(table[name].to_pylist())
+    return columns
+
+
+def _samples_from(paths: Sequence[Path], domain: Domain, start: int, batch_size: int) -> Iterator[Sample]:
+    """Samples from row `start` of all shards together."""
+    to_skip = start
+    for path in paths:
+        with reading(path), pq.ParquetFile(path) as shard:
+            first_group = 0
+            while first_group < shard.num_row_groups:
+                rows = shard.metadata.row_group(first_group).num_rows
+                if to_skip < rows:
+                    break
+                to_skip -= rows
+                first_group += 1
+            batches = shard.iter_batches(
+                batch_size,
+                row_groups=range(first_group, shard.num_row_groups),
+                columns=["sample_id", "text", "frames"],
+            )
+            for batch in batches:
+                wanted = batch.slice(to_skip)
+                to_skip -= batch.num_rows - wanted.num_rows
+                for row in wanted.to_pylist():
+                    frames = tuple(Frame(frame["bytes"], frame["path"]) for frame in row["frames"])
+                    yield Sample(row["sample_id"], domain, row["text"], frames)

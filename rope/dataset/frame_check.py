@@ -1,0 +1,87 @@
+"""Check the frames of samples row by row, and sum up what is wrong with them."""
+
+import io
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from PIL import Image
+
+from rope.dataset.manifest import Media
+from rope.domain import Domain, Frame
+from rope.errors import DatasetError
+from rope.media.frames import decode_frame
+
+__all__ = ["FrameCheck"]
+
+_N_EXAMPLES: Final = 5
+
+
+@dataclass
+class FrameCheck:
+    """Looks at rows of one domain and remembers how many have each fault, and the first few.
+
+    Attributes:
+        domain: the domain of the rows.
+        media: whether frames must hold bytes, or paths.
+        decode: decode images to the last pixel, not headers alone.
+    """
+
+    domain: Domain
+    media: Media
+    decode: bool
+    _counts: dict[str, int] = field(default_factory=dict)
+    _examples: dict[str, list[str]] = field(default_factory=dict)
+
+    def see(self, row: dict[str, Any]) -> None:
+        """Check one row with the columns `sample_id`, `frames` and `frame_times`."""
+        frames, times = row["frames"] or [], row["frame_times"] or []
+        if not frames:
+            self._note("samples have no frames", row["sample_id"])
+        if self.domain == "page" and len(frames) > 1:
+            self._note("pages have more than one frame", row["sample_id"])
+        if len(times) != len(frames):
+            self._note("samples have other numbers of frames and frame_times", row["sample_id"])
+        if None in times or times != sorted(times):
+            self._note("samples have frame_times that do not ascend", row["sample_id"])
+        for index, stored in enumerate(frames):
+            fault = self._fault_of(stored or {})
+            if fault is not None:
+                self._note("images cannot be read", f"{row['sample_id']} frame {index} ({fault})")
+
+    def findings(self) -> list[str]:
+        """A sentence for each fault that was seen: how many rows have it, and the first few."""
+        return [
+            f"{count:,} {fault}: {', '.join(self._examples[fault])}{', …' if count > _N_EXAMPLES else ''}"
+            for fault, count in sorted(self._counts.items())
+        ]
+
+    def _note(self, fault: str, example: str) -> None:
+        self._counts[fault] = self._counts.get(fault, 0) + 1
+        examples = self._examples.setdefault(fault, [])
+        if len(examples) < _N_EXAMPLES:
+            examples.append(str(example))
+
+    def _fault_of(self, stored: dict[str, Any]) -> str | None:
+        data, path = stored.get("bytes"), stored.get("path")
+        if self.media == "embed" and data is None:
+            return "no bytes"
+        if self.media == "reference" and path is None:
+            return "no path"
+        frame = Frame(data, path)
+        try:
+            if self.decode:
+                decode_frame(frame)
+            else:
+                _read_header(frame)
+        except DatasetError as error:
+            return str(error)
+        return None
+
+
+def _read_header(frame: Frame) -> None:
+    source = io.BytesIO(frame.data) if frame.data is not None else str(frame.path)
+    try:
+        with Image.open(source):
+            pass
+    except (OSError, Image.DecompressionBombError) as error:
+        raise DatasetError(str(error)) from error

@@ -1,0 +1,193 @@
+"""Describe a dataset directory: sizes, categories, texts, frames, and how many samples its products have."""
+
+# ruff: noqa: S608 -- SQL is put together from configurations, splits and domains, which are closed sets
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import duckdb
+from rich.table import Table
+from rich.text import Text
+
+from rope.dataset.manifest import Manifest, read_manifest
+from rope.dataset.views import CONFIGS, open_views
+from rope.domain import CONFIG_OF, DOMAINS, SPLITS, Domain, Split
+
+__all__ = ["CategorySize", "Description", "DomainFacts", "Spread", "describe", "sizes", "tables"]
+
+N_CATEGORIES: Final = 20
+"""How many categories are shown, the largest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """The smallest, the median (the lower of two) and the largest of some counts; zeros where there are none."""
+
+    minimum: int
+    median: int
+    maximum: int
+
+
+@dataclass(frozen=True, slots=True)
+class DomainFacts:
+    """The samples of one domain in one split.
+
+    Attributes:
+        split: the split.
+        domain: the domain.
+        n_samples: how many there are.
+        share_without_text: fraction whose text is null; 0 where there are no samples.
+        text_median: characters of the texts that are there.
+        text_p95: 95th percentile of the same.
+        text_max: the longest of them.
+        frames: frames of a sample.
+        of_product: samples of a product.
+    """
+
+    split: Split
+    domain: Domain
+    n_samples: int
+    share_without_text: float
+    text_median: int
+    text_p95: int
+    text_max: int
+    frames: Spread
+    of_product: Spread
+
+
+@dataclass(frozen=True, slots=True)
+class CategorySize:
+    """A category, None for products without one: its products, and its samples by domain, of both splits."""
+
+    name: str | None
+    n_products: int
+    n_samples: dict[Domain, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What `rope info` shows.
+
+    Attributes:
+        manifest: of the directory.
+        n_bytes: of all shards.
+        facts: of each split and domain that has a product.
+        categories: the largest first, then by name.
+    """
+
+    manifest: Manifest
+    n_bytes: int
+    facts: tuple[DomainFacts, ...]
+    categories: tuple[CategorySize, ...]
+
+
+def describe(directory: Path) -> Description:
+    """Describe a dataset directory; texts, times and ids are read, images are not.
+
+    Raises:
+        DatasetError: the directory is not a finished dataset.
+    """
+    manifest = read_manifest(directory)
+    with open_views(directory, manifest) as connection:
+        facts = tuple(
+            _facts(connection, split, domain) for split in SPLITS if split in manifest.counts for domain in DOMAINS
+        )
+        categories = tuple(_categories(connection))
+    return Description(manifest, sum(shard.bytes for shard in manifest.shards.values()), facts, categories)
+
+
+def sizes(manifest: Manifest) -> dict[str, str]:
+    """The rows of each split in words: `{"train": "61 products, 179 pages, ..."}`."""
+    return {
+        split: ", ".join(f"{manifest.counts[split].get(config, 0):,} {config}" for config in CONFIGS)
+        for split in SPLITS
+        if split in manifest.counts
+    }
+
+
+def tables(description: Description) -> Iterator[Table]:
+    """The description as tables for a terminal."""
+    yield _overview_table(description)
+    yield _facts_table(description.facts)
+    yield _category_table(description.categories)
+
+
+def _facts(connection: duckdb.DuckDBPyConnection, split: Split, domain: Domain) -> DomainFacts:
+    lengths = "SELECT length(text) AS text, len(frame_times) AS frames FROM"
+    n, without, median, p95, longest, *frames = connection.execute(
+        "SELECT count(*), coalesce(avg((text IS NULL)::INT), 0), coalesce(quantile_disc(text, 0.5), 0), "
+        "coalesce(quantile_disc(text, 0.95), 0), coalesce(max(text), 0), "
+        f"{_spread('frames')} FROM ({lengths} {CONFIG_OF[domain]}_{split})"
+    ).fetchall()[0]
+    of_product = connection.execute(
+        f"SELECT {_spread('n')} FROM (SELECT len({domain}_ids) AS n FROM products_{split})"
+    ).fetchall()[0]
+    return DomainFacts(split, domain, n, without, median, p95, longest, Spread(*frames), Spread(*of_product))
+
+
+def _spread(column: str) -> str:
+    functions = (f"min({column})", f"quantile_disc({column}, 0.5)", f"max({column})")
+    return ", ".join(f"coalesce({function}, 0)" for function in functions)
+
+
+def _categories(connection: duckdb.DuckDBPyConnection) -> Iterator[CategorySize]:
+    sums = ", ".join(f"coalesce(sum(len({domain}_ids)), 0)::BIGINT" for domain in DOMAINS)
+    products = " UNION ALL ".join(f"SELECT * FROM products_{split}" for split in SPLITS)
+    rows = connection.execute(
+        f"SELECT category, count(*), {sums} FROM ({products}) GROUP BY category ORDER BY count(*) DESC, category"
+    ).fetchall()
+    for name, n_products, *n_samples in rows:
+        yield CategorySize(name, n_products, dict(zip(DOMAINS, n_samples, strict=True)))
+
+
+def _overview_table(description: Description) -> Table:
+    manifest = description.manifest
+    table = Table(title=Text(manifest.name), title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")
+    table.add_row("fingerprint", manifest.fingerprint)
+    table.add_row("images", {"embed": "embedded", "reference": "paths of files elsewhere"}[manifest.media])
+    table.add_row("shards", f"{len(manifest.shards):,} files, {description.n_bytes:,} bytes")
+    for split, shown in sizes(manifest).items():
+        table.add_row(split, shown)
+    for fault, count in sorted(manifest.faults.items()):
+        table.add_row("fault of the source", Text(f"{fault}: {count:,}"))
+    return table
+
+
+def _facts_table(facts: tuple[DomainFacts, ...]) -> Table:
+    table = Table(title="Samples (texts in characters; spreads as minimum / median / maximum)", title_justify="left")
+    for heading in ("split", "domain"):
+        table.add_column(heading)
+    for heading in ("samples", "no text", "text median", "p95", "longest", "frames", "of a product"):
+        table.add_column(heading, justify="right")
+    for row in facts:
+        table.add_row(
+            row.split,
+            row.domain,
+            f"{row.n_samples:,}",
+            f"{row.share_without_text:.1%}",
+            *(f"{length:,}" for length in (row.text_median, row.text_p95, row.text_max)),
+            _shown(row.frames),
+            _shown(row.of_product),
+            end_section=row.domain == DOMAINS[-1],
+        )
+    return table
+
+
+def _category_table(categories: tuple[CategorySize, ...]) -> Table:
+    shown = categories[:N_CATEGORIES]
+    table = Table(title=f"Categories ({len(shown)} of {len(categories)}, both splits)", title_justify="left")
+    table.add_column("category")
+    for heading in ("products", *CONFIG_OF.values()):
+        table.add_column(heading, justify="right")
+    for category in shown:
+        sizes = (category.n_products, *(category.n_samples[domain] for domain in DOMAINS))
+        table.add_row(Text(category.name or "(none)"), *(f"{size:,}" for size in sizes))
+    return table
+
+
+def _shown(spread: Spread) -> str:
+    return f"{spread.minimum:,} / {spread.median:,} / {spread.maximum:,}"

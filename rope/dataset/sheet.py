@@ -1,0 +1,188 @@
+"""A contact sheet: one row a product, with its pages, frames of a video and frames of a live clip."""
+
+# ruff: noqa: S608 -- SQL is put together from configurations, splits and domains, which are closed sets
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import duckdb
+from PIL import Image, ImageDraw, ImageOps
+
+from rope.dataset.fonts import drawable, find_font, fit
+from rope.dataset.manifest import read_manifest
+from rope.dataset.views import open_views
+from rope.domain import CONFIG_OF, DOMAINS, Domain, Frame, Sample, Split
+from rope.errors import DatasetError, UsageError
+from rope.files import atomic_path
+from rope.media.frames import choose_frames, decode_frame
+
+__all__ = ["draw_sheet"]
+
+_CELLS: Final[dict[Domain, int]] = {"page": 2, "video": 4, "live": 4}
+"""Images of a product, by domain."""
+
+_HEADINGS: Final[dict[Domain, str]] = {"page": "pages", "video": "one short video", "live": "one live clip"}
+
+# Pixels.
+_CELL: Final = 112
+_GAP: Final = 4
+_GROUP_GAP: Final = 20
+_MARGIN: Final = 24
+_LABEL_WIDTH: Final = 210
+_HEADER: Final = 64
+_ROW: Final = _CELL + 34
+
+_INK, _FAINT, _EMPTY = "#1d2430", "#727b8a", "#f3f4f6"
+_TINT: Final[dict[Domain, str]] = {"page": "#2f6fb3", "video": "#b3591e", "live": "#2b8a5b"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Strip:
+    """What is drawn of one product in one domain."""
+
+    caption: str
+    images: list[Image.Image]
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What is drawn of one product."""
+
+    product_id: str
+    category: str | None
+    title: str | None
+    strips: dict[Domain, _Strip]
+
+
+def draw_sheet(directory: Path, target: Path, split: Split, *, n_products: int = 8) -> None:
+    """Draw a contact sheet of a split as PNG.
+
+    The products are spread evenly over the list of all, ordered by category, so that the same dataset and fonts give
+    the same sheet. Texts are left out where no installed font has their characters.
+
+    Args:
+        directory: a dataset directory.
+        target: the file to write, ending in `.png`.
+        split: the split to show.
+        n_products: how many rows; fewer where the split has fewer.
+
+    Raises:
+        UsageError: `target` does not end in `.png`.
+        DatasetError: the split has no products, or an image cannot be decoded.
+    """
+    if target.suffix.lower() != ".png":
+        raise UsageError(f"{target}: a contact sheet is written as PNG; give a name that ends in .png")
+    with open_views(directory, read_manifest(directory)) as connection:
+        rows = [_row(connection, split, product_id) for product_id in _chosen_products(connection, split, n_products)]
+    if not rows:
+        raise DatasetError(f"{directory}: has no products in split {split}, so there is nothing to draw")
+    with atomic_path(target) as path:
+        _drawn(rows, split).save(path, format="PNG", optimize=True)
+
+
+def _chosen_products(connection: duckdb.DuckDBPyConnection, split: Split, n_products: int) -> list[str]:
+    found = connection.execute(
+        f"SELECT product_id FROM products_{split} ORDER BY category, length(product_id), product_id"
+    ).fetchall()
+    if not found:
+        return []
+    return [found[index][0] for index in choose_frames(len(found), min(n_products, len(found)))]
+
+
+def _row(connection: duckdb.DuckDBPyConnection, split: Split, product_id: str) -> _Row:
+    ids = ", ".join(f"{domain}_ids" for domain in DOMAINS)
+    category, *lists = connection.execute(
+        f"SELECT category, {ids} FROM products_{split} WHERE product_id = ?", [product_id]
+    ).fetchall()[0]
+    ids_of: dict[Domain, list[str]] = dict(zip(DOMAINS, lists, strict=True))
+    pages = _stored(connection, split, "page", ids_of["page"][: _CELLS["page"]])
+    strips: dict[Domain, _Strip] = {
+        "page": _Strip(f"{len(ids_of['page'])} in all", [_thumbnail(page.frames[0]) for page in pages if page.frames]),
+        "video": _clip_strip(_stored(connection, split, "video", ids_of["video"][:1]), _CELLS["video"]),
+        "live": _clip_strip(_stored(connection, split, "live", ids_of["live"][:1]), _CELLS["live"]),
+    }
+    return _Row(product_id, category, next((page.text for page in pages if page.text), None), strips)
+
+
+def _stored(connection: duckdb.DuckDBPyConnection, split: Split, domain: Domain, ids: list[str]) -> list[Sample]:
+    """The samples with these ids, in their order."""
+    found = connection.execute(
+        f"SELECT sample_id, text, frames FROM {CONFIG_OF[domain]}_{split} WHERE list_contains(?, sample_id)", [ids]
+    ).fetchall()
+    samples = {
+        sample_id: Sample(sample_id, domain, text, tuple(Frame(frame["bytes"], frame["path"]) for frame in frames))
+        for sample_id, text, frames in found
+    }
+    return [samples[sample_id] for sample_id in ids if sample_id in samples]
+
+
+def _clip_strip(samples: list[Sample], n_cells: int) -> _Strip:
+    """Frames spread over the first sample."""
+    if not samples or not samples[0].frames:
+        return _Strip("none", [])
+    frames = samples[0].frames
+    chosen = choose_frames(len(frames), min(n_cells, len(frames)))
+    return _Strip(f"{samples[0].sample_id}, {len(frames)} frames", [_thumbnail(frames[index]) for index in chosen])
+
+
+def _thumbnail(frame: Frame) -> Image.Image:
+    return ImageOps.contain(Image.fromarray(decode_frame(frame)), (_CELL, _CELL), Image.Resampling.LANCZOS)
+
+
+def _left_of(domain: Domain) -> int:
+    """Where the columns of a domain begin."""
+    before = DOMAINS[: DOMAINS.index(domain)]
+    return _MARGIN + _LABEL_WIDTH + sum(_width_of(earlier) + _GROUP_GAP for earlier in before)
+
+
+def _width_of(domain: Domain) -> int:
+    return _CELLS[domain] * (_CELL + _GAP) - _GAP
+
+
+def _drawn(rows: Sequence[_Row], split: Split) -> Image.Image:
+    width = _left_of(DOMAINS[-1]) + _width_of(DOMAINS[-1]) + _MARGIN
+    sheet = Image.new("RGB", (width, _HEADER + len(rows) * _ROW + _MARGIN), "white")
+    draw = ImageDraw.Draw(sheet)
+    heading = find_font(16)
+    draw.text((_MARGIN, _MARGIN), f"{len(rows)} products of {split}", _INK, heading)
+    for domain in DOMAINS:
+        left = _left_of(domain)
+        draw.text((left, _MARGIN), _HEADINGS[domain], _TINT[domain], heading)
+        draw.line((left, _HEADER - 12, left + _width_of(domain), _HEADER - 12), _TINT[domain], 2)
+    for index, row in enumerate(rows):
+        _draw_row(sheet, draw, row, _HEADER + index * _ROW)
+    return sheet
+
+
+def _draw_row(sheet: Image.Image, draw: ImageDraw.ImageDraw, row: _Row, top: int) -> None:
+    _draw_label(draw, row, top)
+    for domain in DOMAINS:
+        left, strip = _left_of(domain), row.strips[domain]
+        for cell in range(_CELLS[domain]):
+            corner = (left + cell * (_CELL + _GAP), top)
+            if cell < len(strip.images):
+                _draw_cell(sheet, draw, strip.images[cell], corner)
+        font = find_font(12)
+        draw.text((left, top + _CELL + 4), drawable(strip.caption, font), _FAINT, font)
+
+
+def _draw_cell(sheet: Image.Image, draw: ImageDraw.ImageDraw, image: Image.Image, corner: tuple[int, int]) -> None:
+    left, top = corner
+    draw.rectangle((left, top, left + _CELL - 1, top + _CELL - 1), _EMPTY)
+    sheet.paste(image, (left + (_CELL - image.width) // 2, top + (_CELL - image.height) // 2))
+
+
+def _draw_label(draw: ImageDraw.ImageDraw, row: _Row, top: int) -> None:
+    """The id, the category and the title, as far as they can be drawn."""
+    width = _LABEL_WIDTH - _GROUP_GAP
+    for text, colour, size, n_lines in (
+        (row.product_id, _INK, 16, 1),
+        (row.category, _FAINT, 13, 1),
+        (row.title, _INK, 13, 4),
+    ):
+        font = find_font(size)
+        for line in fit(drawable(text or "", font), font, width, n_lines):
+            draw.text((_MARGIN, top), line, colour, font)
+            top += round(size * 1.35)

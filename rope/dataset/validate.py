@@ -1,0 +1,214 @@
+"""Check a dataset directory and report every problem at once: files, rows, images, and the official sizes."""
+
+# ruff: noqa: S608 -- SQL is put together from configurations, splits and domains, which are closed sets
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rope.dataset.build import FAULTS_NAME
+from rope.dataset.fingerprint import fingerprint
+from rope.dataset.frame_check import FrameCheck
+from rope.dataset.manifest import MANIFEST_NAME, Manifest, Shard, read_manifest
+from rope.dataset.questions import questions
+from rope.dataset.views import CONFIGS, open_views
+from rope.domain import CONFIG_OF, Domain, Split
+from rope.files import sha256_of
+from rope.schema import PRODUCT_SCHEMA, SAMPLE_SCHEMA
+
+__all__ = ["OFFICIAL_COUNTS", "Problem", "validate"]
+
+OFFICIAL_COUNTS: Final[dict[Split, dict[str, int]]] = {
+    "train": {"products": 187_431, "pages": 3_025_236, "videos": 5_837_716, "lives": 3_464_116},
+    "validation": {"products": 2_527, "pages": 31_388, "videos": 29_810, "lives": 30_981},
+}
+"""The published sizes of ROPE."""
+
+_CARD_NAME: Final = "README.md"
+_N_EXAMPLES: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that is wrong: the file, or configuration and split, and one sentence.
+
+    Rows with the same fault are one problem, which counts them and names the first few.
+    """
+
+    where: str
+    what: str
+
+
+def validate(
+    directory: Path,
+    *,
+    decode: bool = False,
+    official: bool = False,
+    advance: Callable[[int], None] = lambda n_bytes: None,
+) -> list[Problem]:
+    """Every problem of a dataset directory; an empty list means that it is sound.
+
+    Memory stays bounded: rows are streamed, and what compares rows runs in DuckDB. Where a shard is missing or of
+    another schema, questions about all rows are not asked.
+
+    Args:
+        directory: a dataset directory.
+        decode: decode every image to its last pixel; without it, only headers are read.
+        official: also compare the sizes with those published for ROPE.
+        advance: told of the bytes of each shard when it has been checked.
+
+    Raises:
+        DatasetError: there is no manifest that can be read, so nothing can be compared with anything.
+    """
+    manifest = read_manifest(directory)
+    problems = [*_file_problems(directory, manifest), *_count_problems(manifest)]
+    if official:
+        problems.extend(_official_problems(manifest))
+    readable = True
+    for name, shard in sorted(manifest.shards.items()):
+        problems.extend(_shard_problems(directory / name, name, shard))
+        if _has_rows(directory / name, name):
+            problems.extend(_media_problems(directory / name, name, manifest, decode))
+        else:
+            readable = False
+        advance(shard.bytes)
+    if readable:
+        problems.extend(_row_problems(directory, manifest))
+        problems.extend(_fingerprint_problems(directory, manifest))
+    else:
+        problems.append(Problem(str(directory), "ids were not compared, because not every shard can be read"))
+    return problems
+
+
+def _file_problems(directory: Path, manifest: Manifest) -> Iterator[Problem]:
+    known = {MANIFEST_NAME, _CARD_NAME, *manifest.shards}
+    found = {
+        path.relative_to(directory).as_posix() for path in directory.rglob("*") if _counts_as_file(path, directory)
+    }
+    for name in sorted(known - found):
+        yield Problem(name, "is missing; build the dataset again")
+    if extra := sorted(found - known - {FAULTS_NAME}):
+        what = f"{len(extra):,} files are not in the manifest, so no part of the dataset"
+        yield Problem(str(directory), _with_examples(what, len(extra), extra[:_N_EXAMPLES]))
+
+
+def _counts_as_file(path: Path, directory: Path) -> bool:
+    """Whether it is a file that is not hidden (`.git`), or is left over from a write that was interrupted."""
+    hidden = any(part.startswith(".") for part in path.relative_to(directory).parts)
+    return not path.is_dir() and (not hidden or path.suffix == ".part")
+
+
+def _count_problems(manifest: Manifest) -> Iterator[Problem]:
+    for split, counts in sorted(manifest.counts.items()):
+        for config in CONFIGS:
+            expected = counts.get(config, 0)
+            got = sum(shard.rows for name, shard in manifest.shards.items() if name.startswith(f"{config}/{split}-"))
+            if got != expected:
+                yield Problem(MANIFEST_NAME, f"{config}/{split}: shards have {got} rows, counts say {expected}")
+
+
+def _official_problems(manifest: Manifest) -> Iterator[Problem]:
+    for split, counts in OFFICIAL_COUNTS.items():
+        for config, expected in counts.items():
+            got = manifest.counts.get(split, {}).get(config, 0)
+            if got != expected:
+                yield Problem(f"{config}/{split}", f"has {got:,} rows; ROPE as published has {expected:,}")
+
+
+def _shard_problems(path: Path, name: str, shard: Shard) -> Iterator[Problem]:
+    if not path.is_file():
+        return
+    size = path.stat().st_size
+    if size != shard.bytes:
+        yield Problem(name, f"has {size} bytes, the manifest says {shard.bytes}; build the dataset again")
+    elif (digest := sha256_of(path)) != shard.sha256:
+        yield Problem(name, f"has SHA-256 {digest}, the manifest says {shard.sha256}; build the dataset again")
+    try:
+        metadata = pq.read_metadata(path)
+    except (OSError, pa.ArrowException) as error:
+        yield Problem(name, f"is no readable Parquet file: {error}")
+        return
+    if metadata.num_rows != shard.rows:
+        yield Problem(name, f"has {metadata.num_rows} rows, the manifest says {shard.rows}")
+    yield from _schema_problems(metadata.schema.to_arrow_schema(), name)
+
+
+def _schema_problems(got: pa.Schema, name: str) -> Iterator[Problem]:
+    expected = _schema_of(name)
+    for field in expected:
+        if field.name not in got.names:
+            yield Problem(name, f"has no column {field.name}")
+        elif not got.field(field.name).type.equals(field.type):
+            yield Problem(name, f"column {field.name} is {got.field(field.name).type}, expected {field.type}")
+    for extra in sorted(set(got.names) - set(expected.names)):
+        yield Problem(name, f"has an unknown column {extra}")
+    if (got.metadata or {}).get(b"huggingface") != expected.metadata[b"huggingface"]:
+        yield Problem(name, "does not describe its columns to `datasets` as it should")
+
+
+def _schema_of(name: str) -> pa.Schema:
+    return PRODUCT_SCHEMA if name.startswith("products/") else SAMPLE_SCHEMA
+
+
+def _has_rows(path: Path, name: str) -> bool:
+    """Whether the columns that later checks ask for are there."""
+    try:
+        got = pq.read_schema(path)
+    except (OSError, pa.ArrowException):
+        return False
+    return all(field.name in got.names and got.field(field.name).type.equals(field.type) for field in _schema_of(name))
+
+
+def _media_problems(path: Path, name: str, manifest: Manifest, decode: bool) -> Iterator[Problem]:
+    domains: dict[str, Domain] = {config: domain for domain, config in CONFIG_OF.items()}
+    domain = domains.get(name.split("/")[0])
+    if domain is None:
+        return
+    check = FrameCheck(domain, manifest.media, decode)
+    try:
+        with pq.ParquetFile(path) as shard:
+            for batch in shard.iter_batches(64, columns=["sample_id", "frames", "frame_times"]):
+                for row in batch.to_pylist():
+                    check.see(row)
+    except (OSError, pa.ArrowException) as error:
+        yield Problem(name, f"its rows cannot be read: {error}")
+    for what in check.findings():
+        yield Problem(name, what)
+
+
+def _row_problems(directory: Path, manifest: Manifest) -> Iterator[Problem]:
+    try:
+        with open_views(directory, manifest) as connection:
+            for question in questions():
+                sql = f"SELECT count(*), min(id, {_N_EXAMPLES}) FROM ({question.sql}) AS wrong(id)"
+                count, examples = connection.execute(sql).fetchall()[0]
+                declared = manifest.faults.get(question.declared_as or "", 0)
+                if count != declared:
+                    beside = f" (the manifest declares {declared:,})" if question.declared_as else ""
+                    what = f"{count:,} {question.what}{beside}"
+                    yield Problem(question.where, _with_examples(what, count, examples or []))
+    except duckdb.Error as error:
+        yield Problem(str(directory), f"rows could not be compared: {error}")
+
+
+def _fingerprint_problems(directory: Path, manifest: Manifest) -> Iterator[Problem]:
+    try:
+        got = fingerprint(directory, list(manifest.shards))
+    except (OSError, pa.ArrowException) as error:
+        yield Problem(str(directory), f"the fingerprint cannot be computed: {error}")
+        return
+    if got != manifest.fingerprint:
+        yield Problem(
+            MANIFEST_NAME, f"fingerprint is {manifest.fingerprint}, but the rows give {got}; build the dataset again"
+        )
+
+
+def _with_examples(what: str, count: int, examples: list[str]) -> str:
+    if not examples:
+        return what
+    return f"{what}: {', '.join(examples)}{', …' if count > len(examples) else ''}"

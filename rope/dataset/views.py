@@ -1,0 +1,61 @@
+"""The shards of a dataset directory as views of a DuckDB connection, for questions about all rows at once."""
+
+# ruff: noqa: S608 -- SQL is put together from configurations, splits and domains, which are closed sets
+
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import duckdb
+import pyarrow as pa
+
+from rope.dataset.directory import shard_names
+from rope.dataset.manifest import Manifest
+from rope.domain import CONFIG_OF, SPLITS
+from rope.schema import PRODUCT_SCHEMA, SAMPLE_SCHEMA
+
+__all__ = ["CONFIGS", "open_views"]
+
+CONFIGS: Final = ("products", *CONFIG_OF.values())
+"""The folders of a dataset directory."""
+
+_MEMORY_LIMIT: Final = "1GB"
+
+
+@contextmanager
+def open_views(directory: Path, manifest: Manifest) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Connect to views named `pages_train` and so on, one for each configuration and split; empty where there is none.
+
+    Each has the columns of its schema, and `shard` and `file_row_number`, in whose order the rows stand. What does
+    not fit in 1 GB goes to a temporary folder, which is removed at the end.
+    """
+    with tempfile.TemporaryDirectory(prefix="rope-") as scratch, duckdb.connect() as connection:
+        connection.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
+        connection.execute(f"SET temp_directory = {_quoted(scratch)}")
+        connection.execute("SET enable_progress_bar = false")
+        for config in CONFIGS:
+            for split in SPLITS:
+                paths = [str(directory / name) for name in shard_names(manifest, config, split)]
+                if paths:
+                    connection.execute(f"CREATE VIEW {config}_{split} AS {_select(paths)}")
+                else:
+                    connection.register(f"{config}_{split}", _no_rows(config))
+        yield connection
+
+
+def _select(paths: list[str]) -> str:
+    files = ", ".join(_quoted(re.sub(r"([\[*?])", r"[\1]", path)) for path in paths)  # DuckDB reads globs
+    return f"SELECT * FROM read_parquet([{files}], filename = 'shard', file_row_number = true)"
+
+
+def _no_rows(config: str) -> pa.Table:
+    schema = PRODUCT_SCHEMA if config == "products" else SAMPLE_SCHEMA
+    return schema.append(pa.field("shard", pa.string())).append(pa.field("file_row_number", pa.int64())).empty_table()
+
+
+def _quoted(text: str) -> str:
+    """A SQL string literal."""
+    return "'" + text.replace("'", "''") + "'"

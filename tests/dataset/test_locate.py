@@ -1,0 +1,89 @@
+"""Where a dataset is looked for, in order, and what is said when there is none."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from rope.dataset.locate import cache_folder, locate, remember
+from rope.errors import DatasetError, UsageError
+
+
+@pytest.fixture(autouse=True)
+def no_state(tmp_path, monkeypatch):
+    monkeypatch.delenv("ROPE_DATA", raising=False)
+    monkeypatch.setenv("ROPE_CACHE", str(tmp_path / "cache"))
+
+
+def test_a_named_directory_goes_before_the_environment_and_that_before_the_last_built(small, tmp_path, monkeypatch):
+    for name in ("named", "environment", "last"):
+        shutil.copytree(small, tmp_path / name)
+    remember(tmp_path / "last")
+    assert locate(None) == tmp_path / "last"
+    monkeypatch.setenv("ROPE_DATA", str(tmp_path / "environment"))
+    assert locate(None) == tmp_path / "environment"
+    assert locate(str(tmp_path / "named")) == tmp_path / "named"
+
+
+def test_a_relative_directory_is_remembered_as_absolute(small, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    remember(Path("small"))
+    monkeypatch.chdir("/")
+    assert locate(None) == small
+
+
+def test_without_data_the_error_names_the_licence_the_build_and_the_synthetic_set():
+    with pytest.raises(DatasetError, match=r"adxcreative/COPE.*rope build RELEASE OUT.*rope synthesize"):
+        locate(None)
+
+
+def test_the_last_built_is_gone(small):
+    remember(small)
+    shutil.rmtree(small)
+    with pytest.raises(DatasetError, match="small, does not exist any more"):
+        locate(None)
+
+
+@pytest.mark.parametrize("state", ["", "{", "[]", '{"directory": 3}', '{"other": "x"}'])
+def test_a_damaged_state_file_counts_as_none(state):
+    cache_folder().mkdir()
+    (cache_folder() / "last-built.json").write_text(state)
+    with pytest.raises(DatasetError, match="none was built yet"):
+        locate(None)
+
+
+def test_a_directory_that_does_not_exist_is_named_with_its_source(tmp_path, monkeypatch):
+    with pytest.raises(UsageError, match="nowhere: no such directory"):
+        locate("nowhere")
+    monkeypatch.setenv("ROPE_DATA", str(tmp_path / "away"))
+    with pytest.raises(UsageError, match=r"ROPE_DATA=.*away: no such directory"):
+        locate(None)
+
+
+def test_a_folder_without_manifest_is_no_dataset(tmp_path):
+    with pytest.raises(DatasetError, match="not a finished dataset directory"):
+        locate(tmp_path)
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(tmp_path, monkeypatch, small):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("ROPE_CACHE", str(tmp_path / "file" / "cache"))
+    remember(small)
+    with pytest.raises(DatasetError):
+        locate(None)
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"ROPE_CACHE": "/a/b", "XDG_CACHE_HOME": "/x"}, "/a/b"),
+        ({"XDG_CACHE_HOME": "/x"}, "/x/rope-bench"),
+        ({"HOME": "/home/someone"}, "/home/someone/.cache/rope-bench"),
+    ],
+)
+def test_the_cache_folder_follows_the_environment(variables, expected, monkeypatch):
+    monkeypatch.delenv("ROPE_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert cache_folder() == Path(expected)

@@ -1,0 +1,110 @@
+"""Imports point one way: no cycle, nothing upward, and nothing heavy until it is needed."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = [name for name in ("rope", "baselines", "cope", "leaderboard") if (ROOT / name).is_dir()]
+FORBIDDEN = {
+    "rope": {"baselines", "cope", "leaderboard"},
+    "baselines": {"cope", "leaderboard"},
+    "cope": {"baselines", "leaderboard"},
+    "leaderboard": {"cope", "baselines"},
+}
+HEAVY = {"numpy", "pyarrow", "datasets", "duckdb", "PIL", "torch", "pandas"}
+
+Graph = dict[str, set[str]]
+
+
+def module_name(path: Path, root: Path) -> str:
+    parts = path.relative_to(root).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def import_graph(root: Path, packages: list[str]) -> Graph:
+    """Module -> the modules of these packages that it imports anywhere in its text."""
+    files = {module_name(path, root): path for package in packages for path in (root / package).rglob("*.py")}
+    graph: Graph = {}
+    for module, path in files.items():
+        package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+        wanted = set()
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                wanted.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                base = [*package.split(".")[: len(package.split(".")) - node.level + 1]] if node.level else []
+                origin = ".".join([*base, *([node.module] if node.module else [])])
+                wanted.update(
+                    f"{origin}.{alias.name}" if f"{origin}.{alias.name}" in files else origin for alias in node.names
+                )
+        graph[module] = wanted & set(files)
+    return graph
+
+
+def find_cycle(graph: Graph) -> list[str]:
+    """The modules of one cycle, the first again at the end; empty when there is none."""
+    done: set[str] = set()
+
+    def visit(module: str, chain: list[str]) -> list[str]:
+        if module in chain:
+            return [*chain[chain.index(module) :], module]
+        if module in done:
+            return []
+        for imported in sorted(graph[module]):
+            if cycle := visit(imported, [*chain, module]):
+                return cycle
+        done.add(module)
+        return []
+
+    return next((cycle for module in sorted(graph) if (cycle := visit(module, []))), [])
+
+
+def upward_imports(graph: Graph) -> list[str]:
+    return sorted(
+        f"{module} -> {imported}"
+        for module, all_imported in graph.items()
+        for imported in all_imported
+        if imported.split(".")[0] in FORBIDDEN[module.split(".")[0]]
+    )
+
+
+def test_no_module_imports_itself_over_others():
+    assert " -> ".join(find_cycle(import_graph(ROOT, PACKAGES))) == ""
+
+
+def test_no_package_imports_one_above_it():
+    assert upward_imports(import_graph(ROOT, PACKAGES)) == []
+
+
+@pytest.mark.parametrize(
+    ("files", "cycle", "upward"),
+    [
+        (
+            {"rope/a.py": "import rope.b", "rope/b.py": "def f():\n    from rope import a"},
+            "rope.a -> rope.b -> rope.a",
+            [],
+        ),
+        ({"rope/a.py": "from . import b", "rope/b.py": "from .a import x"}, "rope.a -> rope.b -> rope.a", []),
+        ({"rope/a.py": "import rope.b", "rope/b.py": "import os"}, "", []),
+        ({"rope/a.py": "from baselines.c import d"}, "", ["rope.a -> baselines.c"]),
+        ({"baselines/c.py": "import rope", "rope/a.py": ""}, "", []),
+    ],
+)
+def test_the_graph_sees_what_it_should(files, cycle, upward, tmp_path):
+    for name in ("rope/__init__.py", "baselines/__init__.py", "baselines/c.py", *files):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(files.get(name, ""))
+    graph = import_graph(tmp_path, ["rope", "baselines"])
+    assert " -> ".join(find_cycle(graph)) == cycle
+    assert upward_imports(graph) == upward
+
+
+@pytest.mark.parametrize("module", ["rope", "rope.console", "rope.cli", "rope.bench.cli"])
+def test_nothing_heavy_is_imported_at_first(module):
+    program = f"import sys, {module}; print(sorted({HEAVY!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "[]"
