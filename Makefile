@@ -1,4 +1,4 @@
-# make demo: a synthetic dataset, built, loaded and scored.  make test: lint and all tests.
+# make demo: a synthetic dataset, built, loaded and scored.  make test: lint and every test.
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -12,7 +12,14 @@ install: .venv/.installed
 	touch $@
 
 demo: install
-	$(BIN)/python -m rope.synthetic.demo demo
+	rm -rf demo
+	$(BIN)/rope synthesize demo/release --products 200 --seed 0
+	$(BIN)/rope build demo/release demo/dataset --name mini-rope
+	$(BIN)/rope validate demo/dataset
+	$(BIN)/rope info demo/dataset --sheet demo/sheet.png
+	$(BIN)/python -c "import rope; print(rope.load_dataset('demo/dataset', 'videos', split='validation'))"
+	$(BIN)/rope-bench run --model baselines:handcrafted --data demo/dataset --out demo/handcrafted.parquet \
+		--json demo/handcrafted.json
 
 test: lint
 	$(BIN)/pytest -q

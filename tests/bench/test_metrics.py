@@ -82,9 +82,7 @@ def case():
     products = np.sort(rng.integers(0, 12, size=80))
     centres = rng.normal(size=(12, 8))
     vectors = (centres[products] + rng.normal(size=(80, 8))).astype(np.float32)
-    queries, gallery = (
-        Labelled(Vectors.of(vectors[i::2]), products[i::2].astype(np.int64)) for i in range(2)
-    )
+    queries, gallery = (Labelled(Vectors.of(vectors[i::2]), products[i::2].astype(np.int64)) for i in range(2))
     units = [side.vectors.raw * side.vectors.inverse_norms[:, None] for side in (queries, gallery)]
     similarities = units[0] @ units[1].T
     relevant = queries.products[:, None] == gallery.products

@@ -1,0 +1,131 @@
+import json
+import sys
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from baselines.handcrafted import Handcrafted
+from rope.bench.cli import main
+from rope.bench.readers import read_embeddings
+from rope.bench.run import run_embedder
+from rope.bench.writer import write_embeddings
+from rope.dataset.build import build_dataset
+from tests.releases import tiny_release, write_release
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    lines = tiny_release()
+    for kind, images in (("pages", "page_images"), ("videos", "video_frames"), ("lives", "live_clips")):
+        lines[f"test_product_{kind}_pair.txt"] += [f"b{1 + i % 2}, {i}" for i in range(10)]
+        time = "" if kind == "pages" else " 0,"
+        lines[f"test_{images}.txt"] += [f"{i},{time} {kind}{i}.jpg" for i in range(10)]
+    build_dataset(write_release(folder / "release", lines), folder / "dataset", progress=False)
+    return folder / "dataset"
+
+
+@pytest.fixture(scope="module")
+def embeddings(dataset):
+    return run_embedder(Handcrafted(), dataset, dataset.parent / "embeddings.parquet", progress=False)
+
+
+@pytest.fixture
+def rope_bench(monkeypatch, capsys):
+    """Runs a command; returns its exit code and what it wrote to stdout and stderr."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["rope-bench", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return run
+
+
+def test_run_keeps_the_vectors_and_score_gives_the_same_numbers(rope_bench, dataset, tmp_path):
+    kept, ranks = tmp_path / "kept.parquet", tmp_path / "ranks.parquet"
+    run = ["run", "--model", "baselines:handcrafted", "--data", dataset, "--out", kept, "--json", tmp_path / "a.json"]
+    assert rope_bench(*run)[0] == 0
+    score = ["score", kept, "--data", dataset, "--name", "handcrafted", "--json", tmp_path / "b.json"]
+    code, out, _ = rope_bench(*score, "--save-ranks", ranks)
+    assert code == 0
+    assert "mean R@1 of the six cross-domain pairs" in out
+    result = json.loads((tmp_path / "b.json").read_text("utf-8"))
+    assert result == json.loads((tmp_path / "a.json").read_text("utf-8"))
+    assert (result["model"], result["pairs"]["P2V"]["n_queries"]) == ("handcrafted", 12)
+    assert len(pq.read_table(ranks)) == sum(pair["n_queries"] for pair in result["pairs"].values())
+
+
+def test_format_and_order_of_files_do_not_change_a_number(rope_bench, dataset, embeddings, tmp_path):
+    for domain, rows in read_embeddings([embeddings]).items():
+        order = np.random.default_rng(0).permutation(len(rows.sample_ids))
+        np.save(tmp_path / f"{domain}.npy", rows.vectors[order])
+        (tmp_path / f"{domain}.ids.txt").write_text("\n".join(rows.sample_ids[i] for i in order), "utf-8")
+    names = [tmp_path / f"{domain}.npy" for domain in ("video", "live", "page")]
+    for files, target in (([embeddings], "a.json"), (names, "b.json")):
+        rope_bench("score", *files, "--data", dataset, "--name", "x", "--threads", 1, "--json", tmp_path / target)
+    results = [json.loads((tmp_path / name).read_text("utf-8")) for name in ("a.json", "b.json")]
+    assert results[0] == results[1]
+
+
+def spoil(embeddings, path, change):
+    given = {domain: [list(rows.sample_ids), rows.vectors] for domain, rows in read_embeddings([embeddings]).items()}
+    change(given)
+    write_embeddings(path, {domain: (ids, vectors) for domain, (ids, vectors) in given.items()})
+
+
+def with_nan(given):
+    given["page"][1][3, 0] = np.nan
+
+
+def with_zero(given):
+    given["live"][1][0] = 0
+
+
+def without_one(given):
+    given["video"] = [given["video"][0][1:], given["video"][1][1:]]
+
+
+def with_stranger(given):
+    given["page"][0][0] = "stranger"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (with_nan, "NaN"),
+        (with_zero, "zero"),
+        (without_one, "without an embedding"),
+        (with_stranger, "stranger"),
+    ],
+)
+def test_embeddings_that_do_not_fit_are_named(change, words, rope_bench, dataset, embeddings, tmp_path):
+    spoil(embeddings, tmp_path / "bad.parquet", change)
+    result = tmp_path / "result.json"
+    code, _, err = rope_bench("score", tmp_path / "bad.parquet", "--data", dataset, "--json", result)
+    assert code == 1
+    assert err.startswith("error: ")
+    assert words in err
+    assert not result.exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["score", "nowhere.parquet"],
+        ["score", __file__],
+        ["score"],
+        ["run", "--model", "baselines", "--out", "x.parquet"],
+        ["run", "--model", "baselines:nobody", "--out", "x.parquet"],
+        ["score", __file__, "--memory", "much"],
+        ["score", __file__, "--trials", "0"],
+    ],
+)
+def test_wrong_commands_exit_with_2(words, rope_bench, dataset, monkeypatch):
+    monkeypatch.setenv("ROPE_DATA", str(dataset))
+    code, _, err = rope_bench(*words)
+    assert code == 2, err
+    assert "Traceback" not in err
