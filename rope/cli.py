@@ -128,13 +128,18 @@ def synthesize(
         Literal["release", "pool"],
         typer.Option("--format", help="A release to build a dataset from, or a raw pool to curate."),
     ] = "release",
+    mp4: Annotated[
+        bool, typer.Option(help="Write a tenth of a release's videos as MP4 too, which needs the extra 'video'.")
+    ] = True,
 ) -> None:
     """Make a small artificial release or raw pool, to try everything without licensed data."""
     from rope.synthetic.pool import write_pool
     from rope.synthetic.release import write_release
 
-    write = {"release": write_release, "pool": write_pool}[layout]
-    write(out, products=products, seed=seed)
+    if layout == "release":
+        write_release(out, products=products, seed=seed, mp4=mp4)
+    else:
+        write_pool(out, products=products, seed=seed)
     typer.echo(f"wrote {products} products to {out}")
 
 

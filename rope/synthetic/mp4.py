@@ -1,0 +1,44 @@
+"""Frames to a short H.264 file, the same bytes each time."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from PIL import Image
+
+from rope.errors import UsageError
+
+__all__ = ["FRAMES_PER_SECOND", "require_av", "write_mp4"]
+
+FRAMES_PER_SECOND: Final = 2
+
+
+def require_av() -> None:
+    """Check that PyAV is there.
+
+    Raises:
+        UsageError: it is not; says how to get it, or to do without.
+    """
+    if find_spec("av") is None:
+        raise UsageError(
+            "writing MP4 needs PyAV, which is not installed: run pip install 'rope-bench[video]', or do without (--no-mp4)"
+        )
+
+
+def write_mp4(path: Path, frames: Sequence[Image.Image]) -> None:
+    """Write frames of one size (even width and height) as H.264 in MP4, at `FRAMES_PER_SECOND`."""
+    import av
+
+    with av.open(str(path), "w", format="mp4", options={"fflags": "+bitexact"}) as container:
+        stream = container.add_stream("libx264", rate=Fraction(FRAMES_PER_SECOND))
+        stream.width, stream.height = frames[0].size
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.flags |= av.codec.context.Flags.bitexact
+        stream.codec_context.thread_count = 1  # slices follow the number of threads
+        stream.options = {"crf": "26", "preset": "veryfast", "threads": "1"}
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(frame), format="rgb24")))
+        container.mux(stream.encode())

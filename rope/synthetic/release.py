@@ -1,0 +1,196 @@
+"""Write a synthetic release: the nine text files a split of the official layout, images, and some MP4."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, get_args
+
+import numpy as np
+
+from rope.domain import Domain
+from rope.errors import UsageError
+from rope.files import sha256_of
+from rope.schema import EMPTY_TEXT
+from rope.synthetic.catalogue import Product, check_request, plan_catalogue
+from rope.synthetic.folder import new_folder
+from rope.synthetic.mp4 import FRAMES_PER_SECOND, require_av
+from rope.synthetic.samples import DrawnSample, ProductTask, draw_ids, draw_product, plan_tasks
+from rope.synthetic.scenes import VIDEO_SIZE
+from rope.synthetic.seeds import Stream, generator
+from rope.synthetic.workers import map_in_order
+
+__all__ = ["write_release"]
+
+Prefix = Literal["training", "test"]
+"""How the official layout names the splits `train` and `validation`."""
+
+_PAIR_FILE: Final[dict[Domain, str]] = {
+    "page": "product_pages_pair",
+    "video": "product_videos_pair",
+    "live": "product_lives_pair",
+}
+_TEXT_FILE: Final[dict[Domain, str]] = {"page": "page_titles", "video": "video_asrs", "live": "live_asrs"}
+_IMAGE_FILE: Final[dict[Domain, str]] = {"page": "page_images", "video": "video_frames", "live": "live_clips"}
+
+_MP4_SHARE: Final = 0.1
+_QUIRK_SHARE: Final = 0.02
+"""Share of rows with a blank too many, as some have in the official release."""
+
+_README: Final = """\
+A synthetic release of drawn products, in the file layout of the ROPE release
+=============================================================================
+
+{n_products} products, seed {seed}, made by rope-bench. Nothing in it is real: products, rooms, hands and
+presenters are drawn, titles and speech are filled-in templates, and the brands are invented.
+
+It is for trying and testing tools: reading, building, loading, scoring. It is not for ranking
+models: a score on it says nothing about real products, and the speech was never spoken.
+It holds nothing of the ROPE dataset.
+
+training_*.txt, test_*.txt  nine files each; docs/synthetic.md of rope-bench describes their rows
+images/                     the pictures that they name
+products.tsv                product_id, category, split, lookalike_group; the products of a group
+                            are made to be mistaken for each other
+videos/, videos/index.tsv   some of the videos as H.264, where the set was made with MP4; frame i of
+                            a file is the picture with frame number 30 * i
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A product with its place in the release."""
+
+    product: Product
+    product_id: str
+    prefix: Prefix
+
+
+def write_release(
+    out: Path,
+    *,
+    products: int,
+    seed: int,
+    validation_share: float = 0.3,
+    mp4: bool = True,
+    workers: int | None = None,
+    progress: bool = True,
+) -> None:
+    """Write a synthetic release, whole or not at all.
+
+    The bytes follow from the arguments, whatever the number of workers, as long as the versions of numpy, Pillow and
+    PyAV and of the codecs inside them stay the same. At most one group of look-alikes is parted by the split.
+
+    Args:
+        out: a folder that does not exist yet, or is empty.
+        products: how many products, at least 2; each has 2 to 5 pages, 2 to 4 videos and 1 to 3 live clips, and one in
+            twenty has twice as many.
+        seed: 0 or more.
+        validation_share: share of the products in the split `test`; between 0 and 1, at least one product on each side.
+        mp4: write about a tenth of the videos as MP4 too, which needs PyAV.
+        workers: processes; None takes one for each core.
+        progress: show a bar on stderr.
+
+    Raises:
+        UsageError: `out` is not empty, a number is out of range, or PyAV is missing.
+    """
+    check_request(products, seed)
+    if not 0 < validation_share < 1:
+        raise UsageError(f"validation_share is {validation_share}; expected more than 0 and less than 1")
+    if mp4:
+        require_av()
+    with new_folder(out) as folder:
+        catalogue = plan_catalogue(products, seed)
+        placed = _place(catalogue, seed, validation_share)
+        tasks = plan_tasks(folder, catalogue, seed, _MP4_SHARE if mp4 else 0.0)
+        drawn = map_in_order(draw_product, tasks, workers=workers, progress=progress, description="drawing")
+        for file_number, (name, rows) in enumerate(_tables(placed, drawn).items()):
+            _write_shuffled(folder / f"{name}.txt", rows, generator(seed, Stream.ROWS, file_number))
+        _write_products(folder / "products.tsv", placed)
+        if mp4:
+            _write_video_index(folder, placed, tasks, drawn)
+        (folder / "README.txt").write_bytes(_README.format(n_products=products, seed=seed).encode())
+
+
+def _place(products: Sequence[Product], seed: int, validation_share: float) -> list[_Placed]:
+    """Give each product an id and a split; families stay together, but for one where the numbers ask for it."""
+    rng = generator(seed, Stream.SPLIT)
+    n_test = min(max(round(len(products) * validation_share), 1), len(products) - 1)
+    order = rng.permutation(products[-1].family + 1).tolist()
+    by_family = sorted(products, key=lambda product: (order[product.family], product.index))
+    test = {product.index for product in by_family[:n_test]}
+    ids = draw_ids(rng, len(products))
+    return [_Placed(p, i, "test" if p.index in test else "training") for p, i in zip(products, ids, strict=True)]
+
+
+def _tables(placed: Sequence[_Placed], drawn: Sequence[Sequence[DrawnSample]]) -> dict[str, list[str]]:
+    """The rows of each of the eighteen text files, by name without `.txt`."""
+    tables: dict[str, list[str]] = {
+        f"{prefix}_{name}": []
+        for prefix in get_args(Prefix)
+        for names in (_PAIR_FILE, _TEXT_FILE, _IMAGE_FILE)
+        for name in names.values()
+    }
+    for place, samples in zip(placed, drawn, strict=True):
+        for sample in samples:
+            tables[f"{place.prefix}_{_PAIR_FILE[sample.domain]}"].append(f"{place.product_id}, {sample.sample_id}")
+            tables[f"{place.prefix}_{_TEXT_FILE[sample.domain]}"].append(
+                f"{sample.sample_id}, {sample.text or EMPTY_TEXT}"
+            )
+            tables[f"{place.prefix}_{_IMAGE_FILE[sample.domain]}"] += _image_rows(sample)
+    return tables
+
+
+def _image_rows(sample: DrawnSample) -> list[str]:
+    if sample.domain == "page":
+        return [f"{sample.sample_id}, {sample.images[0]}"]
+    return [f"{sample.sample_id}, {time}, {image}" for time, image in zip(sample.times, sample.images, strict=True)]
+
+
+def _write_shuffled(path: Path, rows: Sequence[str], rng: np.random.Generator) -> None:
+    order = rng.permutation(len(rows)).tolist()
+    odd = rng.random(len(rows)) < _QUIRK_SHARE
+    _write_rows(path, [_with_quirk(rows[i]) if odd[i] else rows[i] for i in order])
+
+
+def _with_quirk(row: str) -> str:
+    """A blank at the end of a row that names an image, a second one after the first comma of any other.
+
+    >>> _with_quirk("7, a.jpg"), _with_quirk("7, a title")
+    ('7, a.jpg ', '7,  a title')
+    """
+    return f"{row} " if row.endswith(".jpg") else row.replace(", ", ",  ", 1)
+
+
+def _write_products(path: Path, placed: Sequence[_Placed]) -> None:
+    members = Counter(place.product.family for place in placed)
+    rows = ["product_id\tcategory\tsplit\tlookalike_group"]
+    for place in sorted(placed, key=lambda place: int(place.product_id)):
+        product = place.product
+        group = product.family if members[product.family] > 1 else ""
+        rows.append(f"{place.product_id}\t{product.category}\t{place.prefix}\t{group}")
+    _write_rows(path, rows)
+
+
+def _write_video_index(
+    folder: Path, placed: Sequence[_Placed], tasks: Sequence[ProductTask], drawn: Sequence[Sequence[DrawnSample]]
+) -> None:
+    """List the MP4 files, ordered by video id."""
+    rows: list[tuple[int, str]] = []
+    for place, task, samples in zip(placed, tasks, drawn, strict=True):
+        for sample in samples:
+            if sample.domain == "video" and sample.sample_id in task.mp4_ids:
+                rows.append((int(sample.sample_id), _video_row(folder, place, sample)))
+    header = "video_id\tsplit\tproduct_id\tfile\tframes\tfps\twidth\theight\tbytes\tsha256"
+    _write_rows(folder / "videos" / "index.tsv", [header, *(row for _, row in sorted(rows))])
+
+
+def _video_row(folder: Path, place: _Placed, sample: DrawnSample) -> str:
+    path = folder / "videos" / f"{sample.sample_id}.mp4"
+    width, height = VIDEO_SIZE
+    facts = (len(sample.images), FRAMES_PER_SECOND, width, height, path.stat().st_size, sha256_of(path))
+    return "\t".join(str(cell) for cell in (sample.sample_id, place.prefix, place.product_id, path.name, *facts))
+
+
+def _write_rows(path: Path, rows: Sequence[str]) -> None:
+    path.write_bytes("".join(f"{row}\n" for row in rows).encode())
