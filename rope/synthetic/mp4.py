@@ -24,7 +24,8 @@ def require_av() -> None:
     """
     if find_spec("av") is None:
         raise UsageError(
-            "writing MP4 needs PyAV, which is not installed: run pip install 'rope-bench[video]', or do without (--no-mp4)"
+            "writing MP4 needs PyAV, which is not installed: run pip install 'rope-bench[video]', or do without it "
+            "(--no-mp4, or mp4=False)"
         )
 
 

@@ -109,7 +109,7 @@ def test_small_shards_hold_the_same_rows(release, tmp_path):
     many = write_release(tmp_path / "many", lines)
     build(many, tmp_path / "one")
     build(many, tmp_path / "several", shard_bytes=1)
-    assert len(list((tmp_path / "several" / "pages").glob("train-*-of-00003.parquet"))) == 3
+    assert len(list((tmp_path / "several" / "pages").glob("train-*-of-00005.parquet"))) == 5
     assert rows(tmp_path / "several", "pages/train") == rows(tmp_path / "one", "pages/train")
     assert [row["sample_id"] for row in rows(tmp_path / "one", "pages/train")] == [str(i) for i in range(1200)]
 
@@ -240,6 +240,55 @@ def test_a_changed_release_does_not_continue_an_old_build(release, tmp_path):
     (out / ".build" / "key.json").write_text("{}", "utf-8")
     (out / ".build" / "pages-train-00000.json").write_text("not even JSON", "utf-8")
     assert build(release, out).manifest.shards == read_manifest(tmp_path / "whole").shards
+
+
+def test_strict_refuses_unreadable_images_and_what_was_built_without_it(release, tmp_path):
+    (release / "images" / "vb1-90.jpg").unlink()
+    with pytest.raises(ReleaseError, match=r"1 x unreadable_image, and strict was asked for: vb1-90\.jpg"):
+        build(release, tmp_path / "out", strict=True)
+    build(release, tmp_path / "out")
+    with pytest.raises(ReleaseError, match="1 x unreadable_image"):
+        build(release, tmp_path / "out", strict=True)
+
+
+def test_what_made_a_build_fail_can_be_put_right(release, tmp_path):
+    """The failed build must not be continued, though the text files and options are the same."""
+    out, images = tmp_path / "out", release / "images"
+    images.rename(tmp_path / "elsewhere")
+    with pytest.raises(ReleaseError, match=r"nothing is left of the split train.*with --image-root"):
+        build(release, out)
+    (tmp_path / "elsewhere").rename(images)
+    assert build(release, out).faults == ()
+
+
+def test_a_damaged_products_tsv_can_be_put_right(tmp_path):
+    lines = tiny_release() | {"products.tsv": ["product_id\tcategory", "a1\tred\tblue\tgreen", "a2"]}
+    release, out = write_release(tmp_path / "release", lines), tmp_path / "out"
+    with pytest.raises(ReleaseError, match=r"products\.tsv: cannot be read as a table parted by tabs") as failure:
+        build(release, out)
+    (release / "products.tsv").write_text("product_id\tcategory\na1\tred\n", "utf-8")
+    build(release, out)
+    assert rows(out, "products/train")[0]["category"] == "red"
+    assert failure.value.exit_code == 1  # also keeps the frames of the failed build alive
+
+
+def test_two_processes_do_not_build_in_one_folder(release, tmp_path):
+    database = tmp_path / "out" / ".build" / "staged.duckdb"
+    database.parent.mkdir(parents=True)
+    hold = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print(flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", hold, str(database)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        with pytest.raises(UsageError, match="another process is building here"):
+            build(release, tmp_path / "out")
+        other.stdin.close()
+    assert build(release, tmp_path / "out").is_new
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(release, tmp_path):
+    (tmp_path / "out").write_text("precious", "utf-8")
+    with pytest.raises(UsageError, match="is a file; expected a folder"):
+        build(release, tmp_path / "out")
 
 
 @pytest.mark.skipif(not GROCERY.is_dir(), reason="the real photos are not beside this checkout")
