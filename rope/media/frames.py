@@ -1,7 +1,6 @@
 """A sample's stored frames, chosen by the published rule and decoded to RGB."""
 
 import io
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -38,8 +37,7 @@ def decode_frame(frame: Frame) -> npt.NDArray[np.uint8]:
         DatasetError: the file is missing, or its bytes are no image that Pillow reads to the end.
     """
     try:
-        source = io.BytesIO(frame.data) if frame.data is not None else Path(str(frame.path)).open("rb")
-        with source, Image.open(source) as image:
+        with Image.open(io.BytesIO(frame.data) if frame.data is not None else str(frame.path)) as image:
             return np.asarray(image.convert("RGB"))
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise DatasetError(f"{frame.path or 'embedded frame'}: cannot be decoded: {error}") from error
