@@ -47,7 +47,7 @@ def test_a_sample_gives_its_frames_in_order():
     "frame", [Frame(data=b"no image"), Frame(data=png(1)[:40]), Frame(path="/nowhere.jpg"), Frame(data=b"")]
 )
 def test_what_cannot_be_decoded_is_named(frame):
-    with pytest.raises(DatasetError, match="video 7: .*cannot be decoded"):
+    with pytest.raises(DatasetError, match=r"video 7: .*cannot be decoded"):
         decode_frames(Sample("7", "video", None, (frame,)), 8)
 
 
