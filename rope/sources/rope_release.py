@@ -39,8 +39,6 @@ _IMAGES_OF: Final[dict[Domain, str]] = {
     "live": "live_clips.txt",
 }
 _PRODUCTS_FILE: Final = "products.tsv"
-_BLANKS: Final = "' \t\r\u3000'"
-"""What may stand around a field, as SQL; U+3000 is the blank of Chinese text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,35 +132,32 @@ def stage_release(
     return hashes
 
 
-# Each turns `numbered(line, text, first, rest)`, where first and rest stand around the first comma, into rows whose
-# `fault` is null where they are good.
+# Each turns `parted`, which has line, text (the whole line) and these fields, into rows whose `fault` is null where they
+# are good. A line with too few commas has empty fields.
 _PAIRS: Final = """
-    SELECT line, text, first AS product_id, rest AS sample_id,
+    SELECT line, text, product_id, sample_id,
         CASE WHEN text IS NULL THEN 'bad_encoding'
-             WHEN first = '' OR rest = '' OR contains(rest, ',') THEN 'bad_row' END AS fault
-    FROM numbered"""
+             WHEN product_id = '' OR sample_id = '' OR contains(sample_id, ',') THEN 'bad_row' END AS fault
+    FROM parted"""
 _TEXTS: Final = f"""
-    SELECT line, text, first AS sample_id, nullif(nullif(rest, '{EMPTY_TEXT}'), '') AS body,
+    SELECT line, text, sample_id, nullif(nullif(body, '{EMPTY_TEXT}'), '') AS body,
         CASE WHEN text IS NULL THEN 'bad_encoding'
-             WHEN first = '' OR strpos(text, ',') = 0 THEN 'bad_row' END AS fault
-    FROM numbered"""
+             WHEN sample_id = '' THEN 'bad_row' END AS fault
+    FROM parted"""
 _BAD_NAME: Final = r"image LIKE '/%' OR contains(image, '\') OR regexp_matches(image, '(^|/)\.\.(/|$)')"
 _PAGE_IMAGES: Final = f"""
-    SELECT line, text, first AS sample_id, 0::BIGINT AS time, rest AS image,
+    SELECT line, text, sample_id, 0::BIGINT AS time, image,
         CASE WHEN text IS NULL THEN 'bad_encoding'
-             WHEN first = '' OR rest = '' OR contains(rest, ',') THEN 'bad_row'
+             WHEN sample_id = '' OR image = '' OR contains(image, ',') THEN 'bad_row'
              WHEN {_BAD_NAME} THEN 'bad_image_name' END AS fault
-    FROM numbered"""
+    FROM parted"""
 _FRAMES: Final = f"""
     SELECT line, text, sample_id, try_cast(number AS BIGINT) AS time, image,
         CASE WHEN text IS NULL THEN 'bad_encoding'
              WHEN sample_id = '' OR number = '' OR image = '' OR contains(image, ',') THEN 'bad_row'
              WHEN NOT regexp_full_match(number, '[+-]?[0-9]{{1,18}}') THEN 'bad_number'
              WHEN {_BAD_NAME} THEN 'bad_image_name' END AS fault
-    FROM (SELECT line, text, first AS sample_id,
-              trim(split_part(rest, ',', 1), {_BLANKS}) AS number,
-              coalesce(trim(substr(rest, nullif(strpos(rest, ','), 0) + 1), {_BLANKS}), '') AS image
-          FROM numbered)"""
+    FROM parted"""
 
 
 def _read(
