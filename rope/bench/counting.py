@@ -12,6 +12,9 @@ import numpy.typing as npt
 
 __all__ = [
     "CHUNK",
+    "MAX_COST",
+    "add_costs",
+    "add_costs_numpy",
     "count_above",
     "count_above_both",
     "count_above_both_numpy",
@@ -25,6 +28,9 @@ __all__ = [
 
 CHUNK: Final = 512
 """Dimensions summed in one go in float64; keeps the error bound small for any dimension."""
+
+MAX_COST: Final = 40 << 40
+"""A total that has come this far is not added to; the largest single cost."""
 
 _PAIR_VALUES: Final = 1 << 20
 """Entries gathered at a time by `dot_pairs_numpy`: 16 MiB of temporaries."""
@@ -95,6 +101,44 @@ def find_between_numpy(
     return np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found])
 
 
+def add_costs_numpy(
+    block: AnyFloats,
+    limits: AnyFloats,
+    offsets: IntArray,
+    n_above: IntArray,
+    extra: tuple[IntArray, IntArray],
+    segments: tuple[IntArray, IntArray, IntArray],
+    costs: IntArray,
+    total: IntArray,
+) -> None:
+    """Add, for each limit, what the values of its row above it cost, segment by segment of the row.
+
+    Args:
+        block: [n, m].
+        limits: [n_limits].
+        offsets: int64 [n + 1].
+        n_above: int64 [n_limits], values above each limit, the extra ones among them; those without are passed over.
+        extra: limits and columns of values that count as above though they are not; ordered by limit.
+        segments: first column of each segment; the place in `costs` of its cost of no values; for each column of the
+            block, the segment that it is in.
+        costs: int64; the cost of c values above in a segment stands c places after that of none.
+        total: int64 [n_limits]; added to, and passed over where it has reached `MAX_COST`.
+    """
+    starts, places, segment_of = segments
+    n_limits = np.diff(offsets)
+    for rank in range(n_limits.max(initial=0)):
+        rows = np.flatnonzero(n_limits > rank)
+        at = offsets[rows] + rank
+        rows, at = rows[n_above[at] > 0], at[n_above[at] > 0]
+        rows, at = rows[total[at] < MAX_COST], at[total[at] < MAX_COST]
+        counts = np.add.reduceat(block[rows] > limits[at, None], starts, axis=1, dtype=np.int64)
+        of_limit = np.full(len(limits), -1)
+        of_limit[at] = np.arange(len(at))
+        mine = of_limit[extra[0]] >= 0
+        np.add.at(counts, (of_limit[extra[0][mine]], segment_of[extra[1][mine]]), 1)
+        total[at] += costs[places + counts].sum(axis=1)
+
+
 def transposed_numpy(block: Float32Array) -> Float32Array:
     """The block with rows and columns exchanged, C-contiguous."""
     return np.ascontiguousarray(block.T)
@@ -113,7 +157,7 @@ def dot_pairs_numpy(a: Float32Array, rows: IntArray, b: Float32Array, columns: I
     return dots
 
 
-def _compile() -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
+def _compile() -> tuple[Callable[..., Any], ...]:
     """The same functions compiled; ImportError where numba is missing."""
     import numba
 
@@ -154,6 +198,38 @@ def _compile() -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., An
                                 columns.append(start + column)
         return np.array(limits, np.int64), np.array(columns, np.int64)
 
+    @numba.njit(nogil=True, cache=True, fastmath=any_order)
+    def add_costs(block, limits, offsets, n_above, extra, segments, costs, total):  # type: ignore[no-untyped-def]
+        _, places, segment_of = segments
+        extra_limits, extra_columns = extra
+        next_extra = 0
+        for row in range(block.shape[0]):
+            for limit in range(offsets[row], offsets[row + 1]):
+                first_extra = next_extra
+                while next_extra < len(extra_limits) and extra_limits[next_extra] == limit:
+                    next_extra += 1
+                if n_above[limit] == 0 or total[limit] >= MAX_COST:
+                    continue
+                segment, n_costly, next_column = -1, 0, first_extra
+                for start in range(0, block.shape[1], 64):
+                    values = block[row, start : start + 64]
+                    n_here = zero  # mostly zero, and found out without a branch
+                    for value in values:
+                        n_here += one if value > limits[limit] else zero
+                    for i in range(next_column, next_extra):
+                        n_here += one if extra_columns[i] < start + 64 else zero
+                    if n_here == zero:
+                        continue
+                    for column in range(start, start + len(values)):
+                        is_extra = next_column < next_extra and extra_columns[next_column] == column
+                        next_column += is_extra
+                        if is_extra or values[column - start] > limits[limit]:
+                            if segment_of[column] != segment:
+                                total[limit] += costs[places[segment] + n_costly] if n_costly else 0
+                                segment, n_costly = segment_of[column], 0
+                            n_costly += 1
+                total[limit] += costs[places[segment] + n_costly]
+
     @numba.njit(nogil=True, cache=True)
     def transpose(block):  # type: ignore[no-untyped-def]
         height, width = block.shape
@@ -178,11 +254,11 @@ def _compile() -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., An
                 dots[pair] += total
         return dots
 
-    return count, find, transpose, dot
+    return count, find, add_costs, transpose, dot
 
 
 try:
-    count_above_both, find_between, transposed, dot_pairs = _compile()
+    count_above_both, find_between, add_costs, transposed, dot_pairs = _compile()
 except ImportError:
     count_above_both, find_between = count_above_both_numpy, find_between_numpy
-    transposed, dot_pairs = transposed_numpy, dot_pairs_numpy
+    add_costs, transposed, dot_pairs = add_costs_numpy, transposed_numpy, dot_pairs_numpy

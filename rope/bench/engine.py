@@ -21,11 +21,13 @@ from threadpoolctl import threadpool_limits
 
 from rope.bench.counting import transposed
 from rope.bench.similarity import Vectors, float32_units
+from rope.bench.survival import survival
 from rope.bench.tally import Tally
 
 __all__ = ["Effort", "Labelled", "PositiveRanks", "rank_one_way", "rank_pair", "rank_within"]
 
 IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
 
 _MAX_HEIGHT: Final = 2048
 _MAX_WIDTH: Final = 512
@@ -69,12 +71,15 @@ class PositiveRanks:
         above: int64 [n_entries]; negatives at least as similar as the positive: ties count against the model.
         above_optimistic: int64 [n_entries]; negatives strictly more similar.
         n_rechecked: comparisons that float32 could not settle.
+        survival: float64 [n_entries]; the chance that the positive is more similar than everything in a support set
+            of one sample, drawn at random, of each other product of the gallery; None within a domain.
     """
 
     offsets: IntArray
     above: IntArray
     above_optimistic: IntArray
     n_rechecked: int
+    survival: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +135,8 @@ def _tally(queries: Labelled, gallery: Labelled) -> Tally:
 
 
 def _ranks_of(tally: Tally) -> PositiveRanks:
-    return PositiveRanks(tally.offsets, tally.above, tally.above_optimistic, tally.n_rechecked)
+    chances = None if tally.costs is None else survival(tally.costs)
+    return PositiveRanks(tally.offsets, tally.above, tally.above_optimistic, tally.n_rechecked, chances)
 
 
 def _count_blocks(a: Labelled, b: Labelled, forward: Tally, backward: Tally | None, effort: Effort) -> None:
@@ -139,11 +145,15 @@ def _count_blocks(a: Labelled, b: Labelled, forward: Tally, backward: Tally | No
     n_threads = effort.threads or os.cpu_count() or 1
     height, width = _block_shape(a.vectors.dim, effort.memory_bytes // n_threads)
 
-    def work(top: int) -> None:
-        bottom = min(top + height, len(a))
+    rows, columns = _cuts(a.products, height), _cuts(b.products, width)
+    if same:  # the columns of the squares on the diagonal end where the rows do
+        columns = [cut for top, bottom in rows for cut in _cuts(a.products[top:bottom], width, top)]
+
+    def work(top: int, bottom: int) -> None:
         queries = float32_units(a.vectors, top, bottom)  # [height, dim]
-        for left in range(top if same else 0, len(b), width):
-            right = min(left + width, len(b))
+        for left, right in columns:
+            if same and right <= top:
+                continue  # below the diagonal: the mirror image is visited
             block = queries @ float32_units(b.vectors, left, right).T  # [height, width]
             _mask_positives(block, a.products[top:bottom], b.products[left:right])
             forward.add(block, top, left)
@@ -152,8 +162,28 @@ def _count_blocks(a: Labelled, b: Labelled, forward: Tally, backward: Tally | No
             effort.advance(block.size)
 
     with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(n_threads) as pool:
-        for finished in [pool.submit(work, top) for top in range(0, len(a), height)]:
+        for finished in [pool.submit(work, *cut) for cut in rows]:
             finished.result()
+
+
+def _cuts(products: IntArray, size: int, offset: int = 0) -> list[tuple[int, int]]:
+    """Cut samples into runs of about `size` that hold whole products.
+
+    >>> _cuts(np.array([3, 3, 5, 5, 5, 8]), size=3)
+    [(0, 2), (2, 5), (5, 6)]
+    >>> _cuts(np.array([3, 3, 3, 3]), size=3, offset=10)
+    [(10, 14)]
+    >>> _cuts(np.array([1, 2, 2, 2, 2, 7]), size=2)
+    [(0, 1), (1, 5), (5, 6)]
+    """
+    ends = np.append(np.flatnonzero(np.diff(products)) + 1, len(products))  # of each product
+    cuts, start = [], 0
+    while start < len(products):
+        next_end = np.searchsorted(ends, start, side="right")  # a product larger than `size` is not cut either
+        end = int(ends[max(next_end, np.searchsorted(ends, start + size, side="right") - 1)])
+        cuts.append((offset + start, offset + end))
+        start = end
+    return cuts
 
 
 def _block_shape(dim: int, memory_bytes: int) -> tuple[int, int]:

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from rope.bench.engine import Effort, Labelled, rank_one_way
+from rope.bench.engine import Effort, Labelled, PositiveRanks, rank_one_way
 from rope.bench.metrics import mean
 from rope.bench.similarity import Vectors, float32_units
 from rope.errors import EmbeddingError
 
-__all__ = ["Draws", "OneShot", "classify", "draw_supports", "mean_interval"]
+__all__ = ["Draws", "OneShot", "classify", "draw_supports", "expected_accuracy", "mean_interval"]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -51,8 +51,9 @@ class OneShot:
         n_queries: samples that were classified.
         n_no_support: samples left out because their product has no sample in the support domain.
         n_products: products in the support set.
+        expected: the mean accuracy over all support sets of one sample a product, exactly (see `expected_accuracy`).
         accuracies: one for each trial.
-        mean: over trials.
+        mean: over trials; with one shot, an estimate of `expected`.
         std: standard deviation over trials (n - 1 in the denominator); None for a single trial.
         interval: 95 % confidence interval of the mean over draws; None for a single trial.
     """
@@ -60,18 +61,20 @@ class OneShot:
     n_queries: int
     n_no_support: int
     n_products: int
+    expected: float
     accuracies: tuple[float, ...]
     mean: float
     std: float | None
     interval: tuple[float, float] | None
 
 
-def classify(support: Labelled, queries: Labelled, draws: Draws, effort: Effort) -> OneShot:
+def classify(support: Labelled, queries: Labelled, ranks: PositiveRanks, draws: Draws, effort: Effort) -> OneShot:
     """Classify every query in each draw of the support set.
 
     Args:
         support: the domain that examples are drawn from (A of A2B).
         queries: the domain that is classified (B of A2B).
+        ranks: of the queries in the support domain.
         draws: seed, trials and shots; a product with fewer samples than shots gives all it has.
         effort: how to spend the machine.
 
@@ -86,18 +89,39 @@ def classify(support: Labelled, queries: Labelled, draws: Draws, effort: Effort)
     accuracies = []
     for trial in range(draws.trials):
         drawn = draw_supports(support.products, draws, trial)
-        ranks = rank_one_way(queries, _prototypes(support, drawn), effort)
-        accuracies.append(mean(ranks.above == 0))  # one positive a query: its product's prototype
+        among_prototypes = rank_one_way(queries, _prototypes(support, drawn), effort)
+        accuracies.append(mean(among_prototypes.above == 0))  # one positive a query: its product's prototype
     std = math.sqrt(_variance(accuracies)) if draws.trials > 1 else None
     return OneShot(
         n_queries=len(queries),
         n_no_support=int(np.count_nonzero(~known)),
         n_products=len(np.unique(support.products)),
+        expected=expected_accuracy(ranks),
         accuracies=tuple(accuracies),
         mean=mean(accuracies),
         std=std,
         interval=mean_interval(accuracies) if draws.trials > 1 else None,
     )
+
+
+def expected_accuracy(ranks: PositiveRanks) -> float:
+    """The mean accuracy of one-shot classification over every support set that can be drawn.
+
+    Each product's support is drawn evenly from its samples, independently of the others, so a query's chance of being
+    right is the mean, over its own product's samples, of their chance to survive.
+
+    Args:
+        ranks: of the queries in the domain that supports are drawn from, from `rank_pair` or `rank_one_way`.
+
+    Raises:
+        ValueError: no query has a product in the support domain, or the ranks are of a domain within itself.
+    """
+    if ranks.survival is None:
+        raise ValueError("one-shot classification is between two domains")
+    n_supports = np.diff(ranks.offsets)
+    known = np.flatnonzero(n_supports)
+    owner = np.repeat(np.arange(len(known)), n_supports[known])
+    return mean(np.bincount(owner, weights=ranks.survival, minlength=len(known)) / n_supports[known])
 
 
 def draw_supports(products: IntArray, draws: Draws, trial: int) -> IntArray:

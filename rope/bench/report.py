@@ -131,6 +131,7 @@ def _one_shot_json(one_shot: OneShot) -> dict[str, Any]:
         "n_queries": one_shot.n_queries,
         "n_no_support": one_shot.n_no_support,
         "n_products": one_shot.n_products,
+        "expected": one_shot.expected,
         "mean": one_shot.mean,
         "std": one_shot.std,
         "ci95": one_shot.interval,
@@ -201,11 +202,12 @@ def one_shot_table(score: Score) -> Table:
     """Accuracy of one-shot classification in percent, for a terminal."""
     title = f"{score.draws.shots}-shot classification, accuracy in %, {score.draws.trials} draws"
     table = Table(title=title, title_justify="left")
-    for heading in ("pair", "mean", "std", "95 % interval", "products", "queries"):
+    for heading in ("pair", "expected", "mean", "std", "95 % interval", "products", "queries"):
         table.add_column(heading, justify="left" if heading == "pair" else "right")
     for name, one_shot in score.one_shot.items():
         table.add_row(
             name,
+            _percent(one_shot.expected) if score.draws.shots == 1 else "-",
             _percent(one_shot.mean),
             "-" if one_shot.std is None else _percent(one_shot.std),
             "-" if one_shot.interval is None else " - ".join(_percent(bound) for bound in one_shot.interval),

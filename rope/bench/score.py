@@ -108,7 +108,9 @@ def score(
         ranks[pair.name] = rank_within(sides[pair.query].labelled, effort)
     pairs = {pair.name: _pair_score(pair, ranks[pair.name], sides) for pair in ALL_PAIRS}
     one_shot = {
-        pair.name: classify(sides[pair.query].labelled, sides[pair.gallery].labelled, draws, effort)
+        pair.name: classify(
+            sides[pair.query].labelled, sides[pair.gallery].labelled, ranks[pair.reverse.name], draws, effort
+        )
         for pair in CROSS_DOMAIN_PAIRS
     }
     headline = mean([_r_at_1(pairs[pair.name]) for pair in CROSS_DOMAIN_PAIRS])

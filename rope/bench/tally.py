@@ -1,5 +1,6 @@
 """What one direction of a pair has counted: for each positive of each query, the negatives before it."""
 
+from dataclasses import dataclass
 from decimal import Decimal
 from threading import Lock
 from typing import Final
@@ -7,7 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from rope.bench.counting import count_above, count_above_both, find_between
+from rope.bench.counting import add_costs, add_costs_numpy, count_above, count_above_both, find_between
 from rope.bench.similarity import (
     TIE,
     Vectors,
@@ -17,6 +18,7 @@ from rope.bench.similarity import (
     float64_matrix,
     float64_pairs,
 )
+from rope.bench.survival import Costs
 
 __all__ = ["Tally"]
 
@@ -28,6 +30,26 @@ _DENSE_SHARE: Final = 0.02
 """Above this share of open comparisons, a block is computed again in float64 instead of pair by pair."""
 
 _TIE: Final = Decimal("1e-12")
+_NOTHING: Final = (np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Outcome:
+    """What one block adds to a direction.
+
+    Attributes:
+        above: int64 [entries], negatives at least as similar.
+        above_optimistic: int64 [entries], negatives strictly more similar.
+        values: float32 or float64 [n, m], similarities.
+        limits: [entries]; what exceeds its limit is at least as similar,
+        extra: and so are these (entry, column), ordered by entry.
+    """
+
+    above: IntArray
+    above_optimistic: IntArray
+    values: npt.NDArray[np.float32] | FloatArray
+    limits: npt.NDArray[np.float32] | FloatArray
+    extra: tuple[IntArray, IntArray]
 
 
 class Tally:
@@ -40,6 +62,7 @@ class Tally:
         similarities: float64 [n_entries], of each query with its positives, descending.
         above: int64 [n_entries], negatives at least as similar as the positive, so far.
         above_optimistic: int64 [n_entries], negatives strictly more similar, so far.
+        costs: int64 [n_entries], see `rope.bench.survival`; None for a domain within itself.
         n_rechecked: comparisons that float32 could not settle, so far.
     """
 
@@ -60,6 +83,7 @@ class Tally:
         self.similarities = self._measure()
         self.above: IntArray = np.zeros(self.offsets[-1], np.int64)
         self.above_optimistic: IntArray = np.zeros(self.offsets[-1], np.int64)
+        self.costs = None if same else np.zeros(self.offsets[-1], np.int64)
         self.n_rechecked = 0
 
         # What two float64 similarities and the rounding of a limit can be off by together.
@@ -68,6 +92,7 @@ class Tally:
         # A float32 similarity at or below `low` is a loss for the negative, one above `high` a win.
         self._low = np.nextafter((self.similarities - slack).astype(np.float32), np.float32(-2))
         self._high = np.nextafter((self.similarities + slack).astype(np.float32), np.float32(2))
+        self._cost_table = Costs.of(gallery_products)
         self._exact: dict[int, list[Decimal]] = {}
         self._lock = Lock()
 
@@ -87,50 +112,51 @@ class Tally:
 
         Args:
             block: float32 [n, m], C-contiguous; row i is query `top + i`, column j gallery sample `left + j`;
-                minus infinity where the two are of one product.
+                minus infinity where the two are of one product. The columns hold whole products.
             top: the first query.
             left: the first gallery sample.
         """
         offsets = self.offsets[top : top + len(block) + 1]
         span = slice(offsets[0], offsets[-1])
         offsets = offsets - offsets[0]
-        candidates, wins = count_above_both(block, self._low[span], self._high[span], offsets)
+        low, high = self._low[span], self._high[span]
+        candidates, wins = count_above_both(block, low, high, offsets)
         n_open = int((candidates - wins).sum())
         if n_open > _DENSE_SHARE * block.size:
-            above, above_optimistic = self._count_in_float64(block, top, left)
+            outcome = self._count_in_float64(block, top, left)
         elif n_open:
-            above, above_optimistic = self._recheck(block, top, left, candidates > wins)
-            above += wins
-            above_optimistic += wins
+            outcome = self._recheck(block, top, left, wins, candidates > wins)
         else:
-            above = above_optimistic = wins
+            outcome = _Outcome(wins, wins, block, high, _NOTHING)
+        if self.costs is not None:
+            before = self.costs[span].copy()
+            after = before.copy()
+            add = add_costs if outcome.values.dtype == np.float32 else add_costs_numpy
+            segments = self._cost_table.segments(left, left + block.shape[1])
+            table = self._cost_table.table
+            add(outcome.values, outcome.limits, offsets, outcome.above, outcome.extra, segments, table, after)
         with self._lock:
-            self.above[span] += above
-            self.above_optimistic[span] += above_optimistic
+            self.above[span] += outcome.above
+            self.above_optimistic[span] += outcome.above_optimistic
             self.n_rechecked += n_open
+            if self.costs is not None:
+                self.costs[span] += after - before
 
     def _recheck(
-        self, block: npt.NDArray[np.float32], top: int, left: int, is_open: BoolArray
-    ) -> tuple[IntArray, IntArray]:
-        """Count, pair by pair, the wins among what lies between the float32 limits."""
+        self, block: npt.NDArray[np.float32], top: int, left: int, wins: IntArray, is_open: BoolArray
+    ) -> "_Outcome":
+        """Settle, pair by pair, what lies between the float32 limits."""
         first, last = self.offsets[top], self.offsets[top + len(block)]
-        entries, columns = find_between(
-            block,
-            self._low[first:last],
-            self._high[first:last],
-            self.offsets[top : top + len(block) + 1] - first,
-            is_open,
-        )
+        low, high = self._low[first:last], self._high[first:last]
+        entries, columns = find_between(block, low, high, self.offsets[top : top + len(block) + 1] - first, is_open)
         rows = np.searchsorted(self.offsets, entries + first, side="right") - 1
         cosines = float64_pairs(self._queries, rows, self._gallery, columns + left)
-        wins, wins_strictly = self._settle(cosines, entries + first, rows, columns + left)
-        n_entries = last - first
-        return (
-            np.bincount(entries[wins], minlength=n_entries),
-            np.bincount(entries[wins_strictly], minlength=n_entries),
-        )
+        more, strictly_more = self._settle(cosines, entries + first, rows, columns + left)
+        above = wins + np.bincount(entries[more], minlength=last - first)
+        above_optimistic = wins + np.bincount(entries[strictly_more], minlength=last - first)
+        return _Outcome(above, above_optimistic, block, high, (entries[more], columns[more]))
 
-    def _count_in_float64(self, block: npt.NDArray[np.float32], top: int, left: int) -> tuple[IntArray, IntArray]:
+    def _count_in_float64(self, block: npt.NDArray[np.float32], top: int, left: int) -> "_Outcome":
         """Count a block from scratch in float64; for blocks full of ties."""
         height, width = block.shape
         entry_offsets = self.offsets[top : top + height + 1]
@@ -138,19 +164,24 @@ class Tally:
         limits = self.similarities[first : entry_offsets[-1]]
         cosines = float64_matrix(self._queries, slice(top, top + height), self._gallery, slice(left, left + width))
         cosines[np.isneginf(block)] = -np.inf
-        above, above_at_most = (count_above(cosines, limits - TIE + side * self._reach, offsets) for side in (1, -1))
+        sure = limits - TIE + self._reach
+        above, above_at_most = (count_above(cosines, limit, offsets) for limit in (sure, limits - TIE - self._reach))
         strictly, strictly_at_most = (
             count_above(cosines, limits + TIE + side * self._reach, offsets) for side in (1, -1)
         )
         entry_rows = np.repeat(np.arange(height), np.diff(offsets))
         columns = np.arange(left, left + width)
+        extra = [_NOTHING]
         for entry in np.flatnonzero((above < above_at_most) | (strictly < strictly_at_most)):
             row = entry_rows[entry]
             wins, wins_strictly = self._settle(
                 cosines[row], np.full(width, first + entry), np.full(width, top + row), columns
             )
+            found = np.flatnonzero(wins & (cosines[row] <= sure[entry]))
+            extra.append((np.full(len(found), entry), found))
             above[entry], strictly[entry] = np.count_nonzero(wins), np.count_nonzero(wins_strictly)
-        return above, strictly
+        entries, places = (np.concatenate([pair[i] for pair in extra]) for i in range(2))
+        return _Outcome(above, strictly, cosines, sure, (entries, places))
 
     def _settle(
         self, cosines: FloatArray, entries: IntArray, rows: IntArray, columns: IntArray

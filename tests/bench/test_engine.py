@@ -119,6 +119,7 @@ def test_blocks_and_threads_change_nothing(threads, memory_bytes, kind):
     for got, want in zip([*rank_pair(a, b, effort), rank_within(a, effort)], expected, strict=True):
         assert np.array_equal(got.above, want.above)
         assert np.array_equal(got.above_optimistic, want.above_optimistic)
+        assert np.array_equal(got.survival, want.survival)
 
 
 @settings(max_examples=20)

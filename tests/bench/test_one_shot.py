@@ -1,8 +1,11 @@
+import itertools
+from decimal import Decimal
+
 import numpy as np
 import pytest
 
-from rope.bench.engine import Effort, Labelled
-from rope.bench.one_shot import Draws, classify, draw_supports, mean_interval
+from rope.bench.engine import Effort, Labelled, rank_one_way
+from rope.bench.one_shot import Draws, classify, draw_supports, expected_accuracy, mean_interval
 from rope.bench.similarity import Vectors, exact_cosine
 from rope.errors import EmbeddingError
 from tests.bench.reference import float32
@@ -10,6 +13,10 @@ from tests.bench.reference import float32
 
 def labelled(vectors, products) -> Labelled:
     return Labelled(Vectors.of(float32(vectors)), np.asarray(products, np.int64))
+
+
+def classified(support, queries, draws):
+    return classify(support, queries, rank_one_way(queries, support, Effort()), draws, Effort())
 
 
 def two_domains(seed: int):
@@ -26,7 +33,7 @@ def two_domains(seed: int):
 def test_accuracy_equals_a_double_loop(seed):
     support, queries = two_domains(seed)
     draws = Draws(seed=seed, trials=3)
-    result = classify(support, queries, draws, Effort())
+    result = classified(support, queries, draws)
     for trial, accuracy in enumerate(result.accuracies):
         drawn = draw_supports(support.products, draws, trial)
         correct = []
@@ -38,14 +45,46 @@ def test_accuracy_equals_a_double_loop(seed):
         assert accuracy == np.mean(correct)
 
 
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("rounding", [None, 0])
+def test_the_expectation_is_the_mean_over_all_draws(seed, rounding):
+    """Every support set that can be drawn is classified by hand."""
+    rng = np.random.default_rng(seed)
+    products = np.sort(rng.choice(4, size=9))
+    query_products = np.sort(rng.choice(5, size=7))
+    centres = rng.normal(size=(5, 3))
+    vectors = [centres[p] + 0.8 * rng.normal(size=(len(p), 3)) for p in (products, query_products)]
+    if rounding is not None:  # many ties
+        vectors = [np.round(v, rounding) + np.array([0.5, 0, 0]) for v in vectors]
+    support, queries = labelled(vectors[0], products), labelled(vectors[1], query_products)
+    cosines = [[exact_cosine(q, s) for s in support.vectors.raw] for q in queries.vectors.raw]
+    accuracies = []
+    for drawn in itertools.product(*(np.flatnonzero(products == p) for p in np.unique(products))):
+        correct = []
+        for row, product in zip(cosines, query_products, strict=True):
+            own = [row[i] for i in drawn if products[i] == product]
+            others = [row[i] for i in drawn if products[i] != product]
+            if own:
+                correct.append(all(own[0] - other >= Decimal("1e-12") for other in others))
+        accuracies.append(np.mean(correct))
+    ranks = rank_one_way(queries, support, Effort())
+    assert expected_accuracy(ranks) == pytest.approx(np.mean(accuracies), abs=1e-11)
+
+
+def test_the_expectation_lies_where_the_draws_do():
+    support, queries = two_domains(7)
+    result = classified(support, queries, Draws(seed=0, trials=2000))
+    assert abs(result.mean - result.expected) < 4 * result.std / np.sqrt(2000)
+
+
 def test_constant_embeddings_are_never_right():
     ones = labelled(np.ones((6, 2)), np.arange(6) // 2)
-    assert classify(ones, ones, Draws(seed=0), Effort()).mean == 0
+    assert classified(ones, ones, Draws(seed=0)).mean == 0
 
 
 def test_queries_of_products_without_support_are_left_out():
     support, queries = labelled(np.eye(3), [0, 1, 2]), labelled(np.eye(3), [0, 2, 7])
-    result = classify(support, queries, Draws(seed=0, trials=1), Effort())
+    result = classified(support, queries, Draws(seed=0, trials=1))
     assert (result.n_queries, result.n_no_support, result.n_products) == (2, 1, 3)
     assert result.accuracies == (0.5,)
     assert result.std is None
@@ -74,18 +113,18 @@ def test_draws_nest_as_shots_grow():
 def test_several_shots_are_averaged_as_unit_vectors():
     support = labelled([[10, 0], [0, 0.1], [0, -1]], [0, 0, 1])
     queries = labelled([[1, 1], [0, -1]], [0, 1])
-    assert classify(support, queries, Draws(seed=0, trials=1, shots=2), Effort()).mean == 1
+    assert classified(support, queries, Draws(seed=0, trials=1, shots=2)).mean == 1
 
 
 def test_shots_that_cancel_out_are_an_error():
     support = labelled([[1, 0], [-1, 0], [0, 1]], [0, 0, 1])
     with pytest.raises(EmbeddingError, match="cancel out"):
-        classify(support, support, Draws(seed=0, trials=1, shots=2), Effort())
+        classified(support, support, Draws(seed=0, trials=1, shots=2))
 
 
 def test_no_product_in_common_is_an_error():
     with pytest.raises(ValueError, match="support domain"):
-        classify(labelled([[1]], [0]), labelled([[1]], [1]), Draws(seed=0), Effort())
+        classified(labelled([[1]], [0]), labelled([[1]], [1]), Draws(seed=0))
 
 
 @pytest.mark.parametrize("options", [{"seed": -1}, {"seed": 0, "trials": 0}, {"seed": 0, "shots": 0}])
