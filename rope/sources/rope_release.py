@@ -16,7 +16,7 @@ in the database, which keeps within its memory limit by going to disk.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -27,6 +27,7 @@ import pyarrow as pa
 from rope.domain import CONFIG_OF, DOMAINS, SPLITS, Domain, Split
 from rope.errors import ReleaseError, UsageError
 from rope.schema import EMPTY_TEXT
+from rope.sources.fields import part_fields
 from rope.sources.lines import LINE_SCHEMA, scan_lines
 
 __all__ = ["Release", "find_release", "pair_file", "stage_release"]
@@ -116,12 +117,12 @@ def stage_release(
     for split in release.splits:
         for domain in DOMAINS:
             pairs, texts, images = _names(split, domain)
-            for name, table, select in (
+            for name, table, layout in (
                 (pairs, f"pairs_{split}_{domain}", _PAIRS),
                 (texts, f"texts_{split}_{domain}", _TEXTS),
                 (images, f"images_{split}_{domain}", _PAGE_IMAGES if domain == "page" else _FRAMES),
             ):
-                hashes[name] = _read(connection, release.folder / name, table, select, advance)
+                hashes[name] = _read(connection, release.folder / name, table, layout, advance)
     hashes |= _read_categories(connection, release.folder / _PRODUCTS_FILE)
     _mark_leaks(connection, release.splits)
     for split in release.splits:
@@ -132,58 +133,71 @@ def stage_release(
     return hashes
 
 
-# Each turns `parted`, which has line, text (the whole line) and these fields, into rows whose `fault` is null where they
-# are good. A line with too few commas has empty fields.
-_PAIRS: Final = """
-    SELECT line, text, product_id, sample_id,
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """One kind of file.
+
+    Attributes:
+        fields: of a line.
+        select: what makes rows of `parted`, which holds the columns of `part_fields`; `fault` is null in a good row.
+    """
+
+    fields: tuple[str, ...]
+    select: str
+
+
+_PAIRS: Final = _Layout(
+    ("product_id", "sample_id"),
+    """SELECT line, text, product_id, sample_id,
         CASE WHEN text IS NULL THEN 'bad_encoding'
              WHEN product_id = '' OR sample_id = '' OR contains(sample_id, ',') THEN 'bad_row' END AS fault
-    FROM parted"""
-_TEXTS: Final = f"""
-    SELECT line, text, sample_id, nullif(nullif(body, '{EMPTY_TEXT}'), '') AS body,
+    FROM parted""",
+)
+_TEXTS: Final = _Layout(
+    ("sample_id", "body"),
+    f"""SELECT line, text, sample_id, nullif(nullif(body, '{EMPTY_TEXT}'), '') AS body,
         CASE WHEN text IS NULL THEN 'bad_encoding'
              WHEN sample_id = '' THEN 'bad_row' END AS fault
-    FROM parted"""
+    FROM parted""",
+)
 _BAD_NAME: Final = r"image LIKE '/%' OR contains(image, '\') OR regexp_matches(image, '(^|/)\.\.(/|$)')"
-_PAGE_IMAGES: Final = f"""
-    SELECT line, text, sample_id, 0::BIGINT AS time, image,
+_PAGE_IMAGES: Final = _Layout(
+    ("sample_id", "image"),
+    f"""SELECT line, text, sample_id, 0::BIGINT AS time, image,
         CASE WHEN text IS NULL THEN 'bad_encoding'
              WHEN sample_id = '' OR image = '' OR contains(image, ',') THEN 'bad_row'
              WHEN {_BAD_NAME} THEN 'bad_image_name' END AS fault
-    FROM parted"""
-_FRAMES: Final = f"""
-    SELECT line, text, sample_id, try_cast(number AS BIGINT) AS time, image,
+    FROM parted""",
+)
+_FRAMES: Final = _Layout(
+    ("sample_id", "number", "image"),
+    f"""SELECT line, text, sample_id, try_cast(number AS BIGINT) AS time, image,
         CASE WHEN text IS NULL THEN 'bad_encoding'
              WHEN sample_id = '' OR number = '' OR image = '' OR contains(image, ',') THEN 'bad_row'
              WHEN NOT regexp_full_match(number, '[+-]?[0-9]{{1,18}}') THEN 'bad_number'
              WHEN {_BAD_NAME} THEN 'bad_image_name' END AS fault
-    FROM parted"""
+    FROM parted""",
+)
 
 
 def _read(
-    connection: duckdb.DuckDBPyConnection, path: Path, table: str, select: str, advance: Callable[[int], None]
+    connection: duckdb.DuckDBPyConnection, path: Path, table: str, layout: _Layout, advance: Callable[[int], None]
 ) -> str:
-    """Read one file into a table, by one of the selections above; returns the SHA-256 of its bytes."""
+    """Read one file into a table; returns the SHA-256 of its bytes."""
     digest = hashlib.sha256()
 
-    def lines() -> Iterator[pa.RecordBatch]:
-        def on_bytes(piece: bytes) -> None:
-            digest.update(piece)
-            advance(len(piece))
+    def on_bytes(piece: bytes) -> None:
+        digest.update(piece)
+        advance(len(piece))
 
-        yield from scan_lines(path, on_bytes)
-
-    connection.register("incoming", pa.RecordBatchReader.from_batches(LINE_SCHEMA, lines()))
+    schema = pa.schema([*LINE_SCHEMA, *((name, pa.string()) for name in layout.fields)])
+    batches = (part_fields(lines, layout.fields) for lines in scan_lines(path, on_bytes))
+    connection.register("parted", pa.RecordBatchReader.from_batches(schema, batches))
     connection.execute(f"""
         CREATE TABLE {table} AS
-        WITH numbered AS (
-            SELECT line, text,
-                coalesce(trim(split_part(text, ',', 1), {_BLANKS}), '') AS first,
-                coalesce(trim(substr(text, nullif(strpos(text, ','), 0) + 1), {_BLANKS}), '') AS rest
-            FROM incoming WHERE text IS NULL OR trim(text, {_BLANKS}) <> '')
         SELECT * EXCLUDE (text), CASE WHEN fault IS NOT NULL THEN coalesce(left(text, 100), '') END AS bad
-        FROM ({select})""")
-    connection.unregister("incoming")
+        FROM ({layout.select})""")
+    connection.unregister("parted")
     return digest.hexdigest()
 
 
@@ -244,7 +258,9 @@ def _mark_conflicts(connection: duckdb.DuckDBPyConnection, split: Split, domain:
         connection.execute(f"""
             CREATE TEMP TABLE several AS
             SELECT {keys}, min(line) AS first_line, min({value}) = max({value}) AS agree
-            FROM {name} WHERE fault IS NULL GROUP BY {keys} HAVING count(*) > 1""")
+            FROM {name} SEMI JOIN
+                (SELECT {keys} FROM {name} WHERE fault IS NULL GROUP BY {keys} HAVING count(*) > 1) USING ({keys})
+            WHERE fault IS NULL GROUP BY {keys}""")
         connection.execute(f"""
             UPDATE {name} SET fault = CASE WHEN agree THEN 'repeated_row' ELSE '{fault}' END
             FROM several WHERE fault IS NULL AND {same} AND NOT (agree AND line = first_line)""")

@@ -233,6 +233,26 @@ def test_a_killed_build_goes_on_to_the_same_bytes(tmp_path):
     assert content(tmp_path / "killed") == expected
 
 
+@pytest.mark.parametrize("n_renames", [0, 2, 5, 11, 18, 20, 24, 29, 30, 31])
+def test_a_build_stopped_at_a_rename_goes_on_to_the_same_bytes(n_renames, release, tmp_path, monkeypatch):
+    """Every file is put in its place by a rename, so these are the states that a build can be left in."""
+    build(release, tmp_path / "calm")
+    rename, done = Path.replace, []
+
+    def stop_after_some(path, target):
+        if len(done) == n_renames:
+            raise KeyboardInterrupt
+        done.append(target)
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", stop_after_some)
+        with pytest.raises(KeyboardInterrupt):
+            build(release, tmp_path / "out")
+    build(release, tmp_path / "out")
+    assert content(tmp_path / "out") == content(tmp_path / "calm")
+
+
 def test_a_changed_release_does_not_continue_an_old_build(release, tmp_path):
     out = tmp_path / "out"
     build(release, tmp_path / "whole")
