@@ -13,8 +13,8 @@ from rope.domain import Split
 
 if TYPE_CHECKING:
     from rope.bench.one_shot import Draws
-    from rope.bench.report import Subject
     from rope.bench.score import Score
+    from rope.bench.subject import Subject
 
 __all__ = ["main"]
 

@@ -72,7 +72,7 @@ class PositiveRanks:
         above_optimistic: int64 [n_entries]; negatives strictly more similar.
         n_rechecked: comparisons that float32 could not settle.
         survival: float64 [n_entries]; the chance that the positive is more similar than everything in a support set
-            of one sample, drawn at random, of each other product of the gallery; None within a domain.
+            of one sample, drawn at random, of each other product of the gallery; None where it was not asked for.
     """
 
     offsets: IntArray
@@ -97,8 +97,16 @@ class Effort:
     advance: Callable[[int], None] = lambda _: None
 
 
-def rank_pair(a: Labelled, b: Labelled, effort: Effort) -> tuple[PositiveRanks, PositiveRanks]:
+def rank_pair(
+    a: Labelled, b: Labelled, effort: Effort, *, with_survival: bool = False
+) -> tuple[PositiveRanks, PositiveRanks]:
     """Rank the positives of two domains in both directions.
+
+    Args:
+        a: queries of the first result, gallery of the second.
+        b: the reverse.
+        effort: how to spend the machine.
+        with_survival: compute `PositiveRanks.survival` too, which costs about as much again.
 
     Returns:
         The ranks of a's queries in b, and of b's queries in a.
@@ -106,14 +114,14 @@ def rank_pair(a: Labelled, b: Labelled, effort: Effort) -> tuple[PositiveRanks, 
     Raises:
         ValueError: the dimensions differ.
     """
-    forward, backward = _tally(a, b), _tally(b, a)
+    forward, backward = _tally(a, b, with_survival), _tally(b, a, with_survival)
     _count_blocks(a, b, forward, backward, effort)
     return _ranks_of(forward), _ranks_of(backward)
 
 
-def rank_one_way(queries: Labelled, gallery: Labelled, effort: Effort) -> PositiveRanks:
+def rank_one_way(queries: Labelled, gallery: Labelled, effort: Effort, *, with_survival: bool = False) -> PositiveRanks:
     """Rank the positives of the queries in the gallery, like the first result of `rank_pair`."""
-    tally = _tally(queries, gallery)
+    tally = _tally(queries, gallery, with_survival)
     _count_blocks(queries, gallery, tally, None, effort)
     return _ranks_of(tally)
 
@@ -123,15 +131,17 @@ def rank_within(a: Labelled, effort: Effort) -> PositiveRanks:
 
     Only the blocks on and above the diagonal of the symmetric similarity matrix are computed.
     """
-    tally = Tally(a.vectors, a.products, a.vectors, a.products, same=True)
+    tally = Tally(a.vectors, a.products, a.vectors, a.products, same=True, with_costs=False)
     _count_blocks(a, a, tally, tally, effort)
     return _ranks_of(tally)
 
 
-def _tally(queries: Labelled, gallery: Labelled) -> Tally:
+def _tally(queries: Labelled, gallery: Labelled, with_costs: bool) -> Tally:
     if queries.vectors.dim != gallery.vectors.dim:
         raise ValueError(f"dimensions differ: {queries.vectors.dim} and {gallery.vectors.dim}")
-    return Tally(queries.vectors, queries.products, gallery.vectors, gallery.products)
+    return Tally(
+        queries.vectors, queries.products, gallery.vectors, gallery.products, same=False, with_costs=with_costs
+    )
 
 
 def _ranks_of(tally: Tally) -> PositiveRanks:

@@ -7,8 +7,8 @@ from rope.bench.embeddings import align, embeddings_sha256
 from rope.bench.engine import Effort
 from rope.bench.one_shot import Draws
 from rope.bench.readers import read_embeddings
-from rope.bench.report import EmbeddingsNote, Subject
 from rope.bench.score import Score, by_product, score
+from rope.bench.subject import EmbeddingsNote, Subject
 from rope.dataset.directory import read_labels
 from rope.dataset.manifest import read_manifest
 from rope.domain import DOMAINS, Split

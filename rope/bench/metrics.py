@@ -129,7 +129,7 @@ def mean(values: Numbers | Iterable[float]) -> float:
     Raises:
         ValueError: there are no values.
     """
-    numbers = np.asarray(values, np.float64).tolist()
+    numbers = values.astype(np.float64).tolist() if isinstance(values, np.ndarray) else list(values)
     if not numbers:
         raise ValueError("the mean of nothing is not defined")
     return math.fsum(numbers) / len(numbers)

@@ -74,7 +74,7 @@ def classify(support: Labelled, queries: Labelled, ranks: PositiveRanks, draws: 
     Args:
         support: the domain that examples are drawn from (A of A2B).
         queries: the domain that is classified (B of A2B).
-        ranks: of the queries in the support domain.
+        ranks: of the queries in the support domain, with survival.
         draws: seed, trials and shots; a product with fewer samples than shots gives all it has.
         effort: how to spend the machine.
 
@@ -111,13 +111,13 @@ def expected_accuracy(ranks: PositiveRanks) -> float:
     right is the mean, over its own product's samples, of their chance to survive.
 
     Args:
-        ranks: of the queries in the domain that supports are drawn from, from `rank_pair` or `rank_one_way`.
+        ranks: of the queries in the domain that supports are drawn from, made with survival.
 
     Raises:
-        ValueError: no query has a product in the support domain, or the ranks are of a domain within itself.
+        ValueError: no query has a product in the support domain, or the ranks were made without survival.
     """
     if ranks.survival is None:
-        raise ValueError("one-shot classification is between two domains")
+        raise ValueError("the ranks were made without survival")
     n_supports = np.diff(ranks.offsets)
     known = np.flatnonzero(n_supports)
     owner = np.repeat(np.arange(len(known)), n_supports[known])

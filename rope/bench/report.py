@@ -3,7 +3,6 @@
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -13,17 +12,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.table import Table
 
+from rope.bench.intervals import intervals_json, intervals_of
 from rope.bench.metrics import KS, Summary
 from rope.bench.one_shot import OneShot
+from rope.bench.ranks import ranks_of
 from rope.bench.score import PROTOCOL_VERSION, PairScore, Score
 from rope.bench.similarity import TIE
-from rope.domain import Domain, Split
-from rope.files import atomic_path
+from rope.bench.subject import EmbeddingsNote, Subject
+from rope.files import atomic_path, sha256_of
 
 __all__ = [
     "SCHEMA_VERSION",
-    "EmbeddingsNote",
-    "Subject",
     "as_json",
     "one_shot_table",
     "retrieval_table",
@@ -35,45 +34,25 @@ SCHEMA_VERSION: Final = 1
 """Version of the JSON layout, which `result.schema.json` beside this file describes."""
 
 
-@dataclass(frozen=True, slots=True)
-class EmbeddingsNote:
-    """What is said of the vectors of one domain: rows, dimension, stored dtype, dropped rows and hash."""
-
-    n: int
-    dim: int
-    stored_dtype: str
-    n_duplicates_dropped: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What was scored, on what.
-
-    Attributes:
-        model: name of the embedder, or of the files.
-        dataset: name of the dataset.
-        fingerprint: of the dataset, from its manifest.
-        split: the split that was scored.
-        embeddings: a note for each domain.
-    """
-
-    model: str
-    dataset: str
-    fingerprint: str
-    split: Split
-    embeddings: Mapping[Domain, EmbeddingsNote]
-
-
-def as_json(score: Score, subject: Subject) -> dict[str, Any]:
+def as_json(score: Score, subject: Subject, ranks_file: Path | None) -> dict[str, Any]:
     """The result as a JSON object: fractions in full precision, null where a number is not defined.
 
     All but `harness` follows from the embeddings, the dataset, the protocol version and the seed.
+
+    Args:
+        score: the numbers.
+        subject: what they are of.
+        ranks_file: what `write_ranks` has written; None where the ranks were not kept.
     """
+    intervals = intervals_json(intervals_of(ranks_of(score, subject)))
     return {
         "schema_version": SCHEMA_VERSION,
         "model": subject.model,
-        "headline": {"metric": "mean R@1 of the six cross-domain pairs", "value": score.headline},
+        "headline": {
+            "metric": "mean R@1 of the six cross-domain pairs",
+            "value": score.headline,
+            "ci95": intervals["headline"],
+        },
         "protocol": {
             "version": PROTOCOL_VERSION,
             "seed": score.draws.seed,
@@ -86,8 +65,9 @@ def as_json(score: Score, subject: Subject) -> dict[str, Any]:
             domain: {field: getattr(note, field) for field in EmbeddingsNote.__slots__}
             for domain, note in subject.embeddings.items()
         },
-        "pairs": {name: _pair_json(pair) for name, pair in score.pairs.items()},
+        "pairs": {name: _pair_json(pair, intervals["pairs"].get(name)) for name, pair in score.pairs.items()},
         "one_shot": {name: _one_shot_json(one_shot) for name, one_shot in score.one_shot.items()},
+        "ranks": None if ranks_file is None else {"file": ranks_file.name, "sha256": sha256_of(ranks_file)},
         "harness": {
             "name": "rope-bench",
             "version": version("rope-bench"),
@@ -99,13 +79,14 @@ def as_json(score: Score, subject: Subject) -> dict[str, Any]:
     }
 
 
-def _pair_json(pair: PairScore) -> dict[str, Any]:
+def _pair_json(pair: PairScore, intervals: dict[str, Any] | None) -> dict[str, Any]:
     return {
         "n_queries": pair.n_queries,
         "n_no_positive": pair.n_no_positive,
         "n_gallery": pair.n_gallery,
         **_summary_json(pair.micro),
         "macro": _summary_json(pair.macro),
+        "ci95": intervals,
     }
 
 

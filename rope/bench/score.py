@@ -103,7 +103,7 @@ def score(
                 f"no product has both a {pair.query} and a {pair.gallery} in this split, so {pair.name} "
                 "cannot be scored, and every pair is part of the protocol"
             )
-        ranks[pair.name], ranks[pair.reverse.name] = rank_pair(a, b, effort)
+        ranks[pair.name], ranks[pair.reverse.name] = rank_pair(a, b, effort, with_survival=True)
     for pair in SAME_DOMAIN_PAIRS:
         ranks[pair.name] = rank_within(sides[pair.query].labelled, effort)
     pairs = {pair.name: _pair_score(pair, ranks[pair.name], sides) for pair in ALL_PAIRS}

@@ -47,7 +47,7 @@ class Costs:
         sizes = np.diff(starts, append=len(products))
         unique, which = np.unique(sizes, return_inverse=True)
         places = np.cumsum(unique + 1) - (unique + 1)
-        table = np.concatenate([_costs_of(int(n)) for n in unique])
+        table = np.concatenate([np.zeros(0, np.int64), *(_costs_of(int(n)) for n in unique)])
         return cls(table, np.repeat(places[which], sizes), starts)
 
     def segments(self, left: int, right: int) -> tuple[IntArray, IntArray, IntArray]:

@@ -62,7 +62,7 @@ class Tally:
         similarities: float64 [n_entries], of each query with its positives, descending.
         above: int64 [n_entries], negatives at least as similar as the positive, so far.
         above_optimistic: int64 [n_entries], negatives strictly more similar, so far.
-        costs: int64 [n_entries], see `rope.bench.survival`; None for a domain within itself.
+        costs: int64 [n_entries], see `rope.bench.survival`; None where it was not asked for.
         n_rechecked: comparisons that float32 could not settle, so far.
     """
 
@@ -73,7 +73,8 @@ class Tally:
         gallery: Vectors,
         gallery_products: IntArray,
         *,
-        same: bool = False,
+        same: bool,
+        with_costs: bool,
     ) -> None:
         """Measure the positives; products are ascending, `same` leaves a query out of its own gallery."""
         self._queries, self._gallery, self._same = queries, gallery, same
@@ -83,7 +84,7 @@ class Tally:
         self.similarities = self._measure()
         self.above: IntArray = np.zeros(self.offsets[-1], np.int64)
         self.above_optimistic: IntArray = np.zeros(self.offsets[-1], np.int64)
-        self.costs = None if same else np.zeros(self.offsets[-1], np.int64)
+        self.costs = np.zeros(self.offsets[-1], np.int64) if with_costs else None
         self.n_rechecked = 0
 
         # What two float64 similarities and the rounding of a limit can be off by together.
@@ -92,7 +93,7 @@ class Tally:
         # A float32 similarity at or below `low` is a loss for the negative, one above `high` a win.
         self._low = np.nextafter((self.similarities - slack).astype(np.float32), np.float32(-2))
         self._high = np.nextafter((self.similarities + slack).astype(np.float32), np.float32(2))
-        self._cost_table = Costs.of(gallery_products)
+        self._cost_table = Costs.of(gallery_products if with_costs else gallery_products[:0])
         self._exact: dict[int, list[Decimal]] = {}
         self._lock = Lock()
 

@@ -114,9 +114,9 @@ def test_blocks_and_threads_change_nothing(threads, memory_bytes, kind):
     vectors = rng.normal(size=(90, 16))[products] + rng.normal(size=(700, 16))
     vectors = {"clustered": vectors, "quantised": np.round(vectors), "constant": np.ones_like(vectors)}[kind]
     a, b = labelled(vectors[::2], products[::2]), labelled(vectors[1::2], products[1::2])
-    expected = [*rank_pair(a, b, Effort(threads=1)), rank_within(a, Effort(threads=1))]
+    expected = [*rank_pair(a, b, Effort(threads=1), with_survival=True), rank_within(a, Effort(threads=1))]
     effort = Effort(memory_bytes, threads)
-    for got, want in zip([*rank_pair(a, b, effort), rank_within(a, effort)], expected, strict=True):
+    for got, want in zip([*rank_pair(a, b, effort, with_survival=True), rank_within(a, effort)], expected, strict=True):
         assert np.array_equal(got.above, want.above)
         assert np.array_equal(got.above_optimistic, want.above_optimistic)
         assert np.array_equal(got.survival, want.survival)
@@ -138,6 +138,12 @@ def test_hit_rate_equals_faiss(seed, dim):
     scores = score_queries(ranks)
     for k in (1, 5, 10):
         assert np.sum(scores.rank <= k) == np.sum(found[:, :k].any(axis=1))
+
+
+def test_an_empty_side_has_no_ranks():
+    nothing, something = labelled(np.zeros((0, 2)), []), labelled(np.eye(2), [0, 1])
+    for ranks in rank_pair(nothing, something, Effort(), with_survival=True):
+        assert len(ranks.above) == 0
 
 
 def test_products_must_be_ascending():

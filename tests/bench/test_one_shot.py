@@ -16,7 +16,7 @@ def labelled(vectors, products) -> Labelled:
 
 
 def classified(support, queries, draws):
-    return classify(support, queries, rank_one_way(queries, support, Effort()), draws, Effort())
+    return classify(support, queries, rank_one_way(queries, support, Effort(), with_survival=True), draws, Effort())
 
 
 def two_domains(seed: int):
@@ -67,7 +67,7 @@ def test_the_expectation_is_the_mean_over_all_draws(seed, rounding):
             if own:
                 correct.append(all(own[0] - other >= Decimal("1e-12") for other in others))
         accuracies.append(np.mean(correct))
-    ranks = rank_one_way(queries, support, Effort())
+    ranks = rank_one_way(queries, support, Effort(), with_survival=True)
     assert expected_accuracy(ranks) == pytest.approx(np.mean(accuracies), abs=1e-11)
 
 

@@ -11,8 +11,6 @@ from rope.bench.engine import Effort
 from rope.bench.metrics import mean
 from rope.bench.one_shot import Draws
 from rope.bench.report import (
-    EmbeddingsNote,
-    Subject,
     as_json,
     one_shot_table,
     retrieval_table,
@@ -20,6 +18,7 @@ from rope.bench.report import (
     write_ranks,
 )
 from rope.bench.score import score
+from rope.bench.subject import EmbeddingsNote, Subject
 from rope.domain import DOMAINS
 from tests.bench.test_score import random_case
 
@@ -33,7 +32,8 @@ def result():
 
 
 def test_json_obeys_its_schema(result, tmp_path):
-    write_json(tmp_path / "result.json", as_json(result, SUBJECT))
+    write_ranks(tmp_path / "ranks.parquet", result)
+    write_json(tmp_path / "result.json", as_json(result, SUBJECT, tmp_path / "ranks.parquet"))
     schema = json.loads(files("rope.bench").joinpath("result.schema.json").read_text("utf-8"))
     written = json.loads((tmp_path / "result.json").read_text("utf-8"))
     jsonschema.Draft202012Validator(schema).validate(written)
@@ -44,7 +44,7 @@ def test_json_obeys_its_schema(result, tmp_path):
 def test_undefined_numbers_are_null(trials, tmp_path):
     embeddings, labels = random_case(0, n_products=20, n=20)
     few = score(embeddings, labels, Draws(seed=0, trials=trials), Effort())
-    assert (as_json(few, SUBJECT)["one_shot"]["P2V"]["std"] is None) == (trials == 1)
+    assert (as_json(few, SUBJECT, None)["one_shot"]["P2V"]["std"] is None) == (trials == 1)
 
 
 def test_nan_is_never_written(tmp_path):

@@ -7,8 +7,9 @@ from rope.bench.embeddings import DomainEmbeddings
 from rope.bench.engine import Effort
 from rope.bench.metrics import KS
 from rope.bench.one_shot import Draws
-from rope.bench.report import Subject, as_json
+from rope.bench.report import as_json
 from rope.bench.score import by_product, count_similarities, score
+from rope.bench.subject import Subject
 from rope.dataset.directory import Labels
 from rope.domain import ALL_PAIRS, CROSS_DOMAIN_PAIRS, DOMAINS
 from rope.errors import DatasetError
@@ -36,7 +37,7 @@ def random_case(seed: int, n_products: int = 8, n: int = 20):
 
 def numbers(result) -> dict:
     """All that is reported, but for what depends on the machine."""
-    return {key: value for key, value in as_json(result, SUBJECT).items() if key != "harness"}
+    return {key: value for key, value in as_json(result, SUBJECT, None).items() if key != "harness"}
 
 
 @settings(max_examples=10)

@@ -1,0 +1,134 @@
+"""How often 95 % intervals cover and tests reject, on simulated models whose true numbers are known.
+
+    python benchmarks/statistics_check.py [--simulations 2000] [--seed 0]
+
+Prints the tables of docs/statistics.md. A product has a hit rate of its own from a beta distribution (mean = the rate
+of the model, `icc` = the correlation of two queries of one product), and a number of queries from a log-normal
+distribution of mean 12 and spread `skew`. The methods that were not taken are kept here alone.
+"""
+
+import argparse
+from statistics import NormalDist
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from rope.bench.compare import p_value, subtract
+from rope.bench.intervals import TAIL, estimate, share_interval
+from rope.bench.student_t import t_quantile
+
+SETTINGS = ((0.0, 0.1), (0.7, 0.1), (0.7, 0.2), (0.7, 0.3), (1.0, 0.3), (1.0, 0.5))
+N_PRODUCTS = (50, 300, 2527)
+RATES = (0.05, 0.5, 0.95)
+REPLICATES = 1000
+BOOTSTRAPPED = 500
+FLIPS = 999
+
+
+def sizes(rng, n_products, skew):
+    return np.maximum(1, np.round(rng.lognormal(np.log(12) - skew**2 / 2, skew, n_products)))
+
+
+def beta(rng, mean, icc):
+    strength = 1 / icc - 1
+    return rng.beta(np.maximum(mean * strength, 1e-9), np.maximum((1 - mean) * strength, 1e-9))
+
+
+def linear(hits, counts):
+    one = estimate(hits, counts)
+    residuals = hits - one.value * counts
+    n = len(counts)
+    error = np.sqrt(n / (n - 1) * np.sum(residuals**2)) / counts.sum()
+    reach = t_quantile(TAIL, n - 1) * error
+    return one.value - reach, one.value + reach
+
+
+def chosen(hits, counts):
+    interval = share_interval(estimate(hits, counts))
+    return interval.low, interval.high
+
+
+def bootstraps(rng, hits, counts):
+    """Percentile, bias-corrected and accelerated, and studentised intervals from the same replicates."""
+    n, total = len(counts), counts.sum()
+    value = hits.sum() / total
+    residuals = hits - value * counts
+    weights = rng.multinomial(n, np.full(n, 1 / n), REPLICATES).astype(float)
+    totals = weights @ counts
+    values = weights @ hits / totals
+    squares = weights @ hits**2 - 2 * values * (weights @ (hits * counts)) + values**2 * (weights @ counts**2)
+    error, errors = np.sqrt(np.sum(residuals**2)) / total, np.sqrt(np.maximum(squares, 0)) / totals
+    found = {"percentile": tuple(np.quantile(values, (TAIL, 1 - TAIL)))}
+    normal = NormalDist()
+    below = np.mean(values < value) + 0.5 * np.mean(values == value)
+    shift = normal.inv_cdf(min(max(below, 1e-3), 1 - 1e-3))
+    skew = np.sum(residuals**3) / (6 * max(np.sum(residuals**2), 1e-100) ** 1.5)
+    ends = [normal.inv_cdf(TAIL), normal.inv_cdf(1 - TAIL)]
+    levels = [normal.cdf(shift + (shift + z) / (1 - skew * (shift + z))) for z in ends]
+    found["BCa"] = tuple(np.quantile(values, levels))
+    usable = errors > 0
+    low, high = np.quantile((values - value)[usable] / errors[usable], (TAIL, 1 - TAIL)) if usable.any() else (0, 0)
+    found["bootstrap-t"] = (value - high * error, value - low * error)
+    return found
+
+
+def coverage(rng, n_products, rate, skew, icc, simulations):
+    """Method -> share of simulations, in percent, whose interval holds the rate."""
+    covered: dict[str, list[bool]] = {}
+    for i in range(simulations):
+        counts = sizes(rng, n_products, skew)
+        hits = rng.binomial(counts.astype(int), beta(rng, np.full(n_products, rate), icc)).astype(float)
+        intervals = {"log odds, jackknife (taken)": chosen(hits, counts), "linear, Student's t": linear(hits, counts)}
+        if i < BOOTSTRAPPED and n_products < 1000:
+            intervals |= bootstraps(rng, hits, counts)
+        for method, (low, high) in intervals.items():
+            covered.setdefault(method, []).append(low <= rate <= high)
+    return {method: 100 * np.mean(flags) for method, flags in covered.items()}
+
+
+def size(rng, n_products, rate, skew, icc, simulations):
+    """Method -> share of tests, in percent, that tell two models of equal strength apart."""
+    rejected: dict[str, list[bool]] = {"Student's t, jackknife (taken)": [], "sign flips": []}
+    signs = rng.integers(0, 2, (n_products, FLIPS)) * 2.0 - 1
+    for _ in range(simulations):
+        counts = sizes(rng, n_products, skew)
+        shared = beta(rng, np.full(n_products, rate), icc)
+        a, b = (rng.binomial(counts.astype(int), beta(rng, shared, 0.1)).astype(float) for _ in range(2))
+        p = p_value(subtract(estimate(a, counts), estimate(b, counts)))
+        rejected["Student's t, jackknife (taken)"].append(p < 0.05)
+        flipped = np.abs((a - b) @ signs)
+        p = (1 + np.count_nonzero(flipped >= abs((a - b).sum()) - 1e-9)) / (FLIPS + 1)
+        rejected["sign flips"].append(p < 0.05)
+    return {method: 100 * np.mean(flags) for method, flags in rejected.items()}
+
+
+def table(title, measure, settings, seed, simulations):
+    cases = [(n, rate) for n in N_PRODUCTS for rate in RATES]
+    shown = Table(title=title, title_justify="left")
+    for heading in ("skew", "icc", "method", *(f"{n}: {100 * rate:g} %" for n, rate in cases)):
+        shown.add_column(heading, justify="right")
+    for row, (skew, icc) in enumerate(track(settings, title, console=Console(stderr=True))):
+        found = [
+            measure(np.random.default_rng([seed, row, column]), n, rate, skew, icc, simulations)
+            for column, (n, rate) in enumerate(cases)
+        ]
+        for method in found[0]:
+            values = [f"{one[method]:.1f}" if method in one else "" for one in found]
+            shown.add_row(f"{skew:g}", f"{icc:g}", method, *values)
+    return shown
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--simulations", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    console = Console(width=160)
+    console.print(table("Coverage of 95 % intervals, in %", coverage, SETTINGS, options.seed, options.simulations))
+    console.print(table("Same-model tests below 0.05, in %", size, SETTINGS[1:5], options.seed, options.simulations))
+
+
+if __name__ == "__main__":
+    main()

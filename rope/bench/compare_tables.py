@@ -1,0 +1,137 @@
+"""A comparison of models as tables for a terminal, Markdown and LaTeX."""
+
+from rich.table import Table
+
+from rope.bench.compare import COLUMNS, MEAN, SIGNIFICANT, Comparison, Difference, leads
+from rope.bench.intervals import Interval
+
+__all__ = ["as_latex", "as_markdown", "difference_table", "standing_table"]
+
+
+def standing_table(comparison: Comparison) -> Table:
+    """The models with their ranks, the six pairs and their mean in percent, for a terminal."""
+    table = Table(title=_title(comparison), title_justify="left", caption=_FOOTNOTE, caption_justify="left")
+    for heading in ("rank", "model", *COLUMNS, "95 % interval of the mean"):
+        table.add_column(heading, justify="left" if heading == "model" else "right")
+    for standing in comparison.standings:
+        values = [_percent(standing.intervals[column].value) for column in COLUMNS]
+        table.add_row(str(standing.rank), standing.model, *values, _range(standing.intervals[MEAN]))
+    return table
+
+
+def difference_table(comparison: Comparison) -> Table:
+    """Every two models in every column, in percentage points, for a terminal."""
+    table = Table(title="Differences, in percentage points", title_justify="left")
+    for heading in ("models", *_DIFFERENCE_HEADINGS):
+        table.add_column(heading, justify="left" if heading in ("models", "on") else "right")
+    for one in comparison.differences:
+        if one.column == COLUMNS[0]:
+            table.add_section()
+        table.add_row(f"{one.a} - {one.b}" if one.column == COLUMNS[0] else "", *_cells(one))
+    return table
+
+
+def as_markdown(comparison: Comparison) -> str:
+    """Both tables as Markdown; the best of a column is bold only where it is significantly better than the next."""
+    best = {column: leads(comparison, column) for column in COLUMNS}
+    lines = [_title(comparison), ""]
+    lines += _markdown_head(["rank", "model", *COLUMNS, "95 % interval of the mean"])
+    for standing in comparison.standings:
+        values = [
+            f"**{text}**" if best[column] == standing.model else text
+            for column in COLUMNS
+            for text in [_percent(standing.intervals[column].value)]
+        ]
+        lines.append(_markdown_row([str(standing.rank), standing.model, *values, _range(standing.intervals[MEAN])]))
+    lines += ["", _FOOTNOTE, "", "Differences, in percentage points:", ""]
+    lines += _markdown_head(["models", *_DIFFERENCE_HEADINGS])
+    lines += [_markdown_row([f"{one.a} - {one.b}", *_cells(one)]) for one in comparison.differences]
+    return "\n".join(lines) + "\n"
+
+
+def as_latex(comparison: Comparison) -> str:
+    """The table of models for a paper that loads booktabs; bold as in `as_markdown`."""
+    best = {column: leads(comparison, column) for column in COLUMNS}
+    lines = [
+        f"% {_title(comparison)}",
+        f"% {_FOOTNOTE}",
+        rf"\begin{{tabular}}{{rl{'r' * len(COLUMNS)}}}",
+        r"\toprule",
+        " & ".join(["Rank", "Model", *(column.replace("2", "$\\to$") for column in COLUMNS)]) + r" \\",
+        r"\midrule",
+    ]
+    for standing in comparison.standings:
+        values = [
+            rf"\textbf{{{text}}}" if best[column] == standing.model else text
+            for column in COLUMNS
+            for text in [_percent(standing.intervals[column].value)]
+        ]
+        mean = standing.intervals[MEAN]
+        spread = "" if mean.low is None else rf" {{\scriptsize [{_range(mean).replace(' - ', ', ')}]}}"
+        lines.append(" & ".join([str(standing.rank), _escape(standing.model), *values]) + spread + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+_FOOTNOTE = (
+    "Models share a rank where the best of them is not significantly better in the mean (Holm-corrected p < "
+    f"{SIGNIFICANT:g}); intervals and tests are clustered by product."
+)
+
+_DIFFERENCE_HEADINGS = ("on", "difference", "95 % interval", "p", "p (Holm)", "won/tied/lost", "detectable")
+
+
+def _title(comparison: Comparison) -> str:
+    return (
+        f"{comparison.metric} in %, {comparison.dataset}, {comparison.split} split ({comparison.fingerprint[:12]}), "
+        f"{comparison.n_products:,} products, protocol {comparison.protocol}"
+    )
+
+
+def _cells(one: Difference) -> list[str]:
+    return [
+        one.column,
+        f"{100 * one.value:+.2f}",
+        f"{100 * one.low:+.2f} to {100 * one.high:+.2f}",
+        _p(one.p),
+        _p(one.p_holm),
+        f"{one.wins:,}/{one.ties:,}/{one.losses:,}",
+        _percent(one.detectable),
+    ]
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.2f}"
+
+
+def _range(interval: Interval) -> str:
+    if interval.low is None or interval.high is None:
+        return "-"
+    return f"{_percent(interval.low)} - {_percent(interval.high)}"
+
+
+def _p(value: float) -> str:
+    """A p-value in three decimals; never 0.
+
+    >>> _p(0.04999), _p(1e-9)
+    ('0.050', '<0.001')
+    """
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _markdown_head(headings: list[str]) -> list[str]:
+    return [_markdown_row(headings), "|" + " --- |" * len(headings)]
+
+
+def _markdown_row(cells: list[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _escape(text: str) -> str:
+    r"""Text as LaTeX prints it.
+
+    >>> print(_escape("clip_b/32 & 5%"))
+    clip\_b/32 \& 5\%
+    """
+    special = {character: f"\\{character}" for character in "&%$#_{}"}
+    special |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    return "".join(special.get(character, character) for character in text)

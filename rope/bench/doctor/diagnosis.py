@@ -1,0 +1,115 @@
+"""The whole diagnosis: rows, shapes, gaps, retrieval, and what to do about them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import Any, Final
+
+import numpy as np
+
+from rope.bench.doctor.findings import Finding, find
+from rope.bench.doctor.geometry import Gap, Moments, Shape, measure_gap, measure_shape, moments
+from rope.bench.doctor.retrieval import Retrieval, count_rankings, diagnose_retrieval
+from rope.bench.doctor.rows import RowReport, Side, number_products, sort_out
+from rope.bench.embeddings import DomainEmbeddings
+from rope.bench.engine import Effort
+from rope.dataset.directory import Labels
+from rope.domain import DOMAINS, LETTER_OF, Domain
+
+__all__ = ["SCHEMA_VERSION", "Diagnosis", "as_json", "count_similarities", "diagnose"]
+
+SCHEMA_VERSION: Final = 1
+"""Version of the layout of `as_json`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """Everything that the doctor says of one set of embeddings.
+
+    Attributes:
+        findings: what is wrong and what to do, the worst first.
+        skipped: sentences that say what could not be looked at, and why.
+        rows: of every domain.
+        shapes: of the domains with a usable row.
+        gaps: `P-V` and so on, for two such domains of one dimension.
+        retrieval: None where it could not be looked at.
+    """
+
+    findings: tuple[Finding, ...]
+    skipped: tuple[str, ...]
+    rows: dict[Domain, RowReport]
+    shapes: dict[Domain, Shape]
+    gaps: dict[str, Gap]
+    retrieval: Retrieval | None
+
+
+def diagnose(
+    embeddings: Mapping[Domain, DomainEmbeddings], labels: Mapping[Domain, Labels], effort: Effort
+) -> Diagnosis:
+    """Look at the embeddings of one split, whether or not they can be scored.
+
+    Rows that cannot be compared are named and left out, and the rest is diagnosed. Nothing is drawn at random.
+
+    Args:
+        embeddings: as read, in any order; domains may be missing.
+        labels: of all three domains.
+        effort: how to spend the machine; its `advance` is told of at most `count_similarities` in all.
+    """
+    number = number_products(labels)
+    rows: dict[Domain, RowReport] = {}
+    sides: dict[Domain, Side] = {}
+    for domain in DOMAINS:
+        rows[domain], side = sort_out(embeddings.get(domain), labels[domain], number)
+        if side is not None:
+            sides[domain] = side
+    of = {domain: moments(side.labelled.vectors) for domain, side in sides.items()}
+    shapes = {domain: measure_shape(of_domain) for domain, of_domain in of.items()}
+    gaps = _gaps(sides, of)
+    skipped = _obstacles(rows, sides)
+    retrieval = None if skipped else diagnose_retrieval(sides, of, effort)
+    if retrieval is not None and retrieval.frontier is None:
+        skipped.append(
+            "The cost frontier: most queries tie, so there is nothing to lose by making the vectors smaller."
+        )
+    if retrieval is not None and not retrieval.sizes:
+        skipped.append("Growth of the gallery: some query has no negative.")
+    findings = find(rows, shapes, gaps, retrieval)
+    return Diagnosis(findings, tuple(skipped), rows, shapes, gaps, retrieval)
+
+
+def count_similarities(embeddings: Mapping[Domain, DomainEmbeddings], labels: Mapping[Domain, Labels]) -> int:
+    """About how many similarities `diagnose` will compute; the total of a progress bar."""
+    n = [len(labels[domain].sample_ids) for domain in DOMAINS]
+    dim = max((of_domain.vectors.shape[1] for of_domain in embeddings.values()), default=0)
+    return count_rankings(dim) * sum(a * b for a, b in combinations(n, 2))
+
+
+def as_json(diagnosis: Diagnosis) -> dict[str, Any]:
+    """Every number of the page as plain JSON values: fractions in full precision, null where one is not defined."""
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(diagnosis), allow_nan=False))
+    return {"schema_version": SCHEMA_VERSION, **plain}
+
+
+def _gaps(sides: Mapping[Domain, Side], of: Mapping[Domain, Moments]) -> dict[str, Gap]:
+    gaps: dict[str, Gap] = {}
+    for a, b in combinations(sides, 2):
+        left, right = sides[a].labelled.vectors, sides[b].labelled.vectors
+        if left.dim == right.dim:
+            gaps[f"{LETTER_OF[a]}-{LETTER_OF[b]}"] = measure_gap(left, of[a], right, of[b])
+    return gaps
+
+
+def _obstacles(rows: Mapping[Domain, RowReport], sides: Mapping[Domain, Side]) -> list[str]:
+    """Why the six pairs cannot be looked at, a sentence each; empty if they can."""
+    empty = [domain for domain in rows if domain not in sides]
+    if empty:
+        return [f"Retrieval: no usable row for {domain}." for domain in empty]
+    if len({report.dim for report in rows.values()}) > 1:
+        listed = ", ".join(f"{domain} {report.dim}" for domain, report in rows.items())
+        return [f"Retrieval: the dimension differs between domains ({listed})."]
+    return [
+        f"Retrieval: no product has both a usable {a} and a usable {b}."
+        for a, b in combinations(sides, 2)
+        if not np.isin(sides[a].labelled.products, sides[b].labelled.products).any()
+    ]
