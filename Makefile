@@ -20,6 +20,8 @@ demo: install
 	$(BIN)/python -c "import rope; print(rope.load_dataset('demo/dataset', 'videos', split='validation'))"
 	$(BIN)/rope-bench run --model baselines:handcrafted --data demo/dataset --out demo/handcrafted.parquet \
 		--json demo/handcrafted.json
+	$(BIN)/rope-bench doctor demo/handcrafted.parquet --data demo/dataset --html demo/doctor.html > demo/doctor.txt
+	@echo 'Look at demo/sheet.png (what is in the dataset) and demo/doctor.html (what is in the embeddings).'
 
 test: lint
 	$(BIN)/pytest -q

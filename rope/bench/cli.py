@@ -4,12 +4,13 @@ Everything heavy is imported inside the commands, so that `--help` answers at on
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from rope.console import run_app
 from rope.domain import Split
+from rope.errors import UsageError
 
 if TYPE_CHECKING:
     from rope.bench.one_shot import Draws
@@ -25,6 +26,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+Files = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="EMB...",
+        help="Files or folders of embeddings: Parquet (domain, sample_id, embedding), .npy with ids, .npz, "
+        ".safetensors, or the TSV dumps of COPE's infer.py.",
+    ),
+]
+Name = Annotated[str | None, typer.Option(help="Name of the model.", show_default="that of the first file")]
 Data = Annotated[
     Path | None,
     typer.Option(help="Dataset directory.", show_default="$ROPE_DATA, else the one built last"),
@@ -35,28 +45,21 @@ Trials = Annotated[int, typer.Option(min=1, help="Draws of the support set.")]
 Shots = Annotated[int, typer.Option(min=1, help="Samples of each product in the support set.")]
 Memory = Annotated[str, typer.Option(help="What similarity blocks may take beside the vectors: bytes, or 256M, 1G.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Worker threads.", show_default="one a processor")]
-JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the result as JSON here.", show_default=False)]
+JsonFile = Annotated[
+    Path | None,
+    typer.Option("--json", help="Write the result as JSON here, and its ranks beside it.", show_default=False),
+]
 RanksFile = Annotated[
-    Path | None, typer.Option(help="Write the rank of every query here, as Parquet.", show_default=False)
+    Path | None, typer.Option(help="Write the rank of every query here, as Parquet.", show_default="beside --json")
 ]
 
 
 @app.command()
 def score(
-    files: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="EMB...",
-            help="Files or folders of embeddings: Parquet (domain, sample_id, embedding), .npy with ids, "
-            ".npz, .safetensors, or the TSV dumps of COPE's infer.py.",
-        ),
-    ],
+    files: Files,
     data: Data = None,
     split: SplitOption = "validation",
-    name: Annotated[
-        str | None,
-        typer.Option(help="Name of the model.", show_default="that of the first file"),
-    ] = None,
+    name: Name = None,
     seed: Seed = 0,
     trials: Trials = 20,
     shots: Shots = 1,
@@ -128,19 +131,119 @@ def _evaluate(
 
 
 def _report(result: "Score", subject: "Subject", json: Path | None, save_ranks: Path | None) -> None:
+    from rope.bench.intervals import intervals_of
+    from rope.bench.ranks import ranks_of
     from rope.bench.report import as_json, one_shot_table, retrieval_table, write_json, write_ranks
     from rope.console import output
 
-    console = output()
+    console, intervals = output(), intervals_of(ranks_of(result, subject))
     console.print(f"{subject.model} on {subject.dataset}, {subject.split} split ({subject.fingerprint[:12]})")
-    console.print(retrieval_table(result))
+    console.print(retrieval_table(result, intervals))
     console.print(one_shot_table(result))
+    ranks = save_ranks or (json.with_suffix(".ranks.parquet") if json is not None else None)
+    if ranks is not None:
+        write_ranks(ranks, result)
+        console.print(f"wrote {ranks}")
     if json is not None:
-        write_json(json, as_json(result, subject))
+        write_json(json, as_json(result, subject, intervals, ranks))
         console.print(f"wrote {json}")
-    if save_ranks is not None:
-        write_ranks(save_ranks, result)
-        console.print(f"wrote {save_ranks}")
+
+
+@app.command()
+def compare(
+    results: Annotated[list[Path], typer.Argument(metavar="RESULT...", help="Two or more files of score --json.")],
+    metric: Annotated[str, typer.Option(help="R@k, recall@k (k = 1, 5, 10, 20, 50), MRR or mAP.")] = "R@1",
+    style: Annotated[
+        Literal["table", "markdown", "latex", "json"],
+        typer.Option("--format", help="How to print it; bold only where the best is significantly better."),
+    ] = "table",
+) -> None:
+    """Compare models on one dataset: differences, intervals, tests paired by product, and ranks that ties share."""
+    from json import dumps
+
+    from rope.bench.compare import compare as compare_models
+    from rope.bench.compare import comparison_json
+    from rope.bench.compare_tables import as_latex, as_markdown, difference_table, standing_table
+    from rope.bench.ranks import load_ranks
+    from rope.console import output
+
+    comparison = compare_models([load_ranks(result) for result in results], metric)
+    if style == "table":
+        output().print(standing_table(comparison), difference_table(comparison))
+    elif style == "json":
+        typer.echo(dumps(comparison_json(comparison), indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        typer.echo(as_markdown(comparison) if style == "markdown" else as_latex(comparison), nl=False)
+
+
+@app.command()
+def slices(
+    result: Annotated[Path, typer.Argument(metavar="RESULT", help="A file of score --json.")],
+    data: Data = None,
+    pair: Annotated[str, typer.Option(help="P2V and so on, or mean for the mean of the six pairs.")] = "mean",
+    json: Annotated[
+        Path | None, typer.Option("--json", help="Write all slices of all pairs here.", show_default=False)
+    ] = None,
+) -> None:
+    """Show R@k by category, text length, number of positives, and size of the product."""
+    from rope.bench.ranks import load_ranks
+    from rope.bench.report import write_json
+    from rope.bench.slices import slice_ranks, slice_table, slices_json
+    from rope.console import output
+    from rope.dataset.locate import locate
+    from rope.domain import ALL_PAIRS
+
+    names = ["mean", *(known.name for known in ALL_PAIRS)]
+    if pair not in names:
+        raise UsageError(f"--pair {pair!r}: expected one of {', '.join(names)}")
+    found = slice_ranks(load_ranks(result), locate(data))
+    output().print(slice_table(found, pair))
+    if json is not None:
+        write_json(json, {"schema_version": 1, "slices": slices_json(found)})
+
+
+@app.command()
+def doctor(
+    files: Files,
+    data: Data = None,
+    split: SplitOption = "validation",
+    name: Name = None,
+    memory: Memory = "256M",
+    threads: Threads = None,
+    html: Annotated[Path | None, typer.Option(help="Write the page here.", show_default=False)] = None,
+    json: Annotated[
+        Path | None, typer.Option("--json", help="Write every number of the page here.", show_default=False)
+    ] = None,
+) -> None:
+    """Diagnose embeddings: faulty rows, hubs, the gap between domains, bottlenecks, what smaller vectors cost."""
+    from rope.bench.doctor.diagnosis import as_json, count_similarities, diagnose
+    from rope.bench.doctor.page import render_page
+    from rope.bench.doctor.tables import tables
+    from rope.bench.engine import Effort
+    from rope.bench.readers import read_embeddings
+    from rope.bench.report import write_json
+    from rope.bench.subject import Subject
+    from rope.console import output, parse_bytes, progress_bar
+    from rope.dataset.directory import read_labels
+    from rope.dataset.locate import locate
+    from rope.dataset.manifest import read_manifest
+    from rope.files import atomic_path
+
+    memory_bytes = parse_bytes(memory, "--memory")
+    directory = locate(data)
+    manifest, labels, embeddings = read_manifest(directory), read_labels(directory, split), read_embeddings(files)
+    with progress_bar("diagnosing", count_similarities(embeddings, labels)) as advance:
+        diagnosis = diagnose(embeddings, labels, Effort(memory_bytes, threads, advance))
+    console = output()
+    console.print(*tables(diagnosis))
+    if html is not None:
+        subject = Subject(name or files[0].stem, manifest.name, manifest.fingerprint, split, {})
+        with atomic_path(html) as temporary:
+            temporary.write_text(render_page(diagnosis, subject), "utf-8")
+        console.print(f"wrote {html}")
+    if json is not None:
+        write_json(json, as_json(diagnosis))
+        console.print(f"wrote {json}")
 
 
 def main() -> None:

@@ -12,10 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.table import Table
 
-from rope.bench.intervals import intervals_json, intervals_of
+from rope.bench.intervals import Intervals, intervals_json
 from rope.bench.metrics import KS, Summary
 from rope.bench.one_shot import OneShot
-from rope.bench.ranks import ranks_of
 from rope.bench.score import PROTOCOL_VERSION, PairScore, Score
 from rope.bench.similarity import TIE
 from rope.bench.subject import EmbeddingsNote, Subject
@@ -34,7 +33,7 @@ SCHEMA_VERSION: Final = 1
 """Version of the JSON layout, which `result.schema.json` beside this file describes."""
 
 
-def as_json(score: Score, subject: Subject, ranks_file: Path | None) -> dict[str, Any]:
+def as_json(score: Score, subject: Subject, intervals: Intervals, ranks_file: Path | None) -> dict[str, Any]:
     """The result as a JSON object: fractions in full precision, null where a number is not defined.
 
     All but `harness` follows from the embeddings, the dataset, the protocol version and the seed.
@@ -42,16 +41,17 @@ def as_json(score: Score, subject: Subject, ranks_file: Path | None) -> dict[str
     Args:
         score: the numbers.
         subject: what they are of.
+        intervals: of the numbers.
         ranks_file: what `write_ranks` has written; None where the ranks were not kept.
     """
-    intervals = intervals_json(intervals_of(ranks_of(score, subject)))
+    ci95 = intervals_json(intervals)
     return {
         "schema_version": SCHEMA_VERSION,
         "model": subject.model,
         "headline": {
             "metric": "mean R@1 of the six cross-domain pairs",
             "value": score.headline,
-            "ci95": intervals["headline"],
+            "ci95": ci95["headline"],
         },
         "protocol": {
             "version": PROTOCOL_VERSION,
@@ -65,7 +65,7 @@ def as_json(score: Score, subject: Subject, ranks_file: Path | None) -> dict[str
             domain: {field: getattr(note, field) for field in EmbeddingsNote.__slots__}
             for domain, note in subject.embeddings.items()
         },
-        "pairs": {name: _pair_json(pair, intervals["pairs"].get(name)) for name, pair in score.pairs.items()},
+        "pairs": {name: _pair_json(pair, ci95["pairs"].get(name)) for name, pair in score.pairs.items()},
         "one_shot": {name: _one_shot_json(one_shot) for name, one_shot in score.one_shot.items()},
         "ranks": None if ranks_file is None else {"file": ranks_file.name, "sha256": sha256_of(ranks_file)},
         "harness": {
@@ -151,7 +151,7 @@ def write_ranks(path: Path, score: Score) -> None:
         pq.write_table(pa.concat_tables(tables), temporary, compression="zstd")
 
 
-def retrieval_table(score: Score) -> Table:
+def retrieval_table(score: Score, intervals: Intervals) -> Table:
     """The nine pairs in percent, for a terminal."""
     table = Table(title="Retrieval, in % (R@k: queries with a positive in the top k)", title_justify="left")
     table.add_column("pair")
@@ -174,7 +174,9 @@ def retrieval_table(score: Score) -> Table:
             f"+{_percent(micro.hit_rate_optimistic[1] - micro.hit_rate[1])}",
             f"{pair.n_queries:,}",
         )
-    table.caption = f"mean R@1 of the six cross-domain pairs: {_percent(score.headline)}"
+    low, high = intervals.headline.low, intervals.headline.high
+    reach = "" if low is None or high is None else f" (95 % interval {_percent(low)} - {_percent(high)})"
+    table.caption = f"mean R@1 of the six cross-domain pairs: {_percent(score.headline)}{reach}"
     table.caption_justify = "left"
     return table
 

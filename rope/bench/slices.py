@@ -170,8 +170,10 @@ def slices_json(slices: Sequence[Slice]) -> list[dict[str, Any]]:
 def slice_table(slices: Sequence[Slice], pair: str) -> Table:
     """The slices of one pair, or of `mean`, in percent, for a terminal."""
     shown = [one for one in slices if one.pair == pair]
-    table = Table(title=f"Slices of {pair}, in %", title_justify="left")
-    for heading in ("by", "slice", *(f"R@{k}" for k in KS), "95 % interval of R@1", "queries", "products", ""):
+    table = Table(title=f"Slices of {pair}, in %, with the 95 % interval of R@1", title_justify="left")
+    table.caption = f"few: fewer than {FEW_PRODUCTS} products, too few for the interval to be relied on"
+    table.caption_justify = "left"
+    for heading in ("by", "slice", *(f"R@{k}" for k in KS), "R@1, 95 %", "queries", "products", ""):
         table.add_column(heading, justify="left" if heading in ("by", "slice", "") else "right")
     for before, one in zip([None, *shown], shown, strict=False):
         first = before is None or before.kind != one.kind
@@ -185,7 +187,7 @@ def slice_table(slices: Sequence[Slice], pair: str) -> Table:
             "-" if best.low is None or best.high is None else f"{100 * best.low:.2f} - {100 * best.high:.2f}",
             f"{one.n_queries:,}",
             f"{one.n_products:,}",
-            "few products" if one.has_few_products else "",
+            "few" if one.has_few_products else "",
         )
     return table
 

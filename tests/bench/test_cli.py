@@ -53,8 +53,9 @@ def test_run_keeps_the_vectors_and_score_gives_the_same_numbers(rope_bench, data
     code, out, _ = rope_bench(*score, "--save-ranks", ranks)
     assert code == 0
     assert "mean R@1 of the six cross-domain pairs" in out
-    result = json.loads((tmp_path / "b.json").read_text("utf-8"))
-    assert result == json.loads((tmp_path / "a.json").read_text("utf-8"))
+    result, of_run = (json.loads((tmp_path / name).read_text("utf-8")) for name in ("b.json", "a.json"))
+    assert result.pop("ranks")["sha256"] == of_run.pop("ranks")["sha256"]
+    assert result == of_run
     assert (result["model"], result["pairs"]["P2V"]["n_queries"]) == ("handcrafted", 12)
     assert len(pq.read_table(ranks)) == sum(pair["n_queries"] for pair in result["pairs"].values())
 
@@ -67,8 +68,50 @@ def test_format_and_order_of_files_do_not_change_a_number(rope_bench, dataset, e
     names = [tmp_path / f"{domain}.npy" for domain in ("video", "live", "page")]
     for files, target in (([embeddings], "a.json"), (names, "b.json")):
         rope_bench("score", *files, "--data", dataset, "--name", "x", "--threads", 1, "--json", tmp_path / target)
-    results = [json.loads((tmp_path / name).read_text("utf-8")) for name in ("a.json", "b.json")]
-    assert results[0] == results[1]
+    first, second = (json.loads((tmp_path / name).read_text("utf-8")) for name in ("a.json", "b.json"))
+    assert first.pop("ranks")["sha256"] == second.pop("ranks")["sha256"]
+    assert first == second
+
+
+def test_results_are_compared_and_sliced_from_their_ranks(rope_bench, dataset, embeddings, tmp_path):
+    noisy = tmp_path / "noisy.parquet"
+    spoil(embeddings, noisy, with_noise)
+    for path in (embeddings, noisy):
+        rope_bench("score", path, "--data", dataset, "--json", tmp_path / f"{path.stem}.json")
+    results = [tmp_path / "embeddings.json", tmp_path / "noisy.json"]
+    for style, words in (("table", "Differences"), ("markdown", "| rank | model |"), ("latex", r"\toprule")):
+        code, out, err = rope_bench("compare", *results, "--format", style)
+        assert (code, err) == (0, "")
+        assert words in out
+    code, out, _ = rope_bench("compare", *results, "--format", "json", "--metric", "mAP")
+    assert {standing["model"] for standing in json.loads(out)["standings"]} == {"embeddings", "noisy"}
+    code, out, _ = rope_bench("slices", results[0], "--data", dataset, "--pair", "P2V", "--json", tmp_path / "s.json")
+    assert code == 0
+    assert "Slices of P2V" in out
+    assert json.loads((tmp_path / "s.json").read_text("utf-8"))["slices"]
+    (tmp_path / "noisy.ranks.parquet").unlink()
+    code, _, err = rope_bench("compare", *results)
+    assert (code, "its ranks" in err) == (2, True)
+
+
+def test_doctor_writes_a_page_and_its_numbers(rope_bench, dataset, embeddings, tmp_path):
+    page, numbers = tmp_path / "page.html", tmp_path / "page.json"
+    code, out, err = rope_bench("doctor", embeddings, "--data", dataset, "--html", page, "--json", numbers)
+    assert (code, err) == (0, "")
+    assert "What smaller vectors would cost" in out
+    assert page.read_text("utf-8").startswith("<!doctype html>")
+    assert json.loads(numbers.read_text("utf-8"))["retrieval"]
+
+
+def test_doctor_takes_embeddings_that_cannot_be_scored(rope_bench, dataset, embeddings, tmp_path):
+    spoil(embeddings, tmp_path / "bad.parquet", with_nan)
+    code, out, _ = rope_bench("doctor", tmp_path / "bad.parquet", "--data", dataset)
+    assert code == 0
+    assert "NaN" in out
+
+
+def with_noise(given):
+    given["page"][1][:] += np.random.default_rng(0).normal(size=given["page"][1].shape)
 
 
 def spoil(embeddings, path, change):
@@ -122,6 +165,9 @@ def test_embeddings_that_do_not_fit_are_named(change, words, rope_bench, dataset
         ["run", "--model", "baselines:nobody", "--out", "x.parquet"],
         ["score", __file__, "--memory", "much"],
         ["score", __file__, "--trials", "0"],
+        ["compare", "nowhere.json", "nowhere.json"],
+        ["slices", "nowhere.json"],
+        ["doctor", "nowhere.npz"],
     ],
 )
 def test_wrong_commands_exit_with_2(words, rope_bench, dataset, monkeypatch):

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rope.bench.engine import Effort
+from rope.bench.intervals import intervals_of
 from rope.bench.metrics import KS
 from rope.bench.one_shot import Draws
 from rope.bench.ranks import METRICS, Origin, query_values, ranks_of, read_origin, read_ranks
@@ -28,7 +29,7 @@ def result():
 @pytest.fixture
 def files(result, tmp_path):
     write_ranks(tmp_path / "ranks.parquet", result)
-    write_json(tmp_path / "result.json", as_json(result, SUBJECT, None))
+    write_json(tmp_path / "result.json", as_json(result, SUBJECT, intervals_of(ranks_of(result, SUBJECT)), None))
     return tmp_path / "ranks.parquet", tmp_path / "result.json"
 
 
@@ -55,7 +56,7 @@ def test_the_order_of_rows_changes_nothing(files):
 
 
 def test_values_of_queries_average_to_the_reported_means(result, files):
-    reported = as_json(result, SUBJECT, None)["pairs"]
+    reported = as_json(result, SUBJECT, intervals_of(ranks_of(result, SUBJECT)), None)["pairs"]
     for name, pair in read_ranks(*files).pairs.items():
         for metric in METRICS:
             assert np.mean(query_values(pair, metric)) == pytest.approx(reported[name][metric], abs=1e-12)

@@ -8,8 +8,10 @@ import pytest
 from rich.console import Console
 
 from rope.bench.engine import Effort
+from rope.bench.intervals import intervals_of
 from rope.bench.metrics import mean
 from rope.bench.one_shot import Draws
+from rope.bench.ranks import ranks_of
 from rope.bench.report import (
     as_json,
     one_shot_table,
@@ -31,9 +33,13 @@ def result():
     return score(*random_case(3), Draws(seed=0, trials=2), Effort())
 
 
+def intervals(result):
+    return intervals_of(ranks_of(result, SUBJECT))
+
+
 def test_json_obeys_its_schema(result, tmp_path):
     write_ranks(tmp_path / "ranks.parquet", result)
-    write_json(tmp_path / "result.json", as_json(result, SUBJECT, tmp_path / "ranks.parquet"))
+    write_json(tmp_path / "result.json", as_json(result, SUBJECT, intervals(result), tmp_path / "ranks.parquet"))
     schema = json.loads(files("rope.bench").joinpath("result.schema.json").read_text("utf-8"))
     written = json.loads((tmp_path / "result.json").read_text("utf-8"))
     jsonschema.Draft202012Validator(schema).validate(written)
@@ -44,7 +50,7 @@ def test_json_obeys_its_schema(result, tmp_path):
 def test_undefined_numbers_are_null(trials, tmp_path):
     embeddings, labels = random_case(0, n_products=20, n=20)
     few = score(embeddings, labels, Draws(seed=0, trials=trials), Effort())
-    assert (as_json(few, SUBJECT, None)["one_shot"]["P2V"]["std"] is None) == (trials == 1)
+    assert (as_json(few, SUBJECT, intervals(few), None)["one_shot"]["P2V"]["std"] is None) == (trials == 1)
 
 
 def test_nan_is_never_written(tmp_path):
@@ -66,7 +72,7 @@ def test_ranks_file_gives_back_the_reported_means(result, tmp_path):
 
 def test_tables_show_percentages(result):
     console = Console(width=140, record=True, file=io.StringIO())
-    console.print(retrieval_table(result))
+    console.print(retrieval_table(result, intervals(result)))
     console.print(one_shot_table(result))
     text = console.export_text()
     assert f"{100 * result.headline:.2f}" in text

@@ -5,8 +5,10 @@ from hypothesis import strategies as st
 
 from rope.bench.embeddings import DomainEmbeddings
 from rope.bench.engine import Effort
+from rope.bench.intervals import intervals_of
 from rope.bench.metrics import KS
 from rope.bench.one_shot import Draws
+from rope.bench.ranks import ranks_of
 from rope.bench.report import as_json
 from rope.bench.score import by_product, count_similarities, score
 from rope.bench.subject import Subject
@@ -37,7 +39,11 @@ def random_case(seed: int, n_products: int = 8, n: int = 20):
 
 def numbers(result) -> dict:
     """All that is reported, but for what depends on the machine."""
-    return {key: value for key, value in as_json(result, SUBJECT, None).items() if key != "harness"}
+    return {
+        key: value
+        for key, value in as_json(result, SUBJECT, intervals_of(ranks_of(result, SUBJECT)), None).items()
+        if key != "harness"
+    }
 
 
 @settings(max_examples=10)

@@ -147,5 +147,5 @@ def test_json_and_table_say_which_slices_have_few_products(slices):
     console = Console(record=True, width=160, file=io.StringIO())
     console.print(slice_table(slices, "mean"))
     text = console.export_text()
-    assert text.count("few products") == sum(one.has_few_products for one in slices if one.pair == "mean")
+    assert text.count(" few │") == sum(one.has_few_products for one in slices if one.pair == "mean")
     assert all(name in text for name in ("torso", "no text", "tea"))
