@@ -122,12 +122,13 @@ def _evaluate(
     from rope.bench.score import count_similarities
     from rope.console import parse_bytes, progress_bar
     from rope.dataset.directory import read_labels
+    from rope.dataset.manifest import read_manifest
 
     memory_bytes = parse_bytes(memory, "--memory")
-    total = count_similarities(read_labels(directory, split), draws.trials)
-    with progress_bar("scoring", total) as advance:
+    manifest, labels = read_manifest(directory), read_labels(directory, split)
+    with progress_bar("scoring", count_similarities(labels, draws.trials)) as advance:
         effort = Effort(memory_bytes, threads, advance)
-        return evaluate(files, directory, split, model, draws, effort)
+        return evaluate(files, manifest, split, labels, model, draws, effort)
 
 
 def _report(result: "Score", subject: "Subject", json: Path | None, save_ranks: Path | None) -> None:

@@ -1,6 +1,6 @@
-"""From files of embeddings and a dataset directory to a score and what it is a score of."""
+"""From files of embeddings and the labels of a dataset to a score and what it is a score of."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rope.bench.embeddings import align, embeddings_sha256
@@ -9,22 +9,29 @@ from rope.bench.one_shot import Draws
 from rope.bench.readers import read_embeddings
 from rope.bench.score import Score, by_product, score
 from rope.bench.subject import EmbeddingsNote, Subject
-from rope.dataset.directory import read_labels
-from rope.dataset.manifest import read_manifest
-from rope.domain import DOMAINS, Split
+from rope.dataset.directory import Labels
+from rope.dataset.manifest import Manifest
+from rope.domain import DOMAINS, Domain, Split
 
 __all__ = ["evaluate"]
 
 
 def evaluate(
-    files: Sequence[Path], directory: Path, split: Split, model: str, draws: Draws, effort: Effort
+    files: Sequence[Path],
+    manifest: Manifest,
+    split: Split,
+    labels: Mapping[Domain, Labels],
+    model: str,
+    draws: Draws,
+    effort: Effort,
 ) -> tuple[Score, Subject]:
     """Read embeddings, check them against the labels of a split, and score them.
 
     Args:
         files: files or folders, in any order; see `rope.bench.readers.read_embeddings`.
-        directory: a dataset directory.
+        manifest: of the dataset.
         split: the split to score.
+        labels: of that split.
         model: what to call the embeddings in the result.
         draws: of the support sets of one-shot classification.
         effort: how to spend the machine.
@@ -32,10 +39,9 @@ def evaluate(
     Raises:
         UsageError: a file does not exist, or is of no known format.
         EmbeddingError: the embeddings do not fit the dataset, or hold values that have no direction.
-        DatasetError: the dataset is not readable, or cannot be scored.
+        DatasetError: the dataset cannot be scored.
     """
-    manifest = read_manifest(directory)
-    labels = {domain: by_product(rows) for domain, rows in read_labels(directory, split).items()}
+    labels = {domain: by_product(rows) for domain, rows in labels.items()}
     embeddings = align(read_embeddings(files), labels)
     notes = {
         domain: EmbeddingsNote(

@@ -32,7 +32,6 @@ __all__ = [
     "load_ranks",
     "query_values",
     "ranks_of",
-    "read_origin",
     "read_ranks",
 ]
 
@@ -157,15 +156,6 @@ def load_ranks(result: Path) -> Ranks:
     if sha256_of(path) != named.get("sha256"):
         raise UsageError(f"{path}: not the ranks that {result} was written with; score again")
     return read_ranks(path, result)
-
-
-def read_origin(result: Path) -> Origin:
-    """What a result is of, from the JSON that `rope-bench score --json` writes.
-
-    Raises:
-        UsageError: there is no such file, or it is no result.
-    """
-    return _origin(_read_result(result), result)
 
 
 def read_ranks(path: Path, result: Path) -> Ranks:

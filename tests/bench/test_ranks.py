@@ -10,7 +10,7 @@ from rope.bench.engine import Effort
 from rope.bench.intervals import intervals_of
 from rope.bench.metrics import KS
 from rope.bench.one_shot import Draws
-from rope.bench.ranks import METRICS, Origin, query_values, ranks_of, read_origin, read_ranks
+from rope.bench.ranks import METRICS, Origin, query_values, ranks_of, read_ranks
 from rope.bench.report import as_json, write_json, write_ranks
 from rope.bench.score import score
 from rope.bench.subject import Subject
@@ -45,7 +45,7 @@ def same(a, b) -> bool:
 def test_a_file_gives_back_the_score_it_was_written_from(result, files):
     ranks = read_ranks(*files)
     assert same(ranks, ranks_of(result, SUBJECT))
-    assert ranks.origin == Origin("model", "mini", "0" * 64, "validation", "1.0") == read_origin(files[1])
+    assert ranks.origin == Origin("model", "mini", "0" * 64, "validation", "1.0")
 
 
 def test_the_order_of_rows_changes_nothing(files):
@@ -117,7 +117,7 @@ def test_a_json_that_is_no_result_is_refused(tmp_path, text, message):
     if text is not None:
         (tmp_path / "a.json").write_text(text)
     with pytest.raises(UsageError, match=f"a.json: .*{message}"):
-        read_origin(tmp_path / "a.json")
+        read_ranks(tmp_path / "ranks.parquet", tmp_path / "a.json")
 
 
 @pytest.mark.parametrize("text", [None, "PAR1"])
