@@ -36,13 +36,19 @@ def build(
         Path, typer.Argument(metavar="RELEASE", help="Folder with the text files of a release.", show_default=False)
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Dataset directory to write.", show_default=False)],
+    release_format: Annotated[
+        Literal["rope", "product1m", "m5product", "lpr4m", "movingfashion", "folder"] | None,
+        typer.Option("--format", help="Format of the release.", show_default="told by the names of its files"),
+    ] = None,
     media: Annotated[
         Literal["embed", "reference"],
-        typer.Option(help="Put the images into the dataset, or only the paths of their files."),
+        typer.Option(help="Put images and videos into the dataset, or only the paths of their files."),
     ] = "embed",
     image_root: Annotated[
         Path | None,
-        typer.Option(help="Folder of the images.", show_default="RELEASE/images"),
+        typer.Option(
+            help="Folder that names of images and videos are relative to.", show_default="RELEASE/images or RELEASE"
+        ),
     ] = None,
     name: Annotated[
         str | None,
@@ -59,6 +65,7 @@ def build(
     report = build_dataset(
         release,
         out,
+        release_format=release_format,
         media=media,
         image_root=image_root,
         name=name,
@@ -141,6 +148,76 @@ def synthesize(
     else:
         write_pool(out, products=products, seed=seed)
     typer.echo(f"wrote {products} products to {out}")
+
+
+@app.command()
+def push(
+    directory: Directory,
+    repo: Annotated[str, typer.Option(metavar="ORG/NAME", help="Dataset repository on the Hub.", show_default=False)],
+    public: Annotated[
+        bool, typer.Option("--public", help="Make a new repository that everybody can see; without it, a private one.")
+    ] = False,
+    i_have_the_right: Annotated[
+        bool, typer.Option("--i-have-the-right", help="You may publish these images and texts.")
+    ] = False,
+) -> None:
+    """Send a dataset directory to the Hugging Face Hub; repeat it to go on where it stopped."""
+    from rope.dataset.locate import locate
+    from rope.share.hub import open_hub
+    from rope.share.push import push_dataset
+
+    report = push_dataset(
+        locate(directory), repo, api=open_hub(to_write=True), public=public, i_have_the_right=i_have_the_right
+    )
+    visibility = "private" if report.private else "public"
+    counts = f"{report.n_sent} files sent, {report.n_kept} there already, {report.n_deleted} of before deleted"
+    typer.echo(f"{report.url}: {visibility}; {counts}")
+
+
+@app.command()
+def pull(
+    repo: Annotated[str, typer.Argument(metavar="ORG/NAME", help="Dataset repository on the Hub.", show_default=False)],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Dataset directory to write.", show_default=False)],
+    revision: Annotated[
+        str | None, typer.Option(help="Branch, tag or commit.", show_default="the newest of main")
+    ] = None,
+) -> None:
+    """Fetch a dataset from the Hugging Face Hub and check it; it becomes the one that is loaded by default."""
+    from rope.dataset.locate import remember
+    from rope.share.hub import open_hub
+    from rope.share.pull import pull_dataset
+
+    report = pull_dataset(repo, out, api=open_hub(to_write=False), revision=revision)
+    remember(out)
+    state = "pulled" if report.is_new else "is up to date"
+    typer.echo(f"{out}: {state}, commit {report.commit[:12]}; {_summary(report.manifest)}")
+
+
+@app.command()
+def croissant(directory: Directory) -> None:
+    """Describe a dataset directory in Croissant 1.1, in the file croissant.json beside its card."""
+    from rope.dataset.locate import locate
+    from rope.share.croissant import write_croissant
+
+    typer.echo(f"wrote {write_croissant(locate(directory))}")
+
+
+@app.command()
+def export(
+    directory: Directory,
+    to: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write.", show_default=False)],
+    layout: Annotated[
+        Literal["webdataset"], typer.Option("--format", help="Tar files as the library webdataset reads them.")
+    ] = "webdataset",
+    shard_size: Annotated[str, typer.Option(help="Size of a tar file to aim at: bytes, or 64M, 1G.")] = "256M",
+) -> None:
+    """Write the samples in another layout; repeat it to go on where it stopped."""
+    from rope.dataset.locate import locate
+    from rope.share.webdataset import export_webdataset
+
+    report = export_webdataset(locate(directory), to, shard_bytes=parse_bytes(shard_size, "--shard-size"))
+    state = "written" if report.is_new else "is up to date"
+    typer.echo(f"{to}: {layout} {state}; {report.n_samples:,} samples in {report.n_files} files")
 
 
 def _print_build(report: "BuildReport", out: Path) -> None:

@@ -16,6 +16,7 @@ __all__ = [
     "Pair",
     "Sample",
     "Split",
+    "Video",
 ]
 
 Domain = Literal["page", "video", "live"]
@@ -85,6 +86,22 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
+class Video:
+    """One video file: its bytes, or its path.
+
+    Raises:
+        ValueError: neither is given.
+    """
+
+    data: bytes | None = None
+    path: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.data is None and self.path is None:
+            raise ValueError("a Video needs the bytes of a file, or a path")
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One page, short video or live clip, as an embedder receives it.
 
@@ -92,10 +109,12 @@ class Sample:
         sample_id: unique inside its domain.
         domain: `page`, `video` or `live`.
         text: the title of a page, the recognised speech of a video or live clip; None where there is none.
-        frames: encoded images in temporal order; a page has one.
+        frames: encoded images in temporal order; a page has one, a sample that is a video file none.
+        video: the file of a sample that is a video file; None for one that consists of frames.
     """
 
     sample_id: str
     domain: Domain
     text: str | None
     frames: tuple[Frame, ...]
+    video: Video | None = None

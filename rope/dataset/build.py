@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from rope.console import progress_bar
 from rope.dataset.card import render_card
+from rope.dataset.columns import optional_columns, schemas_of
 from rope.dataset.fingerprint import fingerprint
 from rope.dataset.manifest import MANIFEST_NAME, Manifest, Media, Shard, read_manifest, write_manifest
 from rope.dataset.rows import Images, product_batches, sample_batches
@@ -25,9 +26,10 @@ from rope.dataset.shards import read_records, write_shards
 from rope.domain import CONFIG_OF, DOMAINS, Domain, Split
 from rope.errors import ReleaseError, UsageError
 from rope.files import atomic_path, sha256_of
-from rope.schema import FORMAT_VERSION, PRODUCT_SCHEMA, SAMPLE_SCHEMA
+from rope.schema import FORMAT_VERSION, PRODUCT_SCHEMA
 from rope.sources.faults import RULES, Fault, FaultCount
-from rope.sources.rope_release import Release, find_release, pair_file, stage_release
+from rope.sources.formats import Format, find_source
+from rope.sources.source import Source
 
 __all__ = ["FAULTS_NAME", "BuildReport", "build_dataset"]
 
@@ -60,7 +62,7 @@ class BuildReport:
 class _Plan:
     """Everything that decides the bytes of a build, but for the content of the files."""
 
-    release: Release
+    release: Source
     out: Path
     images: Images
     name: str
@@ -86,6 +88,7 @@ def build_dataset(
     release: Path,
     out: Path,
     *,
+    release_format: Format | None = None,
     media: Media = "embed",
     image_root: Path | None = None,
     name: str | None = None,
@@ -94,13 +97,15 @@ def build_dataset(
     strict: bool = False,
     progress: bool = True,
 ) -> BuildReport:
-    """Build a dataset directory from a ROPE release.
+    """Build a dataset directory from a release.
 
     Args:
         release: the folder with the text files.
         out: the dataset directory to make; also where a killed build is continued.
+        release_format: see `rope.sources.formats`; None to tell it by the names of the files.
         media: `embed` copies and checks the images; `reference` writes their paths, without looking at the files.
-        image_root: what image names are relative to; None for `images` in the release, or else the release itself.
+        image_root: what names of images and videos are relative to; None for where the format has them, which is
+            `images` in a ROPE release, or else the release itself.
         name: of the dataset, in its card and in results; None for the name of the release's folder.
         shard_bytes: about the size of a shard.
         memory_bytes: limit of the database; the whole needs a few hundred MB more.
@@ -113,8 +118,8 @@ def build_dataset(
     """
     if shard_bytes < 1 or memory_bytes < 64 << 20:
         raise UsageError(f"need shards of at least 1 byte and 64 MiB of memory, got {shard_bytes} and {memory_bytes}")
-    found = find_release(release)
-    root = image_root or (release / "images" if (release / "images").is_dir() else release)
+    found = find_source(release, release_format)
+    root = image_root or found.image_root
     if not root.is_dir():
         raise UsageError(f"{root}: no such folder; expected the folder that image names are relative to")
     plan = _Plan(found, out, Images(media, root.absolute()), name or release.resolve().name, shard_bytes)
@@ -172,7 +177,7 @@ def _up_to_date(plan: _Plan, strict: bool) -> BuildReport:
 
 def _source(plan: _Plan, hashes: dict[str, str]) -> dict[str, str]:
     options = hashlib.sha256(json.dumps(plan.options(), sort_keys=True).encode()).hexdigest()
-    return {"kind": "rope_release", "options": options, **hashes}
+    return {"kind": plan.release.kind, "options": options, **plan.release.listings, **hashes}
 
 
 def _claim(plan: _Plan) -> None:
@@ -189,7 +194,9 @@ def _claim(plan: _Plan) -> None:
         )
     stats = {name: (plan.release.folder / name).stat() for name in plan.release.files}
     inputs = {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
-    key = json.dumps({"inputs": inputs, "images": str(plan.images.root), "options": plan.options()}, sort_keys=True)
+    source = {"kind": plan.release.kind, **plan.release.listings}
+    given = {"source": source, "inputs": inputs, "images": str(plan.images.root), "options": plan.options()}
+    key = json.dumps(given, sort_keys=True)
     stored = plan.folder / "key.json"
     if not stored.exists() or stored.read_text("utf-8") != key:
         for path in [plan.out / config for config in (*CONFIG_OF.values(), "products")] + [plan.folder]:
@@ -212,7 +219,7 @@ def _open_staged(plan: _Plan, memory_bytes: int, progress: bool) -> duckdb.DuckD
         if not done.exists():
             n_bytes = sum((plan.release.folder / name).stat().st_size for name in plan.release.files)
             with progress_bar("reading the release", n_bytes, shown=progress) as advance:
-                hashes = stage_release(connection, plan.release, advance)
+                hashes = plan.release.stage(connection, advance)
             connection.execute("CHECKPOINT")
             with atomic_path(done) as temporary:
                 temporary.write_text(json.dumps(hashes), "utf-8")
@@ -233,10 +240,11 @@ def _refuse_left_out(faults: Sequence[FaultCount], plan: _Plan) -> None:
 
 def _write_everything(connection: duckdb.DuckDBPyConnection, plan: _Plan, progress: bool) -> None:
     """Write all shards and the list of faults into the build folder."""
+    domains, schemas = plan.release.domains, schemas_of(connection, plan.release)
     n_rows = {
         (split, domain): _count(connection, f"samples_{split}_{domain}")
         for split in plan.release.splits
-        for domain in DOMAINS
+        for domain in domains
     }
     faults: list[Fault] = []
     with progress_bar("writing samples", sum(n_rows.values()), shown=progress) as advance:
@@ -245,25 +253,28 @@ def _write_everything(connection: duckdb.DuckDBPyConnection, plan: _Plan, progre
                 domain: write_shards(
                     plan.folder,
                     f"{CONFIG_OF[domain]}-{split}",
-                    SAMPLE_SCHEMA,
+                    schemas[domain],
                     n_rows[split, domain],
-                    sample_batches(connection, split, domain, plan.images, pair_file(split, domain)),
+                    sample_batches(
+                        connection, split, domain, plan.images, plan.release.file_of(split, domain), schemas[domain]
+                    ),
                     plan.shard_bytes,
                     advance,
                 )
-                for domain in DOMAINS
+                for domain in domains
             }
-            found = {domain: [fault for record in records[domain] for fault in record.faults] for domain in DOMAINS}
+            found = {domain: [fault for record in records[domain] for fault in record.faults] for domain in domains}
             _write_products(connection, plan, split, found)
-            faults += [fault for domain in DOMAINS for fault in found[domain]]
-    _write_faults(connection, plan.folder / FAULTS_NAME, plan.release.splits, faults)
+            faults += [fault for domain in domains for fault in found[domain]]
+    _write_faults(connection, plan.folder / FAULTS_NAME, plan.release, faults)
 
 
 def _write_products(
     connection: duckdb.DuckDBPyConnection, plan: _Plan, split: Split, found: dict[Domain, list[Fault]]
 ) -> None:
     dropped = {
-        domain: [fault.subject for fault in found[domain] if fault.kind == "no_readable_image"] for domain in DOMAINS
+        domain: [fault.subject for fault in found.get(domain, ()) if fault.kind == "no_readable_image"]
+        for domain in DOMAINS
     }
     n_products, read = product_batches(connection, split, dropped)
     if n_products == 0:
@@ -275,9 +286,7 @@ def _write_products(
     write_shards(plan.folder, f"products-{split}", PRODUCT_SCHEMA, n_products, read, plan.shard_bytes, lambda _: None)
 
 
-def _write_faults(
-    connection: duckdb.DuckDBPyConnection, path: Path, splits: Sequence[Split], more: Sequence[Fault]
-) -> None:
+def _write_faults(connection: duckdb.DuckDBPyConnection, path: Path, release: Source, more: Sequence[Fault]) -> None:
     """Write every fault, by file and line: those of staging, of the images, and of products without a domain."""
     columns = ("file", "line", "kind", "subject")
     found = pa.table({name: [getattr(fault, name) for fault in more] for name in columns}) if more else None
@@ -285,10 +294,10 @@ def _write_faults(
     if found is not None:
         connection.register("found", found)
         parts.append("SELECT file, line, kind, subject FROM found")
-    for split in splits:
-        for domain in DOMAINS:
+    for split in release.splits:
+        for domain in release.domains:
             parts.append(
-                f"SELECT '{pair_file(split, domain)}', 0, 'no_{domain}', product_id "
+                f"SELECT {_literal(release.file_of(split, domain))}, 0, 'no_{domain}', product_id "
                 f"FROM members_{split} WHERE {domain} = 0"
             )
     with atomic_path(path) as temporary:
@@ -323,7 +332,7 @@ def _publish(plan: _Plan, hashes: dict[str, str]) -> Manifest:
         fingerprint=fingerprint(plan.out, list(shards)),
     )
     with atomic_path(plan.folder / "README.md") as temporary:
-        temporary.write_text(render_card(manifest), "utf-8")
+        temporary.write_text(render_card(manifest, optional_columns(plan.out, list(shards))), "utf-8")
     write_manifest(plan.folder, manifest)
     for name in ("README.md", MANIFEST_NAME):  # moved, so that a kill leaves no half-written file outside the folder
         _move(plan.folder / name, plan.out / name)
@@ -342,8 +351,8 @@ def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
     return int(connection.sql(f"SELECT count(*) FROM {table}").fetchall()[0][0])
 
 
-def _literal(path: Path) -> str:
-    """A path as a SQL string."""
+def _literal(path: Path | str) -> str:
+    """A path or name as a SQL string."""
     return "'" + str(path).replace("'", "''") + "'"
 
 

@@ -1,6 +1,7 @@
 """The dataset card: README.md with the YAML that `datasets` and the Hub read."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import Final
 
 from rope.dataset.manifest import Manifest
@@ -31,7 +32,7 @@ rope-bench: plain Parquet, read by `datasets` with no code of its own.
 ```python
 from datasets import load_dataset
 
-videos = load_dataset("path/to/this/folder", "videos", split="{split}", streaming=True)
+{config} = load_dataset("path/to/this/folder", "{config}", split="{split}", streaming=True)
 ```
 
 {counts}
@@ -42,7 +43,7 @@ videos = load_dataset("path/to/this/folder", "videos", split="{split}", streamin
 | `text` | string or null | the title of a page, the recognised speech of a video or live clip |
 | `frames` | list of images | {media}; a page has one |
 | `frame_times` | list of int64 | frame number (video), timestamp in ms (live), 0 (page); ascending |
-| `category` | string or null | |
+| `category` | string or null | |{optional}
 
 `products` has one row a product: `product_id`, `category`, `page_ids`, `video_ids`, `live_ids`. `aligned` is the same
 without the category. Rows are in order of the ids, by length and then by code point.
@@ -51,29 +52,76 @@ Fingerprint: `{fingerprint}`
 
 ## Source and licence
 
-Built from {n_files} text files in the layout of the ROPE release of Bai et al., *Cross-Domain Product Representation
-Learning for Rich-Content E-Commerce*, ICCV 2023. The ROPE data come under a licence of their authors, who give it on
-request (https://github.com/adxcreative/COPE): do not pass a copy on without asking them. Other releases in this layout
-have licences of their own.
+{origin}
 
 ## What the source had wrong
 
 {faults}
 """
 
+_ROPE: Final = """\
+Built from {n_files} text files in the layout of the ROPE release of Bai et al., *Cross-Domain Product Representation
+Learning for Rich-Content E-Commerce*, ICCV 2023. The ROPE data come under a licence of their authors, who give it on
+request (https://github.com/adxcreative/COPE): do not pass a copy on without asking them. Other releases in this layout
+have licences of their own."""
 
-def render_card(manifest: Manifest) -> str:
-    """The text of README.md for a dataset directory."""
+_ORIGINS: Final = {
+    "product1m": "Built from the text files of Product1M, of Zhan et al., *Product1M: Towards Weakly Supervised "
+    "Instance-Level Product Retrieval via Cross-Modal Pretraining*, ICCV 2021 (https://github.com/zhanxlin/Product1M).",
+    "m5product": "Built from M5Product, of Dong et al., *M5Product: Self-harmonized Contrastive Learning for "
+    "E-commercial Multi-modal Pretraining*, CVPR 2022 (https://xiaodongsuper.github.io/M5Product_dataset).",
+    "lpr4m": "Built from LPR4M, of Yang et al., *Cross-view Semantic Alignment for Livestreaming Product Recognition*, "
+    "ICCV 2023 (https://github.com/adxcreative/RICE).",
+    "movingfashion": "Built from MovingFashion, of Godi et al., *MovingFashion: a Benchmark for the Video-to-Shop "
+    "Challenge*, WACV 2022 (https://github.com/HumaticsLAB/SEAM-Match-RCNN).",
+    "folder": "Built from a folder of somebody's own.",
+}
+"""Kind of source -> where the data come from; ROPE's own paragraph counts the files."""
+
+_ASK: Final = "Its owners decide who may have a copy: ask them before you pass one on."
+
+_OPTIONAL: Final = {
+    "video": "| `video` | video or null | the file of a sample that is a video file; it has no frames |",
+    "gallery": "| `gallery` | string or null | a query is answered from samples of its own gallery alone |",
+}
+
+
+def render_card(manifest: Manifest, optional: Sequence[str] = ()) -> str:
+    """The text of README.md for a dataset directory.
+
+    Args:
+        manifest: of the dataset.
+        optional: the columns of samples, of `video` and `gallery`, that some domain has.
+    """
+    configs = _configs(manifest)
     return _front_matter(manifest) + _BODY.format(
+        config="videos" if "videos" in configs else configs[0],
+        optional="".join(f"\n{_OPTIONAL[column]}" for column in optional),
+        origin=_origin(manifest),
         name=manifest.name,
         version=manifest.format_version,
         split="validation" if "validation" in manifest.counts else "train",
         counts=_counts(manifest),
         media="bytes inside" if manifest.media == "embed" else "paths of files on the machine that built this",
         fingerprint=manifest.fingerprint,
-        n_files=sum(1 for name in manifest.source if name.endswith(".txt")),
         faults=_faults(manifest),
     )
+
+
+def _configs(manifest: Manifest) -> list[str]:
+    """The configurations that the dataset has; those of a domain that a release lacks are left out."""
+    absent = {
+        config
+        for domain, config in CONFIG_OF.items()
+        if domain not in manifest.domains and not any(counts[config] for counts in manifest.counts.values())
+    }
+    return [config for config in _CONFIGS if config not in absent]
+
+
+def _origin(manifest: Manifest) -> str:
+    known = _ORIGINS.get(manifest.source.get("kind", ""))
+    n_files = sum(1 for name in manifest.source if name.endswith(".txt"))
+    return _ROPE.format(n_files=n_files) if known is None else f"{known} {_ASK}"
 
 
 def _front_matter(manifest: Manifest) -> str:
@@ -83,11 +131,12 @@ def _front_matter(manifest: Manifest) -> str:
     lines = ["---", f"pretty_name: {_quoted(manifest.name)}", "license: other"]
     lines += ["task_categories:", "- image-feature-extraction", "tags:", "- product-retrieval", "- cross-domain"]
     lines += ["size_categories:", f"- {size}", "configs:"]
-    for config in _CONFIGS:
+    configs = _configs(manifest)
+    for config in configs:
         # `datasets` names its cache by the folder's name and this header alone, so without a description of their own
         # two datasets in folders of one name would share their rows.
         lines += [f"- config_name: {config}", f"  description: {content}"]
-        lines += ["  default: true"] if config == _SAMPLE_CONFIGS[0] else []
+        lines += ["  default: true"] if config == configs[0] else []
         folder = "products" if config == "aligned" else config
         if config == "aligned":
             lines.append(f"  columns: [{', '.join(_ALIGNED_COLUMNS)}]")

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rope.dataset.manifest import Manifest, read_manifest
-from rope.domain import CONFIG_OF, DOMAINS, Domain, Frame, Sample, Split
+from rope.domain import CONFIG_OF, Domain, Frame, Sample, Split, Video
 from rope.errors import DatasetError
 
 __all__ = ["Labels", "iter_samples", "read_labels", "read_products", "reading", "shard_names"]
@@ -18,10 +18,17 @@ __all__ = ["Labels", "iter_samples", "read_labels", "read_products", "reading", 
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """The samples of one domain and split, in canonical order, and the product of each."""
+    """The samples of one domain and split, in canonical order.
+
+    Attributes:
+        sample_ids: the id of each.
+        product_ids: the product of each.
+        galleries: the group that each is searched among, None for those without one; None where nobody has one.
+    """
 
     sample_ids: list[str]
     product_ids: list[str]
+    galleries: list[str | None] | None = None
 
 
 def shard_names(manifest: Manifest, config: str, split: Split) -> list[str]:
@@ -36,15 +43,15 @@ def shard_names(manifest: Manifest, config: str, split: Split) -> list[str]:
 
 
 def read_labels(directory: Path, split: Split) -> dict[Domain, Labels]:
-    """The labels of a split, by domain; reads no text and no image.
+    """The labels of a split, for each domain that the dataset has; reads no text and no image.
 
     Raises:
         DatasetError: the directory is no dataset, has no such split, or a shard cannot be read.
     """
     labels: dict[Domain, Labels] = {}
-    for domain in DOMAINS:
-        columns = _read_columns(directory, CONFIG_OF[domain], split, ["sample_id", "product_id"])
-        labels[domain] = Labels(columns["sample_id"], columns["product_id"])
+    for domain in read_manifest(directory).domains:
+        columns = _read_columns(directory, CONFIG_OF[domain], split, ["sample_id", "product_id"], ["gallery"])
+        labels[domain] = Labels(columns["sample_id"], columns["product_id"], columns.get("gallery"))
     return labels
 
 
@@ -110,13 +117,17 @@ def _shard_paths(directory: Path, config: str, split: Split) -> list[Path]:
     return [directory / name for name in shard_names(manifest, config, split)]
 
 
-def _read_columns(directory: Path, config: str, split: Split, names: list[str]) -> dict[str, list[Any]]:
+def _read_columns(
+    directory: Path, config: str, split: Split, names: Sequence[str], optional: Sequence[str] = ()
+) -> dict[str, list[Any]]:
+    """The values of columns in all shards; without those of `optional` that the shards lack."""
     columns: dict[str, list[Any]] = {name: [] for name in names}
     for path in _shard_paths(directory, config, split):
         with reading(path), pq.ParquetFile(path) as shard:
-            table = shard.read(columns=names)
-        for name in names:
-            columns[name].extend(table[name].to_pylist())
+            there = [name for name in optional if name in shard.schema_arrow.names]
+            table = shard.read(columns=[*names, *there])
+        for name in (*names, *there):
+            columns.setdefault(name, []).extend(table[name].to_pylist())
     return columns
 
 
@@ -132,14 +143,20 @@ def _samples_from(paths: Sequence[Path], domain: Domain, start: int, batch_size:
                     break
                 to_skip -= rows
                 first_group += 1
+            there = [name for name in ("video",) if name in shard.schema_arrow.names]
             batches = shard.iter_batches(
                 batch_size,
                 row_groups=range(first_group, shard.num_row_groups),
-                columns=["sample_id", "text", "frames"],
+                columns=["sample_id", "text", "frames", *there],
             )
             for batch in batches:
                 wanted = batch.slice(to_skip)
                 to_skip -= batch.num_rows - wanted.num_rows
-                for row in wanted.to_pylist():
-                    frames = tuple(Frame(frame["bytes"], frame["path"]) for frame in row["frames"])
-                    yield Sample(row["sample_id"], domain, row["text"], frames)
+                yield from (_sample_of(row, domain) for row in wanted.to_pylist())
+
+
+def _sample_of(row: dict[str, Any], domain: Domain) -> Sample:
+    frames = tuple(Frame(frame["bytes"], frame["path"]) for frame in row["frames"])
+    stored = row.get("video")
+    video = None if stored is None else Video(stored["bytes"], stored["path"])
+    return Sample(row["sample_id"], domain, row["text"], frames, video)

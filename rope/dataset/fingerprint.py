@@ -27,6 +27,7 @@ def fingerprint(directory: Path, shards: list[str]) -> str:
     `lives`, `products`: the name `train/pages` and so on in ASCII with a zero byte, then for each run of 65,536 rows
     and each column: the length of each value (uint32, little-endian; bytes of a string, items of a list; 2^32 - 1 for
     null), then the values back to back (UTF-8; int64 little-endian; the strings of a list with lengths of their own).
+    Where the samples have a column `gallery`, it comes last, and the name is `train/pages/gallery`.
 
     Args:
         directory: a dataset directory.
@@ -38,10 +39,14 @@ def fingerprint(directory: Path, shards: list[str]) -> str:
     digest = hashlib.sha256()
     for split in SPLITS:
         for config in (*CONFIG_OF.values(), "products"):
-            digest.update(f"{split}/{config}\0".encode("ascii"))
-            columns = _PRODUCT_COLUMNS if config == "products" else _SAMPLE_COLUMNS
-            paths = sorted(name for name in shards if name.startswith(f"{config}/{split}-"))
-            for table in _runs([directory / name for name in paths], columns):
+            columns: tuple[str, ...] = _PRODUCT_COLUMNS if config == "products" else _SAMPLE_COLUMNS
+            names = sorted(name for name in shards if name.startswith(f"{config}/{split}-"))
+            paths = [directory / name for name in names]
+            has_gallery = any("gallery" in pq.read_schema(path).names for path in paths)
+            digest.update(f"{split}/{config}{'/gallery' if has_gallery else ''}\0".encode("ascii"))
+            if has_gallery:
+                columns = (*columns, "gallery")
+            for table in _runs(paths, columns):
                 for column in columns:
                     _update(digest, table[column].combine_chunks())
     return digest.hexdigest()

@@ -2,10 +2,12 @@
 
 import io
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from PIL import Image
 
+from rope.dataset.containers import is_video
 from rope.dataset.manifest import Media
 from rope.domain import Domain, Frame
 from rope.errors import DatasetError
@@ -18,7 +20,7 @@ _N_EXAMPLES: Final = 5
 
 @dataclass
 class FrameCheck:
-    """Looks at rows of one domain and remembers how many have each fault, and the first few.
+    """Looks at the media of rows of one domain and remembers how many have each fault, and the first few.
 
     Attributes:
         domain: the domain of the rows.
@@ -33,9 +35,11 @@ class FrameCheck:
     _examples: dict[str, list[str]] = field(default_factory=dict)
 
     def see(self, row: dict[str, Any]) -> None:
-        """Check one row with the columns `sample_id`, `frames` and `frame_times`."""
-        frames, times = row["frames"] or [], row["frame_times"] or []
-        if not frames:
+        """Check one row with the columns `sample_id`, `frames`, `frame_times` and, where there is one, `video`."""
+        frames, times, video = row["frames"] or [], row["frame_times"] or [], row.get("video")
+        if video is not None:
+            self._see_video(row["sample_id"], video, has_frames=bool(frames))
+        elif not frames:
             self._note("samples have no frames", row["sample_id"])
         if self.domain == "page" and len(frames) > 1:
             self._note("pages have more than one frame", row["sample_id"])
@@ -47,6 +51,15 @@ class FrameCheck:
             fault = self._fault_of(stored or {})
             if fault is not None:
                 self._note("images cannot be read", f"{row['sample_id']} frame {index} ({fault})")
+
+    def _see_video(self, sample_id: str, stored: dict[str, Any], *, has_frames: bool) -> None:
+        if has_frames:
+            self._note("samples have frames beside a video file", sample_id)
+        data, path = stored.get("bytes"), stored.get("path")
+        if self.media == "embed" and (data is None or not is_video(data)):
+            self._note("videos cannot be read", f"{sample_id} ({'no bytes' if data is None else 'no known format'})")
+        elif self.media == "reference" and (path is None or not _begins_like_a_video(Path(path))):
+            self._note("videos cannot be read", f"{sample_id} ({path or 'no path'})")
 
     def findings(self) -> list[str]:
         """A sentence for each fault that was seen: how many rows have it, and the first few."""
@@ -76,6 +89,14 @@ class FrameCheck:
         except DatasetError as error:
             return str(error)
         return None
+
+
+def _begins_like_a_video(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return is_video(file.read(16))
+    except OSError:
+        return False
 
 
 def _read_header(frame: Frame) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final, Literal, get_args, overload
 
 from rope.dataset import hook
 from rope.dataset.locate import locate
-from rope.domain import SPLITS
+from rope.dataset.manifest import read_manifest
+from rope.domain import CONFIG_OF, SPLITS, Domain
 from rope.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ __all__ = ["CONFIGS", "Config", "load_dataset"]
 
 Config = Literal["pages", "videos", "lives", "products", "aligned"]
 CONFIGS: Final[tuple[Config, ...]] = get_args(Config)
+_DOMAIN_OF: Final[dict[str, Domain]] = {config: domain for domain, config in CONFIG_OF.items()}
 
 
 @overload
@@ -76,7 +78,8 @@ def load_dataset(
         data_dir: the dataset directory where `path` is `"rope"`; None for `ROPE_DATA`, or else the one built last.
 
     Raises:
-        UsageError: an unknown configuration or split, two directories, or a directory that does not exist.
+        UsageError: an unknown configuration or split, the configuration of a domain that the dataset lacks, two
+            directories, or a directory that does not exist.
         DatasetError: no data is found, or the directory is not a finished dataset.
     """
     _check_names(name, split)
@@ -85,10 +88,19 @@ def load_dataset(
             raise UsageError(f"load_dataset: got two directories, path={path} and data_dir={data_dir}; give one")
         data_dir = path
     directory = locate(Path(data_dir) if data_dir is not None else None)
+    _check_domain(directory, name)
     import datasets  # 0.9 s, and of no use where the names or the data are wrong
 
     hook.install()
     return datasets.load_dataset(hook.DATASET_NAME, name, split=split, streaming=streaming, data_dir=str(directory))
+
+
+def _check_domain(directory: Path, name: Config) -> None:
+    """Refuse the configuration of a domain that the dataset lacks; `datasets` would not say what it has instead."""
+    domains = read_manifest(directory).domains
+    there = [config for config in CONFIGS if config not in _DOMAIN_OF or _DOMAIN_OF[config] in domains]
+    if name not in there:
+        raise UsageError(f"{directory}: has no {name}; choose one of {', '.join(there)}")
 
 
 def _check_names(name: str, split: str | None) -> None:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from rope.domain import CONFIG_OF, DOMAINS, Domain
 from rope.errors import DatasetError
 from rope.files import atomic_path
 from rope.schema import FORMAT_VERSION
@@ -36,7 +37,7 @@ class Manifest:
     Attributes:
         format_version: version of the layout; see `rope.schema.FORMAT_VERSION`.
         name: what the dataset is called in reports.
-        source: kind of the source (`rope_release`) and the SHA-256 of each of its files by name.
+        source: kind of the source (`rope_release` and so on) and the SHA-256 of each of its files by name.
         media: whether image bytes are inside.
         counts: split -> configuration (`products`, `pages`, `videos`, `lives`) -> rows.
         faults: kind of fault -> how many rows of the source had it.
@@ -53,6 +54,13 @@ class Manifest:
     faults: dict[str, int]
     shards: dict[str, Shard]
     fingerprint: str
+
+    @property
+    def domains(self) -> tuple[Domain, ...]:
+        """The domains that the dataset has: those with shards, be they empty."""
+        return tuple(
+            domain for domain in DOMAINS if any(name.startswith(f"{CONFIG_OF[domain]}/") for name in self.shards)
+        )
 
 
 def write_manifest(directory: Path, manifest: Manifest) -> None:

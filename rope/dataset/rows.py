@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image, UnidentifiedImageError
 
+from rope.dataset.containers import is_video
 from rope.dataset.manifest import Media
 from rope.dataset.shards import Batch
 from rope.domain import DOMAINS, Domain, Split
@@ -28,6 +29,10 @@ _SAMPLES_A_BATCH: Final = 16_384
 _FRAMES_A_BATCH: Final[dict[Media, int]] = {"embed": 256, "reference": 1 << 18}
 """A batch is a row group: with images of 128 KB inside, 32 MB; a sample with more frames is one alone."""
 
+_FRAMES_OF_A_VIDEO: Final = 64
+"""What a video file counts as in a batch: 8 MB, so that a row group has at most four."""
+
+_NO_FRAMES: Final = pa.schema([("time", pa.int64()), ("image", pa.string())]).empty_table()
 _PRODUCTS_A_BATCH: Final = 8192
 _READERS: Final = 16
 """Threads that wait for the disk while others decode headers."""
@@ -79,50 +84,59 @@ class _Rows:
 
 
 def sample_batches(
-    connection: duckdb.DuckDBPyConnection, split: Split, domain: Domain, images: Images, file: str
+    connection: duckdb.DuckDBPyConnection,
+    split: Split,
+    domain: Domain,
+    images: Images,
+    file: str,
+    schema: pa.Schema = SAMPLE_SCHEMA,
 ) -> Callable[[int], Iterator[Batch]]:
-    """Batches of SAMPLE_SCHEMA from the tables that `rope.sources` has staged.
+    """Batches of samples from the tables that `rope.sources` has staged.
 
     Args:
         connection: the staged release.
         split: the split to read.
         domain: the domain to read.
         images: what to do about images.
-        file: the source file that samples without a readable image are reported under.
+        file: the source file that samples without a readable image are reported under, where none is staged.
+        schema: the columns; see `rope.schema.sample_schema`.
 
     Returns:
         A function from the first row to the batches; it may be called once.
     """
     table = f"{split}_{domain}"
+    weight = "n_frames"
+    if "video" in schema.names:
+        weight += f" + CASE WHEN video IS NULL THEN 0 ELSE {_FRAMES_OF_A_VIDEO} END"
 
     def read(start: int) -> Iterator[Batch]:
         (skip,) = connection.sql(
             f"SELECT coalesce(sum(n_frames), 0)::BIGINT FROM samples_{table} WHERE rowid < {start}"
         ).fetchall()[0]
-        samples = _Rows(connection, f"SELECT * FROM samples_{table} WHERE rowid >= {start}")
+        samples = _Rows(connection, f"SELECT *, {weight} AS weight FROM samples_{table} WHERE rowid >= {start}")
         frames = _Rows(
             connection,
             f"SELECT time, image FROM frames_{table} WHERE rowid >= {skip}",
         )
         with ThreadPoolExecutor(_READERS) as pool:
             max_frames = _FRAMES_A_BATCH[images.media]
-            while len(rows := samples.take_within(min(_SAMPLES_A_BATCH, max_frames), "n_frames", max_frames)):
-                n_frames = rows["n_frames"].to_numpy()
-                yield _assemble(rows, frames.take(int(n_frames.sum())), n_frames, images, file, pool)
+            while len(rows := samples.take_within(min(_SAMPLES_A_BATCH, max_frames), "weight", max_frames)):
+                yield _assemble(rows, frames.take(pc.sum(rows["n_frames"]).as_py()), images, file, schema, pool)
 
     return read
 
 
 def _assemble(
-    rows: pa.Table, frames: pa.Table, n_frames: IntArray, images: Images, file: str, pool: ThreadPoolExecutor
+    rows: pa.Table, frames: pa.Table, images: Images, file: str, schema: pa.Schema, pool: ThreadPoolExecutor
 ) -> Batch:
-    """One batch; `frames` are those of the rows, in order, `n_frames` each."""
+    """One batch; `frames` are those of the rows, in order, as many each as the column `n_frames` says."""
     faults: list[Fault] = []
-    owner = np.repeat(np.arange(len(rows)), n_frames)
+    frames = frames if len(frames) else _NO_FRAMES
+    owner = np.repeat(np.arange(len(rows)), rows["n_frames"].to_numpy())
     if images.media == "embed":
         contents = list(pool.map(_read_image, [images.root / name for name in frames["image"].to_pylist()]))
         readable = np.array([content is not None for content in contents], bool)
-        faults = _image_faults(rows, frames, owner, readable, file)
+        faults = _image_faults(rows, frames, owner, readable)
         frames, owner = frames.filter(pa.array(readable)), owner[readable]
         data = pa.array([content for content in contents if content is not None], pa.binary())
         paths = frames["image"].combine_chunks()
@@ -132,12 +146,21 @@ def _assemble(
     n_left = np.bincount(owner, minlength=len(rows))
     offsets = pa.array(np.concatenate([[0], np.cumsum(n_left)]), pa.int32())
     stored = pa.StructArray.from_arrays([data, paths], names=["bytes", "path"])
-    columns = {name: rows[name] for name in ("sample_id", "product_id", "text", "category")}
+    columns = {name: rows[name] for name in rows.column_names if name in schema.names}
     columns["frames"] = pa.ListArray.from_arrays(offsets, stored)
     columns["frame_times"] = pa.ListArray.from_arrays(offsets, frames["time"].combine_chunks())
-    table = pa.table([columns[name] for name in SAMPLE_SCHEMA.names], schema=SAMPLE_SCHEMA)
-    table = table.filter(pa.array(n_left > 0))
-    return Batch(table, len(rows), _n_bytes(data, paths, rows["text"]), tuple(faults))
+    is_left, n_bytes = n_left > 0, _n_bytes(data, paths, rows["text"])
+    if "video" in schema.names:
+        columns["video"], video_faults = _videos(rows, images, pool)
+        is_left |= columns["video"].is_valid().to_numpy(zero_copy_only=False)
+        n_bytes += _n_bytes(*columns["video"].flatten())
+        faults += video_faults
+    faults += [
+        Fault(row.get("file", file), row["line"], "no_readable_image", row["sample_id"])
+        for row in rows.filter(pa.array(~is_left)).to_pylist()
+    ]
+    table = pa.table([columns[name] for name in schema.names], schema=schema)
+    return Batch(table.filter(pa.array(is_left)), len(rows), n_bytes, tuple(faults))
 
 
 def _n_bytes(*columns: Any) -> int:  # noqa: ANN401 -- Arrow arrays
@@ -155,16 +178,36 @@ def _read_image(path: Path) -> bytes | None:
         return None
 
 
-def _image_faults(
-    rows: pa.Table, frames: pa.Table, owner: IntArray, readable: npt.NDArray[np.bool_], file: str
-) -> list[Fault]:
-    names, ids, lines = frames["image"], rows["sample_id"], rows["line"]
-    faults = [
+def _image_faults(rows: pa.Table, frames: pa.Table, owner: IntArray, readable: npt.NDArray[np.bool_]) -> list[Fault]:
+    names, ids = frames["image"], rows["sample_id"]
+    return [
         Fault(names[int(i)].as_py(), 0, "unreadable_image", ids[int(owner[i])].as_py())
         for i in np.flatnonzero(~readable)
     ]
-    lost = np.flatnonzero(np.bincount(owner[readable], minlength=len(rows)) == 0)
-    return faults + [Fault(file, lines[int(i)].as_py(), "no_readable_image", ids[int(i)].as_py()) for i in lost]
+
+
+def _videos(rows: pa.Table, images: Images, pool: ThreadPoolExecutor) -> tuple[pa.StructArray, list[Fault]]:
+    """The column `video`, null where a sample has no video file that can be read, and the faults of those files."""
+    names: list[str | None] = rows["video"].to_pylist()
+    contents: list[bytes | None] = [None] * len(names)
+    paths, lost = [name and f"{images.root}/{name}" for name in names], list[int]()
+    if images.media == "embed":
+        contents = list(pool.map(lambda name: None if name is None else _read_video(images.root / name), names))
+        paths = [name if content is not None else None for name, content in zip(names, contents, strict=True)]
+        lost = [i for i, content in enumerate(contents) if content is None and names[i] is not None]
+    is_null = pa.array([path is None for path in paths])
+    columns = [pa.array(contents, pa.binary()), pa.array(paths, pa.string())]
+    stored = pa.StructArray.from_arrays(columns, names=["bytes", "path"], mask=is_null)
+    return stored, [Fault(str(names[i]), 0, "unreadable_video", rows["sample_id"][i].as_py()) for i in lost]
+
+
+def _read_video(path: Path) -> bytes | None:
+    """The bytes of a video file, or None where it is missing or does not begin like one."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    return content if is_video(content) else None
 
 
 def product_batches(

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rope.dataset.build import FAULTS_NAME
+from rope.dataset.columns import schema_like
 from rope.dataset.fingerprint import fingerprint
 from rope.dataset.frame_check import FrameCheck
 from rope.dataset.manifest import MANIFEST_NAME, Manifest, Shard, read_manifest
@@ -19,7 +20,7 @@ from rope.dataset.questions import questions
 from rope.dataset.views import CONFIGS, open_views
 from rope.domain import CONFIG_OF, Domain, Split
 from rope.files import sha256_of
-from rope.schema import PRODUCT_SCHEMA, SAMPLE_SCHEMA
+from rope.schema import PRODUCT_SCHEMA
 
 __all__ = ["OFFICIAL_COUNTS", "Problem", "validate"]
 
@@ -31,6 +32,7 @@ OFFICIAL_COUNTS: Final[dict[Split, dict[str, int]]] = {
 
 _CARD_NAME: Final = "README.md"
 _N_EXAMPLES: Final = 5
+_ROWS_OF_MEDIA: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ def _file_problems(directory: Path, manifest: Manifest) -> Iterator[Problem]:
     }
     for name in sorted(known - found):
         yield Problem(name, "is missing; build the dataset again")
-    if extra := sorted(found - known - {FAULTS_NAME}):
+    if extra := sorted(found - known - {FAULTS_NAME, "croissant.json"}):
         what = f"{len(extra):,} files are not in the manifest, so no part of the dataset"
         yield Problem(str(directory), _with_examples(what, len(extra), extra[:_N_EXAMPLES]))
 
@@ -139,7 +141,7 @@ def _shard_problems(path: Path, name: str, shard: Shard) -> Iterator[Problem]:
 
 
 def _schema_problems(got: pa.Schema, name: str) -> Iterator[Problem]:
-    expected = _schema_of(name)
+    expected = _schema_of(name, got.names)
     for field in expected:
         if field.name not in got.names:
             yield Problem(name, f"has no column {field.name}")
@@ -151,8 +153,8 @@ def _schema_problems(got: pa.Schema, name: str) -> Iterator[Problem]:
         yield Problem(name, "does not describe its columns to `datasets` as it should")
 
 
-def _schema_of(name: str) -> pa.Schema:
-    return PRODUCT_SCHEMA if name.startswith("products/") else SAMPLE_SCHEMA
+def _schema_of(name: str, columns: list[str]) -> pa.Schema:
+    return PRODUCT_SCHEMA if name.startswith("products/") else schema_like(columns)
 
 
 def _has_rows(path: Path, name: str) -> bool:
@@ -161,7 +163,8 @@ def _has_rows(path: Path, name: str) -> bool:
         got = pq.read_schema(path)
     except (OSError, pa.ArrowException):
         return False
-    return all(field.name in got.names and got.field(field.name).type.equals(field.type) for field in _schema_of(name))
+    expected = _schema_of(name, got.names)
+    return all(field.name in got.names and got.field(field.name).type.equals(field.type) for field in expected)
 
 
 def _media_problems(path: Path, name: str, manifest: Manifest, decode: bool) -> Iterator[Problem]:
@@ -172,7 +175,9 @@ def _media_problems(path: Path, name: str, manifest: Manifest, decode: bool) -> 
     check = FrameCheck(domain, manifest.media, decode)
     try:
         with pq.ParquetFile(path) as shard:
-            for batch in shard.iter_batches(64, columns=["sample_id", "frames", "frame_times"]):
+            columns = ["sample_id", "frames", "frame_times"]
+            columns += [name for name in ("video",) if name in shard.schema_arrow.names]
+            for batch in shard.iter_batches(_ROWS_OF_MEDIA, columns=columns):
                 for row in batch.to_pylist():
                     check.see(row)
     except (OSError, pa.ArrowException) as error:
@@ -184,7 +189,7 @@ def _media_problems(path: Path, name: str, manifest: Manifest, decode: bool) -> 
 def _row_problems(directory: Path, manifest: Manifest) -> Iterator[Problem]:
     try:
         with open_views(directory, manifest) as connection:
-            for question in questions():
+            for question in questions(manifest.domains):
                 sql = f"SELECT count(*), min(id, {_N_EXAMPLES}) FROM ({question.sql}) AS wrong(id)"
                 count, examples = connection.execute(sql).fetchall()[0]
                 declared = manifest.faults.get(question.declared_as or "", 0)

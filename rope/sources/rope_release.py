@@ -30,7 +30,7 @@ from rope.schema import EMPTY_TEXT
 from rope.sources.fields import part_fields
 from rope.sources.lines import LINE_SCHEMA, scan_lines
 
-__all__ = ["Release", "find_release", "pair_file", "stage_release"]
+__all__ = ["Release", "find_release", "looks_like", "pair_file", "stage_release"]
 
 _PREFIX_OF: Final[dict[Split, str]] = {"train": "training_", "validation": "test_"}
 _TEXTS_OF: Final[dict[Domain, str]] = {"page": "page_titles.txt", "video": "video_asrs.txt", "live": "live_asrs.txt"}
@@ -55,6 +55,12 @@ class Release:
     folder: Path
     splits: tuple[Split, ...]
     files: tuple[str, ...]
+
+
+def looks_like(folder: Path) -> bool:
+    """Whether a folder holds a text file of a ROPE release."""
+    names = (name for split in SPLITS for domain in DOMAINS for name in _names(split, domain))
+    return any((folder / name).is_file() for name in names)
 
 
 def find_release(folder: Path) -> Release:

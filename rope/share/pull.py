@@ -1,0 +1,167 @@
+"""A dataset comes from the Hub: resumed where it stopped, checked against its manifest, `rope.json` written last."""
+
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from huggingface_hub import HfApi
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+from rope.console import progress_bar
+from rope.dataset.build import FAULTS_NAME
+from rope.dataset.manifest import MANIFEST_NAME, Manifest, read_manifest
+from rope.dataset.validate import Problem
+from rope.dataset.views import CONFIGS
+from rope.errors import DatasetError, UsageError
+from rope.files import atomic_path
+from rope.share.croissant import CROISSANT_NAME
+from rope.share.hub import check_repo_id, hub_bars, hub_errors
+from rope.share.verify import find_damage, in_one_line, is_shard_name
+
+__all__ = ["PullReport", "pull_dataset"]
+
+_CLAIM_NAME: Final = ".pull.json"
+"""Which repository an unfinished pull is of."""
+
+_PATTERNS: Final = ("README.md", FAULTS_NAME, CROISSANT_NAME, *(f"{config}/*.parquet" for config in CONFIGS))
+"""A few patterns in place of the names: the Hub's library compares every file with every one."""
+
+
+@dataclass(frozen=True, slots=True)
+class PullReport:
+    """What a pull did.
+
+    Attributes:
+        manifest: of the dataset.
+        commit: of the repository, in hex.
+        is_new: False if the dataset was there already, whole.
+    """
+
+    manifest: Manifest
+    commit: str
+    is_new: bool
+
+
+def pull_dataset(repo: str, out: Path, *, api: HfApi, revision: str | None = None, progress: bool = True) -> PullReport:
+    """Download a dataset from the Hub into a new dataset directory, and check every shard; repeat the call to resume.
+
+    Shards that are there are not fetched again; a partial file is continued. Until all are checked, the folder has no
+    `rope.json`. A shard that is not what the manifest says is removed, so that the next call fetches it.
+
+    Args:
+        repo: the dataset repository, `ORG/NAME`.
+        out: the folder to fill: empty or new, what a pull from this repository left there, or the same dataset.
+        api: the Hub; see `rope.share.hub.open_hub`.
+        revision: a branch, a tag or a commit; None for the newest of the main branch.
+        progress: whether to draw bars on stderr.
+
+    Raises:
+        UsageError: a wrong name, or a folder with something else in it.
+        DatasetError: the repository holds no finished dataset, or a shard is not what its manifest says.
+        RopeError: the Hub refuses, or cannot be reached.
+    """
+    check_repo_id(repo)
+    with hub_errors(repo, api.endpoint), tempfile.TemporaryDirectory(prefix="rope-") as scratch:
+        commit = str(api.dataset_info(repo, revision=revision).sha)
+        manifest, content = _fetch_manifest(repo, commit, api, Path(scratch))
+    if _is_whole(out, content, manifest, progress):
+        _tidy(out)
+        return PullReport(manifest, commit, is_new=False)
+    _claim(out, repo)
+    with hub_errors(repo, api.endpoint), hub_bars(progress):
+        api.snapshot_download(repo, repo_type="dataset", revision=commit, local_dir=out, allow_patterns=list(_PATTERNS))
+    _drop_stale(out, manifest)
+    _drop_damaged(out, _damage(out, manifest, progress), repo)
+    _finish(out, content)
+    return PullReport(manifest, commit, is_new=True)
+
+
+def _fetch_manifest(repo: str, commit: str, api: HfApi, scratch: Path) -> tuple[Manifest, bytes]:
+    """The manifest of a commit, and its bytes."""
+    try:
+        path = api.hf_hub_download(repo, MANIFEST_NAME, repo_type="dataset", revision=commit, local_dir=scratch)
+    except LocalEntryNotFoundError:  # the Hub could not be asked
+        raise
+    except EntryNotFoundError as error:
+        raise DatasetError(
+            f"{repo}: has no {MANIFEST_NAME} at {commit[:12]}, so it is no dataset of this format, or its push did not "
+            "end; repeat the push"
+        ) from error
+    try:
+        manifest = read_manifest(scratch)
+    except DatasetError as error:
+        raise DatasetError(str(error).replace(str(scratch), repo)) from error
+    if wrong := sorted(name for name in manifest.shards if not is_shard_name(name)):
+        raise DatasetError(f"{repo}/{MANIFEST_NAME}: {wrong[0]!r} is no name of a shard; nothing was fetched")
+    return manifest, Path(path).read_bytes()
+
+
+def _is_whole(out: Path, content: bytes, manifest: Manifest, progress: bool) -> bool:
+    """Whether `out` holds the dataset and nothing of it is damaged."""
+    path = out / MANIFEST_NAME
+    if not path.is_file():
+        return False
+    if path.read_bytes() != content:
+        raise UsageError(f"{out}: another dataset is there already; choose another folder, or delete it")
+    return not _damage(out, manifest, progress)
+
+
+def _claim(out: Path, repo: str) -> None:
+    """Mark the folder as an unfinished pull from a repository; it may be so marked, empty, or a damaged dataset."""
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out}: is a file; expected a folder that is empty or does not exist")
+    claim = out / _CLAIM_NAME
+    if claim.is_file() and (other := json.loads(claim.read_text("utf-8"))["repo"]) != repo:
+        raise UsageError(f"{out}: an unfinished pull of {other} is there; choose another folder, or delete it")
+    names = {path.name for path in out.iterdir()} if out.exists() else set()
+    if any(not name.startswith(f".{_CLAIM_NAME}") for name in names) and not names & {_CLAIM_NAME, MANIFEST_NAME}:
+        raise UsageError(f"{out}: is neither empty nor an unfinished pull; choose a folder that does not exist")
+    with atomic_path(claim) as temporary:
+        temporary.write_text(json.dumps({"repo": repo}) + "\n", "utf-8")
+    (out / MANIFEST_NAME).unlink(missing_ok=True)
+
+
+def _damage(out: Path, manifest: Manifest, progress: bool) -> list[Problem]:
+    with progress_bar("checking", sum(shard.bytes for shard in manifest.shards.values()), shown=progress) as advance:
+        return find_damage(out, manifest, advance)
+
+
+def _drop_stale(out: Path, manifest: Manifest) -> None:
+    """Delete shards that are not in the manifest: of an earlier commit, or left in the repository by accident.
+
+    The card finds shards by their names, so `datasets` would read them too.
+    """
+    for config in CONFIGS:
+        for path in sorted((out / config).glob("*.parquet")):
+            name = path.relative_to(out).as_posix()
+            if is_shard_name(name) and name not in manifest.shards:
+                path.unlink()
+
+
+def _drop_damaged(out: Path, problems: list[Problem], repo: str) -> None:
+    if not problems:
+        return
+    for problem in problems:
+        (out / problem.where).unlink(missing_ok=True)
+    raise DatasetError(
+        f"{out}: {in_one_line(problems)}; run the command again to fetch what is missing or was altered on the way; if "
+        f"that does not help, the copy in {repo} is damaged, and has to be pushed again"
+    )
+
+
+def _finish(out: Path, content: bytes) -> None:
+    with atomic_path(out / MANIFEST_NAME) as temporary:
+        temporary.write_bytes(content)
+    _tidy(out)
+
+
+def _tidy(out: Path) -> None:
+    """Remove what was kept to resume and what a killed pull left half-written; the claim goes last."""
+    if (out / _CLAIM_NAME).is_file():
+        shutil.rmtree(out / ".cache", ignore_errors=True)
+        for path in out.glob(".*.part"):
+            path.unlink()
+        (out / _CLAIM_NAME).unlink()

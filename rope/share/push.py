@@ -1,0 +1,232 @@
+"""A dataset directory goes to the Hub: checked first, private unless somebody vouches for more, `rope.json` last.
+
+A push is a row of commits. While it runs, the repository has no `rope.json`, so a push that was killed is seen to be
+unfinished, and a push that starts again sends only what is not there.
+"""
+
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+from huggingface_hub.errors import RepositoryNotFoundError
+from huggingface_hub.hf_api import RepoFile
+
+from rope.console import progress_bar
+from rope.dataset.build import FAULTS_NAME
+from rope.dataset.manifest import MANIFEST_NAME, Manifest, read_manifest
+from rope.errors import DatasetError, UsageError
+from rope.files import sha256_of
+from rope.share.croissant import CROISSANT_NAME, write_croissant
+from rope.share.hub import check_repo_id, hub_bars, hub_errors
+from rope.share.verify import find_damage, in_one_line, is_shard_name
+
+__all__ = ["Commit", "PushReport", "plan_push", "push_dataset"]
+
+_CARD_NAME: Final = "README.md"
+_OUR_NAMES: Final = (_CARD_NAME, FAULTS_NAME, CROISSANT_NAME, MANIFEST_NAME)
+_NEUTRAL_NAMES: Final = (".gitattributes", _CARD_NAME, "LICENSE", "LICENSE.md", "LICENSE.txt")
+"""What the Hub itself puts into a new repository."""
+
+_COMMIT_BYTES: Final = 4 << 30
+_COMMIT_FILES: Final = 64
+"""A commit takes either, whichever comes first; the Hub limits commits an hour, and bytes that are not in LFS."""
+
+
+_WHY_NOT_PUBLIC: Final = (
+    "everybody would see the images and texts, which have licences of their own; if you may publish them, say so with "
+    "--i-have-the-right"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One step of a push: files of the dataset to add, and paths of the repository to delete."""
+
+    add: tuple[str, ...]
+    delete: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PushReport:
+    """What a push did.
+
+    Attributes:
+        url: of the repository.
+        private: whether only those with access see it.
+        n_sent: files that were sent now.
+        n_kept: files that were there.
+        n_deleted: shards of an earlier dataset that were deleted.
+    """
+
+    url: str
+    private: bool
+    n_sent: int
+    n_kept: int
+    n_deleted: int
+
+
+def push_dataset(
+    directory: Path,
+    repo: str,
+    *,
+    api: HfApi,
+    public: bool = False,
+    i_have_the_right: bool = False,
+    progress: bool = True,
+) -> PushReport:
+    """Check a dataset directory, describe it in Croissant, and upload it; repeat the call to resume.
+
+    Sent are the shards of the manifest, the card, the list of faults, `croissant.json` and `rope.json`; nothing else
+    that lies in the folder. Other files of the repository stay, but for shards of an earlier dataset.
+
+    Args:
+        directory: a finished dataset directory with its images inside.
+        repo: the dataset repository, `ORG/NAME`; made if it does not exist.
+        api: the Hub, with a token that may write; see `rope.share.hub.open_hub`.
+        public: make a new repository that everybody can see.
+        i_have_the_right: the caller may publish the images and texts; needed for a public repository, new or not.
+        progress: whether to draw bars on stderr.
+
+    Raises:
+        UsageError: a wrong name, a public repository without the right, or images that are not inside.
+        DatasetError: files are missing or altered, or the repository holds something else.
+        RopeError: the Hub refuses, or cannot be reached.
+    """
+    check_repo_id(repo)
+    if public and not i_have_the_right:
+        raise UsageError(f"{repo}: {_WHY_NOT_PUBLIC}, or push without --public")
+    manifest = read_manifest(directory)
+    if manifest.media == "reference":
+        raise UsageError(
+            f"{directory}: its images are not inside but paths of files on this machine, which mean nothing elsewhere; "
+            "build it with --media embed to share it"
+        )
+    with hub_errors(repo, api.endpoint):
+        is_private = _is_private(api, repo)
+    if is_private is not None:
+        _check_visibility(repo, is_private, public, i_have_the_right)
+    _check_files(directory, manifest, progress)
+    write_croissant(directory)
+    with hub_errors(repo, api.endpoint), hub_bars(progress):
+        if is_private is None:
+            api.create_repo(repo, repo_type="dataset", private=not public)
+            is_private = _is_private(api, repo) is True
+            _check_visibility(repo, is_private, public, i_have_the_right)  # of what was made, not of what was asked
+        return _upload(directory, manifest, repo, api, is_private)
+
+
+def _is_private(api: HfApi, repo: str) -> bool | None:
+    """Whether a repository is private; None if there is none."""
+    try:
+        return bool(api.dataset_info(repo).private)
+    except RepositoryNotFoundError as error:
+        if error.response.status_code != 404:  # with a token that is no good, the Hub says 401
+            raise
+        return None
+
+
+def _check_visibility(repo: str, is_private: bool, public: bool, i_have_the_right: bool) -> None:
+    if not is_private and not i_have_the_right:
+        raise UsageError(f"{repo} is public: {_WHY_NOT_PUBLIC}, or push to a private one")
+    if is_private and public:
+        raise UsageError(
+            f"{repo} is private, and a push does not change that; leave out --public, or open the repository in its "
+            "settings on the Hub first"
+        )
+
+
+def _check_files(directory: Path, manifest: Manifest, progress: bool) -> None:
+    if not (directory / _CARD_NAME).is_file():
+        raise DatasetError(f"{directory}: has no {_CARD_NAME}, the card; build the dataset again")
+    with progress_bar("checking", sum(shard.bytes for shard in manifest.shards.values()), shown=progress) as advance:
+        problems = find_damage(directory, manifest, advance)
+    if problems:
+        raise DatasetError(f"{directory}: nothing was sent, because {in_one_line(problems)}; build the dataset again")
+
+
+def plan_push(sizes: Mapping[str, int], there: Collection[str], same: Collection[str]) -> list[Commit]:
+    """The commits that make a repository hold a dataset; none if it does.
+
+    Shards go in the order of their names, then in one commit all that describes them. Where shards change under a
+    `rope.json`, the first commit takes it away.
+
+    >>> plan_push({"README.md": 1, "pages/train-00000-of-00001.parquet": 9, "rope.json": 1}, [".gitattributes"], [])
+    [Commit(add=('pages/train-00000-of-00001.parquet',), delete=()), Commit(add=('README.md', 'rope.json'), delete=())]
+
+    Args:
+        sizes: path of each file of the dataset -> its bytes.
+        there: paths of the repository.
+        same: paths of the repository whose content is that of the dataset.
+    """
+    shards = sorted(name for name in sizes if name not in _OUR_NAMES and name not in same)
+    batches = _batches(shards, sizes)
+    reopened = (MANIFEST_NAME,) if batches and MANIFEST_NAME in there else ()
+    stale = sorted(name for name in there if name not in sizes and (is_shard_name(name) or name in _OUR_NAMES))
+    last = tuple(name for name in _OUR_NAMES if name in sizes and (name not in same or name in reopened))
+    if last or stale:
+        batches.append(last)
+    return [
+        Commit(
+            add=batch,
+            delete=(reopened if i == 0 else ()) + (tuple(stale) if i == len(batches) - 1 else ()),
+        )
+        for i, batch in enumerate(batches)
+    ]
+
+
+def _batches(names: list[str], sizes: Mapping[str, int]) -> list[tuple[str, ...]]:
+    batches: list[list[str]] = []
+    n_bytes = 0
+    for name in names:
+        if not batches or n_bytes + sizes[name] > _COMMIT_BYTES or len(batches[-1]) == _COMMIT_FILES:
+            batches.append([])
+            n_bytes = 0
+        batches[-1].append(name)
+        n_bytes += sizes[name]
+    return [tuple(batch) for batch in batches]
+
+
+def _upload(directory: Path, manifest: Manifest, repo: str, api: HfApi, is_private: bool) -> PushReport:
+    tree = api.list_repo_tree(repo, repo_type="dataset", recursive=True)
+    there = {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
+    _refuse_strangers(repo, there)
+    names = [*manifest.shards, *(name for name in _OUR_NAMES if (directory / name).is_file())]
+    same = {name for name in names if name in there and _is_same(directory / name, manifest, name, there[name])}
+    commits = plan_push({name: (directory / name).stat().st_size for name in names}, there, same)
+    for i, commit in enumerate(commits):
+        api.create_commit(
+            repo,
+            [
+                *(CommitOperationDelete(name) for name in commit.delete),
+                *(CommitOperationAdd(name, directory / name) for name in commit.add),
+            ],
+            commit_message=f"{manifest.name} {manifest.fingerprint[:12]}, part {i + 1} of {len(commits)}",
+            repo_type="dataset",
+        )
+    n_sent = sum(len(commit.add) for commit in commits)
+    n_deleted = len({name for commit in commits for name in commit.delete} - set(names))
+    return PushReport(f"{api.endpoint}/datasets/{repo}", is_private, n_sent, len(names) - n_sent, n_deleted)
+
+
+def _refuse_strangers(repo: str, there: Collection[str]) -> None:
+    """Raise if a repository is in use for something else: files, and none of them of a dataset, whole or half."""
+    strangers = sorted(name for name in there if name not in _NEUTRAL_NAMES)
+    if strangers and not any(name == MANIFEST_NAME or is_shard_name(name) for name in strangers):
+        raise DatasetError(
+            f"{repo}: holds {strangers[0]} and nothing of a dataset of this format, so it is in use for something "
+            "else; push to a repository that is new or empty"
+        )
+
+
+def _is_same(path: Path, manifest: Manifest, name: str, remote: RepoFile) -> bool:
+    """Whether the repository has these bytes, by the hash that it keeps: SHA-256 of large files, Git's of others."""
+    if remote.size != path.stat().st_size:
+        return False
+    if remote.lfs is not None:
+        digest = manifest.shards[name].sha256 if name in manifest.shards else sha256_of(path)
+        return bool(remote.lfs.sha256 == digest)
+    content = path.read_bytes()
+    return bool(remote.blob_id == hashlib.sha1(b"blob %d\0%s" % (len(content), content)).hexdigest())  # noqa: S324

@@ -1,0 +1,268 @@
+"""Tar files for those who train with WebDataset: the same samples give the same bytes, wherever it was interrupted.
+
+A sample is a run of members with one key, as https://github.com/webdataset/webdataset groups them: `KEY.json`, then
+`KEY.0000.jpg`, `KEY.0001.jpg` and so on, its frames in temporal order.
+"""
+
+import json
+import shutil
+import tarfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import pyarrow.parquet as pq
+from PIL import Image
+
+from rope.console import progress_bar
+from rope.dataset.directory import reading, shard_names
+from rope.dataset.manifest import Manifest, read_manifest
+from rope.domain import CONFIG_OF, DOMAINS, SPLITS, Domain, Split
+from rope.errors import DatasetError, UsageError
+from rope.files import atomic_path, sha256_of
+
+__all__ = ["INDEX_NAME", "ExportReport", "escape_id", "export_webdataset"]
+
+INDEX_NAME: Final = "export.json"
+"""Written last: options, fingerprint, and the samples, bytes and SHA-256 of each tar file."""
+
+_RECORDS_NAME: Final = ".export"
+_VERSION: Final = 1
+"""A change that alters the bytes of an export makes it higher, so that no half-written one is continued."""
+
+_ROWS_A_BATCH: Final = 64
+_EXTENSIONS: Final = {"JPEG": "jpg", "MPO": "jpg"}
+"""What decoders of WebDataset go by; for other formats, Pillow's name is the extension."""
+
+Row = dict[str, Any]
+Member = tuple[str, bytes]
+"""Name and content of a file in a tar file."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What an export did: tar files, samples and bytes in all, and whether anything was left to do."""
+
+    n_files: int
+    n_samples: int
+    n_bytes: int
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """A finished tar file: its samples, its size in bytes and the SHA-256 of its bytes."""
+
+    samples: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is exported, and how; `to` holds the tar files."""
+
+    directory: Path
+    manifest: Manifest
+    to: Path
+    shard_bytes: int
+
+    def key(self) -> dict[str, Any]:
+        """Everything that decides the bytes of the tar files."""
+        return {
+            "format": "webdataset",
+            "version": _VERSION,
+            "name": self.manifest.name,
+            "fingerprint": self.manifest.fingerprint,
+            "shard_bytes": self.shard_bytes,
+            "shards": {name: shard.sha256 for name, shard in self.manifest.shards.items()},
+        }
+
+
+def export_webdataset(
+    directory: Path, to: Path, *, shard_bytes: int = 256 << 20, progress: bool = True
+) -> ExportReport:
+    """Write the samples of a dataset directory as `pages-train-000000.tar` and so on; repeat the call to resume.
+
+    Rows keep their canonical order, which is by id; shuffle when reading. Every member has time 0, owner 0 and mode
+    644. A tar file appears when it is whole, and `export.json` when all are.
+
+    Args:
+        directory: a finished dataset directory.
+        to: the folder to fill: empty or new, or an export of this dataset with this size, finished or not.
+        shard_bytes: a tar file ends with the sample that brings its members to this size.
+        progress: whether to draw a bar on stderr.
+
+    Raises:
+        UsageError: a size below 1, or a folder with something else in it.
+        DatasetError: a shard or an image cannot be read.
+    """
+    if shard_bytes < 1:
+        raise UsageError(f"need tar files of at least 1 byte, got {shard_bytes}")
+    plan = _Plan(directory, read_manifest(directory), to, shard_bytes)
+    if (to / INDEX_NAME).is_file():
+        return _up_to_date(plan)
+    _claim(plan)
+    n_samples = sum(counts[config] for counts in plan.manifest.counts.values() for config in CONFIG_OF.values())
+    files: dict[str, _Record] = {}
+    with progress_bar("exporting", n_samples, shown=progress) as advance:
+        for domain in DOMAINS:
+            for split in SPLITS:
+                files |= _export_table(plan, domain, split, advance)
+    index = {**plan.key(), "files": {name: asdict(record) for name, record in sorted(files.items())}}
+    with atomic_path(to / INDEX_NAME) as temporary:
+        temporary.write_text(_json(index, indent=2) + "\n", "utf-8")
+    _tidy(to)
+    return _report(index, is_new=True)
+
+
+def escape_id(sample_id: str) -> str:
+    """A sample id as a key: what is not an ASCII letter, a digit, `_`, `-` or `~` is percent-encoded in UTF-8.
+
+    WebDataset ends a key at the first dot and takes a slash for a folder. `urllib.parse.unquote` gives the id back;
+    it is also in the JSON.
+
+    >>> escape_id("12"), escape_id("a.b/c"), escape_id("果")
+    ('12', 'a%2Eb%2Fc', '%E6%9E%9C')
+    """
+    return quote(sample_id, safe="").replace(".", "%2E")
+
+
+def _up_to_date(plan: _Plan) -> ExportReport:
+    index = json.loads((plan.to / INDEX_NAME).read_text("utf-8"))
+    key = plan.key()
+    if {name: index.get(name) for name in key} != key:
+        raise UsageError(f"{plan.to}: another export is there already; choose another folder, or delete it")
+    _tidy(plan.to)
+    return _report(index, is_new=False)
+
+
+def _tidy(to: Path) -> None:
+    """Remove what was kept to resume, and what a killed export left half-written."""
+    shutil.rmtree(to / _RECORDS_NAME, ignore_errors=True)
+    for path in to.glob(".*.part"):
+        path.unlink()
+
+
+def _report(index: dict[str, Any], *, is_new: bool) -> ExportReport:
+    files = index["files"].values()
+    return ExportReport(len(files), sum(f["samples"] for f in files), sum(f["bytes"] for f in files), is_new)
+
+
+def _claim(plan: _Plan) -> None:
+    """Make the folder, or see that it holds an unfinished export of the same."""
+    to, content = plan.to, _json(plan.key())
+    if to.exists() and not to.is_dir():
+        raise UsageError(f"{to}: is a file; expected a folder that is empty or does not exist")
+    stored = to / _RECORDS_NAME / "key.json"
+    if stored.is_file():
+        if stored.read_text("utf-8") != content:
+            raise UsageError(f"{to}: an unfinished export of something else is there; choose another folder")
+        return
+    if to.exists() and any(path.name != _RECORDS_NAME for path in to.iterdir()):
+        raise UsageError(f"{to}: is neither empty nor an unfinished export; choose a folder that does not exist")
+    with atomic_path(stored) as temporary:
+        temporary.write_text(content, "utf-8")
+
+
+def _export_table(plan: _Plan, domain: Domain, split: Split, advance: Callable[[int], None]) -> dict[str, _Record]:
+    """Write the tar files of one domain and split that are not there yet; returns the records of all."""
+    config = CONFIG_OF[domain]
+    n_rows = plan.manifest.counts.get(split, {}).get(config, 0)
+    records = _read_records(plan.to, f"{config}-{split}")
+    row = sum(record.samples for record in records.values())
+    advance(row)
+    rows = _rows_from([plan.directory / name for name in shard_names(plan.manifest, config, split)], row)
+    samples = ([*_members(row, domain, split)] for row in rows)
+    while row < n_rows:
+        name = f"{config}-{split}-{len(records):06d}.tar"
+        with atomic_path(plan.to / name) as temporary:
+            n_written = _write_tar(temporary, samples, plan.shard_bytes, advance)
+        if n_written == 0:
+            raise DatasetError(f"{plan.directory}: {config} {split} ends after {row:,} of {n_rows:,} rows")
+        path = plan.to / name
+        records[name] = _Record(n_written, path.stat().st_size, sha256_of(path))
+        with atomic_path(plan.to / _RECORDS_NAME / f"{name}.json") as temporary:
+            temporary.write_text(_json(asdict(records[name])), "utf-8")
+        row += n_written
+    return records
+
+
+def _read_records(to: Path, stem: str) -> dict[str, _Record]:
+    """The finished tar files of a table, up to the first that is missing."""
+    records: dict[str, _Record] = {}
+    while (path := to / _RECORDS_NAME / f"{stem}-{len(records):06d}.tar.json").is_file() and (to / path.stem).is_file():
+        records[path.stem] = _Record(**json.loads(path.read_text("utf-8")))
+    return records
+
+
+def _rows_from(paths: list[Path], start: int) -> Iterator[Row]:
+    """The rows of some shards from row `start` of all together; row groups before it are not read."""
+    to_skip = start
+    for path in paths:
+        with reading(path), pq.ParquetFile(path) as shard:
+            groups: list[int] = []
+            for group in range(shard.num_row_groups):
+                n_rows = shard.metadata.row_group(group).num_rows
+                if groups or to_skip < n_rows:
+                    groups.append(group)
+                else:
+                    to_skip -= n_rows
+            for batch in shard.iter_batches(_ROWS_A_BATCH, row_groups=groups):
+                rows = batch.slice(to_skip).to_pylist()
+                to_skip -= batch.num_rows - len(rows)
+                yield from rows
+
+
+def _write_tar(path: Path, samples: Iterator[list[Member]], shard_bytes: int, advance: Callable[[int], None]) -> int:
+    """Write samples until their members reach the size; returns how many."""
+    n_samples = n_bytes = 0
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        for members in samples:
+            for name, content in members:
+                info = tarfile.TarInfo(name)  # whose time and owner are 0, and mode 644
+                info.size = len(content)
+                tar.addfile(info, BytesIO(content))
+                n_bytes += len(content)
+            n_samples += 1
+            advance(1)
+            if n_bytes >= shard_bytes:
+                break
+    return n_samples
+
+
+def _members(row: Row, domain: Domain, split: Split) -> Iterator[Member]:
+    """The files of a sample."""
+    key = escape_id(row["sample_id"])
+    described = {name: row[name] for name in ("sample_id", "product_id", "text", "category", "frame_times")}
+    yield f"{key}.json", (_json({**described, "domain": domain, "split": split}) + "\n").encode()
+    for i, frame in enumerate(row["frames"]):
+        where = f"{domain} {row['sample_id']}, frame {i}"
+        content = _content(frame, where)
+        yield f"{key}.{i:04d}.{_extension(content, where)}", content
+
+
+def _content(frame: dict[str, Any], where: str) -> bytes:
+    """The encoded image, read from its file where the dataset has paths."""
+    if frame["bytes"] is not None:
+        return bytes(frame["bytes"])
+    try:
+        return Path(frame["path"]).read_bytes()
+    except OSError as error:
+        raise DatasetError(f"{where}: its file cannot be read ({error}); nothing was written in its place") from error
+
+
+def _extension(content: bytes, where: str) -> str:
+    try:
+        with Image.open(BytesIO(content)) as image:
+            name = str(image.format)
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise DatasetError(f"{where}: is no image that Pillow knows; rope validate lists all that is wrong") from error
+    return _EXTENSIONS.get(name, name.lower())
+
+
+def _json(value: dict[str, Any], indent: int | None = None) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, indent=indent)

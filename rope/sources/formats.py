@@ -1,0 +1,83 @@
+"""The formats of releases by name, and how to tell which one a folder has."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Final, Literal, get_args
+
+import duckdb
+
+from rope.domain import DOMAINS
+from rope.errors import UsageError
+from rope.sources import folder as own_folder
+from rope.sources import lpr4m, m5product, movingfashion, product1m, rope_release
+from rope.sources.source import Source
+
+__all__ = ["FORMATS", "Format", "find_source"]
+
+Format = Literal["rope", "product1m", "m5product", "lpr4m", "movingfashion", "folder"]
+FORMATS: Final[tuple[Format, ...]] = get_args(Format)
+
+
+def find_source(folder: Path, release_format: Format | None = None) -> Source:
+    """Find a release in a folder.
+
+    Args:
+        folder: where its text files are.
+        release_format: its format; None to tell it by the names of its files. ROPE's is taken where none fits, so that
+            the error says what a ROPE release has.
+
+    Raises:
+        UsageError: there is no such folder, or the files of several formats are in it.
+        ReleaseError: the release is not complete, or not as its authors describe it.
+    """
+    return _FINDERS[release_format or _detect(folder)](folder)
+
+
+def _detect(folder: Path) -> Format:
+    candidates = [name for name, looks_like in _MARKS.items() if folder.is_dir() and looks_like(folder)]
+    if len(candidates) > 1:
+        raise UsageError(
+            f"{folder}: has files of the formats {' and '.join(candidates)}; say which one is meant with --format"
+        )
+    return candidates[0] if candidates else "rope"
+
+
+def _find_rope(folder: Path) -> Source:
+    release = rope_release.find_release(folder)
+    images = folder / "images"
+    return Source(
+        kind="rope_release",
+        folder=folder,
+        files=release.files,
+        splits=release.splits,
+        domains=DOMAINS,
+        image_root=images if images.is_dir() else folder,
+        stage=partial(_stage_rope, release=release),
+        file_of=rope_release.pair_file,
+    )
+
+
+def _stage_rope(
+    connection: duckdb.DuckDBPyConnection, advance: Callable[[int], None], *, release: rope_release.Release
+) -> dict[str, str]:
+    return rope_release.stage_release(connection, release, advance)
+
+
+_FINDERS: Final[dict[Format, Callable[[Path], Source]]] = {
+    "rope": _find_rope,
+    "product1m": product1m.find_release,
+    "m5product": m5product.find_release,
+    "lpr4m": lpr4m.find_release,
+    "movingfashion": movingfashion.find_release,
+    "folder": own_folder.find_release,
+}
+
+_MARKS: Final[dict[Format, Callable[[Path], bool]]] = {
+    "rope": rope_release.looks_like,
+    "product1m": product1m.looks_like,
+    "m5product": m5product.looks_like,
+    "lpr4m": lpr4m.looks_like,
+    "movingfashion": movingfashion.looks_like,
+    "folder": own_folder.looks_like,
+}

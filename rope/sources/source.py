@@ -1,0 +1,47 @@
+"""What a build has to know of a release, whatever its format."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+
+from rope.domain import Domain, Split
+
+__all__ = ["Source", "Stage"]
+
+Stage = Callable[[duckdb.DuckDBPyConnection, Callable[[int], None]], dict[str, str]]
+"""Reads a release into an empty database, and calls its second argument with the number of bytes just read.
+
+Returns the SHA-256 of each file by name. Afterwards the database holds, for each split of the release and *every*
+domain, two tables in canonical order: `samples_SPLIT_DOMAIN` (sample_id, product_id, text, category, n_frames, line
+and, where the format may have them, file, video and gallery) and `frames_SPLIT_DOMAIN` (sample_id, time, image). And
+the table `faults` (file, line, kind, subject).
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A release that was found, not read yet.
+
+    Attributes:
+        kind: name of the format, as a manifest keeps it.
+        folder: where the text files are.
+        files: their names, relative to `folder`.
+        splits: the splits that it has.
+        domains: the domains that it has; a product that lacks one of these is reported.
+        image_root: what names of images and videos are relative to, unless the caller says otherwise.
+        stage: reads it.
+        file_of: the text file under which faults of a split and domain are reported that belong to no line.
+        listings: folder -> SHA-256 of the names in it, where the names decide what a sample consists of.
+    """
+
+    kind: str
+    folder: Path
+    files: tuple[str, ...]
+    splits: tuple[Split, ...]
+    domains: tuple[Domain, ...]
+    image_root: Path
+    stage: Stage
+    file_of: Callable[[Split, Domain], str]
+    listings: Mapping[str, str] = field(default_factory=dict)

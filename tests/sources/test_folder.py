@@ -1,0 +1,111 @@
+import csv
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rope.errors import ReleaseError
+from rope.sources.folder import find_release
+from tests.sources.other_releases import write_folder, write_image, write_video
+from tests.sources.staged import append, frames, stage
+
+
+def test_media_are_found_by_the_id_of_a_sample(tmp_path):
+    tables, faults = stage(find_release(write_folder(tmp_path)))
+    assert faults == []
+    assert frames(tables, "validation_page") == [("p1", 0, "pages/p1.jpg"), ("p2", 0, "pages/p2.png")]
+    assert frames(tables, "validation_video") == [("v2", 9, "videos/v2/a9.jpg"), ("v2", 10, "videos/v2/a10.jpg")]
+    assert [row["video"] for row in tables["samples_validation_video"]] == ["videos/v1.mp4", None]
+    assert tables["samples_validation_page"][0]["text"] == "a red cup, 0.3 l"
+    assert [row["sample_id"] for row in tables["samples_train_page"]] == ["p3"]
+
+
+def test_parquet_says_the_same_as_csv(tmp_path):
+    expected = stage(find_release(write_folder(tmp_path)))[0]
+    with (tmp_path / "samples.csv").open(encoding="utf-8", newline="") as file:
+        rows = [{key: value or None for key, value in row.items()} for row in csv.DictReader(file)]
+    (tmp_path / "samples.csv").unlink()
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "samples.parquet")
+    assert stage(find_release(tmp_path))[0] == expected
+
+
+def test_numbers_in_parquet_are_ids_too(tmp_path):
+    write_image(tmp_path / "pages" / "7.jpg")
+    pq.write_table(pa.table({"domain": ["page"], "sample_id": [7], "product_id": [1]}), tmp_path / "samples.parquet")
+    (row,) = stage(find_release(tmp_path))[0]["samples_validation_page"]
+    assert (row["sample_id"], row["product_id"]) == ("7", "1")
+
+
+FAULTS = [
+    # row, files made for it, file and line of the fault, kind, subject
+    ("shop,p9,cup,,", [], "samples.csv", 8, "bad_row", "shop, p9, cup"),
+    ("page,p9,,,", [], "samples.csv", 8, "bad_row", "page, p9, "),
+    ("page,p9,cup,,test", [], "samples.csv", 8, "bad_row", "page, p9, cup"),
+    ("page,p9,cup,a,validation,b", [], "samples.csv", 8, "bad_row", ", , "),
+    ("page,p9,cup,,", [], "samples.csv", 8, "no_image", "p9"),
+    ("page,p1,cup,,", [], "samples.csv", 8, "product_conflict", "p1"),
+    ("page,p9,cup,,", ["pages/p9.jpg", "pages/p9.png"], "samples.csv", 8, "ambiguous_media", "p9"),
+    ("page,p9,cup,,", ["pages/p9.mp4"], "samples.csv", 8, "ambiguous_media", "p9"),
+    ("video,v9,cup,,", ["videos/v9/a.mp4", "videos/v9/1.jpg"], "samples.csv", 8, "ambiguous_media", "v9"),
+    ("video,v9,cup,,", ["videos/v9/first.jpg"], "videos/v9/first.jpg", 0, "bad_number", "v9"),
+    ("video,v9,cup,,", ["videos/v9/1.txt"], "videos/v9/1.txt", 0, "unreadable_image", "v9"),
+    (
+        "video,v9,cup,,",
+        ["videos/v9/a1.jpg", "videos/v9/b1.jpg"],
+        "samples.csv",
+        8,
+        "frame_conflict",
+        "v9, 1, videos/v9/a1.jpg",
+    ),
+]
+
+
+@pytest.mark.parametrize(("row", "files", "file", "line", "kind", "subject"), FAULTS)
+def test_faults_are_named_by_file_and_line(row, files, file, line, kind, subject, tmp_path):
+    append(write_folder(tmp_path) / "samples.csv", f"{row}\n")
+    for name in files:
+        (write_image if name.endswith((".jpg", ".png")) else write_video)(tmp_path / name)
+    assert (file, line, kind, subject) in stage(find_release(tmp_path))[1]
+
+
+def test_the_line_is_right_after_blank_lines_and_texts_of_several_lines(tmp_path):
+    append(write_folder(tmp_path) / "samples.csv", '\npage,p8,cup,"two\nlines",\npage,,cup,,\n')
+    assert ("samples.csv", 11, "bad_row", "page, , cup") in stage(find_release(tmp_path))[1]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            "domain,sample_id\npage,p1\n",
+            "columns are domain, sample_id; expected domain, sample_id, product_id and any",
+        ),
+        ("domain,sample_id,product_id,price\n", "columns are domain, sample_id, product_id, price; expected"),
+        ("domain,sample_id,product_id\n", "no rows"),
+        ('domain,sample_id,product_id\n"page', "cannot be read as CSV"),
+        (b"domain,sample_id,product_id\n\xff,,\n", "cannot be read as CSV"),
+    ],
+)
+def test_a_table_of_another_form_is_refused(content, message, tmp_path):
+    write_folder(tmp_path)
+    (tmp_path / "samples.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ReleaseError, match=message):
+        find_release(tmp_path)
+
+
+def test_there_must_be_one_table_and_some_media(tmp_path):
+    (tmp_path / "samples.csv").write_text("domain,sample_id,product_id\npage,p1,cup\n")
+    with pytest.raises(ReleaseError, match="none of the folders pages, videos, lives"):
+        find_release(tmp_path)
+    (tmp_path / "samples.parquet").write_bytes(b"")
+    with pytest.raises(ReleaseError, match=r"samples.csv and samples.parquet; expected one of"):
+        find_release(tmp_path)
+    (tmp_path / "samples.csv").unlink()
+    with pytest.raises(ReleaseError, match="cannot be read as Parquet"):
+        find_release(tmp_path)
+
+
+def test_a_new_frame_makes_it_another_release(tmp_path):
+    before = find_release(write_folder(tmp_path)).listings
+    write_image(tmp_path / "videos" / "v2" / "a11.jpg")
+    assert find_release(tmp_path).listings != before
