@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from rope.console import run_app
-from rope.domain import Split
+from rope.domain import DOMAINS, Domain, Split
 from rope.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rope.bench.engine import Effort
     from rope.bench.one_shot import Draws
     from rope.bench.score import Score
     from rope.bench.subject import Subject
+    from rope.dataset.directory import Labels
 
 __all__ = ["main"]
 
@@ -43,7 +47,14 @@ SplitOption = Annotated[Split, typer.Option(help="The split to score.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the support sets of one-shot classification.")]
 Trials = Annotated[int, typer.Option(min=1, help="Draws of the support set.")]
 Shots = Annotated[int, typer.Option(min=1, help="Samples of each product in the support set.")]
-Memory = Annotated[str, typer.Option(help="What similarity blocks may take beside the vectors: bytes, or 256M, 1G.")]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        help="What similarity blocks may take beside the vectors: bytes, or 256M, 1G.",
+        show_default="256M, 8G on an accelerator",
+    ),
+]
+Device = Annotated[str, typer.Option(help="Where to compute: cpu, or an accelerator as torch names it, e.g. cuda.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Worker threads.", show_default="one a processor")]
 JsonFile = Annotated[
     Path | None,
@@ -63,8 +74,16 @@ def score(
     seed: Seed = 0,
     trials: Trials = 20,
     shots: Shots = 1,
-    memory: Memory = "256M",
+    memory: Memory = None,
     threads: Threads = None,
+    device: Device = "cpu",
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick",
+            help="Print R@k, MRR and median rank of the cross-domain pairs and nothing else: several times as fast.",
+        ),
+    ] = False,
     json: JsonFile = None,
     save_ranks: RanksFile = None,
 ) -> None:
@@ -72,9 +91,15 @@ def score(
     from rope.bench.one_shot import Draws
     from rope.dataset.locate import locate
 
-    draws = Draws(seed, trials, shots)
-    result = _evaluate(files, locate(data), split, name or files[0].stem, draws, memory, threads)
-    _report(*result, json, save_ranks)
+    effort, model = _effort(memory, threads, device), name or files[0].stem
+    if quick:
+        if json is not None or save_ranks is not None:
+            raise UsageError(
+                "--quick: a quick score is no result to keep; leave out --quick, or --json and --save-ranks"
+            )
+        _score_quickly(files, locate(data), split, model, effort)
+    else:
+        _score(files, locate(data), split, model, Draws(seed, trials, shots), effort, json, save_ranks)
 
 
 @app.command()
@@ -90,8 +115,9 @@ def run(
     seed: Seed = 0,
     trials: Trials = 20,
     shots: Shots = 1,
-    memory: Memory = "256M",
+    memory: Memory = None,
     threads: Threads = None,
+    device: Device = "cpu",
     json: JsonFile = None,
     save_ranks: RanksFile = None,
 ) -> None:
@@ -101,34 +127,72 @@ def run(
     from rope.bench.run import run_embedder
     from rope.dataset.locate import locate
 
-    directory, draws = locate(data), Draws(seed, trials, shots)
+    directory, draws, effort = locate(data), Draws(seed, trials, shots), _effort(memory, threads, device)
     embedder = load_embedder(model)
     run_embedder(embedder, directory, out, split=split, batch_size=batch_size)
-    result = _evaluate([out], directory, split, embedder.name, draws, memory, threads)
-    _report(*result, json, save_ranks)
+    _score([out], directory, split, embedder.name, draws, effort, json, save_ranks)
 
 
-def _evaluate(
+def _effort(memory: str | None, threads: int | None, device: str) -> "Effort":
+    from rope.bench.engine import Effort
+    from rope.console import parse_bytes
+
+    if device != "cpu":
+        try:
+            from rope.bench.on_device import OnDevice
+
+            OnDevice(device)
+        except ImportError:
+            raise UsageError(f"--device {device}: needs torch; pip install 'rope-bench[torch]'") from None
+        except (RuntimeError, AssertionError) as error:  # torch's ways of saying that it has no such device
+            raise UsageError(f"--device {device}: torch cannot use it here: {str(error).splitlines()[0]}") from error
+    return Effort(None if memory is None else parse_bytes(memory, "--memory"), threads, device=device)
+
+
+def _score(
     files: list[Path],
     directory: Path,
     split: Split,
     model: str,
     draws: "Draws",
-    memory: str,
-    threads: int | None,
-) -> "tuple[Score, Subject]":
-    from rope.bench.engine import Effort
-    from rope.bench.evaluate import evaluate
-    from rope.bench.score import count_similarities
-    from rope.console import parse_bytes, progress_bar
+    effort: "Effort",
+    json: Path | None,
+    save_ranks: Path | None,
+) -> None:
+    from dataclasses import replace
+
+    from rope.bench.score import count_similarities, score
+    from rope.bench.subject import load_subject
+    from rope.console import progress_bar
     from rope.dataset.directory import read_labels
     from rope.dataset.manifest import read_manifest
 
-    memory_bytes = parse_bytes(memory, "--memory")
-    manifest, labels = read_manifest(directory), read_labels(directory, split)
-    with progress_bar("scoring", count_similarities(labels, draws.trials)) as advance:
-        effort = Effort(memory_bytes, threads, advance)
-        return evaluate(files, manifest, split, labels, model, draws, effort)
+    embeddings, labels, subject = load_subject(
+        files, read_manifest(directory), split, read_labels(directory, split), model
+    )
+    with progress_bar("scoring", count_similarities(labels, draws)) as advance:
+        result = score(embeddings, labels, draws, replace(effort, advance=advance))
+    _report(result, subject, json, save_ranks)
+
+
+def _score_quickly(files: list[Path], directory: Path, split: Split, model: str, effort: "Effort") -> None:
+    from rope.bench.quick import quick_score
+    from rope.bench.report import quick_table
+    from rope.bench.subject import load_subject
+    from rope.console import output
+    from rope.dataset.directory import read_labels
+    from rope.dataset.manifest import read_manifest
+
+    embeddings, labels, subject = load_subject(
+        files, read_manifest(directory), split, read_labels(directory, split), model
+    )
+    console = output()
+    console.print(_title(subject))
+    console.print(quick_table(quick_score(embeddings, labels, effort)))
+
+
+def _title(subject: "Subject") -> str:
+    return f"{subject.model} on {subject.dataset}, {subject.split} split ({subject.fingerprint[:12]})"
 
 
 def _report(result: "Score", subject: "Subject", json: Path | None, save_ranks: Path | None) -> None:
@@ -138,9 +202,10 @@ def _report(result: "Score", subject: "Subject", json: Path | None, save_ranks: 
     from rope.console import output
 
     console, intervals = output(), intervals_of(ranks_of(result, subject))
-    console.print(f"{subject.model} on {subject.dataset}, {subject.split} split ({subject.fingerprint[:12]})")
+    console.print(_title(subject))
     console.print(retrieval_table(result, intervals))
-    console.print(one_shot_table(result))
+    if result.one_shot:
+        console.print(one_shot_table(result))
     ranks = save_ranks or (json.with_suffix(".ranks.parquet") if json is not None else None)
     if ranks is not None:
         write_ranks(ranks, result)
@@ -209,7 +274,7 @@ def doctor(
     data: Data = None,
     split: SplitOption = "validation",
     name: Name = None,
-    memory: Memory = "256M",
+    memory: Memory = None,
     threads: Threads = None,
     html: Annotated[Path | None, typer.Option(help="Write the page here.", show_default=False)] = None,
     json: Annotated[
@@ -217,24 +282,28 @@ def doctor(
     ] = None,
 ) -> None:
     """Diagnose embeddings: faulty rows, hubs, the gap between domains, bottlenecks, what smaller vectors cost."""
+    from dataclasses import replace
+
     from rope.bench.doctor.diagnosis import as_json, count_similarities, diagnose
     from rope.bench.doctor.page import render_page
     from rope.bench.doctor.tables import tables
-    from rope.bench.engine import Effort
     from rope.bench.readers import read_embeddings
     from rope.bench.report import write_json
     from rope.bench.subject import Subject
-    from rope.console import output, parse_bytes, progress_bar
+    from rope.console import output, progress_bar
     from rope.dataset.directory import read_labels
     from rope.dataset.locate import locate
     from rope.dataset.manifest import read_manifest
     from rope.files import atomic_path
 
-    memory_bytes = parse_bytes(memory, "--memory")
+    effort = _effort(memory, threads, "cpu")
     directory = locate(data)
-    manifest, labels, embeddings = read_manifest(directory), read_labels(directory, split), read_embeddings(files)
+    manifest, labels = read_manifest(directory), read_labels(directory, split)
+    if len(labels) < len(DOMAINS):
+        raise UsageError(f"{directory}: has no {_absent(labels)}; the doctor compares all three domains")
+    embeddings = read_embeddings(files)
     with progress_bar("diagnosing", count_similarities(embeddings, labels)) as advance:
-        diagnosis = diagnose(embeddings, labels, Effort(memory_bytes, threads, advance))
+        diagnosis = diagnose(embeddings, labels, replace(effort, advance=advance))
     console = output()
     console.print(*tables(diagnosis))
     if html is not None:
@@ -245,6 +314,59 @@ def doctor(
     if json is not None:
         write_json(json, as_json(diagnosis))
         console.print(f"wrote {json}")
+
+
+def _absent(labels: "Mapping[Domain, Labels]") -> str:
+    return " and no ".join(domain for domain in DOMAINS if domain not in labels)
+
+
+@app.command()
+def product1m(
+    release: Annotated[
+        Path, typer.Argument(metavar="RELEASE", help="Folder with the text files of Product1M.", show_default=False)
+    ],
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="[EMB...]", help="Embeddings of its pages.", show_default=False)
+    ] = None,
+    ranking: Annotated[
+        Path | None,
+        typer.Option(help="A line a query: its id, then the ids found, parted by commas.", show_default=False),
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures here, as fractions.", show_default=False)
+    ] = None,
+) -> None:
+    """Count mAP, Prec and mAR of a ranking, or of embeddings, as the authors of Product1M count them."""
+    from rope.bench.product1m import (
+        count_strange,
+        evaluate_ranking,
+        figures_json,
+        figures_table,
+        rank_embeddings,
+        read_ranking,
+        read_truth,
+    )
+    from rope.bench.readers import read_embeddings
+    from rope.bench.report import write_json
+    from rope.console import output
+
+    if (ranking is None) == (not files):
+        raise UsageError("give either embeddings or --ranking, which is a file of ids")
+    truth = read_truth(release)
+    if ranking is not None:
+        lines = read_ranking(ranking)
+    else:
+        embeddings = read_embeddings(files or [])
+        if "page" not in embeddings:
+            raise UsageError(f"{files[0] if files else ''}: no embeddings of pages; Product1M has nothing else")
+        lines = rank_embeddings(embeddings["page"], truth)
+    figures = evaluate_ranking(lines, truth)
+    output().print(figures_table(figures))
+    for what, n in count_strange(lines, truth).items():
+        if n:
+            typer.echo(f"{n:,} {what}")
+    if json is not None:
+        write_json(json, {"schema_version": 1, "figures": figures_json(figures)})
 
 
 def main() -> None:

@@ -259,6 +259,13 @@ def _difference(a: str, b: str, column: str, difference: Estimate, p_holm: float
 
 
 def _check_comparable(models: Sequence[Ranks]) -> None:
+    lacking = [(ranks, name) for ranks in models for name in COLUMNS[:-1] if name not in ranks.pairs]
+    if lacking:
+        ranks, name = lacking[0]
+        raise UsageError(
+            f"{ranks.origin.model} was scored on {ranks.origin.dataset}, which has no pair {name}; results are "
+            "compared on datasets that have all six"
+        )
     if len(models) < 2:
         raise UsageError(f"a comparison needs at least two models, got {len(models)}")
     names = [ranks.origin.model for ranks in models]

@@ -5,34 +5,35 @@ So no list is sorted and no top-k is kept: each block of the similarity matrix i
 similarities of the positives, known in advance, and forgotten. A block serves both directions, since the
 queries of P2V are the gallery of V2P.
 
-Blocks are float32 products. Where their error bound leaves a comparison open, it is made again in float64,
-and if need be exactly (see `rope.bench.similarity`), so the counts are the true ones.
+Blocks are float32 products, or coarser and faster ones where few comparisons are made. What their error
+bound leaves open is settled in float64, and if need be exactly (see `rope.bench.similarity`), so the counts
+are the true ones whatever the blocks were made with.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from rope.bench.counting import transposed
-from rope.bench.similarity import Vectors, float32_units
-from rope.bench.survival import survival
+from rope.bench.arithmetic import Arithmetic, Bfloat16, Float32, Rectangle, has_fast_bfloat16
+from rope.bench.similarity import Vectors
 from rope.bench.tally import Tally
 
 __all__ = ["Effort", "Labelled", "PositiveRanks", "rank_one_way", "rank_pair", "rank_within"]
 
 IntArray = npt.NDArray[np.int64]
+BitArray = npt.NDArray[np.uint64]
 FloatArray = npt.NDArray[np.float64]
 
-_MAX_HEIGHT: Final = 2048
-_MAX_WIDTH: Final = 512
 _MIN_WIDTH: Final = 16
-"""A block of 2048 x 512 float32 is 4 MiB: large enough for a fast product, small enough for the cache."""
+
+_COARSE_PAYS: Final = 2**37
+"""Multiplications from which coarser products are worth loading torch for: about two seconds of float32."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,9 +71,11 @@ class PositiveRanks:
         offsets: int64 [n_queries + 1].
         above: int64 [n_entries]; negatives at least as similar as the positive: ties count against the model.
         above_optimistic: int64 [n_entries]; negatives strictly more similar.
-        n_rechecked: comparisons that float32 could not settle.
+        n_rechecked: comparisons that were left open by the blocks and settled one by one.
         survival: float64 [n_entries]; the chance that the positive is more similar than everything in a support set
             of one sample, drawn at random, of each other product of the gallery; None where it was not asked for.
+        won: uint64 [n_queries, n_words]; bit t is set if the query's own product is the most similar in support set
+            t; None where it was not asked for.
     """
 
     offsets: IntArray
@@ -80,6 +83,7 @@ class PositiveRanks:
     above_optimistic: IntArray
     n_rechecked: int
     survival: FloatArray | None = None
+    won: BitArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +91,29 @@ class Effort:
     """How to spend the machine; changes the time that ranking takes, never the ranks.
 
     Attributes:
-        memory_bytes: what blocks and their temporaries may take, beside the vectors.
+        memory_bytes: what blocks and their temporaries may take, beside the vectors; None for 256 MiB, or 8 GiB of an
+            accelerator's memory.
         threads: number of workers, None for one a processor.
         advance: called from the workers with the number of similarities just dealt with.
+        device: `cpu`, or an accelerator as torch names it.
+        arithmetics: what to make blocks with, the coarsest first; the next is taken where one leaves too much open.
+            None for what is fastest on the device.
     """
 
-    memory_bytes: int = 256 << 20
+    memory_bytes: int | None = None
     threads: int | None = None
     advance: Callable[[int], None] = lambda _: None
+    device: str = "cpu"
+    arithmetics: Sequence[Arithmetic] | None = None
 
 
 def rank_pair(
-    a: Labelled, b: Labelled, effort: Effort, *, with_survival: bool = False
+    a: Labelled,
+    b: Labelled,
+    effort: Effort,
+    *,
+    best_only: bool = False,
+    drawn: tuple[BitArray, BitArray] | None = None,
 ) -> tuple[PositiveRanks, PositiveRanks]:
     """Rank the positives of two domains in both directions.
 
@@ -106,7 +121,10 @@ def rank_pair(
         a: queries of the first result, gallery of the second.
         b: the reverse.
         effort: how to spend the machine.
-        with_survival: compute `PositiveRanks.survival` too, which costs about as much again.
+        best_only: rank the best positive of each query alone, in less than half the time: enough for R@k, the
+            reciprocal and the median rank.
+        drawn: the support sets that the samples of a and of b are in, as bits: uint64 [n, n_words], see
+            `one_shot.support_bits`. With it, `PositiveRanks.survival` and `PositiveRanks.won` are computed too.
 
     Returns:
         The ranks of a's queries in b, and of b's queries in a.
@@ -114,15 +132,26 @@ def rank_pair(
     Raises:
         ValueError: the dimensions differ.
     """
-    forward, backward = _tally(a, b, with_survival), _tally(b, a, with_survival)
-    _count_blocks(a, b, forward, backward, effort)
+    arithmetics = _choose(effort, a, b, best_only)
+    in_b, in_a = (None, None) if drawn is None else (drawn[1], drawn[0])
+    forward = _tally(a, b, arithmetics, best_only, in_b)
+    backward = _tally(b, a, arithmetics, best_only, in_a)
+    _count_blocks(a, b, forward, backward, arithmetics, effort)
     return _ranks_of(forward), _ranks_of(backward)
 
 
-def rank_one_way(queries: Labelled, gallery: Labelled, effort: Effort, *, with_survival: bool = False) -> PositiveRanks:
+def rank_one_way(
+    queries: Labelled,
+    gallery: Labelled,
+    effort: Effort,
+    *,
+    best_only: bool = False,
+    drawn: BitArray | None = None,
+) -> PositiveRanks:
     """Rank the positives of the queries in the gallery, like the first result of `rank_pair`."""
-    tally = _tally(queries, gallery, with_survival)
-    _count_blocks(queries, gallery, tally, None, effort)
+    arithmetics = _choose(effort, queries, gallery, best_only)
+    tally = _tally(queries, gallery, arithmetics, best_only, drawn)
+    _count_blocks(queries, gallery, tally, None, arithmetics, effort)
     return _ranks_of(tally)
 
 
@@ -131,49 +160,115 @@ def rank_within(a: Labelled, effort: Effort) -> PositiveRanks:
 
     Only the blocks on and above the diagonal of the symmetric similarity matrix are computed.
     """
-    tally = Tally(a.vectors, a.products, a.vectors, a.products, same=True, with_costs=False)
-    _count_blocks(a, a, tally, tally, effort)
+    arithmetics = _choose(effort, a, a, best_only=False)
+    tally = Tally(a.vectors, a.products, a.vectors, a.products, arithmetics, same=True)
+    _count_blocks(a, a, tally, tally, arithmetics, effort)
     return _ranks_of(tally)
 
 
-def _tally(queries: Labelled, gallery: Labelled, with_costs: bool) -> Tally:
+def _choose(effort: Effort, a: Labelled, b: Labelled, best_only: bool) -> Sequence[Arithmetic]:
+    """bfloat16 leaves open too much of the crowd of negatives that lie among the lesser positives."""
+    if effort.arithmetics is not None:
+        return effort.arithmetics
+    if effort.device != "cpu":
+        from rope.bench.on_device import OnDevice  # brings torch
+
+        return (
+            [OnDevice(effort.device, "bfloat16"), OnDevice(effort.device)] if best_only else [OnDevice(effort.device)]
+        )
+    is_large = len(a) * len(b) * a.vectors.dim >= _COARSE_PAYS
+    return [Bfloat16(), Float32()] if best_only and is_large and has_fast_bfloat16() else [Float32()]
+
+
+def _tally(
+    queries: Labelled,
+    gallery: Labelled,
+    arithmetics: Sequence[Arithmetic],
+    best_only: bool,
+    drawn: BitArray | None,
+) -> Tally:
     if queries.vectors.dim != gallery.vectors.dim:
         raise ValueError(f"dimensions differ: {queries.vectors.dim} and {gallery.vectors.dim}")
     return Tally(
-        queries.vectors, queries.products, gallery.vectors, gallery.products, same=False, with_costs=with_costs
+        queries.vectors,
+        queries.products,
+        gallery.vectors,
+        gallery.products,
+        arithmetics,
+        best_only=best_only,
+        drawn=drawn,
     )
 
 
 def _ranks_of(tally: Tally) -> PositiveRanks:
-    chances = None if tally.costs is None else survival(tally.costs)
-    return PositiveRanks(tally.offsets, tally.above, tally.above_optimistic, tally.n_rechecked, chances)
+    return PositiveRanks(
+        tally.offsets, tally.above, tally.above_optimistic, tally.n_rechecked, tally.survival(), tally.won()
+    )
 
 
-def _count_blocks(a: Labelled, b: Labelled, forward: Tally, backward: Tally | None, effort: Effort) -> None:
+def _count_blocks(
+    a: Labelled,
+    b: Labelled,
+    forward: Tally,
+    backward: Tally | None,
+    arithmetics: Sequence[Arithmetic],
+    effort: Effort,
+) -> None:
     """Visit every block once, a row of blocks a task. `forward is backward` for a domain with itself."""
     same = forward is backward
     n_threads = effort.threads or os.cpu_count() or 1
-    height, width = _block_shape(a.vectors.dim, effort.memory_bytes // n_threads)
+    memory_bytes = effort.memory_bytes or (256 << 20 if effort.device == "cpu" else 8 << 30)
+    height, width = _block_shape(arithmetics[0].shape, a.vectors.dim, memory_bytes // n_threads)
 
     rows, columns = _cuts(a.products, height), _cuts(b.products, width)
     if same:  # the columns of the squares on the diagonal end where the rows do
         columns = [cut for top, bottom in rows for cut in _cuts(a.products[top:bottom], width, top)]
 
     def work(top: int, bottom: int) -> None:
-        queries = float32_units(a.vectors, top, bottom)  # [height, dim]
+        level, units = 0, arithmetics[0].units(a.vectors, top, bottom)
         for left, right in columns:
             if same and right <= top:
                 continue  # below the diagonal: the mirror image is visited
-            block = queries @ float32_units(b.vectors, left, right).T  # [height, width]
-            _mask_positives(block, a.products[top:bottom], b.products[left:right])
-            forward.add(block, top, left)
-            if backward and not (same and left < bottom):  # a diagonal square holds both directions
-                backward.add(transposed(block), left, top)
-            effort.advance(block.size)
+            both_ways = backward and not (same and left < bottom)  # a diagonal square holds both directions
+            waiting = [(forward, False), (backward, True)] if backward and both_ways else [(forward, False)]
+            shared = _rectangles(a.products[top:bottom], b.products[left:right])
+            while waiting and level < len(arithmetics):
+                arithmetic = arithmetics[level]
+                block = arithmetic.block(units, arithmetic.units(b.vectors, left, right), shared)
+                waiting = [
+                    (tally, mirrored)
+                    for tally, mirrored in waiting
+                    if not _add(tally, arithmetic, block, (top, bottom), (left, right), mirrored)
+                ]
+                if waiting and level + 1 < len(arithmetics):  # so it will be with the blocks beside this one
+                    level += 1
+                    units = arithmetics[level].units(a.vectors, top, bottom)
+                else:
+                    break
+            for tally, mirrored in waiting:
+                masked = _mask(shared, (bottom - top, right - left))
+                place = (left, top) if mirrored else (top, left)
+                tally.add_exactly(*place, masked.T if mirrored else masked)
+            effort.advance((bottom - top) * (right - left))
 
     with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(n_threads) as pool:
         for finished in [pool.submit(work, *cut) for cut in rows]:
             finished.result()
+
+
+def _add(
+    tally: Tally,
+    arithmetic: Arithmetic,
+    block: Any,  # noqa: ANN401
+    rows: tuple[int, int],
+    columns: tuple[int, int],
+    mirrored: bool,
+) -> bool:
+    """Count a block in one direction; False where it leaves too much open."""
+    size = rows[1] - rows[0], columns[1] - columns[0]
+    if mirrored:
+        return tally.add(arithmetic, arithmetic.transposed(block, size[1]), columns[0], rows[0], size[::-1])
+    return tally.add(arithmetic, block, rows[0], columns[0], size)
 
 
 def _cuts(products: IntArray, size: int, offset: int = 0) -> list[tuple[int, int]]:
@@ -196,22 +291,34 @@ def _cuts(products: IntArray, size: int, offset: int = 0) -> list[tuple[int, int
     return cuts
 
 
-def _block_shape(dim: int, memory_bytes: int) -> tuple[int, int]:
-    """Queries and gallery samples of a block, powers of two, so that it fits in `memory_bytes` if possible.
+def _block_shape(largest: tuple[int, int], dim: int, memory_bytes: int) -> tuple[int, int]:
+    """Queries and gallery samples of a block so that it fits in `memory_bytes` if possible.
 
-    >>> _block_shape(dim=128, memory_bytes=128 << 20)
-    (2048, 512)
+    >>> _block_shape((1024, 512), dim=128, memory_bytes=128 << 20)
+    (1024, 512)
+    >>> _block_shape((1024, 512), dim=128, memory_bytes=1 << 20)
+    (256, 128)
     """
-    height, width = _MAX_HEIGHT, _MAX_WIDTH
+    height, width = largest
     while width > _MIN_WIDTH and 4 * (dim * (height + 2 * width) + 4 * height * width) > memory_bytes:
         height, width = height // 2, width // 2
     return height, width
 
 
-def _mask_positives(block: npt.NDArray[np.float32], rows: IntArray, columns: IntArray) -> None:
-    """Set the similarities of samples of one product, and of a query with itself, to minus infinity."""
+def _rectangles(rows: IntArray, columns: IntArray) -> list[Rectangle]:
+    """Where the samples of one product meet in a block, given the products of its rows and columns.
+
+    >>> _rectangles(np.array([1, 1, 3]), np.array([0, 1, 3, 3]))
+    [(0, 2, 1, 2), (2, 3, 2, 4)]
+    """
     shared = np.unique(rows[np.isin(rows, columns)])
-    tops, bottoms = np.searchsorted(rows, shared, "left"), np.searchsorted(rows, shared, "right")
-    lefts, rights = np.searchsorted(columns, shared, "left"), np.searchsorted(columns, shared, "right")
-    for top, bottom, left, right in zip(tops, bottoms, lefts, rights, strict=True):
-        block[top:bottom, left:right] = -np.inf
+    sides: tuple[Literal["left", "right"], ...] = ("left", "right")
+    corners = [np.searchsorted(products, shared, side) for products in (rows, columns) for side in sides]
+    return [(int(top), int(bottom), int(left), int(right)) for top, bottom, left, right in zip(*corners, strict=True)]
+
+
+def _mask(rectangles: Sequence[Rectangle], size: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    masked = np.zeros(size, np.bool_)
+    for top, bottom, left, right in rectangles:
+        masked[top:bottom, left:right] = True
+    return masked

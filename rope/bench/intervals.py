@@ -95,9 +95,9 @@ class PairIntervals:
 
 @dataclass(frozen=True, slots=True)
 class Intervals:
-    """The intervals of a result: of the headline, and of each pair that has queries."""
+    """The intervals of a result: of the headline, None where there is none, and of each pair that has queries."""
 
-    headline: Interval
+    headline: Interval | None
     pairs: dict[str, PairIntervals]
 
 
@@ -108,13 +108,14 @@ def intervals_of(ranks: Ranks) -> Intervals:
     """
     n_products = len(ranks.product_ids)
     pairs = {name: _pair_intervals(pair, n_products) for name, pair in ranks.pairs.items()}
-    return Intervals(share_interval(mean_of_pairs(ranks, "R@1")), pairs)
+    has_headline = any(pair.name in ranks.pairs for pair in CROSS_DOMAIN_PAIRS)
+    return Intervals(share_interval(mean_of_pairs(ranks, "R@1")) if has_headline else None, pairs)
 
 
 def intervals_json(intervals: Intervals) -> dict[str, Any]:
     """The intervals as a JSON object: `[low, high]`, or null where there is none."""
     return {
-        "headline": _bounds(intervals.headline),
+        "headline": None if intervals.headline is None else _bounds(intervals.headline),
         "pairs": {
             name: {
                 **{metric: _bounds(interval) for metric, interval in pair.micro.items()},
@@ -170,8 +171,8 @@ def average(estimates: Sequence[Estimate]) -> Estimate:
 
 
 def mean_of_pairs(ranks: Ranks, metric: str) -> Estimate:
-    """The mean of a metric over the six cross-domain pairs; with `R@1`, the headline."""
-    pairs = [ranks.pairs[pair.name] for pair in CROSS_DOMAIN_PAIRS]
+    """The mean of a metric over the cross-domain pairs of the dataset; with `R@1`, the headline."""
+    pairs = [ranks.pairs[pair.name] for pair in CROSS_DOMAIN_PAIRS if pair.name in ranks.pairs]
     n_products = len(ranks.product_ids)
     return average([micro_estimate(query_values(pair, metric), pair.products, n_products) for pair in pairs])
 

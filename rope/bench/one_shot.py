@@ -6,6 +6,7 @@ other domain is given the product of the most similar support; a tie between pro
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +16,22 @@ from rope.bench.metrics import mean
 from rope.bench.similarity import Vectors, float32_units
 from rope.errors import EmbeddingError
 
-__all__ = ["Draws", "OneShot", "classify", "draw_supports", "expected_accuracy", "mean_interval"]
+__all__ = [
+    "Draws",
+    "OneShot",
+    "classify",
+    "draw_supports",
+    "expected_accuracy",
+    "mean_interval",
+    "support_bits",
+]
+
+_WORD: Final = 64
+"""Trials noted in one whole number."""
 
 IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+BitArray = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +88,7 @@ def classify(support: Labelled, queries: Labelled, ranks: PositiveRanks, draws: 
     Args:
         support: the domain that examples are drawn from (A of A2B).
         queries: the domain that is classified (B of A2B).
-        ranks: of the queries in the support domain, with survival.
+        ranks: of the queries in the support domain, made with the `support_bits` of the support domain.
         draws: seed, trials and shots; a product with fewer samples than shots gives all it has.
         effort: how to spend the machine.
 
@@ -85,15 +99,14 @@ def classify(support: Labelled, queries: Labelled, ranks: PositiveRanks, draws: 
     known = np.isin(queries.products, support.products)
     if not known.any():
         raise ValueError("no query is of a product in the support domain")
-    queries = Labelled(queries.vectors.take(np.flatnonzero(known)), queries.products[known])
-    accuracies = []
-    for trial in range(draws.trials):
-        drawn = draw_supports(support.products, draws, trial)
-        among_prototypes = rank_one_way(queries, _prototypes(support, drawn), effort)
-        accuracies.append(mean(among_prototypes.above == 0))  # one positive a query: its product's prototype
+    if draws.shots == 1:
+        accuracies = _accuracies(ranks, known, draws)
+    else:
+        queries = Labelled(queries.vectors.take(np.flatnonzero(known)), queries.products[known])
+        accuracies = [_classify_once(support, queries, draws, trial, effort) for trial in range(draws.trials)]
     std = math.sqrt(_variance(accuracies)) if draws.trials > 1 else None
     return OneShot(
-        n_queries=len(queries),
+        n_queries=int(np.count_nonzero(known)),
         n_no_support=int(np.count_nonzero(~known)),
         n_products=len(np.unique(support.products)),
         expected=expected_accuracy(ranks),
@@ -104,6 +117,41 @@ def classify(support: Labelled, queries: Labelled, ranks: PositiveRanks, draws: 
     )
 
 
+def _accuracies(ranks: PositiveRanks, known: BoolArray, draws: Draws) -> list[float]:
+    """The accuracy in each trial, of the known queries, with one support a product."""
+    if ranks.won is None:
+        raise ValueError("the ranks were made without support sets")
+    trials = [divmod(trial, _WORD) for trial in range(draws.trials)]
+    return [mean(ranks.won[known, word] >> np.uint64(bit) & np.uint64(1)) for word, bit in trials]
+
+
+def _classify_once(support: Labelled, queries: Labelled, draws: Draws, trial: int, effort: Effort) -> float:
+    """The accuracy in one trial, with the mean of several supports a product."""
+    prototypes = _prototypes(support, draw_supports(support.products, draws, trial))
+    ranks = rank_one_way(queries, prototypes, effort, best_only=True)  # one positive: its product's prototype
+    return mean(ranks.above == 0)
+
+
+def support_bits(products: IntArray, draws: Draws) -> BitArray:
+    """The support sets that each sample is in, for drawing one of each product: uint64 [n, n_words], a bit a trial.
+
+    With several shots there is nothing to note: supports are averaged then, and ranked on their own.
+
+    >>> support_bits(np.array([3, 3, 8]), Draws(seed=0, trials=4)).T
+    array([[ 4, 11, 15]], dtype=uint64)
+
+    Args:
+        products: int64 [n], ascending.
+        draws: how support sets are drawn.
+    """
+    n_words = -(-draws.trials // _WORD) if draws.shots == 1 else 0
+    bits = np.zeros((len(products), n_words), np.uint64)
+    for trial in range(draws.trials if n_words else 0):
+        word, bit = divmod(trial, _WORD)
+        bits[draw_supports(products, draws, trial), word] |= np.uint64(1 << bit)
+    return bits
+
+
 def expected_accuracy(ranks: PositiveRanks) -> float:
     """The mean accuracy of one-shot classification over every support set that can be drawn.
 
@@ -111,13 +159,13 @@ def expected_accuracy(ranks: PositiveRanks) -> float:
     right is the mean, over its own product's samples, of their chance to survive.
 
     Args:
-        ranks: of the queries in the domain that supports are drawn from, made with survival.
+        ranks: of the queries in the domain that supports are drawn from, made with support sets.
 
     Raises:
-        ValueError: no query has a product in the support domain, or the ranks were made without survival.
+        ValueError: no query has a product in the support domain, or the ranks were made without support sets.
     """
     if ranks.survival is None:
-        raise ValueError("the ranks were made without survival")
+        raise ValueError("the ranks were made without support sets")
     n_supports = np.diff(ranks.offsets)
     known = np.flatnonzero(n_supports)
     owner = np.repeat(np.arange(len(known)), n_supports[known])

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from rope.bench.metrics import KS, mean
 from rope.bench.score import PROTOCOL_VERSION, Score
 from rope.bench.subject import Subject
-from rope.domain import ALL_PAIRS, CROSS_DOMAIN_PAIRS, SPLITS, Split
+from rope.domain import ALL_PAIRS, SPLITS, Split
 from rope.errors import UsageError
 from rope.files import sha256_of
 
@@ -95,7 +95,8 @@ class Ranks:
     Attributes:
         origin: what was scored.
         product_ids: in code-point order, every product that a query is of.
-        pairs: `P2V` and so on -> its queries; the six cross-domain pairs, then those same-domain pairs that have any.
+        pairs: `P2V` and so on -> its queries; the cross-domain pairs of the dataset, then those same-domain pairs that
+            have any.
     """
 
     origin: Origin
@@ -240,9 +241,6 @@ def _assemble(origin: Origin, columns: Mapping[str, Mapping[str, Any]]) -> Ranks
     """Number the products of all pairs alike, and put the queries of each pair in canonical order."""
     product_ids = sorted({product for pair in columns.values() for product in pair["product_id"]})
     number = {product: i for i, product in enumerate(product_ids)}
-    missing = [pair.name for pair in CROSS_DOMAIN_PAIRS if pair.name not in columns]
-    if missing:
-        raise UsageError(f"the ranks of {origin.model} lack {', '.join(missing)}, and every pair is part of the result")
     pairs = {}
     for name, pair in columns.items():
         products = np.array([number[product] for product in pair["product_id"]], np.int64)
@@ -281,6 +279,11 @@ def _check_pair(pair: PairRanks, where: str) -> None:
 
 def _check_same_run(ranks: Ranks, raw: Mapping[str, Any], path: Path, result: Path) -> None:
     reported = {name: pair for name, pair in raw.get("pairs", {}).items() if pair.get("n_queries")}
+    missing = [name for name in reported if name not in ranks.pairs]
+    if missing:
+        raise UsageError(
+            f"the ranks of {ranks.origin.model} lack {', '.join(missing)}, and every pair is part of the result"
+        )
     for name in sorted({*reported, *ranks.pairs}):
         told = (reported[name]["n_queries"], reported[name]["R@1"]) if name in reported else (0, None)
         pair = ranks.pairs.get(name)

@@ -15,15 +15,18 @@ from rich.table import Table
 from rope.bench.intervals import Intervals, intervals_json
 from rope.bench.metrics import KS, Summary
 from rope.bench.one_shot import OneShot
+from rope.bench.quick import QuickScore
 from rope.bench.score import PROTOCOL_VERSION, PairScore, Score
 from rope.bench.similarity import TIE
 from rope.bench.subject import EmbeddingsNote, Subject
+from rope.domain import CROSS_DOMAIN_PAIRS
 from rope.files import atomic_path, sha256_of
 
 __all__ = [
     "SCHEMA_VERSION",
     "as_json",
     "one_shot_table",
+    "quick_table",
     "retrieval_table",
     "write_json",
     "write_ranks",
@@ -49,9 +52,9 @@ def as_json(score: Score, subject: Subject, intervals: Intervals, ranks_file: Pa
         "schema_version": SCHEMA_VERSION,
         "model": subject.model,
         "headline": {
-            "metric": "mean R@1 of the six cross-domain pairs",
+            "metric": headline_name(score),
             "value": score.headline,
-            "ci95": ci95["headline"],
+            "ci95": None if score.headline is None else ci95["headline"],
         },
         "protocol": {
             "version": PROTOCOL_VERSION,
@@ -77,6 +80,16 @@ def as_json(score: Score, subject: Subject, intervals: Intervals, ranks_file: Pa
             "n_rechecked": {name: pair.n_rechecked for name, pair in score.pairs.items()},
         },
     }
+
+
+def headline_name(score: Score) -> str:
+    """What the headline is the mean of: of six pairs, unless the dataset lacks a domain."""
+    n_cross = sum(pair.pair.query != pair.pair.gallery for pair in score.pairs.values())
+    if n_cross == len(CROSS_DOMAIN_PAIRS):
+        return "mean R@1 of the six cross-domain pairs"
+    if n_cross == 0:
+        return "none: the dataset has one domain"
+    return f"mean R@1 of the {n_cross} cross-domain pairs of the dataset"
 
 
 def _pair_json(pair: PairScore, intervals: dict[str, Any] | None) -> dict[str, Any]:
@@ -157,9 +170,11 @@ def retrieval_table(score: Score, intervals: Intervals) -> Table:
     table.add_column("pair")
     for heading in (*(f"R@{k}" for k in KS), "MRR", "mAP", "median rank", "macro R@1", "ties", "queries"):
         table.add_column(heading, justify="right")
+    is_cross = True
     for name, pair in score.pairs.items():
-        if name == "P2P":
+        if is_cross and pair.pair.query == pair.pair.gallery:
             table.add_section()
+            is_cross = False
         if pair.micro is None or pair.macro is None:
             table.add_row(name, *["-"] * (len(KS) + 5), "0")
             continue
@@ -174,9 +189,28 @@ def retrieval_table(score: Score, intervals: Intervals) -> Table:
             f"+{_percent(micro.hit_rate_optimistic[1] - micro.hit_rate[1])}",
             f"{pair.n_queries:,}",
         )
+    table.caption = _headline(score, intervals)
+    table.caption_justify = "left"
+    return table
+
+
+def _headline(score: Score, intervals: Intervals) -> str:
+    if score.headline is None or intervals.headline is None:
+        return "no cross-domain pair, so no headline: the dataset has one domain"
     low, high = intervals.headline.low, intervals.headline.high
     reach = "" if low is None or high is None else f" (95 % interval {_percent(low)} - {_percent(high)})"
-    table.caption = f"mean R@1 of the six cross-domain pairs: {_percent(score.headline)}{reach}"
+    return f"{headline_name(score)}: {_percent(score.headline)}{reach}"
+
+
+def quick_table(score: QuickScore) -> Table:
+    """The cross-domain pairs of a quick score in percent, for a terminal."""
+    table = Table(title="Retrieval, in % (R@k: queries with a positive in the top k)", title_justify="left")
+    for heading in ("pair", *(f"R@{k}" for k in KS), "MRR", "median rank", "queries"):
+        table.add_column(heading, justify="left" if heading == "pair" else "right")
+    for name, pair in score.pairs.items():
+        rates = (_percent(pair.hit_rate[k]) for k in KS)
+        table.add_row(name, *rates, _percent(pair.mrr), f"{pair.median_rank:g}", f"{pair.n_queries:,}")
+    table.caption = f"mean R@1 of the {len(score.pairs)} cross-domain pairs: {_percent(score.headline)}"
     table.caption_justify = "left"
     return table
 

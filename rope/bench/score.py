@@ -1,5 +1,6 @@
 """The protocol applied: embeddings and labels in, every reported number out."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -8,14 +9,25 @@ import numpy as np
 
 from rope.bench.embeddings import DomainEmbeddings
 from rope.bench.engine import Effort, Labelled, PositiveRanks, rank_pair, rank_within
+from rope.bench.grouped import rank_pair_by_group, rank_within_by_group
 from rope.bench.metrics import QueryScores, Summary, mean, score_queries, summarise
-from rope.bench.one_shot import Draws, OneShot, classify
+from rope.bench.one_shot import Draws, OneShot, classify, support_bits
 from rope.bench.similarity import Vectors
 from rope.dataset.directory import Labels
-from rope.domain import ALL_PAIRS, CROSS_DOMAIN_PAIRS, DOMAINS, SAME_DOMAIN_PAIRS, Domain, Pair
+from rope.domain import ALL_PAIRS, CROSS_DOMAIN_PAIRS, DOMAINS, Domain, Pair
 from rope.errors import DatasetError
 
-__all__ = ["PROTOCOL_VERSION", "PairScore", "Score", "by_product", "count_similarities", "score"]
+__all__ = [
+    "PROTOCOL_VERSION",
+    "PairScore",
+    "Score",
+    "Side",
+    "by_product",
+    "count_similarities",
+    "cross_domain_pairs",
+    "score",
+    "sides_of",
+]
 
 PROTOCOL_VERSION: Final = "1.0"
 """Version of docs/protocol.md; a change that can move any number changes it."""
@@ -55,25 +67,28 @@ class Score:
     """Everything that is reported of one set of embeddings.
 
     Attributes:
-        headline: the mean R@1 of the six cross-domain pairs, a fraction.
-        pairs: `P2V` and so on -> its score; the six pairs, then `P2P`, `V2V`, `L2L`.
-        one_shot: the six pairs -> accuracy; support of the first domain, queries of the second.
+        headline: the mean R@1 of the cross-domain pairs, a fraction: six where the dataset has all three domains; None
+            where it has one domain alone.
+        pairs: `P2V` and so on -> its score; the cross-domain pairs, then those within a domain.
+        one_shot: the cross-domain pairs -> accuracy; support of the first domain, queries of the second. Empty where
+            queries have galleries of their own, as a support set would cut across these.
         draws: how the support sets were drawn.
     """
 
-    headline: float
+    headline: float | None
     pairs: dict[str, PairScore]
     one_shot: dict[str, OneShot]
     draws: Draws
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Side:
+class Side:
     """One domain in the order of the engine: by product."""
 
     labelled: Labelled
     sample_ids: list[str]
     product_ids: list[str]
+    galleries: list[str | None] | None
 
 
 def score(
@@ -82,11 +97,11 @@ def score(
     draws: Draws,
     effort: Effort,
 ) -> Score:
-    """Score the embeddings of one split of a dataset.
+    """Score the embeddings of one split of a dataset, on all pairs of the domains that it has.
 
     Args:
-        embeddings: for each domain, vectors in the order of the labels (see `rope.bench.embeddings.align`).
-        labels: for each domain, the sample and product ids.
+        embeddings: for each domain of `labels`, vectors in the order of the labels (see `rope.bench.embeddings.align`).
+        labels: for each domain of the dataset, the sample and product ids, and the galleries if it has any.
         draws: of the support sets of one-shot classification.
         effort: how to spend the machine; its `advance` is told of `count_similarities` in all.
 
@@ -94,66 +109,116 @@ def score(
         DatasetError: two domains have no product in common.
         ValueError: the dimensions of two domains differ.
     """
-    sides = _sides(embeddings, labels)
+    sides = sides_of(embeddings, labels)
+    cross = cross_domain_pairs(sides)
+    is_grouped = any(side.galleries is not None for side in sides.values())
     ranks: dict[str, PositiveRanks] = {}
-    for pair in CROSS_DOMAIN_PAIRS[::2]:
-        a, b = sides[pair.query].labelled, sides[pair.gallery].labelled
-        if not np.isin(a.products, b.products).any():
-            raise DatasetError(
-                f"no product has both a {pair.query} and a {pair.gallery} in this split, so {pair.name} "
-                "cannot be scored, and every pair is part of the protocol"
-            )
-        ranks[pair.name], ranks[pair.reverse.name] = rank_pair(a, b, effort, with_survival=True)
-    for pair in SAME_DOMAIN_PAIRS:
-        ranks[pair.name] = rank_within(sides[pair.query].labelled, effort)
-    pairs = {pair.name: _pair_score(pair, ranks[pair.name], sides) for pair in ALL_PAIRS}
+    for pair in cross[::2]:
+        a, b = sides[pair.query], sides[pair.gallery]
+        ranks[pair.name], ranks[pair.reverse.name] = _rank(a, b, draws, effort, is_grouped)
+    for domain, side in sides.items():
+        ranks[Pair(domain, domain).name] = _rank_within(side, effort, is_grouped)
+    pairs = {pair.name: _pair_score(pair, ranks[pair.name], sides) for pair in ALL_PAIRS if pair.name in ranks}
     one_shot = {
         pair.name: classify(
             sides[pair.query].labelled, sides[pair.gallery].labelled, ranks[pair.reverse.name], draws, effort
         )
-        for pair in CROSS_DOMAIN_PAIRS
+        for pair in cross
+        if not is_grouped
     }
-    headline = mean([_r_at_1(pairs[pair.name]) for pair in CROSS_DOMAIN_PAIRS])
+    headline = mean([_r_at_1(pairs[pair.name]) for pair in cross]) if cross else None
     return Score(headline, pairs, one_shot, draws)
 
 
-def count_similarities(labels: Mapping[Domain, Labels], trials: int) -> int:
+def cross_domain_pairs(sides: Mapping[Domain, Side]) -> list[Pair]:
+    """The cross-domain pairs of the domains there are, each beside its reverse.
+
+    Raises:
+        DatasetError: two domains have no product in common.
+    """
+    cross = [pair for pair in CROSS_DOMAIN_PAIRS if pair.query in sides and pair.gallery in sides]
+    for pair in cross[::2]:
+        if _products_by_group(sides[pair.query]).isdisjoint(_products_by_group(sides[pair.gallery])):
+            raise DatasetError(
+                f"no product has both a {pair.query} and a {pair.gallery} in this split, so {pair.name} "
+                "cannot be scored, and every pair is part of the protocol"
+            )
+    return cross
+
+
+def count_similarities(labels: Mapping[Domain, Labels], draws: Draws) -> int:
     """About how many similarities `score` will compute; the total of a progress bar."""
-    n = {domain: len(labels[domain].sample_ids) for domain in DOMAINS}
-    n_products = {domain: len(set(labels[domain].product_ids)) for domain in DOMAINS}
-    cross = sum(n[pair.query] * n[pair.gallery] for pair in CROSS_DOMAIN_PAIRS) // 2
-    within = sum(n[domain] ** 2 for domain in DOMAINS) // 2
-    one_shot = sum(trials * n_products[pair.query] * n[pair.gallery] for pair in CROSS_DOMAIN_PAIRS)
-    return cross + within + one_shot
+    pairs = [pair for pair in ALL_PAIRS if pair.query in labels and pair.gallery in labels]
+    found = sum(_count_pairs(labels[pair.query], labels[pair.gallery]) for pair in pairs) // 2
+    if draws.shots == 1 or any(rows.galleries is not None for rows in labels.values()):
+        return found
+    one_shot = sum(
+        draws.trials * len(set(labels[pair.query].product_ids)) * len(labels[pair.gallery].sample_ids)
+        for pair in pairs
+        if pair.query != pair.gallery
+    )
+    return found + one_shot
 
 
 def by_product(labels: Labels) -> Labels:
     """The same labels in the order that `score` works in; embeddings in this order are not copied."""
     order = sorted(range(len(labels.product_ids)), key=lambda i: labels.product_ids[i])
-    return Labels([labels.sample_ids[i] for i in order], [labels.product_ids[i] for i in order])
+    return Labels(
+        [labels.sample_ids[i] for i in order],
+        [labels.product_ids[i] for i in order],
+        None if labels.galleries is None else [labels.galleries[i] for i in order],
+    )
 
 
-def _sides(embeddings: Mapping[Domain, DomainEmbeddings], labels: Mapping[Domain, Labels]) -> dict[Domain, _Side]:
+def sides_of(embeddings: Mapping[Domain, DomainEmbeddings], labels: Mapping[Domain, Labels]) -> dict[Domain, Side]:
     """Number the products of all domains alike, and put each domain in the order of its products."""
-    ids = sorted({product for domain in DOMAINS for product in labels[domain].product_ids})
+    ids = sorted({product for rows in labels.values() for product in rows.product_ids})
     number = {product: i for i, product in enumerate(ids)}
-    sides: dict[Domain, _Side] = {}
-    for domain in DOMAINS:
+    sides: dict[Domain, Side] = {}
+    for domain in (domain for domain in DOMAINS if domain in labels):
         products = np.array([number[product] for product in labels[domain].product_ids], np.int64)
         order = np.argsort(products, kind="stable")
         vectors = embeddings[domain].vectors
         if np.any(np.diff(products) < 0):
             vectors = vectors[order]
-        sample_ids = labels[domain].sample_ids
-        sides[domain] = _Side(
+        sample_ids, galleries = labels[domain].sample_ids, labels[domain].galleries
+        sides[domain] = Side(
             Labelled(Vectors.of(vectors), products[order]),
             [sample_ids[i] for i in order],
             [ids[i] for i in products[order]],
+            None if galleries is None else [galleries[i] for i in order],
         )
     return sides
 
 
-def _pair_score(pair: Pair, ranks: PositiveRanks, sides: Mapping[Domain, _Side]) -> PairScore:
+def _groups(side: Side) -> list[str | None]:
+    return side.galleries if side.galleries is not None else [None] * len(side.labelled)
+
+
+def _products_by_group(side: Side) -> set[tuple[int, str | None]]:
+    return set(zip(side.labelled.products.tolist(), _groups(side), strict=True))
+
+
+def _rank(a: Side, b: Side, draws: Draws, effort: Effort, is_grouped: bool) -> tuple[PositiveRanks, PositiveRanks]:
+    if is_grouped:
+        return rank_pair_by_group(a.labelled, b.labelled, _groups(a), _groups(b), effort)
+    drawn = support_bits(a.labelled.products, draws), support_bits(b.labelled.products, draws)
+    return rank_pair(a.labelled, b.labelled, effort, drawn=drawn)
+
+
+def _rank_within(side: Side, effort: Effort, is_grouped: bool) -> PositiveRanks:
+    if is_grouped:
+        return rank_within_by_group(side.labelled, _groups(side), effort)
+    return rank_within(side.labelled, effort)
+
+
+def _count_pairs(queries: Labels, gallery: Labels) -> int:
+    """Queries times what each is compared with."""
+    sizes = Counter(gallery.galleries or [None] * len(gallery.sample_ids))
+    return sum(sizes[group] for group in queries.galleries or [None] * len(queries.sample_ids))
+
+
+def _pair_score(pair: Pair, ranks: PositiveRanks, sides: Mapping[Domain, Side]) -> PairScore:
     asked = sides[pair.query]
     queries = score_queries(ranks)
     products = asked.labelled.products[queries.queries]

@@ -1,11 +1,17 @@
 """What a score is of."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from rope.bench.embeddings import DomainEmbeddings, align, embeddings_sha256
+from rope.bench.readers import read_embeddings
+from rope.bench.score import by_product
+from rope.dataset.directory import Labels
+from rope.dataset.manifest import Manifest
 from rope.domain import Domain, Split
 
-__all__ = ["EmbeddingsNote", "Subject"]
+__all__ = ["EmbeddingsNote", "Subject", "load_subject"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +42,41 @@ class Subject:
     fingerprint: str
     split: Split
     embeddings: Mapping[Domain, EmbeddingsNote]
+
+
+def load_subject(
+    files: Sequence[Path],
+    manifest: Manifest,
+    split: Split,
+    labels: Mapping[Domain, Labels],
+    model: str,
+) -> tuple[dict[Domain, DomainEmbeddings], dict[Domain, Labels], Subject]:
+    """Read embeddings and check them against the labels of a split.
+
+    Args:
+        files: files or folders, in any order; see `rope.bench.readers.read_embeddings`.
+        manifest: of the dataset.
+        split: the split to score.
+        labels: of that split.
+        model: what to call the embeddings in the result.
+
+    Returns:
+        The embeddings and the labels in the order that scoring works in, and what a score of them is a score of.
+
+    Raises:
+        UsageError: a file does not exist, or is of no known format.
+        EmbeddingError: the embeddings do not fit the dataset, or hold values that have no direction.
+    """
+    ordered = {domain: by_product(rows) for domain, rows in labels.items()}
+    embeddings = align(read_embeddings(files), ordered)
+    notes = {
+        domain: EmbeddingsNote(
+            n=len(embeddings[domain].sample_ids),
+            dim=embeddings[domain].vectors.shape[1],
+            stored_dtype=embeddings[domain].stored_dtype,
+            n_duplicates_dropped=embeddings[domain].n_duplicates_dropped,
+            sha256=embeddings_sha256(embeddings[domain]),
+        )
+        for domain in embeddings
+    }
+    return embeddings, ordered, Subject(model, manifest.name, manifest.fingerprint, split, notes)

@@ -14,11 +14,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from rope.bench.counting import MAX_COST
+from rope.bench.blocks import MAX_COST, Prices
 
 __all__ = ["Costs", "survival"]
 
 IntArray = npt.NDArray[np.int64]
+BitArray = npt.NDArray[np.uint64]
 FloatArray = npt.NDArray[np.float64]
 
 _UNIT_BITS: Final = 40
@@ -34,27 +35,29 @@ class Costs:
         place: int64 [n]; for each gallery sample, the place in `table` of its product's cost of 0 samples; that of c
             samples is c places further on.
         starts: int64, the first sample of each product.
+        drawn: uint64 [n, n_words]; bit t of a sample is set if it is in support set t.
     """
 
     table: IntArray
     place: IntArray
     starts: IntArray
+    drawn: BitArray
 
     @classmethod
-    def of(cls, products: IntArray) -> "Costs":
+    def of(cls, products: IntArray, drawn: BitArray) -> "Costs":
         """The costs for a gallery with these products, ascending."""
         starts = np.flatnonzero(np.diff(products, prepend=-1))
         sizes = np.diff(starts, append=len(products))
         unique, which = np.unique(sizes, return_inverse=True)
         places = np.cumsum(unique + 1) - (unique + 1)
         table = np.concatenate([np.zeros(0, np.int64), *(_costs_of(int(n)) for n in unique)])
-        return cls(table, np.repeat(places[which], sizes), starts)
+        return cls(table, np.repeat(places[which], sizes), starts, drawn)
 
-    def segments(self, left: int, right: int) -> tuple[IntArray, IntArray, IntArray]:
-        """The products of the gallery samples `left:right`, which hold whole products, for `counting.add_costs`."""
+    def prices(self, left: int, right: int) -> Prices:
+        """Those of the gallery samples `left:right`, which hold whole products."""
         inside = self.starts[np.searchsorted(self.starts, left) : np.searchsorted(self.starts, right)]
         segment_of = np.repeat(np.arange(len(inside)), np.diff(inside, append=right))
-        return inside - left, self.place[inside], segment_of
+        return Prices(inside - left, self.place[inside], segment_of, self.table, self.drawn[left:right])
 
 
 def _costs_of(n: int) -> IntArray:

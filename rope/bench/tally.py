@@ -1,55 +1,28 @@
 """What one direction of a pair has counted: for each positive of each query, the negatives before it."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from decimal import Decimal
 from threading import Lock
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from rope.bench.counting import add_costs, add_costs_numpy, count_above, count_above_both, find_between
-from rope.bench.similarity import (
-    TIE,
-    Vectors,
-    exact_cosine,
-    float32_bound,
-    float64_bound,
-    float64_matrix,
-    float64_pairs,
-)
-from rope.bench.survival import Costs
+from rope.bench.arithmetic import Arithmetic, Float32, Limits
+from rope.bench.similarity import TIE, Vectors, exact_cosine, float64_bound, float64_matrix, float64_pairs
+from rope.bench.survival import Costs, survival
 
 __all__ = ["Tally"]
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
+BitArray = npt.NDArray[np.uint64]
 
 _DENSE_SHARE: Final = 0.02
-"""Above this share of open comparisons, a block is computed again in float64 instead of pair by pair."""
+"""Above this share of open comparisons, a block is computed again in the next arithmetic instead of pair by pair."""
 
 _TIE: Final = Decimal("1e-12")
-_NOTHING: Final = (np.zeros(0, np.int64), np.zeros(0, np.int64))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Outcome:
-    """What one block adds to a direction.
-
-    Attributes:
-        above: int64 [entries], negatives at least as similar.
-        above_optimistic: int64 [entries], negatives strictly more similar.
-        values: float32 or float64 [n, m], similarities.
-        limits: [entries]; what exceeds its limit is at least as similar,
-        extra: and so are these (entry, column), ordered by entry.
-    """
-
-    above: IntArray
-    above_optimistic: IntArray
-    values: npt.NDArray[np.float32] | FloatArray
-    limits: npt.NDArray[np.float32] | FloatArray
-    extra: tuple[IntArray, IntArray]
 
 
 class Tally:
@@ -59,11 +32,14 @@ class Tally:
 
     Attributes:
         offsets: int64 [n_queries + 1].
+        columns: int64 [n_entries], the gallery sample that each entry is.
         similarities: float64 [n_entries], of each query with its positives, descending.
         above: int64 [n_entries], negatives at least as similar as the positive, so far.
         above_optimistic: int64 [n_entries], negatives strictly more similar, so far.
-        costs: int64 [n_entries], see `rope.bench.survival`; None where it was not asked for.
-        n_rechecked: comparisons that float32 could not settle, so far.
+        costs: int64 [n_entries], see `rope.bench.survival`; zeros where it was not asked for.
+        failed: uint64 [n_entries, n_words]; bit t is set if support set t holds a sample, of another product than the
+            query's, that is at least as similar. Of the bits, only those count for which the entry itself is drawn.
+        n_rechecked: comparisons that were left open and settled one by one, so far.
     """
 
     def __init__(
@@ -72,33 +48,53 @@ class Tally:
         query_products: IntArray,
         gallery: Vectors,
         gallery_products: IntArray,
+        arithmetics: Sequence[Arithmetic],
         *,
-        same: bool,
-        with_costs: bool,
+        same: bool = False,
+        best_only: bool = False,
+        drawn: BitArray | None = None,
     ) -> None:
-        """Measure the positives; products are ascending, `same` leaves a query out of its own gallery."""
+        """Measure the positives.
+
+        Args:
+            queries: n_queries vectors.
+            query_products: int64 [n_queries], ascending.
+            gallery: n_gallery vectors.
+            gallery_products: int64 [n_gallery], ascending.
+            arithmetics: that blocks may be made in.
+            same: leave each query out of its own gallery.
+            best_only: take the best positive of each query alone.
+            drawn: uint64 [n_gallery, n_words], see `survival.Costs`; None to leave costs and draws alone.
+        """
         self._queries, self._gallery, self._same = queries, gallery, same
         self._first = np.searchsorted(gallery_products, query_products, side="left")
         self._last = np.searchsorted(gallery_products, query_products, side="right")
-        self.offsets: IntArray = np.concatenate([[0], np.cumsum(self._last - self._first - same)])
-        self.similarities = self._measure()
-        self.above: IntArray = np.zeros(self.offsets[-1], np.int64)
-        self.above_optimistic: IntArray = np.zeros(self.offsets[-1], np.int64)
-        self.costs = np.zeros(self.offsets[-1], np.int64) if with_costs else None
+        self.n_positives: IntArray = self._last - self._first - same
+        self.columns, self.similarities = self._measure()
+        self.offsets: IntArray = np.concatenate([[0], np.cumsum(self.n_positives)])
+        if best_only:
+            best = self.offsets[:-1][self.n_positives > 0]
+            self.columns, self.similarities = self.columns[best], self.similarities[best]
+            self.offsets = np.concatenate([[0], np.cumsum(self.n_positives > 0)])
+        n_entries = len(self.columns)
+        self.above: IntArray = np.zeros(n_entries, np.int64)
+        self.above_optimistic: IntArray = np.zeros(n_entries, np.int64)
         self.n_rechecked = 0
+
+        self._costs = None if drawn is None else Costs.of(gallery_products, drawn)
+        words = 0 if drawn is None else drawn.shape[1]
+        self.costs: IntArray = np.zeros(n_entries, np.int64)
+        self.failed: BitArray = np.zeros((n_entries, words), np.uint64)
+        self._own: BitArray = self.failed if drawn is None else drawn[self.columns]
 
         # What two float64 similarities and the rounding of a limit can be off by together.
         self._reach = 2 * float64_bound(queries.dim) + 2.0**-50
-        slack = float32_bound(queries.dim) + self._reach + TIE
-        # A float32 similarity at or below `low` is a loss for the negative, one above `high` a win.
-        self._low = np.nextafter((self.similarities - slack).astype(np.float32), np.float32(-2))
-        self._high = np.nextafter((self.similarities + slack).astype(np.float32), np.float32(2))
-        self._cost_table = Costs.of(gallery_products if with_costs else gallery_products[:0])
+        self._limits = {id(arithmetic): self._limits_in(arithmetic) for arithmetic in arithmetics}
         self._exact: dict[int, list[Decimal]] = {}
         self._lock = Lock()
 
-    def _measure(self) -> FloatArray:
-        """Similarity of every query with each of its positives, best first."""
+    def _measure(self) -> tuple[IntArray, FloatArray]:
+        """The positives of every query and their similarities, best first."""
         n_candidates = self._last - self._first  # the query itself among them, if `same`
         rows = np.repeat(np.arange(len(n_candidates)), n_candidates)
         starts = np.cumsum(n_candidates) - n_candidates
@@ -106,83 +102,150 @@ class Tally:
         if self._same:
             rows, columns = rows[rows != columns], columns[rows != columns]
         similarities = float64_pairs(self._queries, rows, self._gallery, columns)
-        return similarities[np.lexsort((-similarities, rows))]
+        order = np.lexsort((-similarities, rows))
+        return columns[order], similarities[order]
 
-    def add(self, block: npt.NDArray[np.float32], top: int, left: int) -> None:
-        """Count one block.
+    def _limits_in(self, arithmetic: Arithmetic) -> tuple[Limits, Limits]:
+        slack = arithmetic.bound(self._queries.dim) + self._reach + TIE
+        return arithmetic.limits(self.similarities - slack, self.similarities + slack)
+
+    def add(self, arithmetic: Arithmetic, block: Any, top: int, left: int, size: tuple[int, int]) -> bool:  # noqa: ANN401
+        """Count one block, unless it leaves too much open.
 
         Args:
-            block: float32 [n, m], C-contiguous; row i is query `top + i`, column j gallery sample `left + j`;
-                minus infinity where the two are of one product. The columns hold whole products.
+            arithmetic: that the block was made with.
+            block: row i is query `top + i`, column j gallery sample `left + j`; those of one product are masked. The
+                columns hold whole products.
             top: the first query.
             left: the first gallery sample.
+            size: rows and columns of the block.
+
+        Returns:
+            Whether it was counted.
         """
-        offsets = self.offsets[top : top + len(block) + 1]
-        span = slice(offsets[0], offsets[-1])
-        offsets = offsets - offsets[0]
-        low, high = self._low[span], self._high[span]
-        candidates, wins = count_above_both(block, low, high, offsets)
+        first, last = self.offsets[top], self.offsets[top + size[0]]
+        offsets = self.offsets[top : top + size[0] + 1] - first
+        low, high = (limits[first:last] for limits in self._limits[id(arithmetic)])
+        candidates, wins = arithmetic.count(block, low, high, offsets)
         n_open = int((candidates - wins).sum())
-        if n_open > _DENSE_SHARE * block.size:
-            outcome = self._count_in_float64(block, top, left)
-        elif n_open:
-            outcome = self._recheck(block, top, left, wins, candidates > wins)
-        else:
-            outcome = _Outcome(wins, wins, block, high, _NOTHING)
-        if self.costs is not None:
-            before = self.costs[span].copy()
-            after = before.copy()
-            add = add_costs if outcome.values.dtype == np.float32 else add_costs_numpy
-            segments = self._cost_table.segments(left, left + block.shape[1])
-            table = self._cost_table.table
-            add(outcome.values, outcome.limits, offsets, outcome.above, outcome.extra, segments, table, after)
-        with self._lock:
-            self.above[span] += outcome.above
-            self.above_optimistic[span] += outcome.above_optimistic
-            self.n_rechecked += n_open
-            if self.costs is not None:
-                self.costs[span] += after - before
+        if n_open > _DENSE_SHARE * size[0] * size[1]:
+            return False
+        more = strictly_more = (np.zeros(0, np.int64), np.zeros(0, np.int64))
+        if n_open:
+            found = arithmetic.find(block, low, high, offsets, candidates > wins)
+            more, strictly_more = self._recheck(*found, top, left)
+        above, above_optimistic = (
+            wins + np.bincount(pairs[0], minlength=last - first) for pairs in (more, strictly_more)
+        )
+        self._record(top, size, above, above_optimistic, n_open)
+        if self._costs is not None:
+            self._add_costs(arithmetic, block, low, high, offsets, (top, left, size[1]), more)
+        return True
 
     def _recheck(
-        self, block: npt.NDArray[np.float32], top: int, left: int, wins: IntArray, is_open: BoolArray
-    ) -> "_Outcome":
-        """Settle, pair by pair, what lies between the float32 limits."""
-        first, last = self.offsets[top], self.offsets[top + len(block)]
-        low, high = self._low[first:last], self._high[first:last]
-        entries, columns = find_between(block, low, high, self.offsets[top : top + len(block) + 1] - first, is_open)
+        self, entries: IntArray, columns: IntArray, top: int, left: int
+    ) -> tuple[tuple[IntArray, IntArray], tuple[IntArray, IntArray]]:
+        """Those of the open (entry, column) pairs that come before the positive, with ties against it and for it."""
+        first = self.offsets[top]
         rows = np.searchsorted(self.offsets, entries + first, side="right") - 1
         cosines = float64_pairs(self._queries, rows, self._gallery, columns + left)
         more, strictly_more = self._settle(cosines, entries + first, rows, columns + left)
-        above = wins + np.bincount(entries[more], minlength=last - first)
-        above_optimistic = wins + np.bincount(entries[strictly_more], minlength=last - first)
-        return _Outcome(above, above_optimistic, block, high, (entries[more], columns[more]))
+        return (entries[more], columns[more]), (entries[strictly_more], columns[strictly_more])
 
-    def _count_in_float64(self, block: npt.NDArray[np.float32], top: int, left: int) -> "_Outcome":
-        """Count a block from scratch in float64; for blocks full of ties."""
-        height, width = block.shape
-        entry_offsets = self.offsets[top : top + height + 1]
-        first, offsets = entry_offsets[0], entry_offsets - entry_offsets[0]
-        limits = self.similarities[first : entry_offsets[-1]]
-        cosines = float64_matrix(self._queries, slice(top, top + height), self._gallery, slice(left, left + width))
-        cosines[np.isneginf(block)] = -np.inf
-        sure = limits - TIE + self._reach
-        above, above_at_most = (count_above(cosines, limit, offsets) for limit in (sure, limits - TIE - self._reach))
-        strictly, strictly_at_most = (
-            count_above(cosines, limits + TIE + side * self._reach, offsets) for side in (1, -1)
+    def _record(
+        self, top: int, size: tuple[int, int], above: IntArray, above_optimistic: IntArray, n_rechecked: int
+    ) -> None:
+        span = slice(self.offsets[top], self.offsets[top + size[0]])
+        with self._lock:
+            self.above[span] += above
+            self.above_optimistic[span] += above_optimistic
+            self.n_rechecked += n_rechecked
+
+    def _add_costs(
+        self,
+        arithmetic: Arithmetic,
+        block: Any,  # noqa: ANN401
+        low: Limits,
+        high: Limits,
+        offsets: IntArray,
+        place: tuple[int, int, int],
+        more: tuple[IntArray, IntArray],
+    ) -> None:
+        """Add the costs of a block at (top, left, width), in which `more` (entries, columns) were settled as above."""
+        assert self._costs is not None, "only called where costs were asked for"
+        top, left, width = place
+        span = slice(self.offsets[top], self.offsets[top] + offsets[-1])
+        prices = self._costs.prices(left, left + width)
+        before, failed = self.costs[span].copy(), self.failed[span].copy()
+        after = before.copy()
+        limits, segments, counts = arithmetic.add_costs(
+            block, low, high, offsets, prices, self._own[span], after, failed
         )
-        entry_rows = np.repeat(np.arange(height), np.diff(offsets))
-        columns = np.arange(left, left + width)
-        extra = [_NOTHING]
-        for entry in np.flatnonzero((above < above_at_most) | (strictly < strictly_at_most)):
-            row = entry_rows[entry]
-            wins, wins_strictly = self._settle(
-                cosines[row], np.full(width, first + entry), np.full(width, top + row), columns
+        n_segments = len(prices.starts)
+        keys, settled = np.unique(more[0] * n_segments + prices.segment_of[more[1]], return_counts=True)
+        left_out = limits * n_segments + segments
+        at = np.minimum(np.searchsorted(keys, left_out), max(len(keys) - 1, 0))
+        if len(keys):
+            counts = counts + np.where(keys[at] == left_out, settled[at], 0)
+        np.add.at(after, limits, prices.table[prices.places[segments] + counts])
+        np.bitwise_or.at(failed, more[0], prices.drawn[more[1]])
+        with self._lock:
+            self.costs[span] += after - before
+            self.failed[span] |= failed
+
+    def add_exactly(self, top: int, left: int, masked: BoolArray) -> None:
+        """Count a block from scratch in float64, for blocks full of ties; `masked` [n, m] marks pairs of one product.
+
+        Costs are then counted in whole numbers: a similarity becomes the number of limits of its row that it is above.
+        """
+        size = masked.shape
+        rows, columns = slice(top, top + size[0]), slice(left, left + size[1])
+        cosines = float64_matrix(self._queries, rows, self._gallery, columns)
+        first, offsets = self.offsets[top], self.offsets[top : top + size[0] + 1] - self.offsets[top]
+        n_limits = np.diff(offsets)
+        above, above_optimistic = (np.zeros(offsets[-1], np.int64) for _ in range(2))
+        n_beaten = np.zeros(size, np.float32)
+        for rank in range(n_limits.max(initial=0)):
+            some = np.flatnonzero(n_limits > rank)
+            at = offsets[some] + rank
+            wins, wins_strictly = self._settle_rows(cosines[some], first + at, top + some, left, masked[some])
+            n_beaten[some] += wins
+            above[at], above_optimistic[at] = wins.sum(axis=1), wins_strictly.sum(axis=1)
+        self._record(top, size, above, above_optimistic, size[0] * size[1])
+        if self._costs is not None:
+            # Entry i of n, best first, is beaten by what is above at least n - i limits.
+            ranks = np.arange(offsets[-1]) - np.repeat(offsets[:-1], n_limits)
+            limits = (np.repeat(n_limits, n_limits) - ranks - 0.5).astype(np.float32)
+            arithmetic = Float32()
+            block = arithmetic.filled(n_beaten)
+            nothing = (np.zeros(0, np.int64), np.zeros(0, np.int64))
+            self._add_costs(arithmetic, block, limits, limits, offsets, (top, left, size[1]), nothing)
+
+    def survival(self) -> FloatArray | None:
+        """See `engine.PositiveRanks.survival`."""
+        return None if self._costs is None else survival(self.costs)
+
+    def won(self) -> BitArray | None:
+        """See `engine.PositiveRanks.won`."""
+        if self._costs is None:
+            return None
+        won = np.zeros((len(self.offsets) - 1, self.failed.shape[1]), np.uint64)
+        owner = np.repeat(np.arange(len(won)), np.diff(self.offsets))
+        np.bitwise_or.at(won, owner, self._own & ~self.failed)
+        return won
+
+    def _settle_rows(
+        self, cosines: FloatArray, entries: IntArray, rows: IntArray, left: int, masked: BoolArray
+    ) -> tuple[BoolArray, BoolArray]:
+        """`_settle` for one entry a row and all columns: bool [len(entries), m], twice."""
+        differences = cosines - self.similarities[entries, None]
+        wins, wins_strictly = (differences > -TIE) & ~masked, (differences >= TIE) & ~masked
+        unsure = np.minimum(np.abs(differences + TIE), np.abs(differences - TIE)) <= self._reach
+        for i, column in zip(*np.nonzero(unsure & ~masked), strict=True):
+            wins[i, column], wins_strictly[i, column] = self._settle_pair(
+                int(entries[i]), int(rows[i]), left + int(column)
             )
-            found = np.flatnonzero(wins & (cosines[row] <= sure[entry]))
-            extra.append((np.full(len(found), entry), found))
-            above[entry], strictly[entry] = np.count_nonzero(wins), np.count_nonzero(wins_strictly)
-        entries, places = (np.concatenate([pair[i] for pair in extra]) for i in range(2))
-        return _Outcome(above, strictly, cosines, sure, (entries, places))
+        return wins, wins_strictly
 
     def _settle(
         self, cosines: FloatArray, entries: IntArray, rows: IntArray, columns: IntArray
@@ -192,11 +255,14 @@ class Tally:
         wins, wins_strictly = differences > -TIE, differences >= TIE
         unsure = np.minimum(np.abs(differences + TIE), np.abs(differences - TIE)) <= self._reach
         for i in np.flatnonzero(unsure):
-            query = int(rows[i])
-            positive = self._exact_positives(query)[int(entries[i] - self.offsets[query])]
-            difference = exact_cosine(self._queries.raw[query], self._gallery.raw[columns[i]]) - positive
-            wins[i], wins_strictly[i] = difference > -_TIE, difference >= _TIE
+            wins[i], wins_strictly[i] = self._settle_pair(int(entries[i]), int(rows[i]), int(columns[i]))
         return wins, wins_strictly
+
+    def _settle_pair(self, entry: int, query: int, column: int) -> tuple[bool, bool]:
+        """`_settle` for one pair, in whole numbers."""
+        positive = self._exact_positives(query)[int(entry - self.offsets[query])]
+        difference = exact_cosine(self._queries.raw[query], self._gallery.raw[column]) - positive
+        return difference > -_TIE, difference >= _TIE
 
     def _exact_positives(self, query: int) -> list[Decimal]:
         """The exact similarities of a query with its positives, best first."""

@@ -1,4 +1,5 @@
 import json
+import re
 import sys
 
 import numpy as np
@@ -58,6 +59,25 @@ def test_run_keeps_the_vectors_and_score_gives_the_same_numbers(rope_bench, data
     assert result == of_run
     assert (result["model"], result["pairs"]["P2V"]["n_queries"]) == ("handcrafted", 12)
     assert len(pq.read_table(ranks)) == sum(pair["n_queries"] for pair in result["pairs"].values())
+
+
+def test_a_quick_score_prints_the_numbers_of_the_full_one(rope_bench, dataset, embeddings):
+    full, quick = (
+        rope_bench("score", embeddings, "--data", dataset, *words)[1].splitlines() for words in ([], ["--quick"])
+    )
+    cells = [[re.findall(r"[\w.@]+", line) for line in lines if "P2V" in line][0] for lines in (full, quick)]
+    assert cells[1][:7] == cells[0][:7]  # the pair, five R@k, MRR
+    assert not any("mAP" in line or "one-shot" in line.lower() for line in quick)
+
+
+def test_another_device_gives_the_same_result(rope_bench, dataset, embeddings, tmp_path):
+    pytest.importorskip("torch", reason="torch is not installed")
+    for device in ("cpu", "cpu:0"):  # the second by way of torch
+        words = ["--device", device, "--json", tmp_path / f"{device}.json"]
+        assert rope_bench("score", embeddings, "--data", dataset, *words)[0] == 0
+    one, other = (json.loads((tmp_path / f"{device}.json").read_text("utf-8")) for device in ("cpu", "cpu:0"))
+    assert one["pairs"] == other["pairs"]
+    assert one["one_shot"] == other["one_shot"]
 
 
 def test_format_and_order_of_files_do_not_change_a_number(rope_bench, dataset, embeddings, tmp_path):
@@ -165,6 +185,8 @@ def test_embeddings_that_do_not_fit_are_named(change, words, rope_bench, dataset
         ["run", "--model", "baselines:nobody", "--out", "x.parquet"],
         ["score", __file__, "--memory", "much"],
         ["score", __file__, "--trials", "0"],
+        ["score", __file__, "--device", "abacus"],
+        ["score", __file__, "--quick", "--json", "x.json"],
         ["compare", "nowhere.json", "nowhere.json"],
         ["slices", "nowhere.json"],
         ["doctor", "nowhere.npz"],

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from rope.bench import counting
+from rope.bench.blocks import MAX_COST, padded
 from rope.bench.counting import (
     add_costs_numpy,
     count_above_both_numpy,
@@ -14,15 +15,23 @@ from rope.bench.survival import Costs
 pytest.importorskip("numba", reason="the extra 'fast' is not installed, so there is one implementation alone")
 
 
-@pytest.fixture(params=[(1, 1), (7, 40), (64, 512), (130, 333)])
-def case(request):
-    """A block, ascending limits a row (some rows without), low and high."""
-    height, _ = request.param
+@pytest.fixture(params=[(1, 1), (7, 40), (64, 512), (130, 333)], ids=str)
+def size(request):
+    return request.param
+
+
+@pytest.fixture(params=[np.float32, np.int16])
+def case(size, request):
+    """A block with its padding, limits that descend in each row (some rows have none), low and high."""
+    height, width = size
     rng = np.random.default_rng(height)
-    block = np.round(rng.normal(size=request.param), 2).astype(np.float32)
+    block = np.full((height, padded(width)), -30_000)
+    block[:, :width] = rng.normal(0, 100, size)
     offsets = np.concatenate([[0], np.cumsum(rng.integers(0, 5, height))])
-    low = np.round(rng.normal(size=offsets[-1]), 2).astype(np.float32)
-    return block, low, low + np.float32(0.05), offsets
+    rows = np.repeat(np.arange(height), np.diff(offsets))
+    low = rng.normal(0, 100, offsets[-1]).astype(int)
+    low = low[np.lexsort((-low, rows))]
+    return block.astype(request.param), low.astype(request.param), (low + 5).astype(request.param), offsets
 
 
 def test_counts_agree(case):
@@ -36,21 +45,28 @@ def test_what_lies_between_agrees(case):
         assert np.array_equal(compiled, plain)
 
 
-def test_transposes_agree(case):
-    assert np.array_equal(counting.transposed(case[0]), transposed_numpy(case[0]))
+def test_transposes_agree(case, size):
+    block, fill = case[0], -30_000
+    assert np.array_equal(counting.transposed(block, size[1], fill), transposed_numpy(block, size[1], fill))
 
 
-def test_costs_agree(case):
-    block, low, high, offsets = case
-    products = np.sort(np.random.default_rng(1).integers(0, 9, block.shape[1]))
-    costs = Costs.of(products)
-    limits, columns = find_between_numpy(block, low, high, offsets, np.ones(len(low), bool))
-    n_above, totals = count_above_both_numpy(*case)[0], []
+@pytest.mark.parametrize("n_words", [0, 1, 2])
+def test_costs_agree(case, size, n_words):
+    rng = np.random.default_rng(1)
+    products = np.sort(rng.integers(0, 9, size[1]))
+    drawn, own = (rng.integers(0, 2**40, (n, n_words)).astype(np.uint64) for n in (size[1], len(case[1])))
+    prices = Costs.of(products, drawn).prices(0, size[1])
+    outcomes = []
     for add in (counting.add_costs, add_costs_numpy):
-        total = np.arange(len(low), dtype=np.int64) % 2 * counting.MAX_COST  # every other is passed over
-        add(block, high, offsets, n_above, (limits, columns), costs.segments(0, block.shape[1]), costs.table, total)
-        totals.append(np.minimum(total, counting.MAX_COST))
-    assert np.array_equal(*totals)
+        total = np.arange(len(case[1]), dtype=np.int64) % 2 * MAX_COST  # every other one has come to its end
+        failed = np.zeros_like(own)
+        left_out = [
+            row for row in zip(*add(*case, prices, own, total, failed), strict=True) if total[row[0]] < MAX_COST
+        ]
+        outcomes.append(
+            (np.minimum(total, MAX_COST).tolist(), (failed & own)[total < MAX_COST].tolist(), sorted(left_out))
+        )
+    assert outcomes[0] == outcomes[1]
 
 
 @pytest.mark.parametrize("dim", [1, 511, 513, 2000])

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from rope.bench import tally
 from rope.bench.engine import Effort, Labelled, rank_one_way, rank_pair, rank_within
 from rope.bench.metrics import score_queries
+from rope.bench.one_shot import Draws, support_bits
 from rope.bench.similarity import Vectors
 from tests.bench.reference import float32, score_slowly
 
@@ -114,12 +115,14 @@ def test_blocks_and_threads_change_nothing(threads, memory_bytes, kind):
     vectors = rng.normal(size=(90, 16))[products] + rng.normal(size=(700, 16))
     vectors = {"clustered": vectors, "quantised": np.round(vectors), "constant": np.ones_like(vectors)}[kind]
     a, b = labelled(vectors[::2], products[::2]), labelled(vectors[1::2], products[1::2])
-    expected = [*rank_pair(a, b, Effort(threads=1), with_survival=True), rank_within(a, Effort(threads=1))]
+    drawn = support_bits(a.products, Draws(seed=0)), support_bits(b.products, Draws(seed=0))
+    expected = [*rank_pair(a, b, Effort(threads=1), drawn=drawn), rank_within(a, Effort(threads=1))]
     effort = Effort(memory_bytes, threads)
-    for got, want in zip([*rank_pair(a, b, effort, with_survival=True), rank_within(a, effort)], expected, strict=True):
+    for got, want in zip([*rank_pair(a, b, effort, drawn=drawn), rank_within(a, effort)], expected, strict=True):
         assert np.array_equal(got.above, want.above)
         assert np.array_equal(got.above_optimistic, want.above_optimistic)
         assert np.array_equal(got.survival, want.survival)
+        assert np.array_equal(got.won, want.won)
 
 
 @settings(max_examples=20)
@@ -142,7 +145,8 @@ def test_hit_rate_equals_faiss(seed, dim):
 
 def test_an_empty_side_has_no_ranks():
     nothing, something = labelled(np.zeros((0, 2)), []), labelled(np.eye(2), [0, 1])
-    for ranks in rank_pair(nothing, something, Effort(), with_survival=True):
+    bits = support_bits(something.products, Draws(seed=0))
+    for ranks in rank_pair(nothing, something, Effort(), drawn=(bits[:0], bits)):
         assert len(ranks.above) == 0
 
 

@@ -1,0 +1,65 @@
+"""What blocks of similarities look like to the loops that compare them, and what those loops are told of costs."""
+
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "CHUNK",
+    "MAX_COST",
+    "PADDING",
+    "BitArray",
+    "Block",
+    "BoolArray",
+    "Float32Array",
+    "FloatArray",
+    "IntArray",
+    "Prices",
+    "padded",
+]
+
+CHUNK: Final = 512
+"""Dimensions summed in one go in float64; keeps the error bound small for any dimension."""
+
+MAX_COST: Final = 40 << 40
+"""A total that has come this far is not added to; the largest single cost."""
+
+PADDING: Final = 64
+"""Rows of a block have a multiple of this many values, so that loops over them have no rest."""
+
+IntArray: TypeAlias = npt.NDArray[np.int64]
+BoolArray: TypeAlias = npt.NDArray[np.bool_]
+BitArray: TypeAlias = npt.NDArray[np.uint64]
+FloatArray: TypeAlias = npt.NDArray[np.float64]
+Float32Array: TypeAlias = npt.NDArray[np.float32]
+Block: TypeAlias = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prices:
+    """What it costs when values of a block are above a limit, segment by segment of its columns.
+
+    Attributes:
+        starts: int64 [n_segments], the first column of each segment.
+        places: int64 [n_segments], the place in `table` of each segment's cost of no value above.
+        segment_of: int64 [m], the segment of each column.
+        table: int64; the cost of c values above stands c places after that of none.
+        drawn: uint64 [m, n_words]; the trials, as bits, in which each column is drawn.
+    """
+
+    starts: IntArray
+    places: IntArray
+    segment_of: IntArray
+    table: IntArray
+    drawn: BitArray
+
+
+def padded(n: int) -> int:
+    """The next multiple of `PADDING`.
+
+    >>> padded(0), padded(1), padded(64), padded(65)
+    (0, 64, 64, 128)
+    """
+    return -(-n // PADDING) * PADDING

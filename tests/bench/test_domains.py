@@ -1,0 +1,84 @@
+"""Datasets that lack a domain, or in which a query has a gallery of its own."""
+
+import numpy as np
+import pytest
+
+from rope.bench.engine import Effort
+from rope.bench.one_shot import Draws
+from rope.bench.report import headline_name
+from rope.bench.score import by_product, count_similarities, score
+from rope.dataset.directory import Labels
+from rope.errors import DatasetError
+from tests.bench.test_score import DRAWS, embeddings_of, random_case
+
+
+def only(case, *domains):
+    return tuple({domain: part[domain] for domain in domains} for part in case)
+
+
+@pytest.mark.parametrize(
+    ("domains", "pairs"),
+    [
+        (["page"], ["P2P"]),
+        (["page", "video"], ["P2V", "V2P", "P2P", "V2V"]),
+        (["page", "live"], ["P2L", "L2P", "P2P", "L2L"]),
+    ],
+)
+def test_the_pairs_are_those_of_the_domains_that_are_there(domains, pairs):
+    case = random_case(4)
+    whole, part = score(*case, DRAWS, Effort()), score(*only(case, *domains), DRAWS, Effort())
+    assert list(part.pairs) == pairs
+    assert list(part.one_shot) == pairs[: -len(domains)]
+    for name in pairs:
+        assert part.pairs[name].micro == whole.pairs[name].micro
+
+
+def test_the_headline_is_the_mean_over_the_cross_domain_pairs_that_are_there():
+    two = score(*only(random_case(4), "page", "video"), DRAWS, Effort())
+    assert two.headline == pytest.approx(np.mean([two.pairs[name].micro.hit_rate[1] for name in ("P2V", "V2P")]))
+    assert headline_name(two) == "mean R@1 of the 2 cross-domain pairs of the dataset"
+    one = score(*only(random_case(4), "page"), DRAWS, Effort())
+    assert one.headline is None
+    assert headline_name(one) == "none: the dataset has one domain"
+
+
+def grouped_case():
+    """Two shops; in each, clip c shows product 1 and is most similar to the page of product 2 in the *other* shop."""
+    labels = {
+        "page": Labels(["x/1", "x/2", "y/1", "y/2"], ["1", "2", "3", "4"], ["x", "x", "y", "y"]),
+        "live": Labels(["x-c", "y-c"], ["1", "3"], ["x", "y"]),
+    }
+    vectors = {"page": [[3, 1], [0, 1], [1, 3], [1, 0]], "live": [[1, 0], [0, 1]]}
+    return {domain: embeddings_of(vectors[domain], labels[domain].sample_ids) for domain in labels}, labels
+
+
+def test_a_query_is_answered_from_its_own_gallery():
+    result = score(*grouped_case(), DRAWS, Effort())
+    assert result.pairs["L2P"].queries.rank.tolist() == [1, 1]
+    assert result.headline == 1
+    assert result.one_shot == {}
+
+
+def test_the_same_embeddings_fail_in_the_gallery_of_all():
+    embeddings, labels = grouped_case()
+    without = {domain: Labels(rows.sample_ids, rows.product_ids) for domain, rows in labels.items()}
+    assert score(embeddings, without, DRAWS, Effort()).pairs["L2P"].queries.rank.tolist() == [2, 2]
+
+
+def test_domains_that_share_products_in_no_gallery_cannot_be_scored():
+    embeddings, labels = grouped_case()
+    labels["live"] = Labels(["x-c", "y-c"], ["1", "3"], ["y", "x"])
+    with pytest.raises(DatasetError, match="no product has both a page and a live"):
+        score(embeddings, labels, DRAWS, Effort())
+
+
+def test_galleries_follow_their_samples_into_another_order():
+    labels = Labels(["a", "b", "c"], ["2", "1", "2"], ["x", None, "y"])
+    assert by_product(labels) == Labels(["b", "a", "c"], ["1", "2", "2"], [None, "x", "y"])
+
+
+def test_progress_counts_what_is_compared():
+    embeddings, labels = grouped_case()
+    done: list[int] = []
+    score(embeddings, labels, Draws(0, 3), Effort(threads=1, advance=done.append))
+    assert count_similarities(labels, Draws(0, 3)) == 8 // 2 + 10 // 2
