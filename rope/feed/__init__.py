@@ -1,0 +1,29 @@
+"""Dataset directories to PyTorch: balanced by product or streamed, and resumed at the exact next sample.
+
+`BalancedProducts` and `SampleStream` say what comes in which order; `Feed` decodes it with any number of workers.
+"""
+
+from rope.errors import UsageError
+
+try:
+    import torch  # noqa: F401 -- the extra that this package needs
+except ImportError as error:
+    raise UsageError("rope.feed needs PyTorch; install it with: pip install 'rope-bench[torch]'") from error
+
+from rope.feed.balanced import BalancedProducts
+from rope.feed.clips import ClipReader, stack_frames
+from rope.feed.loader import Feed
+from rope.feed.records import ProductBatch, SampleBatch
+from rope.feed.share import Share
+from rope.feed.streaming import SampleStream
+
+__all__ = [
+    "BalancedProducts",
+    "ClipReader",
+    "Feed",
+    "ProductBatch",
+    "SampleBatch",
+    "SampleStream",
+    "Share",
+    "stack_frames",
+]

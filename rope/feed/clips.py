@@ -1,0 +1,80 @@
+"""From a stored sample to the tensor that a model gets."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+
+from rope.domain import Domain, Sample
+from rope.errors import UsageError
+from rope.feed.order import hash64
+from rope.feed.records import Clip
+from rope.media import decode_frames
+
+__all__ = ["ClipReader", "OnDamaged", "Transform", "stack_frames"]
+
+OnDamaged = Literal["raise", "skip"]
+"""What to do about a sample that cannot be decoded: stop, or do without it and say so in the batch."""
+
+Transform = Callable[[list[npt.NDArray[np.uint8]], np.random.Generator], torch.Tensor]
+"""n frames, uint8 [size, size, 3] each, and a generator of the sample's own -> a tensor, always of one shape."""
+
+
+def stack_frames(frames: list[npt.NDArray[np.uint8]], rng: np.random.Generator) -> torch.Tensor:
+    """The transform that changes nothing: uint8 [n_frames, 3, size, size]; `rng` is not used.
+
+    >>> tuple(stack_frames([np.zeros((4, 4, 3), np.uint8)] * 8, np.random.default_rng(0)).shape)
+    (8, 3, 4, 4)
+    """
+    return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).contiguous()
+
+
+@dataclass(frozen=True, slots=True)
+class ClipReader:
+    """How samples are decoded.
+
+    Attributes:
+        n_frames: how many frames of a video or live clip, chosen by `rope.media.choose_frames`.
+        size: height and width to which frames are resized, by bilinear interpolation and without keeping the aspect
+            ratio, as the published COPE model sees them. A transform that crops needs more than the model does.
+        transform: see `Transform`. It has to be picklable where Python starts processes by `spawn` or `forkserver`.
+        n_page_frames: how many frames of a page; it has one, which is repeated.
+
+    Raises:
+        UsageError: a number is below 1.
+    """
+
+    n_frames: int
+    size: int
+    transform: Transform = stack_frames
+    n_page_frames: int = 1
+
+    def __post_init__(self) -> None:
+        if min(self.n_frames, self.size, self.n_page_frames) < 1:
+            raise UsageError(
+                "need at least one frame and one pixel, got "
+                f"n_frames={self.n_frames}, size={self.size}, n_page_frames={self.n_page_frames}"
+            )
+
+    def wanted(self, domain: Domain) -> int:
+        """How many frames of a sample of this domain are decoded."""
+        return self.n_page_frames if domain == "page" else self.n_frames
+
+    def read(self, sample: Sample, seed: int, epoch: int) -> Clip:
+        """Decode a sample; the transform's generator follows from the sample, seed and epoch alone.
+
+        Raises:
+            DatasetError: a frame cannot be decoded; names the sample.
+        """
+        frames = [_squash(frame, self.size) for frame in decode_frames(sample, self.wanted(sample.domain))]
+        rng = np.random.default_rng(hash64(f"transform-{sample.domain}", seed, epoch, sample.sample_id))
+        return Clip(sample.sample_id, sample.text, self.transform(frames, rng))
+
+
+def _squash(frame: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
+    """Resize to uint8 [size, size, 3]."""
+    return np.asarray(Image.fromarray(frame).resize((size, size), Image.Resampling.BILINEAR))

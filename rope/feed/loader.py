@@ -1,0 +1,158 @@
+"""Batches for a training loop, and where in them it stands."""
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any, Generic, Protocol, TypeVar
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from rope.errors import UsageError
+from rope.feed.records import ProductBatch, SampleBatch
+
+__all__ = ["Feed", "Source"]
+
+BatchT_co = TypeVar("BatchT_co", bound=ProductBatch | SampleBatch, covariant=True)
+
+
+class Source(Protocol[BatchT_co]):
+    """What comes in which order: `BalancedProducts` and `SampleStream`, each with keys and items of its own.
+
+    Attributes:
+        identity: everything that decides the order, by name.
+    """
+
+    identity: dict[str, str | int]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many batches this rank gets in an epoch."""
+
+    def steps(self, epoch: int, position: int) -> Iterator[tuple[list[Any], int]]:
+        """The keys of each batch from a position on, and the position after it."""
+
+    def __getitem__(self, key: Any) -> Any:  # noqa: ANN401
+        """Read and decode one item; called in workers."""
+
+    def collate(self, items: list[Any]) -> BatchT_co:
+        """Make a batch; called in workers."""
+
+
+class Feed(Generic[BatchT_co]):
+    """The batches of a source, decoded by workers, one epoch an iteration.
+
+    The state counts what the training loop received, whatever the workers have prepared beyond that: a batch counts as
+    soon as the loop has it. Loaded into a feed of the same source, with any number of workers, it makes the next
+    iteration begin with the batch that would have come next. The global random number generators of torch, NumPy and
+    Python are neither read nor moved.
+
+    Args:
+        source: a `BalancedProducts` or a `SampleStream`.
+        num_workers: processes that decode; 0 decodes in this one.
+        prefetch: batches that each worker prepares ahead.
+        pin_memory: put tensors where a GPU can fetch them faster.
+
+    Attributes:
+        epoch: the epoch of the next batch, from 0.
+        n_damaged: how many samples could not be decoded so far, in all epochs.
+
+    Example:
+        for epoch in range(feed.epoch, 80):
+            for batch in feed:
+                train(batch)
+                save(model, feed.state_dict())
+    """
+
+    def __init__(
+        self,
+        source: Source[BatchT_co],
+        *,
+        num_workers: int = 0,
+        prefetch: int = 2,
+        pin_memory: bool = False,
+    ) -> None:
+        if num_workers < 0 or prefetch < 1:
+            raise UsageError(f"need num_workers >= 0 and prefetch >= 1, got {num_workers} and {prefetch}")
+        self._source = source
+        self._num_workers = num_workers
+        self._prefetch = prefetch
+        self._pin_memory = pin_memory
+        self._position = 0
+        self.epoch = 0
+        self.n_damaged = 0
+
+    def __len__(self) -> int:
+        """How many batches a whole epoch has; the first iteration after a resumption has fewer."""
+        return self._source.steps_per_epoch
+
+    def __iter__(self) -> Iterator[BatchT_co]:
+        """What is left of the present epoch; its end begins the next."""
+        ends: deque[int] = deque()
+        batches: DataLoader[Any] = DataLoader(
+            _Items(self._source),
+            batch_sampler=_Keys(self._source.steps(self.epoch, self._position), ends),
+            num_workers=self._num_workers,
+            collate_fn=self._source.collate,
+            pin_memory=self._pin_memory,
+            generator=torch.Generator().manual_seed(self.epoch),  # else every epoch would move the global one
+            prefetch_factor=self._prefetch if self._num_workers else None,
+        )
+        for batch in batches:
+            self._position = ends.popleft()
+            self.n_damaged += len(batch.damaged)
+            yield batch
+        self.epoch += 1
+        self._position = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the loop stands, as plain numbers and strings that JSON and `torch.save` keep.
+
+        Equal on all ranks but for `n_damaged`.
+        """
+        return {
+            "epoch": self.epoch,
+            "position": self._position,
+            "n_damaged": self.n_damaged,
+            "source": dict(self._source.identity),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state; the next iteration begins there.
+
+        Raises:
+            UsageError: the state is of another order: another dataset, split, seed and so on.
+        """
+        there, here = state["source"], self._source.identity
+        differences = [
+            f"{name} is {there.get(name)!r} there and {here.get(name)!r} here"
+            for name in sorted({*there, *here})
+            if there.get(name) != here.get(name)
+        ]
+        if differences:
+            raise UsageError(
+                f"this state is of another feed: {', '.join(differences)}; start anew, or with its options"
+            )
+        self.epoch, self._position, self.n_damaged = state["epoch"], state["position"], state["n_damaged"]
+
+
+class _Items(Dataset[Any]):
+    """A source as the map-style dataset that a DataLoader wants."""
+
+    def __init__(self, source: Source[ProductBatch | SampleBatch]) -> None:
+        self._source = source
+
+    def __getitem__(self, key: Any) -> Any:  # noqa: ANN401
+        return self._source[key]
+
+
+class _Keys:
+    """Hands out the keys of each batch once, and notes the position after it."""
+
+    def __init__(self, steps: Iterator[tuple[list[Any], int]], ends: deque[int]) -> None:
+        self._steps = steps
+        self._ends = ends
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        for keys, end in self._steps:
+            self._ends.append(end)
+            yield keys

@@ -1,0 +1,31 @@
+"""Random access to samples by row."""
+
+from pathlib import Path
+from typing import cast
+
+from rope.dataset.load import Config, load_dataset
+from rope.domain import CONFIG_OF, Domain, Sample, Split
+from rope.feed.shards import SAMPLE_COLUMNS, to_sample
+
+__all__ = ["SampleTable"]
+
+
+class SampleTable:
+    """The samples of one domain and split, in canonical order, read at random.
+
+    They come from the cache of `datasets`, an uncompressed copy of the shards that is made at first use and mapped
+    into memory: a sample then costs the bytes of its frames, where Parquet would cost a row group of about 32 MB.
+    Can be pickled and forked; all processes share the cache.
+    """
+
+    def __init__(self, directory: Path, domain: Domain, split: Split) -> None:
+        rows = load_dataset(directory, cast(Config, CONFIG_OF[domain]), split=split)
+        self._rows = rows.select_columns(list(SAMPLE_COLUMNS)).with_format("arrow")
+        self._domain = domain
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def sample(self, row: int, n_frames: int) -> Sample:
+        """The sample in a row, from 0, with the frames that decoding `n_frames` needs."""
+        return to_sample(self._rows[row], 0, self._domain, n_frames)
