@@ -128,6 +128,7 @@ def _one_shot_json(one_shot: OneShot) -> dict[str, Any]:
         "expected": one_shot.expected,
         "mean": one_shot.mean,
         "std": one_shot.std,
+        "std_bound": one_shot.std_bound,
         "ci95": one_shot.interval,
         "accuracies": one_shot.accuracies,
     }

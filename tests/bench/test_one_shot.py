@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 
 from rope.bench.engine import Effort, Labelled, rank_one_way
-from rope.bench.one_shot import Draws, classify, draw_supports, expected_accuracy, mean_interval, support_bits
+from rope.bench.one_shot import (
+    Draws,
+    classify,
+    draw_supports,
+    expected_accuracy,
+    mean_interval,
+    std_bound,
+    support_bits,
+)
 from rope.bench.similarity import Vectors, exact_cosine
 from rope.errors import EmbeddingError
 from tests.bench.reference import float32
@@ -144,3 +152,10 @@ def test_interval_uses_students_t(n, quantile):
     low, high = mean_interval(values)
     half = quantile * np.std(values, ddof=1) / np.sqrt(n)
     assert (high - low) / 2 == pytest.approx(half, rel=3e-3)
+
+
+@pytest.mark.parametrize("n", [10, 20, 100])
+def test_the_deviation_over_draws_is_below_its_bound_as_often_as_promised(n):
+    rng = np.random.default_rng(n)
+    below = np.mean([std_bound(rng.normal(size=n).tolist()) >= 1 for _ in range(4000)])
+    assert abs(below - 0.975) < 0.01  # four standard errors
