@@ -1,10 +1,14 @@
 """Scoring at the size of ROPE's validation split, beside bare matrix products and faiss, in one run.
 
-    python benchmarks/score.py [--dims 128 768] [--noise 1.5 3]
+    python benchmarks/score.py [--dims 128 768] [--noise 1.5 3] [--peers]
 
 Random clustered vectors: a Gaussian centre for each of 2,527 products, and Gaussian noise of `--noise` times its size
 for each of 31,388 pages, 29,810 videos and 30,981 live clips. Every task runs in a process of its own, the vectors read
 from disk, so that its peak memory is its own. Ratios are to the three bare float32 products of the same run.
+
+With `--peers`, the pair of pages and videos alone, both directions, beside the search paths of other evaluators, which
+keep the nearest 50: torch, ranx, pytorch-metric-learning and mteb (`pip install 'rope-bench[peers]'`). Ratios are then
+to the quick score of rope-bench.
 """
 
 import argparse
@@ -15,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -77,30 +82,48 @@ def _sides(folder: Path) -> dict:
     return {domain: Labelled(Vectors.of(vectors.pop(domain)), products[domain]) for domain in SIZES}
 
 
-def task_rope_bench_pairs(folder: Path) -> dict:
-    """Certified ranks of all positives of the six pairs: R@k, recall@k, MRR, mAP, median rank."""
+def _rank(folder: Path, pairs: tuple, **options: object) -> dict:
+    """Certified ranks of some pairs, in both directions."""
     from rope.bench.engine import Effort, rank_pair
-    from rope.bench.metrics import score_queries, summarise
 
-    warm_up()
+    best_only = bool(options.pop("best_only", False))
+    warm_up(best_only)
     sides = _sides(folder)
     started = time.perf_counter()
     result, n_rechecked = {}, 0
-    for a, b in PAIRS:
-        forward, backward = rank_pair(sides[a], sides[b], Effort())
-        result[f"{a}-{b}"] = summarise(score_queries(forward)).hit_rate[1]
-        result[f"{b}-{a}"] = summarise(score_queries(backward)).hit_rate[1]
-        n_rechecked += forward.n_rechecked + backward.n_rechecked
+    for a, b in pairs:
+        both = rank_pair(sides[a], sides[b], Effort(**options), best_only=best_only)
+        for name, ranks in zip((f"{a}-{b}", f"{b}-{a}"), both, strict=True):
+            best = ranks.above[ranks.offsets[:-1][np.diff(ranks.offsets) > 0]]
+            result[name] = float((best == 0).mean())
+            n_rechecked += ranks.n_rechecked
     return {"seconds": time.perf_counter() - started, "R@1": result, "rechecked": n_rechecked}
 
 
-def task_rope_bench_numpy_alone(folder: Path) -> dict:
+def task_quick(folder: Path) -> dict:
+    """The best positive of each query in the six pairs: R@k, MRR and median rank; bfloat16 where that pays."""
+    return _rank(folder, PAIRS, best_only=True)
+
+
+def task_quick_in_float32(folder: Path) -> dict:
+    """The same with float32 products alone."""
+    from rope.bench.arithmetic import Float32
+
+    return _rank(folder, PAIRS, best_only=True, arithmetics=[Float32()])
+
+
+def task_all_positives(folder: Path) -> dict:
+    """All positives of the six pairs: R@k, recall@k, MRR, mAP, median rank."""
+    return _rank(folder, PAIRS)
+
+
+def task_numpy_alone(folder: Path) -> dict:
     """The same without numba."""
     sys.modules["numba"] = None  # type: ignore[assignment]
-    return task_rope_bench_pairs(folder)
+    return _rank(folder, PAIRS)
 
 
-def task_rope_bench_everything(folder: Path) -> dict:
+def task_everything(folder: Path) -> dict:
     """Six pairs, three same-domain pairs, macro means and 20 draws of one-shot classification."""
     from rope.bench.embeddings import DomainEmbeddings
     from rope.bench.engine import Effort
@@ -118,28 +141,168 @@ def task_rope_bench_everything(folder: Path) -> dict:
     return {"seconds": time.perf_counter() - started, "headline": result.headline}
 
 
-def warm_up() -> None:
-    """Compile, where there is something to compile; once per installation, as the result is cached on disk."""
+def task_one_pair(folder: Path) -> dict:
+    """What rope-bench makes of one pair: all positives."""
+    return _rank(folder, PAIRS[:1])
+
+
+def task_one_pair_quick(folder: Path) -> dict:
+    """What rope-bench makes of one pair: the best positives."""
+    return _rank(folder, PAIRS[:1], best_only=True)
+
+
+def _both_ways(folder: Path, search: Callable) -> dict:
+    """R@1 of one pair in both directions by a function of (queries, gallery, their products)."""
+    vectors, products = load(folder)
+    (a, b), result = PAIRS[0], {}
+    started = time.perf_counter()
+    for x, y in ((a, b), (b, a)):
+        result[f"{x}-{y}"] = search(vectors[x], vectors[y], products[x], products[y])
+    return {"seconds": time.perf_counter() - started, "R@1": result}
+
+
+def task_faiss_pair(folder: Path) -> dict:
+    """`faiss.IndexFlatIP`."""
+
+    def search(queries, gallery, query_products, gallery_products):
+        found = gallery_products[_faiss_search(queries, gallery)[1]]
+        return float((found[:, 0] == query_products).mean())
+
+    return _both_ways(folder, search)
+
+
+def _faiss_search(queries: np.ndarray, gallery: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    import faiss
+
+    index = faiss.IndexFlatIP(gallery.shape[1])
+    index.add(gallery)
+    return index.search(queries, 50)
+
+
+def task_torch_pair(folder: Path) -> dict:
+    """`torch.topk` over blocks of 1,024 queries."""
+    import torch
+
+    def search(queries, gallery, query_products, gallery_products):
+        gallery, hits = torch.from_numpy(gallery), 0
+        for top in range(0, len(queries), 1024):
+            nearest = torch.topk(torch.from_numpy(queries[top : top + 1024]) @ gallery.T, 50, dim=1).indices[:, 0]
+            hits += (gallery_products[nearest.numpy()] == query_products[top : top + 1024]).sum()
+        return float(hits / len(queries))
+
+    return _both_ways(folder, search)
+
+
+def task_ranx_pair(folder: Path) -> dict:
+    """ranx on the nearest 50 that faiss finds: a run and qrels made of dictionaries, hit rate and MRR."""
+    import ranx
+
+    metrics = ["hit_rate@1", "hit_rate@5", "hit_rate@10", "hit_rate@50", "mrr"]
+    tiny = {"q": {"d": 1}}
+    ranx.evaluate(ranx.Qrels(tiny), ranx.Run({"q": {"d": 1.0}}), metrics)  # compiles, for half a minute
+
+    def search(queries, gallery, query_products, gallery_products):
+        scores, nearest = _faiss_search(queries, gallery)
+        names = [str(i) for i in range(len(gallery))]
+        run = {
+            str(q): dict(zip([names[i] for i in row], of_row.tolist(), strict=True))
+            for q, (row, of_row) in enumerate(zip(nearest, scores, strict=True))
+        }
+        qrels = ranx.Qrels(_qrels(query_products, gallery_products))
+        return float(ranx.evaluate(qrels, ranx.Run(run), metrics)["hit_rate@1"])
+
+    return _both_ways(folder, search)
+
+
+def _qrels(query_products: np.ndarray, gallery_products: np.ndarray) -> dict[str, dict[str, int]]:
+    first = np.searchsorted(gallery_products, query_products)
+    last = np.searchsorted(gallery_products, query_products, "right")
+    return {str(q): {str(i): 1 for i in range(start, stop)} for q, (start, stop) in enumerate(zip(first, last))}  # noqa: B905
+
+
+def task_metric_learning_pair(folder: Path) -> dict:
+    """pytorch-metric-learning's AccuracyCalculator: precision at 1 with k = 50."""
+    import torch
+    from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
+
+    calculator = AccuracyCalculator(include=("precision_at_1",), k=50, device=torch.device("cpu"))
+
+    def search(queries, gallery, query_products, gallery_products):
+        given = (torch.from_numpy(array) for array in (queries, query_products, gallery, gallery_products))
+        return float(calculator.get_accuracy(*given, ref_includes_query=False)["precision_at_1"])
+
+    return _both_ways(folder, search)
+
+
+def task_mteb_pair(folder: Path) -> dict:
+    """mteb's search over the whole gallery and its retrieval metrics, on vectors that are given, k = 50."""
+    import datasets
+    import mteb
+    from mteb._evaluators.retrieval_metrics import calculate_retrieval_scores
+    from mteb.models.search_wrappers import chunked_full_corpus_search
+    from mteb.similarity_functions import cos_sim
+
+    metadata = mteb.get_task("NFCorpus").metadata  # any retrieval task; it names what is logged
+
+    def search(queries, gallery, query_products, gallery_products):
+        names = [str(i) for i in range(len(gallery))]
+        corpus = datasets.Dataset.from_dict({"id": names, "text": names, "title": names})
+        heaps = chunked_full_corpus_search(
+            task_corpus=corpus,
+            corpus_chunk_size=50_000,
+            query_idx_to_id={q: str(q) for q in range(len(queries))},
+            query_embeddings=queries,
+            task_metadata=metadata,
+            hf_subset="default",
+            hf_split="test",
+            top_k=50,
+            encode_kwargs={"show_progress_bar": False, "batch_size": 32},
+            encode_fn=lambda *_, **__: gallery,
+            similarity_fn=cos_sim,
+        )
+        found = {query: {name: score for score, name in heap} for query, heap in heaps.items()}
+        qrels = _qrels(query_products, gallery_products)
+        return float(calculate_retrieval_scores(found, qrels, [1, 5, 10, 20, 50]).hit_rate["HitRate@1"])
+
+    return _both_ways(folder, search)
+
+
+def warm_up(best_only: bool = False) -> None:
+    """Compile and load libraries, where there is something to compile or load; that takes as long for any size."""
+    from rope.bench.arithmetic import has_fast_bfloat16
     from rope.bench.engine import Effort, Labelled, rank_pair
     from rope.bench.similarity import Vectors
 
+    if best_only and has_fast_bfloat16():
+        import torch  # noqa: F401
     side = Labelled(Vectors.of(np.eye(64, dtype=np.float32) + np.float32(0.1)), np.arange(64) // 2)
     rank_pair(side, side, Effort())
 
 
-TASKS = {
+SPLIT_TASKS = {
     "three bare products": task_bare_products,
     "faiss IndexFlatIP, six directions, k = 50": task_faiss_flat,
-    "rope-bench, six pairs": task_rope_bench_pairs,
-    "rope-bench, six pairs, without numba": task_rope_bench_numpy_alone,
-    "rope-bench, everything": task_rope_bench_everything,
+    "rope-bench, quick": task_quick,
+    "rope-bench, quick, float32 alone": task_quick_in_float32,
+    "rope-bench, all positives": task_all_positives,
+    "rope-bench, all positives, without numba": task_numpy_alone,
+    "rope-bench, everything": task_everything,
+}
+PAIR_TASKS = {
+    "rope-bench, quick": task_one_pair_quick,
+    "rope-bench, all positives": task_one_pair,
+    "faiss IndexFlatIP": task_faiss_pair,
+    "torch.topk": task_torch_pair,
+    "pytorch-metric-learning": task_metric_learning_pair,
+    "ranx (after faiss)": task_ranx_pair,
+    "mteb": task_mteb_pair,
 }
 
 
-def run_in_process(name: str, folder: Path) -> dict:
+def run_in_process(name: str, folder: Path, peers: bool) -> dict:
     """Run one task in a fresh interpreter and return what it measured."""
-    command = [sys.executable, __file__, "--task", name, "--folder", str(folder)]
-    finished = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ)
+    command = [sys.executable, __file__, "--task", name, "--folder", str(folder), *(["--peers"] if peers else [])]
+    finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(finished.stdout.splitlines()[-1])
 
 
@@ -147,11 +310,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dims", type=int, nargs="+", default=[128, 768])
     parser.add_argument("--noise", type=float, nargs="+", default=[1.5, 3.0], help="one for each dimension")
-    parser.add_argument("--task", choices=TASKS, help=argparse.SUPPRESS)
+    parser.add_argument("--peers", action="store_true", help="one pair beside other evaluators")
+    parser.add_argument("--task", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    tasks = PAIR_TASKS if options.peers else SPLIT_TASKS
     if options.task:
-        measured = TASKS[options.task](options.folder)
+        measured = tasks[options.task](options.folder)
         measured["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(json.dumps(measured))
         return
@@ -159,17 +324,17 @@ def main() -> None:
     for dim, noise in zip(options.dims, options.noise, strict=True):
         with tempfile.TemporaryDirectory() as folder:
             make_vectors(Path(folder), dim, noise)
-            measured = {name: run_in_process(name, Path(folder)) for name in TASKS}
-        bare = measured["three bare products"]["seconds"]
+            measured = {name: run_in_process(name, Path(folder), options.peers) for name in tasks}
+        first = next(iter(measured))
         table = Table(title=f"dimension {dim}, noise {noise:g}, {os.cpu_count()} cores", title_justify="left")
-        for heading in ("task", "seconds", "ratio to bare products", "peak MB", "mean R@1", "rechecked"):
+        for heading in ("task", "seconds", f"ratio to {first}", "peak MB", "mean R@1", "rechecked"):
             table.add_column(heading, justify="left" if heading == "task" else "right")
         for name, row in measured.items():
             r_at_1 = np.mean(list(row["R@1"].values())) if "R@1" in row else row.get("headline")
             table.add_row(
                 name,
                 f"{row['seconds']:.1f}",
-                f"{row['seconds'] / bare:.2f}",
+                f"{row['seconds'] / measured[first]['seconds']:.2f}",
                 f"{row['peak_mb']:.0f}",
                 "" if r_at_1 is None else f"{100 * r_at_1:.3f}",
                 f"{row['rechecked']:,}" if "rechecked" in row else "",

@@ -62,11 +62,14 @@ class Arithmetic(Protocol):
     def block(self, queries: Any, gallery: Any, same: Sequence[Rectangle]) -> Any:  # noqa: ANN401
         """The similarities of two results of `units`, with `same` and the padding below every limit."""
 
-    def transposed(self, block: Any, width: int) -> Any:  # noqa: ANN401
-        """The first `width` columns of a block as the rows of another."""
+    def transposed(self, block: Any, columns: slice | IntArray) -> Any:  # noqa: ANN401
+        """Some columns of a block as the rows of another."""
 
     def count(self, block: Any, low: Limits, high: Limits, offsets: IntArray) -> tuple[IntArray, IntArray]:  # noqa: ANN401
         """See `counting.count_above_both`."""
+
+    def count_down(self, block: Any, low: Limits, high: Limits) -> tuple[IntArray, IntArray]:  # noqa: ANN401
+        """See `counting.count_down_both`."""
 
     def find(
         self,
@@ -98,6 +101,7 @@ class Float32:
     shape = (1024, 512)  # 2 MiB: large enough for a fast product, small enough for the cache
 
     count = staticmethod(counting.count_above_both)
+    count_down = staticmethod(counting.count_down_both)
     find = staticmethod(counting.find_between)
     add_costs = staticmethod(counting.add_costs)
 
@@ -130,9 +134,9 @@ class Float32:
         block[:, : values.shape[1]] = values
         return block
 
-    def transposed(self, block: npt.NDArray[np.float32], width: int) -> npt.NDArray[np.float32]:
-        """float32 [width, padded n]."""
-        return counting.transposed(block, width, -np.inf)
+    def transposed(self, block: npt.NDArray[np.float32], columns: slice | IntArray) -> npt.NDArray[np.float32]:
+        """float32 [columns, padded n]."""
+        return counting.transposed(block[:, columns], -np.inf)
 
 
 class Bfloat16:
@@ -144,6 +148,7 @@ class Bfloat16:
     shape = (1024, 512)
 
     count = staticmethod(counting.count_above_both)
+    count_down = staticmethod(counting.count_down_both)
     find = staticmethod(counting.find_between)
     add_costs = staticmethod(counting.add_costs)
 
@@ -174,9 +179,9 @@ class Bfloat16:
             bits[top:bottom, left:right] = _LOWEST
         return _keys(bits)
 
-    def transposed(self, block: npt.NDArray[np.int16], width: int) -> npt.NDArray[np.int16]:
-        """int16 [width, padded n]."""
-        return counting.transposed(block, width, _LOWEST_KEY)
+    def transposed(self, block: npt.NDArray[np.int16], columns: slice | IntArray) -> npt.NDArray[np.int16]:
+        """int16 [columns, padded n]."""
+        return counting.transposed(block[:, columns], _LOWEST_KEY)
 
 
 def float32_limits(lower: FloatArray, upper: FloatArray) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:

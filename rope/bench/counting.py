@@ -29,6 +29,8 @@ __all__ = [
     "add_costs_numpy",
     "count_above_both",
     "count_above_both_numpy",
+    "count_down_both",
+    "count_down_both_numpy",
     "dot_pairs",
     "dot_pairs_numpy",
     "find_between",
@@ -58,6 +60,24 @@ def count_above_both_numpy(block: Block, low: Block, high: Block, offsets: IntAr
     (array([1, 3]), array([0, 1]))
     """
     return _count_above(block, low, offsets), _count_above(block, high, offsets)
+
+
+def count_down_both_numpy(block: Block, low: Block, high: Block) -> tuple[IntArray, IntArray]:
+    """How many values of each of the first columns exceed its limit, for two sets of limits.
+
+    Args:
+        block: [n, m].
+        low: [n_columns], of the dtype of the block; n_columns <= m.
+        high: [n_columns].
+
+    Returns:
+        int64 [n_columns], twice.
+
+    >>> count_down_both_numpy(np.float32([[1, 5], [2, 6]]), np.float32([1, 0]), np.float32([2, 5]))
+    (array([1, 2]), array([0, 1]))
+    """
+    values = block[:, : len(low)]
+    return (values > low).sum(axis=0, dtype=np.int64), (values > high).sum(axis=0, dtype=np.int64)
 
 
 def _count_above(block: Block, limits: Block, offsets: IntArray) -> IntArray:
@@ -148,10 +168,10 @@ def add_costs_numpy(
     return limits, segments, counts
 
 
-def transposed_numpy(block: Block, width: int, fill: float) -> Block:
-    """The first `width` columns as rows, filled up to a multiple of `PADDING` with `fill`."""
-    result = np.full((width, padded(len(block))), fill, block.dtype)
-    result[:, : len(block)] = block[:, :width].T
+def transposed_numpy(block: Block, fill: float) -> Block:
+    """The columns as rows, filled up to a multiple of `PADDING` with `fill`."""
+    result = np.full((block.shape[1], padded(len(block))), fill, block.dtype)
+    result[:, : len(block)] = block.T
     return result
 
 
@@ -172,10 +192,11 @@ try:
     from rope.bench.counting_compiled import (
         add_costs,
         count_above_both,
+        count_down_both,
         dot_pairs,
         find_between,
         transposed,
     )
 except ImportError:
     count_above_both, find_between, add_costs = count_above_both_numpy, find_between_numpy, add_costs_numpy
-    transposed, dot_pairs = transposed_numpy, dot_pairs_numpy
+    count_down_both, transposed, dot_pairs = count_down_both_numpy, transposed_numpy, dot_pairs_numpy

@@ -21,7 +21,7 @@ from rope.bench.blocks import (
     padded,
 )
 
-__all__ = ["add_costs", "count_above_both", "dot_pairs", "find_between", "transposed"]
+__all__ = ["add_costs", "count_above_both", "count_down_both", "dot_pairs", "find_between", "transposed"]
 
 _LANES = 16
 
@@ -34,6 +34,13 @@ def count_above_both(block: Block, low: Block, high: Block, offsets: IntArray) -
     one = block.dtype.type(1)
     counts: tuple[IntArray, IntArray] = _count(block, low, high, offsets, one, one - one)
     return counts
+
+
+def count_down_both(block: Block, low: Block, high: Block) -> tuple[IntArray, IntArray]:
+    """See `rope.bench.counting.count_down_both_numpy`."""
+    counts = np.zeros((2, len(low)), block.dtype)  # no block has more rows than its type can count
+    _count_down(block, low, high, counts, block.dtype.type(1))
+    return counts[0].astype(np.int64), counts[1].astype(np.int64)
 
 
 def find_between(
@@ -62,9 +69,9 @@ def add_costs(
     return left_out
 
 
-def transposed(block: Block, width: int, fill: float) -> Block:
+def transposed(block: Block, fill: float) -> Block:
     """See `rope.bench.counting.transposed_numpy`."""
-    result: Block = np.empty((width, padded(len(block))), block.dtype)
+    result: Block = np.empty((block.shape[1], padded(len(block))), block.dtype)
     result[:, len(block) :] = fill
     _transpose(block, result)
     return result
@@ -93,6 +100,17 @@ def _count(block, low, high, offsets, one, zero):  # type: ignore[no-untyped-def
                 n_high += one if value > high[limit] else zero
             above_low[limit], above_high[limit] = int(n_low), int(n_high)
     return above_low, above_high
+
+
+@numba.njit(nogil=True, cache=True, fastmath=_ANY_ORDER)
+def _count_down(block, low, high, counts, one):  # type: ignore[no-untyped-def]
+    zero = one - one
+    n_low, n_high = counts[0], counts[1]
+    for row in range(block.shape[0]):
+        values = block[row]
+        for column in range(len(low)):
+            n_low[column] += one if values[column] > low[column] else zero
+            n_high[column] += one if values[column] > high[column] else zero
 
 
 @numba.njit(nogil=True, cache=True, fastmath=_ANY_ORDER)

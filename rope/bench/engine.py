@@ -11,10 +11,11 @@ are the true ones whatever the blocks were made with.
 """
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -32,8 +33,10 @@ FloatArray = npt.NDArray[np.float64]
 
 _MIN_WIDTH: Final = 16
 
-_COARSE_PAYS: Final = 2**37
-"""Multiplications from which coarser products are worth loading torch for: about two seconds of float32."""
+_COARSE_PAYS: Final = 2**30
+_LOADING_PAYS: Final = 2**37
+"""Multiplications from which coarser products are faster, and from which they are worth loading torch for, which takes
+about as long as so many in float32."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -176,8 +179,9 @@ def _choose(effort: Effort, a: Labelled, b: Labelled, best_only: bool) -> Sequen
         return (
             [OnDevice(effort.device, "bfloat16"), OnDevice(effort.device)] if best_only else [OnDevice(effort.device)]
         )
-    is_large = len(a) * len(b) * a.vectors.dim >= _COARSE_PAYS
-    return [Bfloat16(), Float32()] if best_only and is_large and has_fast_bfloat16() else [Float32()]
+    n_multiplications = len(a) * len(b) * a.vectors.dim
+    pays = n_multiplications >= (_COARSE_PAYS if "torch" in sys.modules else _LOADING_PAYS)
+    return [Bfloat16(), Float32()] if best_only and pays and has_fast_bfloat16() else [Float32()]
 
 
 def _tally(
@@ -238,7 +242,7 @@ def _count_blocks(
                 waiting = [
                     (tally, mirrored)
                     for tally, mirrored in waiting
-                    if not _add(tally, arithmetic, block, (top, bottom), (left, right), mirrored)
+                    if not tally.add(arithmetic, block, (top, bottom), (left, right), mirrored=mirrored)
                 ]
                 if waiting and level + 1 < len(arithmetics):  # so it will be with the blocks beside this one
                     level += 1
@@ -254,21 +258,6 @@ def _count_blocks(
     with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(n_threads) as pool:
         for finished in [pool.submit(work, *cut) for cut in rows]:
             finished.result()
-
-
-def _add(
-    tally: Tally,
-    arithmetic: Arithmetic,
-    block: Any,  # noqa: ANN401
-    rows: tuple[int, int],
-    columns: tuple[int, int],
-    mirrored: bool,
-) -> bool:
-    """Count a block in one direction; False where it leaves too much open."""
-    size = rows[1] - rows[0], columns[1] - columns[0]
-    if mirrored:
-        return tally.add(arithmetic, arithmetic.transposed(block, size[1]), columns[0], rows[0], size[::-1])
-    return tally.add(arithmetic, block, rows[0], columns[0], size)
 
 
 def _cuts(products: IntArray, size: int, offset: int = 0) -> list[tuple[int, int]]:

@@ -57,9 +57,9 @@ class OnDevice:
             block[top:bottom, left:right] = -torch.inf
         return block
 
-    def transposed(self, block: torch.Tensor, width: int) -> torch.Tensor:
-        """[width, n]."""
-        return block[:, :width].T.contiguous()
+    def transposed(self, block: torch.Tensor, columns: slice | IntArray) -> torch.Tensor:
+        """[columns, n]."""
+        return block[:, columns if isinstance(columns, slice) else self._tensor(columns)].T.contiguous()
 
     def count(self, block: torch.Tensor, low: Limits, high: Limits, offsets: IntArray) -> tuple[IntArray, IntArray]:
         """See `counting.count_above_both`."""
@@ -69,6 +69,11 @@ class OnDevice:
             for i, limits in enumerate((low, high)):
                 above[i, at] = (values > self._limits(limits[at])).sum(dim=1).cpu().numpy()
         return above[0], above[1]
+
+    def count_down(self, block: torch.Tensor, low: Limits, high: Limits) -> tuple[IntArray, IntArray]:
+        """See `counting.count_down_both`."""
+        n_low, n_high = ((block > self._limits(limits).T).sum(dim=0).cpu().numpy() for limits in (low, high))
+        return n_low, n_high
 
     def find(
         self, block: torch.Tensor, low: Limits, high: Limits, offsets: IntArray, wanted: BoolArray

@@ -109,37 +109,55 @@ class Tally:
         slack = arithmetic.bound(self._queries.dim) + self._reach + TIE
         return arithmetic.limits(self.similarities - slack, self.similarities + slack)
 
-    def add(self, arithmetic: Arithmetic, block: Any, top: int, left: int, size: tuple[int, int]) -> bool:  # noqa: ANN401
+    def add(
+        self,
+        arithmetic: Arithmetic,
+        block: Any,  # noqa: ANN401
+        rows: tuple[int, int],
+        columns: tuple[int, int],
+        *,
+        mirrored: bool = False,
+    ) -> bool:
         """Count one block, unless it leaves too much open.
 
         Args:
             arithmetic: that the block was made with.
-            block: row i is query `top + i`, column j gallery sample `left + j`; those of one product are masked. The
-                columns hold whole products.
-            top: the first query.
-            left: the first gallery sample.
-            size: rows and columns of the block.
+            block: the similarities of a run of queries with a run of gallery samples; those of one product are masked.
+            rows: the first query and the one after the last.
+            columns: the first gallery sample and the one after the last; these are whole products.
+            mirrored: the rows of the block are gallery samples, and its columns queries; so are `rows` and `columns`.
 
         Returns:
             Whether it was counted.
         """
-        first, last = self.offsets[top], self.offsets[top + size[0]]
-        offsets = self.offsets[top : top + size[0] + 1] - first
+        (top, bottom), (left, right) = (columns, rows) if mirrored else (rows, columns)
+        first, last = self.offsets[top], self.offsets[bottom]
+        offsets = self.offsets[top : bottom + 1] - first
         low, high = (limits[first:last] for limits in self._limits[id(arithmetic)])
-        candidates, wins = arithmetic.count(block, low, high, offsets)
+        counts_down = mirrored and self._costs is None and bool(np.all(np.diff(offsets) == 1))
+        if mirrored and not counts_down:
+            block = arithmetic.transposed(block, slice(0, bottom - top))
+        if counts_down:  # no need to transpose where each column has one limit
+            candidates, wins = arithmetic.count_down(block, low, high)
+        else:
+            candidates, wins = arithmetic.count(block, low, high, offsets)
         n_open = int((candidates - wins).sum())
-        if n_open > _DENSE_SHARE * size[0] * size[1]:
+        if n_open > _DENSE_SHARE * (bottom - top) * (right - left):
             return False
         more = strictly_more = (np.zeros(0, np.int64), np.zeros(0, np.int64))
         if n_open:
-            found = arithmetic.find(block, low, high, offsets, candidates > wins)
+            is_open = candidates > wins
+            if counts_down:
+                found = _find_down(arithmetic, block, low, high, is_open)
+            else:
+                found = arithmetic.find(block, low, high, offsets, is_open)
             more, strictly_more = self._recheck(*found, top, left)
         above, above_optimistic = (
             wins + np.bincount(pairs[0], minlength=last - first) for pairs in (more, strictly_more)
         )
-        self._record(top, size, above, above_optimistic, n_open)
+        self._record(top, bottom, above, above_optimistic, n_open)
         if self._costs is not None:
-            self._add_costs(arithmetic, block, low, high, offsets, (top, left, size[1]), more)
+            self._add_costs(arithmetic, block, low, high, offsets, (top, left, right - left), more)
         return True
 
     def _recheck(
@@ -152,10 +170,8 @@ class Tally:
         more, strictly_more = self._settle(cosines, entries + first, rows, columns + left)
         return (entries[more], columns[more]), (entries[strictly_more], columns[strictly_more])
 
-    def _record(
-        self, top: int, size: tuple[int, int], above: IntArray, above_optimistic: IntArray, n_rechecked: int
-    ) -> None:
-        span = slice(self.offsets[top], self.offsets[top + size[0]])
+    def _record(self, top: int, bottom: int, above: IntArray, above_optimistic: IntArray, n_rechecked: int) -> None:
+        span = slice(self.offsets[top], self.offsets[bottom])
         with self._lock:
             self.above[span] += above
             self.above_optimistic[span] += above_optimistic
@@ -211,7 +227,7 @@ class Tally:
             wins, wins_strictly = self._settle_rows(cosines[some], first + at, top + some, left, masked[some])
             n_beaten[some] += wins
             above[at], above_optimistic[at] = wins.sum(axis=1), wins_strictly.sum(axis=1)
-        self._record(top, size, above, above_optimistic, size[0] * size[1])
+        self._record(top, top + size[0], above, above_optimistic, masked.size)
         if self._costs is not None:
             # Entry i of n, best first, is beaten by what is above at least n - i limits.
             ranks = np.arange(offsets[-1]) - np.repeat(offsets[:-1], n_limits)
@@ -277,3 +293,18 @@ class Tally:
                 reverse=True,
             )
         return self._exact[query]
+
+
+def _find_down(
+    arithmetic: Arithmetic,
+    block: Any,  # noqa: ANN401
+    low: Limits,
+    high: Limits,
+    wanted: BoolArray,
+) -> tuple[IntArray, IntArray]:
+    """The (column, row) pairs of a block whose values lie between the limits of their column, of the wanted columns."""
+    columns = np.flatnonzero(wanted)
+    one_each = np.arange(len(columns) + 1)
+    turned = arithmetic.transposed(block, columns)
+    which, rows = arithmetic.find(turned, low[columns], high[columns], one_each, np.ones(len(columns), np.bool_))
+    return columns[which], rows

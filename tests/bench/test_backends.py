@@ -28,8 +28,10 @@ class Float32InNumpy(Float32):
     find = staticmethod(counting.find_between_numpy)
     add_costs = staticmethod(counting.add_costs_numpy)
 
-    def transposed(self, block, width):
-        return counting.transposed_numpy(block, width, -np.inf)
+    count_down = staticmethod(counting.count_down_both_numpy)
+
+    def transposed(self, block, columns):
+        return counting.transposed_numpy(block[:, columns], -np.inf)
 
 
 EFFORTS = {

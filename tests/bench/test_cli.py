@@ -65,7 +65,7 @@ def test_a_quick_score_prints_the_numbers_of_the_full_one(rope_bench, dataset, e
     full, quick = (
         rope_bench("score", embeddings, "--data", dataset, *words)[1].splitlines() for words in ([], ["--quick"])
     )
-    cells = [[re.findall(r"[\w.@]+", line) for line in lines if "P2V" in line][0] for lines in (full, quick)]
+    cells = [next(re.findall(r"[\w.@]+", line) for line in lines if "P2V" in line) for lines in (full, quick)]
     assert cells[1][:7] == cells[0][:7]  # the pair, five R@k, MRR
     assert not any("mAP" in line or "one-shot" in line.lower() for line in quick)
 

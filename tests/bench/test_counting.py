@@ -6,6 +6,7 @@ from rope.bench.blocks import MAX_COST, padded
 from rope.bench.counting import (
     add_costs_numpy,
     count_above_both_numpy,
+    count_down_both_numpy,
     dot_pairs_numpy,
     find_between_numpy,
     transposed_numpy,
@@ -46,8 +47,16 @@ def test_what_lies_between_agrees(case):
 
 
 def test_transposes_agree(case, size):
-    block, fill = case[0], -30_000
-    assert np.array_equal(counting.transposed(block, size[1], fill), transposed_numpy(block, size[1], fill))
+    block, fill = case[0][:, : size[1]], -30_000
+    assert np.array_equal(counting.transposed(block, fill), transposed_numpy(block, fill))
+
+
+def test_counts_of_columns_agree(case, size):
+    limits = np.random.default_rng(0).normal(0, 100, (2, size[1])).astype(case[0].dtype)
+    for compiled, plain in zip(
+        counting.count_down_both(case[0], *limits), count_down_both_numpy(case[0], *limits), strict=True
+    ):
+        assert np.array_equal(compiled, plain)
 
 
 @pytest.mark.parametrize("n_words", [0, 1, 2])

@@ -1,9 +1,11 @@
 import itertools
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from baselines.handcrafted import Handcrafted
 from rope.bench.engine import Effort, Labelled, rank_one_way
 from rope.bench.one_shot import (
     Draws,
@@ -14,9 +16,17 @@ from rope.bench.one_shot import (
     std_bound,
     support_bits,
 )
+from rope.bench.run import run_embedder
+from rope.bench.score import score
 from rope.bench.similarity import Vectors, exact_cosine
+from rope.bench.subject import load_subject
+from rope.dataset.build import build_dataset
+from rope.dataset.directory import read_labels
+from rope.dataset.manifest import read_manifest
 from rope.errors import EmbeddingError
 from tests.bench.reference import float32
+
+GROCERY = Path(__file__).parents[3] / "shared" / "data" / "grocery-release"
 
 
 def labelled(vectors, products) -> Labelled:
@@ -87,6 +97,17 @@ def test_the_expectation_lies_where_the_draws_do():
     support, queries = two_domains(7)
     result = classified(support, queries, Draws(seed=0, trials=2000))
     assert abs(result.mean - result.expected) < 4 * result.std / np.sqrt(2000)
+
+
+@pytest.mark.skipif(not GROCERY.is_dir(), reason="the grocery release is not beside the project")
+def test_the_expectation_lies_where_the_draws_do_on_real_photos(tmp_path):
+    build_dataset(GROCERY, tmp_path / "grocery", progress=False)
+    files = [run_embedder(Handcrafted(), tmp_path / "grocery", tmp_path / "e.parquet", progress=False)]
+    labels = read_labels(tmp_path / "grocery", "validation")
+    embeddings, labels, _ = load_subject(files, read_manifest(tmp_path / "grocery"), "validation", labels, "floor")
+    result = score(embeddings, labels, Draws(seed=0, trials=2000), Effort())
+    for one_shot in result.one_shot.values():
+        assert abs(one_shot.mean - one_shot.expected) < 3 * one_shot.std / np.sqrt(2000)
 
 
 def test_constant_embeddings_are_never_right():
