@@ -158,3 +158,14 @@ def test_products_must_be_ascending():
 def test_dimensions_must_agree():
     with pytest.raises(ValueError, match="dimensions differ: 2 and 3"):
         rank_pair(labelled(np.eye(2), [0, 1]), labelled(np.eye(3), [0, 1, 2]), Effort())
+
+
+def test_vectors_may_stay_on_disk(tmp_path):
+    rng = np.random.default_rng(0)
+    products = np.sort(rng.integers(0, 30, 200))
+    vectors = float32(rng.normal(size=(30, 8))[products] + rng.normal(size=(200, 8)))
+    np.save(tmp_path / "vectors.npy", vectors)
+    mapped = Labelled(Vectors.of(np.load(tmp_path / "vectors.npy", mmap_mode="r")), products)
+    assert isinstance(mapped.vectors.raw.base, np.memmap) or isinstance(mapped.vectors.raw, np.memmap)
+    on_disk, in_memory = (rank_pair(side, side, Effort())[0] for side in (mapped, labelled(vectors, products)))
+    assert on_disk.above.tolist() == in_memory.above.tolist()
