@@ -98,7 +98,7 @@ class Arithmetic(Protocol):
 class Float32:
     """float32 products by numpy, compared by `counting`."""
 
-    shape = (1024, 512)  # 2 MiB: large enough for a fast product, small enough for the cache
+    shape = (1024, 1024)  # 4 MiB: large enough for a fast product, small enough for the cache
 
     count = staticmethod(counting.count_above_both)
     count_down = staticmethod(counting.count_down_both)
@@ -145,7 +145,7 @@ class Bfloat16:
     A block holds whole numbers that are ordered as the bfloat16 numbers whose bits they are made from.
     """
 
-    shape = (1024, 512)
+    shape = (1024, 1024)
 
     count = staticmethod(counting.count_above_both)
     count_down = staticmethod(counting.count_down_both)
@@ -224,7 +224,10 @@ def _truncated(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 def _keys(bits: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
     """Whole numbers in the order of the bfloat16 numbers; its own inverse. -0 comes just before 0."""
-    return bits ^ ((bits >> 15) & np.int16(0x7FFF))
+    keys = bits >> 15
+    keys &= np.int16(0x7FFF)
+    keys ^= bits
+    return keys
 
 
 def _values(keys: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:

@@ -300,6 +300,8 @@ def _rectangles(rows: IntArray, columns: IntArray) -> list[Rectangle]:
     >>> _rectangles(np.array([1, 1, 3]), np.array([0, 1, 3, 3]))
     [(0, 2, 1, 2), (2, 3, 2, 4)]
     """
+    if rows[-1] < columns[0] or columns[-1] < rows[0]:  # nearly always, since products ascend
+        return []
     shared = np.unique(rows[np.isin(rows, columns)])
     sides: tuple[Literal["left", "right"], ...] = ("left", "right")
     corners = [np.searchsorted(products, shared, side) for products in (rows, columns) for side in sides]
