@@ -78,6 +78,94 @@ def build(
 
 
 @app.command()
+def fetch(
+    release: Annotated[
+        Path, typer.Argument(metavar="RELEASE", help="Folder with the text files of a release.", show_default=False)
+    ],
+    to: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the images.", show_default=False)],
+    prefix: Annotated[
+        str | None, typer.Option(metavar="URL", help="What addresses begin with, before the name.", show_default=False)
+    ] = None,
+    layout: Annotated[
+        Literal["files", "tar"] | None,
+        typer.Option(help="A file for each image, or tar shards.", show_default="what DIR has, or files"),
+    ] = None,
+    frames: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Of each clip, only those that a model of so many frames is given.", show_default="all"
+        ),
+    ] = None,
+    release_format: Annotated[
+        Literal["rope", "product1m", "m5product", "lpr4m", "movingfashion", "folder"] | None,
+        typer.Option("--format", help="Format of the release.", show_default="told by the names of its files"),
+    ] = None,
+    checksums: Annotated[
+        Path | None, typer.Option(help="List of checksums, as sha256sum writes it.", show_default=False)
+    ] = None,
+    connections: Annotated[int, typer.Option(min=1, help="Connections at a time.")] = 64,
+    per_host: Annotated[int, typer.Option(min=1, help="Of these, to one host.")] = 64,
+    rate: Annotated[
+        float | None, typer.Option(help="Requests a second to one host.", show_default="as many as go")
+    ] = None,
+    tries: Annotated[int, typer.Option(min=1, help="Requests for an image before it is given up.")] = 6,
+    timeout: Annotated[float, typer.Option(help="Seconds for one request.")] = 120.0,
+    min_speed: Annotated[float, typer.Option(min=0, help="Bytes a second, below which a request ends.")] = 1024.0,
+    max_bytes: Annotated[str, typer.Option(help="Size of an image: bytes, or 512K, 32M.")] = "32M",
+    allow_redirects_to: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HOST", help="Another host that redirects may lead to; may be repeated.", show_default=False
+        ),
+    ] = None,
+    allow_private: Annotated[
+        bool, typer.Option("--allow-private", help="The host of --prefix may have a private address.")
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Ask again for images that were given up.")
+    ] = False,
+    status: Annotated[bool, typer.Option("--status", help="Say what is there and what failed, and end.")] = False,
+    shard_size: Annotated[str, typer.Option(help="Size of a tar shard to aim at: bytes, or 64M, 1G.")] = "256M",
+    memory: Annotated[str, typer.Option(help="Memory for the list of images: bytes, or 512M, 2G.")] = "512M",
+) -> None:
+    """Fetch the images of a release; repeat it to go on where it stopped."""
+    from rope.fetch.fetch import fetch_images, fetch_status
+    from rope.fetch.limits import Limits, host_of
+    from rope.fetch.report import sentences
+
+    memory_bytes = parse_bytes(memory, "--memory")
+    if not status:
+        limits = Limits(
+            seed=0,
+            connections=connections,
+            per_host=per_host,
+            requests_per_s=rate,
+            tries=tries,
+            total_s=timeout,
+            min_bytes_per_s=min_speed,
+            max_bytes=parse_bytes(max_bytes, "--max-bytes"),
+            redirect_hosts=frozenset(host.lower() for host in allow_redirects_to or ()),
+            private_hosts=host_of(prefix) if allow_private else frozenset(),
+        )
+        report = fetch_images(
+            release,
+            to,
+            prefix=prefix,
+            limits=limits,
+            release_format=release_format,
+            layout=layout,
+            n_frames=frames,
+            checksums=checksums,
+            retry_lost=retry_failed,
+            shard_bytes=parse_bytes(shard_size, "--shard-size"),
+            memory_bytes=memory_bytes,
+        )
+        typer.echo(f"{to}: fetched {report.n_fetched:,} now, {report.n_bytes / 1e6:,.1f} MB")
+    for sentence in sentences(fetch_status(release, to, release_format=release_format, memory_bytes=memory_bytes), to):
+        typer.echo(sentence)
+
+
+@app.command()
 def validate(
     directory: Directory,
     official: Annotated[

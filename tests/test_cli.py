@@ -169,7 +169,7 @@ except SystemExit as ended:
     print(ended.code, sorted({HEAVY!r} & set(sys.modules)))"""
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.splitlines()[-1] == "0 []"
-    for command in ("build", "validate", "info", "synthesize", "push", "pull", "croissant", "export"):
+    for command in ("build", "fetch", "validate", "info", "synthesize", "push", "pull", "croissant", "export"):
         assert command in done.stdout
 
 

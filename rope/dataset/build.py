@@ -25,6 +25,7 @@ from rope.dataset.rows import Images, product_batches, sample_batches
 from rope.dataset.shards import read_records, write_shards
 from rope.domain import CONFIG_OF, DOMAINS, Domain, Split
 from rope.errors import ReleaseError, UsageError
+from rope.fetch.tar_shards import has_shards, load_places
 from rope.files import atomic_path, sha256_of
 from rope.schema import FORMAT_VERSION, PRODUCT_SCHEMA
 from rope.sources.faults import RULES, Fault, FaultCount
@@ -122,13 +123,18 @@ def build_dataset(
     root = image_root or found.image_root
     if not root.is_dir():
         raise UsageError(f"{root}: no such folder; expected the folder that image names are relative to")
-    plan = _Plan(found, out, Images(media, root.absolute()), name or release.resolve().name, shard_bytes)
+    in_shards = has_shards(root)
+    if in_shards and media == "reference":
+        raise UsageError(f"{root}: images are in tar shards, where no path leads to them; build with --media embed")
+    plan = _Plan(found, out, Images(media, root.absolute(), in_shards), name or release.resolve().name, shard_bytes)
     _refuse_company(plan)
     if (out / MANIFEST_NAME).is_file():
         return _up_to_date(plan, strict)
     _claim(plan)
     try:
         with _open_staged(plan, memory_bytes, progress) as connection:
+            if plan.images.in_shards:
+                load_places(connection, plan.images.root, "places")
             if strict:
                 _refuse_left_out(_count_faults(connection, "faults"), plan)
             _write_everything(connection, plan, progress)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +19,8 @@ from rope.dataset.containers import is_video
 from rope.dataset.manifest import Media
 from rope.dataset.shards import Batch
 from rope.domain import DOMAINS, Domain, Split
+from rope.fetch.names import stored_name_sql
+from rope.fetch.tar_shards import read_place
 from rope.schema import PRODUCT_SCHEMA, SAMPLE_SCHEMA
 from rope.sources.faults import Fault
 
@@ -45,10 +48,12 @@ class Images:
     Attributes:
         media: `embed` reads and checks each file; `reference` writes its path without looking.
         root: the folder that image names are relative to, absolute.
+        in_shards: whether the folder holds tar shards of `rope fetch` instead of files.
     """
 
     media: Media
     root: Path
+    in_shards: bool = False
 
 
 class _Rows:
@@ -94,7 +99,7 @@ def sample_batches(
     """Batches of samples from the tables that `rope.sources` has staged.
 
     Args:
-        connection: the staged release.
+        connection: the staged release; with the table `places` of `load_places` where images are in shards.
         split: the split to read.
         domain: the domain to read.
         images: what to do about images.
@@ -114,16 +119,26 @@ def sample_batches(
             f"SELECT coalesce(sum(n_frames), 0)::BIGINT FROM samples_{table} WHERE rowid < {start}"
         ).fetchall()[0]
         samples = _Rows(connection, f"SELECT *, {weight} AS weight FROM samples_{table} WHERE rowid >= {start}")
-        frames = _Rows(
-            connection,
-            f"SELECT time, image FROM frames_{table} WHERE rowid >= {skip}",
-        )
+        if images.in_shards:
+            _locate(connection, table)
+        columns = "* FROM located" if images.in_shards else "time, image FROM frames"
+        frames = _Rows(connection, f"SELECT {columns}_{table} WHERE rowid >= {skip}")
         with ThreadPoolExecutor(_READERS) as pool:
             max_frames = _FRAMES_A_BATCH[images.media]
             while len(rows := samples.take_within(min(_SAMPLES_A_BATCH, max_frames), "weight", max_frames)):
                 yield _assemble(rows, frames.take(pc.sum(rows["n_frames"]).as_py()), images, file, schema, pool)
 
     return read
+
+
+def _locate(connection: duckdb.DuckDBPyConnection, table: str) -> None:
+    """Make a table of frames, in their order, with the place of each in the shards; null where there is none."""
+    connection.execute(f"""
+        CREATE OR REPLACE TABLE located_{table} AS
+        SELECT time, frame.image AS image, shard, "offset", size
+        FROM (SELECT *, rowid AS number FROM frames_{table}) AS frame
+            LEFT JOIN places ON places.image = {stored_name_sql("frame.image")}
+        ORDER BY number""")
 
 
 def _assemble(
@@ -134,7 +149,7 @@ def _assemble(
     frames = frames if len(frames) else _NO_FRAMES
     owner = np.repeat(np.arange(len(rows)), rows["n_frames"].to_numpy())
     if images.media == "embed":
-        contents = list(pool.map(_read_image, [images.root / name for name in frames["image"].to_pylist()]))
+        contents = list(pool.map(partial(_read_image, images), frames.to_pylist()))
         readable = np.array([content is not None for content in contents], bool)
         faults = _image_faults(rows, frames, owner, readable)
         frames, owner = frames.filter(pa.array(readable)), owner[readable]
@@ -168,14 +183,28 @@ def _n_bytes(*columns: Any) -> int:  # noqa: ANN401 -- Arrow arrays
     return sum(pc.sum(pc.binary_length(column)).as_py() or 0 for column in columns)
 
 
-def _read_image(path: Path) -> bytes | None:
-    """The bytes of an image file, or None where it is missing or Pillow does not know its header."""
+def _read_image(images: Images, frame: dict[str, Any]) -> bytes | None:
+    """The bytes of an image, or None where it is missing or Pillow does not know its header."""
     try:
-        content = path.read_bytes()
+        content = _stored_bytes(images, frame)
         with Image.open(BytesIO(content)):
             return content
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError):
         return None
+
+
+def _stored_bytes(images: Images, frame: dict[str, Any]) -> bytes:
+    """The bytes of an image, from its file or from its place in a shard.
+
+    Raises:
+        OSError: it is not there.
+    """
+    if not images.in_shards:
+        file: Path = images.root / frame["image"]
+        return file.read_bytes()
+    if frame["shard"] is None:
+        raise FileNotFoundError(frame["image"])
+    return read_place(images.root, frame["shard"], frame["offset"], frame["size"])
 
 
 def _image_faults(rows: pa.Table, frames: pa.Table, owner: IntArray, readable: npt.NDArray[np.bool_]) -> list[Fault]:

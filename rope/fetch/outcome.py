@@ -1,0 +1,110 @@
+"""What is fetched, and how it can end."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+__all__ = ["REASONS", "FetchError", "Fetched", "Job", "Lost", "Reason"]
+
+Reason = Literal[
+    "bad_name",
+    "bad_url",
+    "private_address",
+    "redirect_refused",
+    "connection",
+    "timeout",
+    "too_slow",
+    "http_status",
+    "truncated",
+    "too_large",
+    "not_an_image",
+    "too_many_pixels",
+    "wrong_checksum",
+]
+
+REASONS: Final[dict[str, str]] = {
+    "bad_name": "the name leads out of the folder, or cannot be stored; nothing was asked for",
+    "bad_url": "prefix and name, or the target of a redirect, make no address of the web",
+    "private_address": "the server has an address of a private network; --allow-private permits that of the prefix",
+    "redirect_refused": "a redirect to another host, from https to http, or one too many; see --allow-redirects-to",
+    "connection": "no connection, a broken one, or an answer that is no HTTP",
+    "timeout": "no connection, no further byte, or no end within the time allowed",
+    "too_slow": "the body came more slowly than --min-speed",
+    "http_status": "an answer with another status than 200",
+    "truncated": "fewer bytes than the server declared, or an image that ends too early",
+    "too_large": "more bytes than --max-bytes",
+    "not_an_image": "the body is no JPEG, PNG, WebP, GIF or BMP, whatever its content type says",
+    "too_many_pixels": "the image would be larger decoded than a photo is: a decompression bomb",
+    "wrong_checksum": "the body has another hash than the list of checksums says",
+}
+"""Reason of a failure -> what it means."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One image to fetch.
+
+    Attributes:
+        address: the name in the release, from which the URL is made.
+        image: the name under which it is stored.
+        refused: where in the release the name stands, if its reader has refused it; None for one to fetch.
+        digest: the expected MD5, SHA-1 or SHA-256 in hex, told apart by their length; None where there is none.
+    """
+
+    address: str
+    image: str
+    refused: str | None = None
+    digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """An image that arrived whole and passed every check."""
+
+    image: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """An image that is given up: a line of the ledger.
+
+    Attributes:
+        image: the name under which it would have been stored.
+        url: what was asked for, without user and password; empty where nothing was.
+        reason: a key of `REASONS`.
+        status: of the last answer; None where there was none.
+        tries: requests made for it, without those that followed a redirect.
+        detail: one clause.
+    """
+
+    image: str
+    url: str
+    reason: Reason
+    status: int | None
+    tries: int
+    detail: str
+
+
+class FetchError(Exception):
+    """One try that failed.
+
+    Attributes:
+        reason: a key of `REASONS`.
+        detail: one clause.
+        status: of the answer; None where there was none.
+        is_temporary: whether another try may do better.
+    """
+
+    def __init__(
+        self,
+        reason: Reason,
+        detail: str,
+        *,
+        status: int | None = None,
+        is_temporary: bool = False,
+    ) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason: Reason = reason
+        self.detail = detail
+        self.status = status
+        self.is_temporary = is_temporary

@@ -1,0 +1,103 @@
+"""Whether the bytes that arrived are the image that was asked for."""
+
+import asyncio
+import hashlib
+from io import BytesIO
+from typing import Final
+
+from PIL import Image, UnidentifiedImageError
+
+from rope.fetch.limits import MAX_PIXELS
+from rope.fetch.outcome import FetchError
+
+__all__ = ["check_digest", "check_header", "ends_whole", "verify"]
+
+_FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+"""Others are not tried: some readers of Pillow start programs."""
+
+_HASHES: Final = {32: "md5", 40: "sha1", 64: "sha256"}
+_TAIL: Final = 1024
+_ENDS: Final = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
+
+
+async def verify(content: bytes, digest: str | None, max_pixels: int = MAX_PIXELS) -> None:
+    """Check the header, the end and the hash of an image, in this order.
+
+    Args:
+        content: a body.
+        digest: its hash in hex, or None.
+        max_pixels: see `rope.fetch.limits.Limits`.
+
+    Raises:
+        FetchError: not_an_image, too_many_pixels, truncated or wrong_checksum.
+    """
+    if _is_cut_webp(content):  # of which Pillow does not even read the header
+        raise FetchError("truncated", f"a WEBP of {len(content):,} bytes that declares more", is_temporary=True)
+    kind = check_header(content, max_pixels)
+    # Decoding takes milliseconds, in which nothing else would go on, so it is left to the few doubtful ones.
+    if not ends_whole(content, kind) and not await asyncio.to_thread(_decodes, content):
+        raise FetchError("truncated", f"a {kind} of {len(content):,} bytes that ends too early", is_temporary=True)
+    if digest is not None:
+        check_digest(content, digest)
+
+
+def check_digest(content: bytes, digest: str) -> None:
+    """Check the hash of a body.
+
+    >>> check_digest(b"", "D41D8CD98F00B204E9800998ECF8427E")
+
+    Raises:
+        FetchError: it has another MD5, SHA-1 or SHA-256, whichever is given.
+    """
+    kind = _HASHES[len(digest)]
+    found = hashlib.new(kind, content, usedforsecurity=False).hexdigest()
+    if found != digest.lower():
+        raise FetchError("wrong_checksum", f"{kind} is {found}, expected {digest.lower()}", is_temporary=True)
+
+
+def check_header(content: bytes, max_pixels: int) -> str:
+    """Read the header of an image and return the name of its format; no pixel is decoded.
+
+    >>> check_header(b"<html>404</html>", 100)
+    Traceback (most recent call last):
+        ...
+    rope.fetch.outcome.FetchError: not_an_image: 16 bytes that begin with b'<html>404</html>'
+
+    Raises:
+        FetchError: it is none of the formats that are looked for, or has more pixels than allowed.
+    """
+    try:
+        with Image.open(BytesIO(content), formats=_FORMATS) as image:
+            width, height, kind = *image.size, str(image.format)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise FetchError("too_many_pixels", f"over twice the {MAX_PIXELS:,} that Pillow takes for safe") from error
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+        begin = content[:24]
+        raise FetchError("not_an_image", f"{len(content):,} bytes that begin with {begin!r}") from error
+    if width * height > max_pixels:
+        raise FetchError("too_many_pixels", f"{width} x {height}, more than {max_pixels:,}")
+    return kind
+
+
+def ends_whole(content: bytes, kind: str) -> bool:
+    """Whether an image ends as its format says, perhaps with a few stray bytes behind; true for formats without an end.
+
+    >>> ends_whole(b"... 12", "PNG"), ends_whole(b"... IEND" + bytes.fromhex("ae426082") + b"12", "PNG")
+    (False, True)
+    """
+    return _ENDS.get(kind, b"") in content[-_TAIL:]
+
+
+def _is_cut_webp(content: bytes) -> bool:
+    return content[8:12] == b"WEBP" and len(content) < int.from_bytes(content[4:8], "little") + 8
+
+
+def _decodes(content: bytes) -> bool:
+    """Whether an image decodes to its last pixel; a JPEG at an eighth of its size, which reads as far."""
+    try:
+        with Image.open(BytesIO(content), formats=_FORMATS) as image:
+            image.draft("RGB", (image.width // 8, image.height // 8))
+            image.load()
+    except (OSError, ValueError, SyntaxError):
+        return False
+    return True

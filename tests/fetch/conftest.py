@@ -1,0 +1,64 @@
+"""Releases that list the images of the test server, and limits that make a test short."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rope.fetch.limits import Limits
+from rope.fetch.outcome import Lost
+from tests.fetch.server import ServerThread
+from tests.releases import Lines, tiny_release
+
+PATIENCE = {
+    "seed": 0,
+    "connections": 32,
+    "tries": 3,
+    "backoff_s": 0.02,
+    "idle_s": 0.5,
+    "grace_s": 0.3,
+    "max_bytes": 200_000,
+    "private_hosts": frozenset({"127.0.0.1"}),
+}
+
+
+def limits(**changes) -> Limits:
+    return Limits(**(PATIENCE | changes))
+
+
+def release_of(names: list[str], folder: Path) -> Path:
+    """A release with a page for each image name; videos and lives have an image that is always good."""
+    lines: Lines = tiny_release()
+    for name in list(lines):
+        if name.endswith(("video_frames.txt", "live_clips.txt")):
+            lines[name] = [f"{line.split(',')[0]}, 0, good.jpg" for line in lines[name][::3]]
+        elif name.endswith("page_images.txt"):
+            lines[name] = [f"{line.split(',')[0]}, good.jpg" for line in lines[name]]
+    for i, name in enumerate(names):
+        lines["training_product_pages_pair.txt"].append(f"a{1 + i % 2}, {i}")
+        lines["training_page_titles.txt"].append(f"{i}, title")
+        lines["training_page_images.txt"].append(f"{i}, {name}")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in lines.items():
+        (folder / name).write_text("\n".join(content) + "\n", "utf-8")
+    return folder
+
+
+def ledger_of(folder: Path) -> list[Lost]:
+    path = folder / "failed.jsonl"
+    return [Lost(**json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+@pytest.fixture
+def serve():
+    """Starts servers that end with the test."""
+    running = []
+
+    def start(**settings):
+        thread = ServerThread(**settings)
+        running.append(thread)
+        return thread.__enter__()
+
+    yield start
+    for thread in running:
+        thread.__exit__()
