@@ -9,13 +9,15 @@ from PIL import Image
 
 from rope.dataset.containers import is_video
 from rope.dataset.manifest import Media
-from rope.domain import Domain, Frame
+from rope.domain import Domain, Frame, Video
 from rope.errors import DatasetError
-from rope.media.frames import decode_frame
+from rope.media import decode_frame, decode_video
 
 __all__ = ["FrameCheck"]
 
 _N_EXAMPLES: Final = 5
+_N_DECODED: Final = 8
+"""Frames of a video that are decoded: as many as are taken for training."""
 
 
 @dataclass
@@ -25,7 +27,7 @@ class FrameCheck:
     Attributes:
         domain: the domain of the rows.
         media: whether frames must hold bytes, or paths.
-        decode: decode images to the last pixel, not headers alone.
+        decode: decode images to the last pixel, and frames of videos as for training; not headers alone.
     """
 
     domain: Domain
@@ -55,11 +57,22 @@ class FrameCheck:
     def _see_video(self, sample_id: str, stored: dict[str, Any], *, has_frames: bool) -> None:
         if has_frames:
             self._note("samples have frames beside a video file", sample_id)
+        fault = self._fault_of_video(stored)
+        if fault is not None:
+            self._note("videos cannot be read", f"{sample_id} ({fault})")
+
+    def _fault_of_video(self, stored: dict[str, Any]) -> str | None:
         data, path = stored.get("bytes"), stored.get("path")
         if self.media == "embed" and (data is None or not is_video(data)):
-            self._note("videos cannot be read", f"{sample_id} ({'no bytes' if data is None else 'no known format'})")
-        elif self.media == "reference" and (path is None or not _begins_like_a_video(Path(path))):
-            self._note("videos cannot be read", f"{sample_id} ({path or 'no path'})")
+            return "no bytes" if data is None else "no known format"
+        if self.media == "reference" and (path is None or not _begins_like_a_video(Path(path))):
+            return path or "no path"
+        try:
+            if self.decode:
+                decode_video(Video(data, path), _N_DECODED)
+        except DatasetError as error:
+            return str(error)
+        return None
 
     def findings(self) -> list[str]:
         """A sentence for each fault that was seen: how many rows have it, and the first few."""

@@ -7,7 +7,6 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
 
 from rope.domain import Domain, Sample
 from rope.errors import UsageError
@@ -70,11 +69,6 @@ class ClipReader:
         Raises:
             DatasetError: a frame cannot be decoded; names the sample.
         """
-        frames = [_squash(frame, self.size) for frame in decode_frames(sample, self.wanted(sample.domain))]
+        frames = decode_frames(sample, self.wanted(sample.domain), size=(self.size, self.size))
         rng = np.random.default_rng(hash64(f"transform-{sample.domain}", seed, epoch, sample.sample_id))
         return Clip(sample.sample_id, sample.text, self.transform(frames, rng))
-
-
-def _squash(frame: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
-    """Resize to uint8 [size, size, 3]."""
-    return np.asarray(Image.fromarray(frame).resize((size, size), Image.Resampling.BILINEAR))

@@ -1,5 +1,6 @@
 """The shards of one split, and one row of them as a sample."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -7,14 +8,23 @@ import pyarrow as pa
 
 from rope.dataset.directory import shard_names
 from rope.dataset.manifest import read_manifest
-from rope.domain import Domain, Frame, Sample, Split
+from rope.domain import Domain, Frame, Sample, Split, Video
 from rope.errors import DatasetError
 from rope.media import choose_frames
 
-__all__ = ["SAMPLE_COLUMNS", "split_shards", "to_sample"]
+__all__ = ["sample_columns", "split_shards", "to_sample"]
 
-SAMPLE_COLUMNS: Final = ("sample_id", "text", "frames")
-"""What a sample is made of."""
+_SAMPLE_COLUMNS: Final = ("sample_id", "text", "frames", "video")
+
+
+def sample_columns(there: Iterable[str]) -> list[str]:
+    """Those of some columns that a sample is made of; not every dataset has the last.
+
+    >>> sample_columns(["category", "frames", "sample_id", "text"])
+    ['sample_id', 'text', 'frames']
+    """
+    stored = set(there)
+    return [name for name in _SAMPLE_COLUMNS if name in stored]
 
 
 def split_shards(directory: Path, config: str, split: Split) -> list[Path]:
@@ -35,7 +45,7 @@ def to_sample(rows: pa.Table, row: int, domain: Domain, n_frames: int) -> Sample
     The others are not read from a table that is mapped into memory.
 
     Args:
-        rows: a table with SAMPLE_COLUMNS.
+        rows: a table with the columns that `sample_columns` names.
         row: the row's number in it.
         domain: of the table.
         n_frames: how many frames will be decoded.
@@ -44,9 +54,11 @@ def to_sample(rows: pa.Table, row: int, domain: Domain, n_frames: int) -> Sample
     n_stored = len(stored)
     chosen = choose_frames(n_stored, n_frames) if n_stored > n_frames else range(n_stored)
     frames = [stored[i].as_py() for i in chosen]
+    video = rows["video"][row].as_py() if "video" in rows.column_names else None
     return Sample(
         sample_id=rows["sample_id"][row].as_py(),
         domain=domain,
         text=rows["text"][row].as_py(),
         frames=tuple(Frame(frame["bytes"], frame["path"]) for frame in frames),
+        video=None if video is None else Video(video["bytes"], video["path"]),
     )

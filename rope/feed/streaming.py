@@ -18,7 +18,7 @@ from rope.errors import DatasetError, UsageError
 from rope.feed.clips import ClipReader, OnDamaged
 from rope.feed.order import hash64, shuffled
 from rope.feed.records import Clip, SampleBatch, collate_clips
-from rope.feed.shards import SAMPLE_COLUMNS, split_shards, to_sample
+from rope.feed.shards import sample_columns, split_shards, to_sample
 from rope.feed.share import Share
 
 __all__ = ["Encoded", "Read", "RowGroup", "SampleStream", "plan_blocks", "plan_reads"]
@@ -252,7 +252,8 @@ def _read_block(block: Sequence[RowGroup]) -> pa.Table:
     tables: list[pa.Table] = []
     for group in block:
         with reading(group.path), pq.ParquetFile(group.path) as shard:
-            tables.append(shard.read_row_group(group.number, columns=list(SAMPLE_COLUMNS)))
+            columns = sample_columns(shard.schema_arrow.names)
+            tables.append(shard.read_row_group(group.number, columns=columns))
     return pa.concat_tables(tables)
 
 

@@ -5,7 +5,7 @@ from typing import cast
 
 from rope.dataset.load import Config, load_dataset
 from rope.domain import CONFIG_OF, Domain, Sample, Split
-from rope.feed.shards import SAMPLE_COLUMNS, to_sample
+from rope.feed.shards import sample_columns, to_sample
 
 __all__ = ["SampleTable"]
 
@@ -20,7 +20,7 @@ class SampleTable:
 
     def __init__(self, directory: Path, domain: Domain, split: Split) -> None:
         rows = load_dataset(directory, cast(Config, CONFIG_OF[domain]), split=split)
-        self._rows = rows.select_columns(list(SAMPLE_COLUMNS)).with_format("arrow")
+        self._rows = rows.select_columns(sample_columns(rows.column_names)).with_format("arrow")
         self._domain = domain
 
     def __len__(self) -> int:

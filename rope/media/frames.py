@@ -1,59 +1,46 @@
-"""A sample's stored frames, chosen by the published rule and decoded to RGB."""
-
-import io
+"""A sample's frames, chosen by the published rule and decoded to RGB."""
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
 
-from rope.domain import Frame, Sample
+from rope.domain import Sample
 from rope.errors import DatasetError
+from rope.media.choice import choose_frames
+from rope.media.images import decode_frame
+from rope.media.video import decode_video
 
 __all__ = ["choose_frames", "decode_frame", "decode_frames"]
 
 
-def choose_frames(n_stored: int, n_frames: int) -> list[int]:
-    """Indices of `n_frames` frames spread evenly over `n_stored`: `(2i + 1) * n_stored // (2 * n_frames)`.
+def decode_frames(sample: Sample, n_frames: int, size: tuple[int, int] | None = None) -> list[npt.NDArray[np.uint8]]:
+    """Decode `n_frames` frames of a sample, chosen by `choose_frames` among its stored frames or those of its video.
 
-    The rule of the published COPE code; frames repeat where there are fewer than asked for.
+    Each distinct frame is decoded once; one that is chosen twice is the same array twice.
 
-    >>> choose_frames(16, 8)
-    [1, 3, 5, 7, 9, 11, 13, 15]
-    >>> choose_frames(3, 8)
-    [0, 0, 0, 1, 1, 2, 2, 2]
+    Args:
+        sample: its frames are taken where it has some, else its video.
+        n_frames: how many.
+        size: height and width of the result, see `decode_frame`; None for the stored size.
 
-    Raises:
-        ValueError: `n_stored` or `n_frames` is below 1.
-    """
-    if n_stored < 1 or n_frames < 1:
-        raise ValueError(f"need at least one stored and one wanted frame, got {n_stored} and {n_frames}")
-    return [(2 * i + 1) * n_stored // (2 * n_frames) for i in range(n_frames)]
-
-
-def decode_frame(frame: Frame) -> npt.NDArray[np.uint8]:
-    """Decode one frame to uint8 [height, width, 3], RGB.
-
-    Raises:
-        DatasetError: the file is missing, or its bytes are no image that Pillow reads to the end.
-    """
-    try:
-        with Image.open(io.BytesIO(frame.data) if frame.data is not None else str(frame.path)) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise DatasetError(f"{frame.path or 'embedded frame'}: cannot be decoded: {error}") from error
-
-
-def decode_frames(sample: Sample, n_frames: int) -> list[npt.NDArray[np.uint8]]:
-    """Decode `n_frames` frames of a sample, chosen by `choose_frames`; each distinct one is decoded once.
+    Returns:
+        Arrays uint8 [height, width, 3], RGB, in temporal order.
 
     Raises:
         DatasetError: the sample has no frame, or one of the chosen cannot be decoded; names the sample.
+        UsageError: the sample is a video, and no library to decode it is installed.
+        ValueError: `n_frames` or `size` is below 1.
     """
-    if not sample.frames:
-        raise DatasetError(f"{sample.domain} {sample.sample_id}: has no frames")
-    chosen = choose_frames(len(sample.frames), n_frames)
     try:
-        decoded = {index: decode_frame(sample.frames[index]) for index in sorted(set(chosen))}
+        if sample.frames or sample.video is None:
+            return _decode_stored(sample, n_frames, size)
+        return decode_video(sample.video, n_frames, size)
     except DatasetError as error:
         raise DatasetError(f"{sample.domain} {sample.sample_id}: {error}") from error
+
+
+def _decode_stored(sample: Sample, n_frames: int, size: tuple[int, int] | None) -> list[npt.NDArray[np.uint8]]:
+    if not sample.frames:
+        raise DatasetError("has no frames")
+    chosen = choose_frames(len(sample.frames), n_frames)
+    decoded = {index: decode_frame(sample.frames[index], size) for index in sorted(set(chosen))}
     return [decoded[index] for index in chosen]

@@ -1,7 +1,7 @@
 """Tar files for those who train with WebDataset: the same samples give the same bytes, wherever it was interrupted.
 
 A sample is a run of members with one key, as https://github.com/webdataset/webdataset groups them: `KEY.json`, then
-`KEY.0000.jpg`, `KEY.0001.jpg` and so on, its frames in temporal order.
+`KEY.0000.jpg`, `KEY.0001.jpg` and so on, its frames in temporal order; or `KEY.mp4`, where a sample is a video file.
 """
 
 import json
@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from rope.console import progress_bar
+from rope.dataset.containers import video_extension
 from rope.dataset.directory import reading, shard_names
 from rope.dataset.manifest import Manifest, read_manifest
 from rope.domain import CONFIG_OF, DOMAINS, SPLITS, Domain, Split
@@ -30,7 +31,7 @@ INDEX_NAME: Final = "export.json"
 """Written last: options, fingerprint, and the samples, bytes and SHA-256 of each tar file."""
 
 _RECORDS_NAME: Final = ".export"
-_VERSION: Final = 1
+_VERSION: Final = 2
 """A change that alters the bytes of an export makes it higher, so that no half-written one is continued."""
 
 _ROWS_A_BATCH: Final = 64
@@ -243,14 +244,20 @@ def _members(row: Row, domain: Domain, split: Split) -> Iterator[Member]:
         where = f"{domain} {row['sample_id']}, frame {i}"
         content = _content(frame, where)
         yield f"{key}.{i:04d}.{_extension(content, where)}", content
+    if row.get("video") is not None:
+        where = f"{domain} {row['sample_id']}, video"
+        content = _content(row["video"], where)
+        if (extension := video_extension(content)) is None:
+            raise DatasetError(f"{where}: begins like no video file; rope validate lists all that is wrong")
+        yield f"{key}.{extension}", content
 
 
-def _content(frame: dict[str, Any], where: str) -> bytes:
-    """The encoded image, read from its file where the dataset has paths."""
-    if frame["bytes"] is not None:
-        return bytes(frame["bytes"])
+def _content(stored: dict[str, Any], where: str) -> bytes:
+    """The encoded image or video, read from its file where the dataset has paths."""
+    if stored["bytes"] is not None:
+        return bytes(stored["bytes"])
     try:
-        return Path(frame["path"]).read_bytes()
+        return Path(stored["path"]).read_bytes()
     except OSError as error:
         raise DatasetError(f"{where}: its file cannot be read ({error}); nothing was written in its place") from error
 

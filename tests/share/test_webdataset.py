@@ -19,6 +19,7 @@ from rope.errors import DatasetError, UsageError
 from rope.share.webdataset import escape_id, export_webdataset
 from tests.dataset.conftest import sample, small_tables, write_tables
 from tests.share.conftest import files_of
+from tests.sources.other_releases import write_movingfashion
 
 GROCERY = Path(__file__).parents[3] / "shared" / "data" / "grocery-release"
 
@@ -236,3 +237,15 @@ def test_a_key_gives_its_id_back_and_has_no_dot_or_slash(sample_id):
     assert unquote(key) == sample_id
     assert not set(key) & set("./")
     assert key.isascii()
+
+
+def test_a_video_file_comes_out_as_it_went_in(tmp_path):
+    release = write_movingfashion(tmp_path / "release")
+    build_dataset(release, tmp_path / "dataset", progress=False)
+    export_webdataset(tmp_path / "dataset", tmp_path / "tars")
+    (samples,) = iter_samples(tmp_path / "dataset", "video", "validation", batch_size=9)
+    found = members(tmp_path / "tars" / "videos-validation-000000.tar")
+    assert [content for name, content in found.items() if name.endswith(".mp4")] == [
+        sample.video.data for sample in samples
+    ]
+    assert len(found) == 2 * len(samples) > 0

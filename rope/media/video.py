@@ -1,0 +1,137 @@
+"""Chosen frames of a video file, the same whichever library decodes it."""
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from rope.dataset.containers import is_video
+from rope.domain import Video
+from rope.errors import DatasetError, UsageError
+from rope.media import with_decord, with_pyav, with_torchcodec
+from rope.media.choice import choose_frames
+from rope.media.images import check_size, resize
+from rope.media.whole import missing_bytes
+
+__all__ = ["BACKENDS", "Backend", "count_frames", "decode_video"]
+
+Backend = Literal["pyav", "torchcodec", "decord", "nvdec"]
+"""What decodes a video; `nvdec` is torchcodec on an NVIDIA GPU."""
+
+BACKENDS: Final[tuple[Backend, ...]] = get_args(Backend)
+
+_PACKAGE_OF: Final[dict[Backend, str]] = {
+    "pyav": "av",
+    "torchcodec": "torchcodec",
+    "decord": "decord",
+    "nvdec": "torchcodec",
+}
+
+
+def decode_video(
+    video: Video, n_frames: int, size: tuple[int, int] | None = None, backend: Backend = "pyav"
+) -> list[npt.NDArray[np.uint8]]:
+    """Decode `n_frames` frames of a video file, chosen by `choose_frames` among those it shows.
+
+    Frames count in the order of presentation, whatever their times, and are turned as the file says. PyAV reads the
+    packets whatever decodes them, so that all agree on the frames and on what is wrong with a file.
+
+    Args:
+        video: MP4, QuickTime, Matroska, WebM, or AVI without B-frames.
+        n_frames: how many; frames repeat where the video has fewer.
+        size: height and width to which the frames are resized as by `decode_frame`; None for the size of the video.
+        backend: what decodes. PyAV measures fastest at a few frames of many; the others are there to compare, and
+            where a GPU decodes.
+
+    Returns:
+        Arrays uint8 [height, width, 3], RGB, in temporal order; a frame that is chosen twice is the same array twice.
+
+    Raises:
+        DatasetError: the file is missing, is no video, shows no frame, ends before its last frame, or has a chosen
+            frame that cannot be decoded.
+        UsageError: PyAV or the backend is not installed.
+        ValueError: `n_frames` or `size` is below 1.
+    """
+    check_size(size)
+    _require(backend)
+    source = _checked(video)
+    try:
+        distinct = _read(source, n_frames, backend)
+    except DatasetError as error:
+        raise DatasetError(f"{_name(video)}: {error}") from error
+    resized = [resize(pixels, size) for pixels in distinct]
+    return [resized[index] for index in choose_frames(len(resized), n_frames)]
+
+
+def count_frames(video: Video) -> int:
+    """How many frames a video file shows, from its packets; none is decoded.
+
+    Raises:
+        DatasetError: the file is missing, is no video, shows no frame, or ends before its last frame.
+        UsageError: PyAV is not installed.
+    """
+    _require("pyav")
+    source = _checked(video)
+    try:
+        return len(with_pyav.times_s(source))
+    except DatasetError as error:
+        raise DatasetError(f"{_name(video)}: {error}") from error
+
+
+def _read(source: str | bytes, n_frames: int, backend: Backend) -> list[npt.NDArray[np.uint8]]:
+    """The distinct ones of the chosen frames."""
+
+    def choose(n_stored: int) -> Sequence[int]:
+        return choose_frames(n_stored, min(n_stored, n_frames))
+
+    if backend == "pyav":
+        return with_pyav.read(source, choose)
+    times_s = with_pyav.times_s(source)
+    chosen = choose(len(times_s))
+    if backend == "decord":
+        return with_decord.read(source, chosen, len(times_s))
+    return with_torchcodec.read(source, chosen, times_s, "cuda" if backend == "nvdec" else "cpu")
+
+
+def _require(backend: Backend) -> None:
+    """Check that PyAV and a backend are installed.
+
+    Raises:
+        UsageError: one is not; says how to get it.
+    """
+    for name in ("pyav", backend):
+        if find_spec(_PACKAGE_OF[name]) is None:
+            extra = "torchcodec" if _PACKAGE_OF[name] == "torchcodec" else "video"
+            raise UsageError(f"decoding video needs {_PACKAGE_OF[name]}: run pip install 'rope-bench[{extra}]'")
+
+
+def _checked(video: Video) -> str | bytes:
+    """The bytes of a video, or the absolute path of a file that begins like one and is as long as it claims.
+
+    Neither a playlist nor an address gets to FFmpeg, which would follow it.
+
+    Raises:
+        DatasetError: there is no such file, or something else in it.
+    """
+    source = video.data if video.data is not None else str(Path(str(video.path)).absolute())
+    try:
+        head = source[:16] if isinstance(source, bytes) else _head(source)
+        if not is_video(head):
+            raise DatasetError(f"{_name(video)}: is no MP4, QuickTime, Matroska, WebM or AVI file")
+        if missing := missing_bytes(source):
+            raise DatasetError(f"{_name(video)}: is truncated: its last {missing:,} bytes are missing")
+    except OSError as error:
+        raise DatasetError(f"{_name(video)}: cannot be read: {error.strerror}") from error
+    return source
+
+
+def _head(path: str) -> bytes:
+    with Path(path).open("rb") as file:
+        return file.read(16)
+
+
+def _name(video: Video) -> str:
+    return video.path or "embedded video"
