@@ -54,6 +54,10 @@ def build(
         str | None,
         typer.Option(help="Name of the dataset in reports.", show_default="that of RELEASE"),
     ] = None,
+    frames: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of each clip, only those that rope fetch --frames fetches.", show_default="all"),
+    ] = None,
     shard_size: Annotated[str, typer.Option(help="Size of a Parquet file to aim at: bytes, or 64M, 1G.")] = "256M",
     memory: Annotated[str, typer.Option(help="Memory for joining and sorting: bytes, or 512M, 2G.")] = "1G",
     strict: Annotated[bool, typer.Option("--strict", help="Stop at faults that would be quarantined.")] = False,
@@ -69,6 +73,7 @@ def build(
         media=media,
         image_root=image_root,
         name=name,
+        n_frames=frames,
         shard_bytes=parse_bytes(shard_size, "--shard-size"),
         memory_bytes=parse_bytes(memory, "--memory"),
         strict=strict,

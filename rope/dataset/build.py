@@ -31,6 +31,7 @@ from rope.schema import FORMAT_VERSION, PRODUCT_SCHEMA
 from rope.sources.faults import RULES, Fault, FaultCount
 from rope.sources.formats import Format, find_source
 from rope.sources.source import Source
+from rope.sources.thinning import thin_frames
 
 __all__ = ["FAULTS_NAME", "BuildReport", "build_dataset"]
 
@@ -68,6 +69,7 @@ class _Plan:
     images: Images
     name: str
     shard_bytes: int
+    n_frames: int | None
 
     @property
     def folder(self) -> Path:
@@ -76,13 +78,14 @@ class _Plan:
     def options(self) -> dict[str, Any]:
         """What is not in the release; the image folder counts only where its path is written."""
         root = str(self.images.root) if self.images.media == "reference" else None
-        return {
+        options = {
             "version": _VERSION,
             "name": self.name,
             "media": self.images.media,
             "image_root": root,
             "shard_bytes": self.shard_bytes,
         }
+        return options if self.n_frames is None else {**options, "n_frames": self.n_frames}
 
 
 def build_dataset(
@@ -93,6 +96,7 @@ def build_dataset(
     media: Media = "embed",
     image_root: Path | None = None,
     name: str | None = None,
+    n_frames: int | None = None,
     shard_bytes: int = 256 << 20,
     memory_bytes: int = 1 << 30,
     strict: bool = False,
@@ -108,6 +112,8 @@ def build_dataset(
         image_root: what names of images and videos are relative to; None for where the format has them, which is
             `images` in a ROPE release, or else the release itself.
         name: of the dataset, in its card and in results; None for the name of the release's folder.
+        n_frames: read only those frames of a clip that a model with so many frames is given, as `rope fetch --frames`
+            fetches; None for all.
         shard_bytes: about the size of a shard.
         memory_bytes: limit of the database; the whole needs a few hundred MB more.
         strict: refuse a release with any fault that leaves something out.
@@ -119,6 +125,8 @@ def build_dataset(
     """
     if shard_bytes < 1 or memory_bytes < 64 << 20:
         raise UsageError(f"need shards of at least 1 byte and 64 MiB of memory, got {shard_bytes} and {memory_bytes}")
+    if n_frames is not None and n_frames < 1:
+        raise UsageError(f"need at least 1 frame of a clip, got {n_frames}")
     found = find_source(release, release_format)
     root = image_root or found.image_root
     if not root.is_dir():
@@ -126,7 +134,8 @@ def build_dataset(
     in_shards = has_shards(root)
     if in_shards and media == "reference":
         raise UsageError(f"{root}: images are in tar shards, where no path leads to them; build with --media embed")
-    plan = _Plan(found, out, Images(media, root.absolute(), in_shards), name or release.resolve().name, shard_bytes)
+    images = Images(media, root.absolute(), in_shards)
+    plan = _Plan(found, out, images, name or release.resolve().name, shard_bytes, n_frames)
     _refuse_company(plan)
     if (out / MANIFEST_NAME).is_file():
         return _up_to_date(plan, strict)
@@ -226,6 +235,9 @@ def _open_staged(plan: _Plan, memory_bytes: int, progress: bool) -> duckdb.DuckD
             n_bytes = sum((plan.release.folder / name).stat().st_size for name in plan.release.files)
             with progress_bar("reading the release", n_bytes, shown=progress) as advance:
                 hashes = plan.release.stage(connection, advance)
+            if plan.n_frames is not None:
+                tables = [f"{split}_{domain}" for split in plan.release.splits for domain in plan.release.domains]
+                thin_frames(connection, tables, plan.n_frames)
             connection.execute("CHECKPOINT")
             with atomic_path(done) as temporary:
                 temporary.write_text(json.dumps(hashes), "utf-8")

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import duckdb
-import pyarrow as pa
 
 from rope.domain import DOMAINS
 from rope.errors import UsageError
@@ -27,8 +26,8 @@ from rope.fetch.outcome import Job
 from rope.fetch.store import Layout, load_stored
 from rope.fetch.tables import connect, keep_one, literal
 from rope.files import atomic_path
-from rope.media import choose_frames
 from rope.sources.source import Source
+from rope.sources.thinning import thin_frames
 
 __all__ = [
     "Status",
@@ -118,32 +117,10 @@ def _write_wanted(connection: duckdb.DuckDBPyConnection, source: Source, n_frame
         INSERT INTO listed SELECT subject, subject, concat(file, ':', line)
         FROM faults WHERE kind = 'bad_image_name' ORDER BY file, line""")
     if n_frames is not None:
-        _choose(connection, tables, n_frames)
+        thin_frames(connection, tables, n_frames)
     for table in tables:
-        frames = f"frames_{table}" if n_frames is None else f"chosen_{table}"
-        connection.execute(f"INSERT INTO listed SELECT image, {stored_name_sql('image')}, NULL FROM {frames}")
+        connection.execute(f"INSERT INTO listed SELECT image, {stored_name_sql('image')}, NULL FROM frames_{table}")
     keep_one(connection, "listed", "plan.wanted", "address, image, refused")
-
-
-def _choose(connection: duckdb.DuckDBPyConnection, tables: list[str], n_frames: int) -> None:
-    """Make tables `chosen_…` of the frames that are chosen of each sample, in order."""
-    counts = " UNION ".join(f"SELECT n_frames FROM samples_{table}" for table in tables)
-    picks = [
-        (n_stored, index)
-        for (n_stored,) in connection.execute(f"SELECT n_frames FROM ({counts}) WHERE n_frames > 0").fetchall()
-        for index in sorted(set(choose_frames(n_stored, n_frames)))
-    ]
-    columns = {"n_frames": [n for n, _ in picks], "index": [index for _, index in picks]}
-    connection.register("picks", pa.table(columns, pa.schema([("n_frames", pa.int64()), ("index", pa.int64())])))
-    for table in tables:
-        connection.execute(f"""
-            CREATE TABLE chosen_{table} AS
-            WITH numbered AS (
-                SELECT image, rowid AS place, count(*) OVER (PARTITION BY sample_id) AS n_frames,
-                    row_number() OVER (PARTITION BY sample_id ORDER BY time) - 1 AS "index"
-                FROM frames_{table})
-            SELECT image FROM numbered SEMI JOIN picks USING (n_frames, "index") ORDER BY place""")
-    connection.unregister("picks")
 
 
 @contextmanager

@@ -122,6 +122,15 @@ def test_reference_mode_writes_paths_and_reads_no_image(release, tmp_path):
     assert frame == {"bytes": None, "path": str(release / "images" / "pb1-0.jpg")}
 
 
+def test_only_the_frames_that_a_model_is_given_are_read(release, tmp_path):
+    (release / "images" / "vb1-30.jpg").unlink()
+    report = build(release, tmp_path / "out", n_frames=1)
+    assert report.faults == ()
+    video = rows(tmp_path / "out", "videos/validation")[0]
+    assert (video["frame_times"], [frame["path"] for frame in video["frames"]]) == ([90], ["vb1-90.jpg"])
+    assert report.manifest.counts["train"]["videos"] == 2
+
+
 def test_unreadable_images_cost_the_frame_and_then_the_sample(release, tmp_path):
     (release / "images" / "vb1-90.jpg").unlink()
     (release / "images" / "pb1-0.jpg").write_text("<html>404</html>", "utf-8")
