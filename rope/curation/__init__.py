@@ -1,0 +1,1 @@
+"""From a raw pool to a split that can be published: filter, sample, annotate, merge, split."""

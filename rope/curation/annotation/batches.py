@@ -1,0 +1,169 @@
+"""Cutting items into batches that people can take on, with some items given to two of them and some known ones."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from rope.curation.annotation.items import SCHEMA_VERSION, Item, Question
+from rope.errors import DatasetError, UsageError
+from rope.files import atomic_path
+
+__all__ = ["Batch", "BatchOptions", "Task", "plan_batches", "read_batches", "write_batch"]
+
+_MANIFEST: Final = "batch.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchOptions:
+    """How items become batches.
+
+    Attributes:
+        tasks: in a batch, known items included; labelling tools become slow above a few thousand.
+        overlap: share of the items that two annotators see.
+        gold: share of a batch that is known items, as far as there are any.
+        seed: draws the overlap and the known items.
+
+    Raises:
+        UsageError: a number is out of range.
+    """
+
+    tasks: int = 2000
+    overlap: float = 0.1
+    gold: float = 0.03
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.tasks < 1:
+            raise UsageError(f"need at least 1 task a batch, got {self.tasks}")
+        for name in ("overlap", "gold"):
+            if not 0 <= getattr(self, name) <= 0.5:
+                raise UsageError(f"{name}: expected a share from 0 to 0.5, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One item in one batch.
+
+    Attributes:
+        item: what is asked.
+        annotators: how many different people are to answer: 1, or 2 where answers are compared.
+    """
+
+    item: Item
+    annotators: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Tasks that are exported together. `name` follows from them, so that a second export is the same batch."""
+
+    name: str
+    question: Question
+    tasks: tuple[Task, ...]
+
+
+def plan_batches(items: Iterable[Item], asked: frozenset[str], options: BatchOptions) -> list[Batch]:
+    """Cut the items that have not been asked yet into batches, by question.
+
+    Which items are seen twice, and their order, follow from their ids and the seed alone: an item that is added later
+    changes nothing about the others. Known items are dealt out again in every batch.
+
+    Args:
+        items: of any questions; known ones have `gold`.
+        asked: ids of tasks that are in a batch already; these are left out, but for known ones.
+        options: sizes and shares.
+
+    Raises:
+        UsageError: two items have the same id and question.
+    """
+    by_question: dict[Question, dict[str, Item]] = {}
+    for item in items:
+        found = by_question.setdefault(item.question, {})
+        if item.task_id in found:
+            raise UsageError(f"item {item.item_id}: given twice for the question {item.question}")
+        found[item.task_id] = item
+    return [
+        batch
+        for question in sorted(by_question)
+        for batch in _batches_of(question, list(by_question[question].values()), asked, options)
+    ]
+
+
+def _batches_of(question: Question, items: list[Item], asked: frozenset[str], options: BatchOptions) -> list[Batch]:
+    known = [item for item in items if item.gold is not None]
+    new = sorted((i for i in items if i.gold is None and i.task_id not in asked), key=lambda i: i.task_id)
+    n_known = min(len(known), round(options.tasks * options.gold), options.tasks - 1)
+    step = options.tasks - n_known
+    batches = []
+    for start in range(0, len(new), step):
+        part = new[start : start + step]
+        name = hashlib.blake2b("".join(item.task_id for item in part).encode(), digest_size=6).hexdigest()
+        test = sorted(known, key=lambda item: _share(options.seed, name, item.task_id))[:n_known]
+        tasks = [
+            Task(item, 2 if _share(options.seed, "overlap", item.task_id) < options.overlap else 1) for item in part
+        ]
+        tasks += [Task(item, 1) for item in test]
+        ordered = sorted(tasks, key=lambda task: _share(options.seed, "order", task.item.task_id))
+        batches.append(Batch(f"{question}-{name}", question, tuple(ordered)))
+    return batches
+
+
+def _share(seed: int, purpose: str, key: str) -> float:
+    """A number in [0, 1) that follows from its arguments."""
+    digest = hashlib.blake2b(f"{seed}|{purpose}|{key}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+def write_batch(folder: Path, batch: Batch, options: BatchOptions) -> None:
+    """Write what a batch asks to `FOLDER/NAME/batch.json`: what answers are later checked against.
+
+    A batch that is there already is left as it is.
+    """
+    path = folder / batch.name / _MANIFEST
+    if path.exists():
+        return
+    content: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "question": batch.question,
+        "seed": options.seed,
+        "tasks": [
+            {"task_id": task.item.task_id, "annotators": task.annotators, **_without_question(task.item)}
+            for task in batch.tasks
+        ],
+    }
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", "utf-8")
+
+
+def _without_question(item: Item) -> dict[str, Any]:
+    return {name: value for name, value in asdict(item).items() if name != "question"}
+
+
+def read_batches(folder: Path) -> list[Batch]:
+    """The batches that were written to a folder, by name; none where there is no folder.
+
+    Raises:
+        DatasetError: a batch is damaged, or of another version of the questions.
+    """
+    return [_read_batch(path) for path in sorted(folder.glob(f"*/{_MANIFEST}"))]
+
+
+def _read_batch(path: Path) -> Batch:
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        if content["schema_version"] != SCHEMA_VERSION:
+            raise DatasetError(f"{path}: questions of version {content['schema_version']}, expected {SCHEMA_VERSION}")
+        question: Question = content["question"]
+        tasks = tuple(Task(_item(question, task), task["annotators"]) for task in content["tasks"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DatasetError(f"{path}: is damaged ({error}); restore it, since answers are checked against it") from error
+    return Batch(path.parent.name, question, tasks)
+
+
+def _item(question: Question, task: dict[str, Any]) -> Item:
+    names: Sequence[str] = ("item_id", "texts", "digest", "stratum", "weight", "gold")
+    media = {heading: tuple(paths) for heading, paths in task["media"].items()}
+    return Item(question=question, media=media, **{name: task[name] for name in names})

@@ -1,0 +1,77 @@
+"""What is asked: one item, one question, and the task that the two make."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal, get_args
+
+from rope.errors import UsageError
+
+__all__ = ["CHOICES", "QUESTIONS", "SCHEMA_VERSION", "Item", "Question", "media_digest"]
+
+Question = Literal["same_product", "product_name"]
+QUESTIONS: Final[tuple[Question, ...]] = get_args(Question)
+
+CHOICES: Final[Mapping[Question, tuple[str, ...]]] = {"same_product": ("same", "different", "unclear")}
+"""The answers that a question allows; any text, where it is not listed."""
+
+SCHEMA_VERSION: Final = 1
+"""Of the questions and their answers; a change of meaning makes it higher, and every task a new one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """What somebody is shown.
+
+    Attributes:
+        item_id: names it for ever: the id of a sample, or the ids of a pair as `PAGE|CLIP`.
+        question: what is asked of it.
+        texts: heading -> text, in the order of display; texts may be empty.
+        media: heading -> paths of images, in the order of display; relative to the pool.
+        digest: of the media's bytes, see `media_digest`; tells whether they have changed since an answer was given.
+        stratum: of the sample that it was drawn in.
+        weight: inverse of the probability that it was drawn with.
+        gold: the known answer of an item that tests annotators, or None.
+
+    Raises:
+        UsageError: the item has no id, no media and no text, or a known answer that the question does not allow.
+    """
+
+    item_id: str
+    question: Question
+    texts: Mapping[str, str] = field(default_factory=dict)
+    media: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    digest: str = ""
+    stratum: str = ""
+    weight: float = 1.0
+    gold: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.item_id:
+            raise UsageError("an item to annotate needs an id that is not empty")
+        if not any(self.media.values()) and not any(self.texts.values()):
+            raise UsageError(f"item {self.item_id}: has neither text nor media, so there is nothing to ask about")
+        allowed = CHOICES.get(self.question)
+        if self.gold is not None and allowed and self.gold not in allowed:
+            raise UsageError(
+                f"item {self.item_id}: the known answer {self.gold!r} is none of {', '.join(allowed)} ({self.question})"
+            )
+
+    @property
+    def task_id(self) -> str:
+        """The same for the same item and question, whenever and wherever it is exported; 32 hex digits.
+
+        >>> Item(item_id="p1|v9", question="same_product", texts={"page": "a cup"}).task_id
+        'c781153f38142df36bb0737394d94293'
+        """
+        return hashlib.blake2b(f"{self.item_id}|{SCHEMA_VERSION}|{self.question}".encode(), digest_size=16).hexdigest()
+
+
+def media_digest(sha256s: Mapping[str, str]) -> str:
+    """One digest of the media of an item, from path -> SHA-256; the order does not matter.
+
+    >>> media_digest({"a.jpg": "00", "b.jpg": "11"}) == media_digest({"b.jpg": "11", "a.jpg": "00"})
+    True
+    """
+    lines = "".join(f"{digest} {path}\n" for path, digest in sorted(sha256s.items()))
+    return hashlib.blake2b(lines.encode(), digest_size=16).hexdigest()
