@@ -1,0 +1,89 @@
+"""A batch goes through a real Label Studio server: its configuration, tasks, answers and export."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+from rope.curation.annotation.label_studio import labelling_config, read_answers, tasks_json
+from rope.curation.annotation.ledger import add_answers, state_of
+from tests.curation.annotation.test_ledger import BATCH
+
+COMMAND = os.environ.get("ROPE_LABEL_STUDIO") or shutil.which("label-studio")
+TOKEN = "0123456789abcdef0123456789abcdef01234567"
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(COMMAND is None, reason="no label-studio: install it apart and set ROPE_LABEL_STUDIO to it"),
+]
+
+
+@pytest.fixture
+def call(tmp_path):
+    """A function that calls the API of a server that lives as long as the test."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    user = ["--username", "ann@example.com", "--password", "a long password", "--user-token", TOKEN]
+    environment = os.environ | {
+        "LABEL_STUDIO_BASE_DATA_DIR": str(tmp_path / "data"),
+        "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
+        "COLLECT_ANALYTICS": "false",
+        "LATEST_VERSION_CHECK": "false",
+    }
+    with (tmp_path / "log").open("w") as log:
+        server = subprocess.Popen(
+            [COMMAND, "start", "--no-browser", "--port", str(port), *user], env=environment, stdout=log, stderr=log
+        )
+    try:
+        wait(f"http://127.0.0.1:{port}/health", server, tmp_path / "log")
+        yield lambda path, body=None: request(f"http://127.0.0.1:{port}/api/{path}", body)
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def wait(url, server, log):
+    for _ in range(240):
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+            return
+        except OSError:
+            if server.poll() is not None:
+                break
+            time.sleep(0.5)
+    pytest.fail(f"Label Studio did not start: {log.read_text()[-2000:]}")
+
+
+def request(url, body):
+    data = None if body is None else json.dumps(body).encode()
+    headers = {"Authorization": f"Token {TOKEN}", "Content-Type": "application/json"}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=60) as response:
+            return json.load(response)
+    except urllib.error.HTTPError as error:
+        pytest.fail(f"{url}: {error.code} {error.read().decode()[:500]}")
+
+
+def test_a_batch_goes_out_is_answered_and_comes_back(call, tmp_path):
+    project = call("projects", {"title": BATCH.name, "label_config": labelling_config(BATCH)})["id"]
+    assert call(f"projects/{project}/import", json.loads(tasks_json(BATCH, "/media/")))["task_count"] == 3
+    said = dict(zip((task.item.task_id for task in BATCH.tasks), ("same", "different", "unclear"), strict=True))
+    for task in call(f"tasks?project={project}&page_size=100&fields=all")["tasks"]:
+        choice = {"choices": [said[task["data"]["task_id"]]]}
+        result = {"from_name": "answer", "to_name": "text_0", "type": "choices", "value": choice}
+        call(f"tasks/{task['id']}/annotations", {"result": [result], "lead_time": 2.5})
+    export = tmp_path / "export.json"
+    export.write_text(json.dumps(call(f"projects/{project}/export?exportType=JSON")))
+    answers = list(read_answers(export))
+    assert {answer.task_id: answer.value for answer in answers} == said
+    assert [answer.annotator for answer in answers] == ["1"] * 3
+    assert add_answers(tmp_path / "ledger", answers, [BATCH]).n_added == 3
+    assert add_answers(tmp_path / "ledger", read_answers(export), [BATCH]).n_known == 3
+    assert state_of(BATCH, answers) == "closed"
