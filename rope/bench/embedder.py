@@ -3,7 +3,8 @@
 import importlib
 import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, TypeGuard
@@ -39,8 +40,9 @@ def load_embedder(spec: str) -> Embedder:
     """Find an embedder by `module:object`, with options as in `my_model:Model?size=large&frames=8`.
 
     The object is an embedder, or a class or function that returns one and is called with the options as keyword
-    arguments (strings). A module in place of the object stands for its function `embedder`. Modules are looked for
-    where Python does, then in the current folder.
+    arguments (strings). A module in place of the object stands for its function `embedder`. Where a module has no such
+    object but a function `embedder` that takes a text, that gets it: `cope:runs/first` is
+    `cope.embedder("runs/first")`. Modules are looked for where Python does, then in the current folder.
 
     >>> load_embedder("baselines:handcrafted").name
     'handcrafted'
@@ -84,11 +86,25 @@ def _find(module: ModuleType, name: str) -> object:
     found: object = getattr(module, name, None)
     if isinstance(found, ModuleType):
         return _find(found, "embedder")
+    maker = getattr(module, "embedder", None)
+    if found is None and _takes_a_text(maker):
+        return partial(maker, name)
     if found is None:
         names = [candidate for candidate in dir(module) if not candidate.startswith("_")]
         own = [candidate for candidate in names if _is_own(module, candidate)]
         raise UsageError(f"{module.__name__} has no {name!r}; it has {', '.join(own) or 'nothing that is public'}")
     return found
+
+
+def _takes_a_text(maker: object) -> TypeGuard[Callable[..., object]]:
+    """Whether something is a function that can be called with one argument."""
+    if not callable(maker) or _is_embedder(maker):
+        return False
+    try:
+        inspect.signature(maker).bind("")
+    except TypeError:
+        return False
+    return True
 
 
 def _is_own(module: ModuleType, name: str) -> bool:

@@ -57,6 +57,8 @@ class BalancedProducts(Dataset[ProductSamples]):
             further on.
 
     Attributes:
+        product_ids: of the products that are visited, in canonical order.
+        seed: as given.
         left_out: ids of the products that lack a domain.
 
     Raises:
@@ -90,8 +92,9 @@ class BalancedProducts(Dataset[ProductSamples]):
             )
         self._tables = {domain: SampleTable(directory, domain, split) for domain in domains}
         self._reader = reader
-        self._seed = seed
         self._on_damaged = on_damaged
+        self.seed = seed
+        self.product_ids = self._products.product_ids
         self.left_out = self._products.left_out
         self.identity: dict[str, str | int] = {
             "dataset": read_manifest(directory).fingerprint,
@@ -103,6 +106,10 @@ class BalancedProducts(Dataset[ProductSamples]):
     def __len__(self) -> int:
         """How many products an epoch has."""
         return len(self._products.product_ids)
+
+    def n_samples(self, product: int) -> int:
+        """How many samples a product has, in all domains asked for."""
+        return sum(len(self._products.of(product, domain)) for domain in self._tables)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -119,7 +126,7 @@ class BalancedProducts(Dataset[ProductSamples]):
         Yields:
             The draws of a batch, and the position after it.
         """
-        order = shuffled("order", self._seed, epoch, self._products.product_ids)
+        order = shuffled("order", self.seed, epoch, self._products.product_ids)
         n = len(order)
         for step in plan_steps(n, position, self._batch_size, self._share, drop_last=self._drop_last):
             draws = [Draw(epoch, int(order[place]), int(order[(place + n // 2) % n])) for place in step.places]
@@ -152,12 +159,12 @@ class BalancedProducts(Dataset[ProductSamples]):
     def _first_readable(self, epoch: int, product: int, domain: Domain, damaged: list[str]) -> Clip | None:
         """The sample drawn, or the first after it that can be decoded; None where there is none."""
         rows = self._products.of(product, domain)
-        first = hash64(f"draw-{domain}", self._seed, epoch, self._products.product_ids[product]) % len(rows)
+        first = hash64(f"draw-{domain}", self.seed, epoch, self._products.product_ids[product]) % len(rows)
         for i in range(len(rows)):
             row = int(rows[(first + i) % len(rows)])
             try:
                 sample = self._tables[domain].sample(row, self._reader.wanted(domain))
-                return self._reader.read(sample, self._seed, epoch)
+                return self._reader.read(sample, self.seed, epoch)
             except DatasetError as error:
                 if self._on_damaged == "raise":
                     raise

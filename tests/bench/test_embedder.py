@@ -26,16 +26,29 @@ ready = Model("ready")
 number = 3
 """
 
+BY_TEXT = """
+class Model:
+    def __init__(self, name):
+        self.name = name
+    def embed(self, samples):
+        return None
+
+def embedder(path, size="1"):
+    return Model(f"{path}-{size}")
+"""
+
 
 @pytest.fixture
 def module(tmp_path, monkeypatch):
     """The name of a module in the current folder, which is no place of Python's."""
     (tmp_path / "my_model.py").write_text(MODULE)
+    (tmp_path / "by_text.py").write_text(BY_TEXT)
     (tmp_path / "broken.py").write_text("import a_module_that_nobody_has")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield "my_model"
-    sys.modules.pop("my_model", None)
+    for name in ("my_model", "by_text"):
+        sys.modules.pop(name, None)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +58,7 @@ def module(tmp_path, monkeypatch):
         ("my_model:Model?size=large&scale=a/b:c?d", "model-large-a/b:c?d"),
         ("my_model:make?size=x", "model-x-1"),
         ("my_model:ready", "model-ready-1"),
+        ("by_text:runs/first?size=2", "runs/first-2"),
         ("baselines:handcrafted", "handcrafted"),
     ],
 )

@@ -1,0 +1,204 @@
+"""What a COPE model and its training objective are made of: one frozen record each, saved as JSON."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Final
+
+from rope.errors import UsageError
+
+__all__ = ["RELEASED_VALUE_CAP", "ContrastiveWeights", "CopeConfig", "LossConfig"]
+
+RELEASED_VALUE_CAP: Final = 69.07755278982137
+"""-log(1e-30): the largest classification loss of one sample that the released code reports."""
+
+_HEAD_DIM: Final = 64
+"""Width of one attention head in the visual tower, as in CLIP and X-CLIP."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopeConfig:
+    """The sizes of a model; the defaults are those of the published one.
+
+    Attributes:
+        embedding_dim: dimension of the embeddings that products are compared by.
+        num_frames: frames of a video or live clip; a page always has one.
+        image_size: side of the square images, in pixels.
+        patch_size: side of a patch, in pixels.
+        vision_width: width of the visual tower's blocks; its heads are 64 wide.
+        vision_layers: cross-frame blocks of the visual tower.
+        feature_dim: width of a frame's feature and of a clip's; heads of 64.
+        mit_layers: blocks that integrate the frames: 1 in X-CLIP, 4 in the released code.
+        text_layers: 3 in the published model (RoBERTa `rbt3`), 6 in the released code (`rbt6`).
+        text_width: width of the text tower.
+        text_heads: attention heads of the text tower.
+        text_mlp_width: hidden width of the text tower's feed-forward layers.
+        text_positions: the longest text the tower has positions for, in tokens.
+        text_token_types: token types of the text tower; only the first is used.
+        text_dropout: dropout of the text tower during training.
+        vocabulary: number of tokens.
+
+    Raises:
+        UsageError: a size is not positive, or does not divide another as it must.
+
+    >>> CopeConfig().embedding_dim, CopeConfig().n_patches
+    (128, 196)
+    """
+
+    embedding_dim: int = 128
+    num_frames: int = 8
+    image_size: int = 224
+    patch_size: int = 16
+    vision_width: int = 768
+    vision_layers: int = 12
+    feature_dim: int = 512
+    mit_layers: int = 1
+    text_layers: int = 3
+    text_width: int = 768
+    text_heads: int = 12
+    text_mlp_width: int = 3072
+    text_positions: int = 512
+    text_token_types: int = 2
+    text_dropout: float = 0.1
+    vocabulary: int = 21128
+
+    def __post_init__(self) -> None:
+        for option in fields(self):
+            value = getattr(self, option.name)
+            if option.name != "text_dropout" and (type(value) is not int or value < 1):
+                raise UsageError(f"{option.name}: expected a whole number of at least 1, got {value!r}")
+        if not 0 <= self.text_dropout < 1:
+            raise UsageError(f"text_dropout: expected a number from 0 up to but not 1, got {self.text_dropout!r}")
+        for name, divisor_name, divisor in (
+            ("image_size", "patch_size", self.patch_size),
+            ("vision_width", "the width of a head", _HEAD_DIM),
+            ("feature_dim", "the width of a head", _HEAD_DIM),
+            ("text_width", "text_heads", self.text_heads),
+        ):
+            if getattr(self, name) % divisor:
+                raise UsageError(f"{name} {getattr(self, name)} is no multiple of {divisor_name}, {divisor}")
+
+    @property
+    def n_patches(self) -> int:
+        """Patches of one frame."""
+        return (self.image_size // self.patch_size) ** 2
+
+    @property
+    def vision_heads(self) -> int:
+        """Attention heads of the visual tower."""
+        return self.vision_width // _HEAD_DIM
+
+    @property
+    def mit_heads(self) -> int:
+        """Attention heads of the blocks that integrate the frames."""
+        return self.feature_dim // _HEAD_DIM
+
+    def to_json(self) -> str:
+        """The record as indented JSON with a newline at the end.
+
+        >>> CopeConfig.from_json(CopeConfig(mit_layers=4).to_json(), "here").mit_layers
+        4
+        """
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, where: str) -> "CopeConfig":
+        """Read what `to_json` wrote.
+
+        Args:
+            text: the JSON.
+            where: the file, for error texts.
+
+        Raises:
+            UsageError: the text is no JSON object, or has a field that is unknown or out of range.
+        """
+        return cls(**_checked_fields(cls, text, where))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContrastiveWeights:
+    """How much each of the seven contrastive terms counts.
+
+    The released training script sets none of them. These are the weights in the comments of its `infer.sh`; the two
+    terms of the page's text have no flag there and take the weight of their nearest relatives.
+
+    Attributes:
+        page_visual_video: page image against video (`loss_ivpvc` in the released code).
+        page_visual_live: page image against live clip (`loss_ivlvc`).
+        video_live: video against live clip (`loss_pvlvc`).
+        page_video: page, image and text fused, against video (`loss_ipvc`).
+        page_live: page, image and text fused, against live clip (`loss_ilvc`).
+        page_text_video: page title against video (`loss_itpvc`).
+        page_text_live: page title against live clip (`loss_itlvc`).
+
+    Raises:
+        UsageError: a weight is negative or no number.
+    """
+
+    page_visual_video: float = 1.0
+    page_visual_live: float = 1.0
+    video_live: float = 1.0
+    page_video: float = 0.2
+    page_live: float = 0.2
+    page_text_video: float = 0.2
+    page_text_live: float = 0.2
+
+    def __post_init__(self) -> None:
+        for name, weight in asdict(self).items():
+            if not 0 <= weight < float("inf"):
+                raise UsageError(f"weight of {name}: expected a number of at least 0, got {weight!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossConfig:
+    """The training objective.
+
+    Attributes:
+        temperature: divides the cosines of the contrastive terms; fixed, not learned.
+        smoothing: label smoothing of the contrastive terms.
+        weights: of the contrastive terms.
+        classification_weight: of the product classification, summed over the three domains; 0 leaves it out.
+        scale: multiplies the cosines of the classification.
+        margin: taken from the cosine of the true product.
+        class_share: share of the products that each step classifies among, drawn anew; 1 takes all.
+        value_cap: largest loss of one sample that the classification reports, or None. The gradient does not know
+            of it. The released code has `RELEASED_VALUE_CAP`.
+
+    Raises:
+        UsageError: a number is out of range.
+    """
+
+    temperature: float = 0.05
+    smoothing: float = 0.1
+    weights: ContrastiveWeights = field(default_factory=ContrastiveWeights)
+    classification_weight: float = 1.0
+    scale: float = 64.0
+    margin: float = 0.4
+    class_share: float = 1.0
+    value_cap: float | None = None
+
+    def __post_init__(self) -> None:
+        ranges = {
+            "temperature": self.temperature > 0,
+            "smoothing": 0 <= self.smoothing < 1,
+            "classification_weight": self.classification_weight >= 0,
+            "scale": self.scale > 0,
+            "margin": 0 <= self.margin < 2,
+            "class_share": 0 < self.class_share <= 1,
+            "value_cap": self.value_cap is None or self.value_cap > 0,
+        }
+        for name, inside in ranges.items():
+            if not inside:
+                raise UsageError(f"{name}: {getattr(self, name)!r} is out of range")
+
+
+def _checked_fields(cls: type[CopeConfig], text: str, where: str) -> Mapping[str, Any]:
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UsageError(f"{where}:{error.lineno}: no JSON: {error.msg}") from error
+    if not isinstance(values, dict):
+        raise UsageError(f"{where}: expected a JSON object with the fields of CopeConfig, got {type(values).__name__}")
+    if unknown := sorted(values.keys() - {option.name for option in fields(cls)}):
+        raise UsageError(f"{where}: unknown field {unknown[0]!r}; expected the fields of CopeConfig alone")
+    return values

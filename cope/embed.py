@@ -1,0 +1,118 @@
+"""A trained model as an embedder: `rope-bench run --model cope:PATH`."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from cope.model import Cope
+from cope.pixels import normalised
+from cope.recipe import RECIPE_NAME, read_recipe
+from cope.titles import load_tokenizer, tokenize
+from rope.domain import Sample
+from rope.errors import UsageError
+from rope.media import decode_frames
+
+__all__ = ["CopeEmbedder", "load_cope_embedder", "weights_fingerprint"]
+
+
+class CopeEmbedder:
+    """A model with its tokenizer.
+
+    Args:
+        model: in evaluation mode, on the device to work on.
+        tokenizer: of the titles.
+        name: what reports call it.
+        batch_size: samples that go through the towers at a time.
+        use_text: whether titles are read.
+    """
+
+    def __init__(
+        self,
+        model: Cope,
+        tokenizer: PreTrainedTokenizerBase,
+        name: str,
+        *,
+        batch_size: int = 32,
+        use_text: bool = True,
+    ) -> None:
+        self.name = name
+        self._model = model
+        self._tokenizer = tokenizer
+        self._batch_size = batch_size
+        self._use_text = use_text
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with the weights and with how samples are read."""
+        settings = f"{self._tokenizer.model_max_length}-{self._use_text}"
+        return f"{weights_fingerprint(self._model.state_dict())}-{settings}"
+
+    def embed(self, samples: Sequence[Sample]) -> npt.NDArray[np.float32]:
+        """Embed n samples of one domain as float32 [n, embedding_dim], of length 1.
+
+        Raises:
+            DatasetError: a sample has no frame, or one that cannot be decoded; names the sample.
+        """
+        parts = [samples[i : i + self._batch_size] for i in range(0, len(samples), self._batch_size)]
+        made = [self._embed(part) for part in parts]
+        return np.concatenate(made) if made else np.empty((0, self._model.config.embedding_dim), np.float32)
+
+    @torch.inference_mode()
+    def _embed(self, samples: Sequence[Sample]) -> npt.NDArray[np.float32]:
+        config, device = self._model.config, next(self._model.parameters()).device
+        side, is_page = config.image_size, samples[0].domain == "page"
+        frames = [decode_frames(s, 1 if is_page else config.num_frames, size=(side, side)) for s in samples]
+        pixels = normalised(torch.from_numpy(np.stack(frames)).to(device).permute(0, 1, 4, 2, 3))
+        if not is_page:
+            encode = self._model.encode_videos if samples[0].domain == "video" else self._model.encode_lives
+            unit = encode(pixels).unit
+        else:
+            texts = [sample.text if self._use_text else None for sample in samples]
+            tokens = tokenize(self._tokenizer, texts)
+            unit = self._model.encode_pages(pixels, *(part.to(device) for part in tokens)).unit
+        made: npt.NDArray[np.float32] = unit.float().cpu().numpy()
+        return made
+
+
+def load_cope_embedder(path: str, *, device: str = "", batch_size: str = "32") -> CopeEmbedder:
+    """The embedder of a folder that `cope train` wrote, or of a repository on the Hub with a model and a tokenizer.
+
+    Whether titles are read is as in the recipe, where there is one.
+
+    Args:
+        path: with weights and a tokenizer.
+        device: `cpu`, `cuda` and so on; by default an accelerator where there is one.
+        batch_size: samples at a time; a text, as it comes from `--model cope:PATH?batch_size=64`.
+
+    Raises:
+        UsageError: there is no such model, or an option is wrong.
+    """
+    if not batch_size.isdecimal() or int(batch_size) < 1:
+        raise UsageError(f"cope:{path}: expected a whole number of at least 1 as batch_size, got {batch_size!r}")
+    recipe = Path(path) / RECIPE_NAME
+    return CopeEmbedder(
+        Cope.from_pretrained(path).to(device or ("cuda" if torch.cuda.is_available() else "cpu")),
+        load_tokenizer(path),
+        f"cope:{Path(path).name}",
+        batch_size=int(batch_size),
+        use_text=read_recipe(str(recipe)).use_text if recipe.is_file() else True,
+    )
+
+
+def weights_fingerprint(state: Mapping[str, torch.Tensor]) -> str:
+    """16 hex digits of the names, shapes and bytes of some weights.
+
+    >>> weights_fingerprint({"a": torch.zeros(2)}) == weights_fingerprint({"a": torch.zeros(2)})
+    True
+    """
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        weight = state[name].detach().cpu().contiguous()
+        digest.update(f"{name} {weight.dtype} {list(weight.shape)}\n".encode())
+        digest.update(weight.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,186 @@
+"""The model: one visual tower for all domains, a text tower for titles, a projection for each domain."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.nn.functional import normalize
+
+from cope.checkpoint import check_weights, read_checkpoint, write_checkpoint
+from cope.config import CopeConfig
+from cope.text import embed_texts, text_tower
+from cope.views import Views
+from cope.vision import VisualTower
+
+__all__ = ["Cope", "EncodedClips", "EncodedPages", "with_weights"]
+
+
+class EncodedPages(NamedTuple):
+    """Pages, as [b, embedding_dim] each.
+
+    Attributes:
+        unit: the embeddings, of length 1.
+        fused: the same before normalisation.
+        visual: projection of the image alone.
+        text: projection of the title alone.
+    """
+
+    unit: torch.Tensor
+    fused: torch.Tensor
+    visual: torch.Tensor
+    text: torch.Tensor
+
+
+class EncodedClips(NamedTuple):
+    """Videos or live clips, as [b, embedding_dim] each.
+
+    Attributes:
+        unit: the embeddings, of length 1.
+        projected: the same before normalisation.
+    """
+
+    unit: torch.Tensor
+    projected: torch.Tensor
+
+
+class Cope(nn.Module):
+    """COPE (Bai et al., ICCV 2023): pages, videos and live clips of one product become neighbours.
+
+    A page is its image and its title: each has a projection, and a linear layer fuses the two. Videos and live clips
+    are their frames alone, as in the released code, and have a projection each.
+
+    Weights are drawn from torch's global generator; seed it first for the same model twice.
+
+    Args:
+        config: sizes.
+
+    >>> _ = torch.manual_seed(0)
+    >>> model = Cope(CopeConfig(image_size=32, vision_width=64, vision_layers=1, feature_dim=64, text_layers=1,
+    ...                         text_width=64, text_heads=1, text_mlp_width=64, vocabulary=50)).eval()
+    >>> pages = model.encode_pages(torch.zeros(2, 1, 3, 32, 32), torch.tensor([[1, 2]] * 2), torch.ones(2, 2))
+    >>> pages.unit.shape, model.encode_videos(torch.zeros(2, 8, 3, 32, 32)).unit.shape
+    (torch.Size([2, 128]), torch.Size([2, 128]))
+    """
+
+    def __init__(self, config: CopeConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.vision = VisualTower(config)
+        self.text = text_tower(config)
+        self.page_text = nn.Linear(config.text_width, config.embedding_dim)
+        self.page_visual = nn.Linear(config.feature_dim, config.embedding_dim)
+        self.page_fusion = nn.Linear(2 * config.embedding_dim, config.embedding_dim)
+        self.video = nn.Linear(config.feature_dim, config.embedding_dim)
+        self.live = nn.Linear(config.feature_dim, config.embedding_dim)
+
+    def encode_pages(self, pixels: torch.Tensor, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> EncodedPages:
+        """Embed b pages.
+
+        Args:
+            pixels: the images, [b, 1, 3, image_size, image_size], normalised by ImageNet's mean and deviation.
+            input_ids: tokens of the titles, integers [b, length].
+            attention_mask: [b, length], 1 for a token and 0 for padding.
+
+        Raises:
+            ValueError: there is not one image a page, or it has another size.
+        """
+        if pixels.ndim != 5 or pixels.shape[1] != 1:
+            raise ValueError(f"expected pixels [pages, 1, 3, side, side], got {list(pixels.shape)}")
+        text = self.page_text(embed_texts(self.text, input_ids, attention_mask))
+        visual = self.page_visual(self.vision(pixels))
+        fused = self.page_fusion(torch.cat([text, visual], dim=1))
+        return EncodedPages(normalize(fused), fused, visual, text)
+
+    def encode_videos(self, pixels: torch.Tensor) -> EncodedClips:
+        """Embed b videos.
+
+        Args:
+            pixels: the frames, [b, num_frames, 3, image_size, image_size], normalised as those of pages.
+
+        Raises:
+            ValueError: there is another number of frames, or they have another size.
+        """
+        projected = self.video(self._clip_features(pixels))
+        return EncodedClips(normalize(projected), projected)
+
+    def encode_lives(self, pixels: torch.Tensor) -> EncodedClips:
+        """Embed b live clips; as `encode_videos`, with the projection of live clips."""
+        projected = self.live(self._clip_features(pixels))
+        return EncodedClips(normalize(projected), projected)
+
+    def forward(
+        self,
+        pages: torch.Tensor,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        videos: torch.Tensor,
+        lives: torch.Tensor,
+    ) -> Views:
+        """What the losses compare, of b products with a page, a video and a live clip each.
+
+        Videos and live clips go through the visual tower as one batch.
+
+        Args:
+            pages: as in `encode_pages`, and so are the next two.
+            input_ids: tokens of the titles.
+            attention_mask: which of them are no padding.
+            videos: as in `encode_videos`.
+            lives: as in `encode_lives`.
+
+        Raises:
+            ValueError: pixels have another shape than they should.
+        """
+        page = self.encode_pages(pages, input_ids, attention_mask)
+        clips = self._clip_features(torch.cat([videos, lives]))
+        video, live = clips[: len(videos)], clips[len(videos) :]
+        return Views(page.fused, page.visual, page.text, self.video(video), self.live(live))
+
+    def _clip_features(self, pixels: torch.Tensor) -> torch.Tensor:
+        n_frames = self.config.num_frames
+        if pixels.ndim != 5 or pixels.shape[1] != n_frames:
+            raise ValueError(f"expected pixels [clips, {n_frames}, 3, side, side], got {list(pixels.shape)}")
+        features: torch.Tensor = self.vision(pixels)
+        return features
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write `model.safetensors`, `config.json` and a model card, `README.md`, into a folder.
+
+        A card that is there already is kept. The weights come first and the configuration last, so that a folder with
+        a configuration is whole.
+        """
+        write_checkpoint(Path(folder), self.state_dict(), self.config)
+
+    @classmethod
+    def from_pretrained(cls, source: str | os.PathLike[str], *, revision: str | None = None) -> "Cope":
+        """Load what `save_pretrained` wrote, in evaluation mode, on the CPU.
+
+        Args:
+            source: a folder, or the name of a repository on the Hugging Face Hub, `ORG/NAME`.
+            revision: branch, tag or commit of the repository; by default its main branch.
+
+        Raises:
+            UsageError: there is no such folder and this is no name of a repository, or the configuration is wrong.
+            RopeError: the Hub refuses or cannot be reached, or the weights do not fit the configuration.
+        """
+        config, weights = read_checkpoint(source, revision)
+        return with_weights(config, weights, str(source))
+
+
+def with_weights(config: CopeConfig, weights: dict[str, torch.Tensor], where: str) -> Cope:
+    """A model with these weights, in evaluation mode; the global generator is not moved.
+
+    Args:
+        config: sizes.
+        weights: every entry of the model's `state_dict`, and no other.
+        where: what they were read from, for error texts.
+
+    Raises:
+        RopeError: a weight is missing, has no place in the model, or has another shape.
+    """
+    with torch.random.fork_rng(devices=[]):
+        model = Cope(config)
+    check_weights(weights, model.state_dict(), where)
+    model.load_state_dict(weights)
+    return model.eval()

@@ -1,0 +1,70 @@
+"""Towers that begin with published weights: X-CLIP's for vision, a Chinese RoBERTa's or another BERT's for text."""
+
+from collections.abc import Mapping
+
+import torch
+from transformers import BertModel, XCLIPModel
+
+from cope.checkpoint import check_weights
+from cope.model import Cope
+from rope.errors import UsageError
+from rope.media import choose_frames
+
+__all__ = ["load_text_tower", "load_visual_tower"]
+
+
+def load_visual_tower(model: Cope, source: str) -> None:
+    """Give the visual tower the weights of an X-CLIP, but for blocks that it has beyond that one's.
+
+    X-CLIP has one block that integrates frames; where the model has more (the released code has 4), those keep their
+    random weights. For another number of frames, the positions of the frames that would be chosen are taken.
+
+    Args:
+        model: changed in place.
+        source: an X-CLIP on the Hub or in a folder.
+
+    Raises:
+        UsageError: there is no X-CLIP.
+        RopeError: its sizes are not the model's.
+    """
+    try:
+        found = XCLIPModel.from_pretrained(source)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{source}: no X-CLIP can be loaded from here ({str(error).splitlines()[0]})") from error
+    given = _renamed(found.state_dict())
+    positions = given["mit.position_embedding"]
+    given["mit.position_embedding"] = positions[:, choose_frames(positions.shape[1], model.config.num_frames)]
+    own = model.vision.state_dict()
+    extra = {name: weight for name, weight in own.items() if name.startswith("mit.encoder.") and name not in given}
+    check_weights({**given, **extra}, own, source)
+    model.vision.load_state_dict({**given, **extra})
+
+
+def _renamed(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Names of `XCLIPModel` to those of `cope.vision.VisualTower`; the text tower and the prompts are left out."""
+    names = {}
+    for name in state:
+        if name.startswith("vision_model."):
+            names[name] = name.removeprefix("vision_model.").replace("encoder.layers.", "layers.")
+        elif name.startswith(("mit.", "visual_projection.")):
+            names[name] = name
+    return {new: state[old] for old, new in names.items()}
+
+
+def load_text_tower(model: Cope, source: str) -> None:
+    """Give the text tower the weights of a BERT.
+
+    Args:
+        model: changed in place.
+        source: a BERT on the Hub or in a folder.
+
+    Raises:
+        UsageError: there is no BERT.
+        RopeError: its sizes are not the model's.
+    """
+    try:
+        found = BertModel.from_pretrained(source)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{source}: no BERT can be loaded from here ({str(error).splitlines()[0]})") from error
+    check_weights(found.state_dict(), model.text.state_dict(), source)
+    model.text.load_state_dict(found.state_dict())

@@ -1,0 +1,76 @@
+"""Titles to tokens, with a BERT tokenizer: a published one, or one made of the characters of the training texts."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import torch
+from transformers import AutoTokenizer, BertTokenizer, PreTrainedTokenizerBase
+
+from rope.errors import UsageError
+
+__all__ = ["EMPTY_TEXT", "Tokens", "character_tokenizer", "load_tokenizer", "tokenize"]
+
+EMPTY_TEXT: Final = "空"
+"""What the release, and the released code, put where there is no text."""
+
+_SPECIAL: Final = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+class Tokens(NamedTuple):
+    """b texts: `input_ids` int64 [b, length], and `attention_mask` [b, length], 1 for a token and 0 for padding."""
+
+    input_ids: torch.Tensor
+    attention_mask: torch.Tensor
+
+
+def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str | None]) -> Tokens:
+    """Cut texts to the tokenizer's `model_max_length`, `[CLS]` and `[SEP]` included, and pad them to the longest.
+
+    None is the empty text.
+    """
+    made = tokenizer(
+        [text or EMPTY_TEXT for text in texts],
+        padding=True,
+        truncation=True,
+        return_tensors="pt",
+    )
+    return Tokens(made["input_ids"], made["attention_mask"])
+
+
+def character_tokenizer(texts: Iterable[str | None], size: int) -> PreTrainedTokenizerBase:
+    """A tokenizer whose tokens are the most frequent characters of some texts.
+
+    Every character is there twice, as the first and as a later part of a word, as WordPiece wants it. Of characters
+    that are as frequent, the one with the lower code point comes first, so that the order of the texts changes nothing.
+
+    Args:
+        texts: None is passed over.
+        size: largest number of tokens, with the five special ones.
+
+    >>> tokenizer = character_tokenizer(["a cup", "茶杯"], 100)
+    >>> tokenizer.convert_ids_to_tokens(tokenizer("cup 茶")["input_ids"])
+    ['[CLS]', 'c', '##u', '##p', '茶', '[SEP]']
+    """
+    counts = Counter(character for text in texts if text for character in text.lower() if not character.isspace())
+    counts[EMPTY_TEXT] += 1
+    frequent = sorted(counts, key=lambda character: (-counts[character], character))[
+        : max(0, size - len(_SPECIAL)) // 2
+    ]
+    words = [*_SPECIAL, *frequent, *(f"##{character}" for character in frequent)]
+    tokenizer: PreTrainedTokenizerBase = BertTokenizer(vocab={word: i for i, word in enumerate(words)})
+    return tokenizer
+
+
+def load_tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
+    """A tokenizer of the Hub or in a folder.
+
+    Raises:
+        UsageError: there is none.
+    """
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(source))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{source}: no tokenizer can be loaded from here ({str(error).splitlines()[0]})") from error
+    return tokenizer

@@ -1,0 +1,380 @@
+"""Training, read from top to bottom: prepare, step, save, evaluate.
+
+The same function trains on one CPU, one GPU or, started by `accelerate launch`, on many. Stopped at any moment, it goes
+on at the exact next step.
+"""
+
+import json
+import statistics
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import torch
+from accelerate import Accelerator
+from transformers import PreTrainedTokenizerBase
+
+from cope.classification import ProductCentres
+from cope.data import training_products
+from cope.embed import CopeEmbedder
+from cope.evaluate import score_on_validation
+from cope.initial_weights import draw_visual_tower
+from cope.model import Cope
+from cope.objective import Losses, objective
+from cope.optimisation import learning_rate_factor, make_optimizer
+from cope.pixels import normalised
+from cope.pretrained import load_text_tower, load_visual_tower
+from cope.ranks import Ranks, current_ranks
+from cope.recipe import RECIPE_NAME, Recipe, read_recipe, recipe_text
+from cope.state import Progress, find_progress, load_state, save_state
+from cope.titles import character_tokenizer, load_tokenizer, tokenize
+from cope.views import Views
+from rope.console import progress_bar
+from rope.dataset.directory import reading, shard_names
+from rope.dataset.manifest import read_manifest
+from rope.domain import DOMAINS
+from rope.errors import RopeError, UsageError
+from rope.feed import Feed, ProductBatch, Share
+from rope.files import atomic_path
+
+__all__ = ["LOG_NAME", "TrainReport", "train"]
+
+LOG_NAME = "log.jsonl"
+"""One line a step with the losses and rates, and one for each score."""
+
+_RECENT_STEPS = 100
+"""Steps whose median loss a spike is told by."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainReport:
+    """What a run came to.
+
+    Attributes:
+        steps: in all.
+        headline: mean R@1 of the six pairs on the validation split, in percent, after the last step.
+        n_damaged: samples that could not be decoded and were replaced.
+    """
+
+    steps: int
+    headline: float
+    n_damaged: int
+
+
+def train(
+    directory: Path,
+    out: Path,
+    recipe: Recipe,
+    *,
+    num_workers: int = 0,
+    trackers: tuple[str, ...] = (),
+    stop_after: int | None = None,
+    progress: bool = True,
+) -> TrainReport | None:
+    """Train a model, and leave weights, tokenizer, recipe and log in a folder.
+
+    Args:
+        directory: a dataset directory with the splits `train` and `validation`.
+        out: the folder; a run that was stopped there goes on.
+        recipe: what to do.
+        num_workers: processes that decode.
+        trackers: names of experiment trackers as Accelerate knows them, such as `tensorboard`.
+        stop_after: stop, with a saved state, when so many steps are done.
+        progress: whether to draw a bar on stderr.
+
+    Returns:
+        None if it stopped before its end.
+
+    Raises:
+        UsageError: the folder holds something else, or the recipe does not fit the dataset.
+        DatasetError: the dataset cannot be read.
+        RopeError: the loss is no number or has leapt; the state before that step is saved.
+    """
+    accelerator = Accelerator(
+        mixed_precision="bf16" if recipe.precision == "bf16" else "no",
+        log_with=list(trackers) or None,
+        project_dir=str(out),
+    )
+    ranks = current_ranks()
+    _claim(out, recipe, directory, ranks, accelerator.wait_for_everyone)
+    if trackers:
+        accelerator.init_trackers("cope", config=_flat(asdict(recipe)))
+    products = training_products(directory, recipe, Share(ranks.rank, ranks.size))
+    run = _prepare(directory, recipe, products.product_ids, ranks, accelerator)
+    run.feed = Feed(products, num_workers=num_workers, pin_memory=accelerator.device.type == "cuda")
+    found = find_progress(out / "state")
+    if found is not None:
+        run.resume(out / "state", found)
+    _cut_log(out / LOG_NAME, run.step)
+    headline = None
+    total = recipe.epochs * len(run.feed)
+    with progress_bar("training", total, shown=progress and ranks.rank == 0) as advance:
+        advance(run.step)
+        for epoch in range(run.feed.epoch, recipe.epochs):
+            for batch in run.feed:
+                run.take_step(batch, total, out)
+                advance(1)
+                is_last = stop_after is not None and run.step >= stop_after
+                if is_last or run.step % recipe.save_steps == 0:
+                    run.save(out / "state")
+                if is_last:
+                    return None
+            run.save(out / "state")
+            is_due = recipe.eval_epochs and (epoch + 1) % recipe.eval_epochs == 0
+            headline = run.evaluate(directory, out) if is_due or epoch + 1 == recipe.epochs else None
+    if headline is None:  # everything was done before, but for the last score
+        headline = run.evaluate(directory, out)
+    if trackers:
+        accelerator.end_training()
+    if ranks.rank == 0:
+        run.tokenizer.save_pretrained(out)
+        accelerator.unwrap_model(run.model).save_pretrained(out)
+    accelerator.wait_for_everyone()
+    return TrainReport(run.step, headline, run.feed.n_damaged)
+
+
+@dataclass(slots=True)
+class _Run:
+    """Everything that moves while training."""
+
+    recipe: Recipe
+    accelerator: Accelerator
+    ranks: Ranks
+    model: torch.nn.Module  # the model itself, or what keeps its copies on other processes equal
+    tokenizer: PreTrainedTokenizerBase
+    centres: ProductCentres | None
+    optimizers: list[torch.optim.Optimizer]
+    class_of: dict[str, int]
+    feed: Feed[ProductBatch]
+    step: int
+    recent: list[float]
+
+    def take_step(self, batch: ProductBatch, total: int, out: Path) -> None:
+        """Learn from one batch."""
+        recipe, warmup = self.recipe, round(self.recipe.warmup_epochs * len(self.feed))
+        factor = learning_rate_factor(self.step, warmup, total)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * factor
+        torch.manual_seed(_seed_of_step(recipe.seed, self.step, self.ranks))  # dropout; nothing else draws
+        losses = self._backward(*self._inputs(batch))
+        self._check(losses, out)
+        if recipe.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        self.recent = [*self.recent, float(losses.total.detach())][-_RECENT_STEPS:]
+        self.step += 1
+        terms = {name: float(term) for name, term in losses.terms.items()}
+        self._log(out, {"step": self.step, "loss": self.recent[-1], "rate": factor, **terms})
+
+    def _inputs(self, batch: ProductBatch) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
+        """Arguments of the model, and the classes of the products [b], on the device."""
+        texts = [text if self.recipe.use_text else None for text in batch.samples["page"].texts]
+        tokens = tokenize(self.tokenizer, texts)
+        device = self.accelerator.device
+        frames = {domain: batch.samples[domain].frames.to(device, non_blocking=True) for domain in DOMAINS}
+        labels = torch.tensor([self.class_of[product] for product in batch.product_ids], device=device)
+        return (
+            frames["page"],
+            tokens.input_ids.to(device),
+            tokens.attention_mask.to(device),
+            frames["video"],
+            frames["live"],
+        ), labels
+
+    def _backward(self, inputs: tuple[torch.Tensor, ...], labels: torch.Tensor) -> Losses:
+        """Leave the gradients of one batch in the parameters."""
+        size = self.recipe.micro_batch or len(labels)
+        if size >= len(labels):
+            losses = self._objective(self._encode(self.model, inputs), labels)
+            losses.total.backward()  # type: ignore[no-untyped-call]
+            return losses
+        return self._backward_in_parts(inputs, labels, size)
+
+    def _backward_in_parts(self, inputs: tuple[torch.Tensor, ...], labels: torch.Tensor, size: int) -> Losses:
+        """The same gradients, with the memory of `size` products.
+
+        Views are made without a graph, the loss gives their gradients, and each part is made once more with its graph.
+        Each part seeds dropout by its own place, so that both passes drop the same.
+        """
+        parts = [tuple(rest[i : i + size] for rest in inputs) for i in range(0, len(labels), size)]
+        seeds = [_seed_of_step(self.recipe.seed, self.step, self.ranks) + i for i in range(1, len(parts) + 1)]
+        plain = self.accelerator.unwrap_model(self.model)
+        made = []
+        for part, seed in zip(parts, seeds, strict=True):
+            torch.manual_seed(seed)
+            with torch.no_grad():
+                made.append(self._encode(plain, part))
+        views = Views(*(torch.cat(view).requires_grad_() for view in zip(*made, strict=True)))
+        losses = self._objective(views, labels)
+        losses.total.backward()  # type: ignore[no-untyped-call]
+        for i, (part, seed) in enumerate(zip(parts, seeds, strict=True)):
+            torch.manual_seed(seed)
+            is_last = i + 1 == len(parts)
+            with nullcontext() if is_last else self.accelerator.no_sync(self.model):
+                again = self._encode(self.model, part)
+                gradients = [view.grad[i * size : (i + 1) * size] for view in views if view.grad is not None]
+                torch.autograd.backward(list(again), gradients)
+        return losses
+
+    def _encode(self, model: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Views:
+        pages, input_ids, attention_mask, videos, lives = inputs
+        with self.accelerator.autocast():
+            views = model(normalised(pages), input_ids, attention_mask, normalised(videos), normalised(lives))
+        return Views(*(view.float() for view in views))
+
+    def _objective(self, views: Views, labels: torch.Tensor) -> Losses:
+        recipe = self.recipe
+        return objective(views, labels, self.centres, recipe.loss, seed=recipe.seed, step=self.step, ranks=self.ranks)
+
+    def _check(self, losses: Losses, out: Path) -> None:
+        """Stop before a loss that is no number, or has leapt, moves a weight."""
+        loss, limit = float(losses.total.detach()), self.recipe.spike_factor
+        has_leapt = (
+            limit is not None and len(self.recent) == _RECENT_STEPS and loss > limit * statistics.median(self.recent)
+        )
+        if isfinite(loss) and not has_leapt:
+            return
+        self.save(out / "state")
+        terms = ", ".join(f"{name} {float(term):.3g}" for name, term in losses.terms.items())
+        raise RopeError(
+            f"{out}: the loss of step {self.step + 1} is {loss:.4g} ({terms}), where the last were about "
+            f"{statistics.median(self.recent or [0]):.4g}; the state before it is saved: go on with lower rates or a "
+            "higher spike_factor"
+        )
+
+    def save(self, folder: Path) -> None:
+        """Save where the run stands."""
+        parts: dict[str, Any] = {"optimizers": [optimizer.state_dict() for optimizer in self.optimizers]}
+        if self.centres is not None:
+            parts["centres"] = self.centres.state_dict()
+        if self.ranks.rank == 0:
+            parts["model"] = self.accelerator.unwrap_model(self.model).state_dict()
+        else:
+            parts["optimizers"] = parts["optimizers"][1:]  # that of the model is the same on every rank
+        progress = Progress(self.step, self.ranks.size, self.feed.state_dict(), self.recent)
+        save_state(folder, progress, self.ranks, parts, self.accelerator.wait_for_everyone)
+
+    def resume(self, folder: Path, found: Progress) -> None:
+        """Go on from a saved state."""
+        own = load_state(folder, found, self.ranks)
+        first = own if self.ranks.rank == 0 else load_state(folder, found, replace(self.ranks, rank=0))
+        self.accelerator.unwrap_model(self.model).load_state_dict(first["model"])
+        states = [first["optimizers"][0], *own["optimizers"][1 if self.ranks.rank == 0 else 0 :]]
+        for optimizer, state in zip(self.optimizers, states, strict=True):
+            optimizer.load_state_dict(state)
+        if self.centres is not None:
+            self.centres.load_state_dict(own["centres"])
+        self.feed.load_state_dict(found.feed)
+        self.step, self.recent = found.step, list(found.recent)
+
+    def evaluate(self, directory: Path, out: Path) -> float:
+        """Mean R@1 of the six pairs on the validation split, in percent; measured on one rank, known to all."""
+        headline = torch.zeros(1, dtype=torch.float64, device=self.accelerator.device)
+        if self.ranks.rank == 0:
+            model = self.accelerator.unwrap_model(self.model).eval()
+            score = score_on_validation(
+                CopeEmbedder(model, self.tokenizer, "training", use_text=self.recipe.use_text), directory
+            )
+            model.train()
+            headline += 100 * score.headline
+            pairs = {name: 100 * pair.hit_rate[1] for name, pair in score.pairs.items()}
+            self._log(out, {"step": self.step, "mean R@1": 100 * score.headline, **pairs})
+        return float(self.accelerator.reduce(headline)[0])
+
+    def _log(self, out: Path, values: dict[str, float]) -> None:
+        if self.ranks.rank == 0:
+            with (out / LOG_NAME).open("a", encoding="utf-8") as log:
+                log.write(json.dumps(values) + "\n")
+            self.accelerator.log({name: value for name, value in values.items() if name != "step"}, step=self.step)
+
+
+def _prepare(directory: Path, recipe: Recipe, product_ids: list[str], ranks: Ranks, accelerator: Accelerator) -> _Run:
+    """Model, tokenizer, centres and optimizers as they are before the first step."""
+    tokenizer = _tokenizer(directory, recipe)
+    torch.manual_seed(recipe.seed)
+    model = Cope(replace(recipe.model, vocabulary=max(recipe.model.vocabulary, len(tokenizer))))
+    if recipe.vision_weights is None:
+        draw_visual_tower(model.vision)
+    else:
+        load_visual_tower(model, recipe.vision_weights)
+    if recipe.text_weights is not None:
+        load_text_tower(model, recipe.text_weights)
+    if recipe.activation_checkpointing:
+        model.vision.activation_checkpointing_enable()
+    if recipe.compile:
+        model.vision.compile()
+    model.to(accelerator.device).train()
+    optimizers: list[torch.optim.Optimizer] = [make_optimizer(model, recipe)]
+    centres = None
+    if recipe.loss.classification_weight:
+        centres = ProductCentres(len(product_ids), recipe.model.embedding_dim, seed=recipe.seed, ranks=ranks)
+        centres.to(accelerator.device)
+        optimizers.append(torch.optim.AdamW(centres.parameters(), lr=recipe.lr_head, weight_decay=recipe.weight_decay))
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["initial_lr"] = group["lr"]
+    prepared = accelerator.prepare_model(model)
+    class_of = {product: i for i, product in enumerate(sorted(product_ids))}
+    feed: Any = None  # made by the caller, which knows the workers
+    return _Run(recipe, accelerator, ranks, prepared, tokenizer, centres, optimizers, class_of, feed, 0, [])
+
+
+def _tokenizer(directory: Path, recipe: Recipe) -> PreTrainedTokenizerBase:
+    if recipe.tokenizer is None:
+        tokenizer = character_tokenizer(_titles(directory), recipe.model.vocabulary)
+    else:
+        tokenizer = load_tokenizer(recipe.tokenizer)
+    tokenizer.model_max_length = recipe.max_tokens
+    return tokenizer
+
+
+def _titles(directory: Path) -> Iterator[str | None]:
+    """The titles of the training pages."""
+    for name in shard_names(read_manifest(directory), "pages", "train"):
+        with reading(directory / name):
+            yield from pq.read_table(directory / name, columns=["text"])["text"].to_pylist()
+
+
+def _claim(out: Path, recipe: Recipe, directory: Path, ranks: Ranks, wait: Callable[[], object]) -> None:
+    """Make the folder, or see that the run that it holds is the same."""
+    stored = out / RECIPE_NAME
+    if stored.exists():
+        if read_recipe(str(stored)) != recipe:
+            raise UsageError(
+                f"{out}: a run of another recipe is there; choose another folder, or give its {RECIPE_NAME}"
+            )
+    elif out.exists() and any(out.iterdir()):
+        raise UsageError(f"{out}: is neither empty nor a run of `cope train`; choose another folder")
+    wait()
+    if ranks.rank == 0 and not stored.exists():
+        with atomic_path(stored) as temporary:
+            temporary.write_text(recipe_text(recipe), "utf-8")
+    wait()
+
+
+def _cut_log(path: Path, step: int) -> None:
+    """Forget what was logged after the step that a run goes on from."""
+    if path.exists():
+        lines = [line for line in path.read_text("utf-8").splitlines() if json.loads(line)["step"] <= step]
+        with atomic_path(path) as temporary:
+            temporary.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+
+
+def _seed_of_step(seed: int, step: int, ranks: Ranks) -> int:
+    """A seed that no other step of another rank or recipe seed is likely to have."""
+    return (seed * 1_000_003 + step * 4099 + ranks.rank * 257) % 2**63
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with dots in the names, as trackers want them."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return {name: "none" if value is None else value for name, value in flat.items()}

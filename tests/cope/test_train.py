@@ -1,0 +1,172 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+
+from cope.recipe import recipe_text
+from cope.train import LOG_NAME, train
+from rope.bench.embedder import load_embedder
+from rope.dataset.directory import iter_samples
+from rope.errors import RopeError, UsageError
+from tests.cope.runs import NO_DROPOUT, RECIPE, dataset
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """So that sums are added up in one order; and no test sees what another set up for the process."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def run(out, recipe=RECIPE, **options):
+    return train(dataset(), out, recipe, progress=False, **options)
+
+
+def weights(out: Path) -> bytes:
+    return (out / "model.safetensors").read_bytes()
+
+
+def log(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / LOG_NAME).read_text().splitlines()]
+
+
+def tensors(out: Path) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(out / "model.safetensors")
+
+
+def assert_close(one: Path, other: Path, tolerance: float) -> None:
+    a, b = tensors(one), tensors(other)
+    assert max(float((a[name] - b[name]).abs().max()) for name in a) < tolerance
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run from beginning to end."""
+    torch.set_num_threads(1)
+    out = tmp_path_factory.mktemp("whole") / "run"
+    report = run(out)
+    assert report is not None
+    assert report.steps == 9
+    return out
+
+
+def test_a_run_logs_every_step_and_its_score(whole):
+    entries = log(whole)
+    assert [entry["step"] for entry in entries] == [*range(1, 10), 9]
+    assert {"loss", "video_live", "classify_page"} < entries[0].keys()
+    assert {"mean R@1", "P2V", "L2V"} < entries[-1].keys()
+
+
+@pytest.mark.parametrize("steps", [1, 3, 7])
+def test_a_run_that_stopped_goes_on_to_the_same_bytes(steps, whole, tmp_path):
+    assert run(tmp_path / "run", stop_after=steps) is None
+    report = run(tmp_path / "run", num_workers=1)
+    assert report is not None
+    assert weights(tmp_path / "run") == weights(whole)
+    assert log(tmp_path / "run") == log(whole)
+
+
+def test_a_finished_run_is_not_repeated(whole, tmp_path):
+    before = weights(whole)
+    report = run(whole)
+    assert (report.steps, weights(whole)) == (9, before)
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_to_the_same_bytes(whole, tmp_path):
+    (tmp_path / "recipe.yaml").write_text(recipe_text(replace(RECIPE, save_steps=1)))
+    command = [sys.executable, "-m", "cope", "train", str(dataset()), "--out", str(tmp_path / "run")]
+    command += ["--config", str(tmp_path / "recipe.yaml")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    killed = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    while not (tmp_path / "run" / "state" / "state.json").exists():
+        assert killed.poll() is None
+        time.sleep(0.02)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    assert weights(tmp_path / "run") == weights(whole)
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_parts_of_a_batch_give_the_gradients_of_the_whole(size, tmp_path):
+    run(tmp_path / "whole", NO_DROPOUT)
+    run(tmp_path / "parts", replace(NO_DROPOUT, micro_batch=size))
+    assert_close(tmp_path / "whole", tmp_path / "parts", 1e-5)
+
+
+def test_activation_checkpointing_changes_nothing(tmp_path):
+    run(tmp_path / "whole", NO_DROPOUT)
+    run(tmp_path / "again", replace(NO_DROPOUT, activation_checkpointing=True))
+    assert_close(tmp_path / "whole", tmp_path / "again", 1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("micro_batch", [None, 1])
+def test_two_processes_train_as_one_with_the_same_batch(micro_batch, tmp_path):
+    recipe = replace(NO_DROPOUT, epochs=7)
+    run(tmp_path / "one", recipe)
+    (tmp_path / "recipe.yaml").write_text(recipe_text(replace(recipe, micro_batch=micro_batch)))
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes=2", "--num_machines=1"]
+    launch += [
+        "--mixed_precision=no",
+        "--dynamo_backend=no",
+        "--main_process_port=0",
+        "-m",
+        "cope",
+        "train",
+        str(dataset()),
+    ]
+    launch += ["--out", str(tmp_path / "two"), "--config", str(tmp_path / "recipe.yaml")]
+    subprocess.run(launch, check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert len([entry for entry in log(tmp_path / "two") if "loss" in entry]) == 21
+    assert_close(tmp_path / "one", tmp_path / "two", 1e-5)
+
+
+def test_a_run_of_another_recipe_is_left_alone(whole):
+    with pytest.raises(UsageError, match="a run of another recipe is there"):
+        run(whole, replace(RECIPE, seed=1))
+
+
+def test_a_folder_with_something_else_is_left_alone(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match="neither empty nor a run"):
+        run(tmp_path)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_with_a_saved_state(tmp_path):
+    with pytest.raises(RopeError, match=r"the loss of step \d is nan .*the state before it is saved"):
+        run(tmp_path / "run", replace(RECIPE, lr_vision=1e30, clip_norm=None, warmup_epochs=0))
+    assert (tmp_path / "run" / "state" / "state.json").exists()
+
+
+def test_a_trained_folder_is_an_embedder(whole):
+    embedder = load_embedder(f"cope:{whole}?batch_size=3")
+    (samples,) = iter_samples(dataset(), "page", "validation", batch_size=1000)
+    vectors = embedder.embed(samples)
+    assert vectors.shape == (len(samples), 16)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    alone = np.concatenate([embedder.embed([sample]) for sample in samples])
+    np.testing.assert_allclose(alone, vectors, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"use_text": False}, {"sampling": "proportional"}, {"precision": "bf16"}], ids=lambda c: next(iter(c))
+)
+def test_options_change_the_model(changes, whole, tmp_path):
+    run(tmp_path / "run", replace(RECIPE, **changes))
+    assert weights(tmp_path / "run") != weights(whole)
