@@ -1,0 +1,305 @@
+"""Pairs of vectors whose cosine reaches a threshold: the same pairs whatever the block size or number of threads.
+
+A fast float32 product only proposes pairs. Their cosines are recomputed in float64 from the vectors as given and
+rounded to `DECIMALS` before the threshold decides, so that neither the block in which a pair was found nor the order of
+a sum inside BLAS can tip it.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from rope.errors import EmbeddingError, UsageError
+
+__all__ = ["DECIMALS", "LARGEST_EXACT", "Method", "NearPairs", "near_pairs", "near_pairs_between", "search_recall"]
+
+DECIMALS: Final = 4
+"""Digits of a cosine that decide; beyond them two exact recomputations could differ by machine."""
+
+LARGEST_EXACT: Final = 1_000_000
+"""Rows up to which `method="auto"` compares everything with everything."""
+
+Method = Literal["auto", "exact", "ivf"]
+
+_ROWS: Final = 512
+_COLUMNS: Final = 4096
+"""A float32 block of 8 MB: in cache, and large enough for BLAS."""
+
+_RESCORED: Final = 1 << 16
+"""Pairs recomputed at once."""
+
+_PROBES: Final = 8
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Vectors = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class NearPairs:
+    """Pairs at or above a threshold, ordered by `left`, then `right`.
+
+    A row with more than `limit` neighbours is *saturated*: its list holds the `limit` nearest ones and is not complete.
+    Between rows that are not saturated, no pair is missing (of an exact search).
+
+    Attributes:
+        left: int64 [m]; rows of the first set.
+        right: int64 [m]; rows of the second set; above `left` where both sets are one.
+        cosine: float64 [m], rounded to `DECIMALS`.
+        left_saturated: bool [rows of the first set].
+        right_saturated: bool [rows of the second set].
+    """
+
+    left: Ints
+    right: Ints
+    cosine: Floats
+    left_saturated: Bools
+    right_saturated: Bools
+
+
+def near_pairs(
+    vectors: npt.ArrayLike,
+    threshold: float,
+    *,
+    limit: int,
+    method: Method = "auto",
+    block: tuple[int, int] | None = None,
+) -> NearPairs:
+    """Pairs of rows of one set with a cosine of at least `threshold`.
+
+    The result of the exact method does not depend on `block`; on the order of the rows only through their numbers.
+    That of `ivf` depends on the order: sort the rows by their ids first.
+
+    Args:
+        vectors: float [n, dim]; need not be normalised.
+        threshold: above 0, at most 1.
+        limit: a row keeps so many nearest neighbours, at least 1; ties go to the lower row.
+        method: `exact` compares everything; `ivf` (package faiss-cpu) the nearest of some clusters; `auto` is `exact`
+            up to `LARGEST_EXACT` rows.
+        block: rows and columns of a block; None takes what fits a cache.
+
+    Raises:
+        EmbeddingError: a vector is zero or not finite.
+        UsageError: a threshold or limit is out of range, or faiss is not installed.
+
+    >>> found = near_pairs([[1, 0], [0.9, 0.1], [0, 1]], 0.9, limit=5)
+    >>> found.left.tolist(), found.right.tolist(), found.cosine.tolist()
+    ([0], [1], [0.9939])
+    """
+    unit = _prepared(vectors)
+    lists = _lists(unit, unit, threshold, limit, method, block, same=True)
+    return _folded(*lists)
+
+
+def near_pairs_between(
+    first: npt.ArrayLike,
+    second: npt.ArrayLike,
+    threshold: float,
+    *,
+    limit: int,
+    method: Method = "auto",
+    block: tuple[int, int] | None = None,
+) -> NearPairs:
+    """Pairs of a row of `first` and a row of `second` with a cosine of at least `threshold`; else as `near_pairs`.
+
+    >>> near_pairs_between([[1, 0]], [[0, 1], [2, 0]], 0.5, limit=5).right.tolist()
+    [1]
+    """
+    left, right = _prepared(first), _prepared(second)
+    if len(left.raw) and len(right.raw) and left.raw.shape[1] != right.raw.shape[1]:
+        raise EmbeddingError(f"vectors of {left.raw.shape[1]} and of {right.raw.shape[1]} numbers cannot be compared")
+    forth = _lists(left, right, threshold, limit, method, block, same=False)
+    back = _lists(right, left, threshold, limit, method, block, same=False)
+    rows = np.concatenate([forth[0], back[1]])
+    columns = np.concatenate([forth[1], back[0]])
+    rows, columns, cosine = _distinct(rows, columns, np.concatenate([forth[2], back[2]]))
+    return NearPairs(rows, columns, cosine, forth[3], back[3])
+
+
+def search_recall(
+    vectors: npt.ArrayLike, found: NearPairs, threshold: float, *, queries: int, seed: int
+) -> tuple[int, int]:
+    """How many pairs of some random rows an index found, and how many there are, by comparing these rows with all.
+
+    Pairs with a saturated row are left out, as their lists are cut short on purpose.
+
+    Args:
+        vectors: float [n, dim], as given to the search.
+        found: its result.
+        threshold: its threshold.
+        queries: rows to check, at most n.
+        seed: of their choice.
+
+    Returns:
+        Pairs found, and pairs there are; (0, 0) where the rows have none.
+    """
+    data = _prepared(vectors)
+    n = len(data.raw)
+    rows = np.sort(np.random.default_rng(seed).choice(n, min(queries, n), replace=False)).astype(np.int64)
+    chosen = _Vectors(data.raw[rows], data.norms[rows], data.units[rows])
+    at, columns, _ = _hits(chosen, data, threshold, (_ROWS, _COLUMNS), limit=n)
+    true = rows[at] * n + columns
+    true = true[(rows[at] != columns) & ~found.left_saturated[rows[at]] & ~found.left_saturated[columns]]
+    known = np.concatenate([found.left * n + found.right, found.right * n + found.left])
+    return int(np.isin(true, known).sum()), len(true)
+
+
+@dataclass(frozen=True, slots=True)
+class _Vectors:
+    raw: Vectors
+    norms: Floats
+    units: Vectors
+
+
+def _prepared(vectors: npt.ArrayLike) -> _Vectors:
+    raw = np.ascontiguousarray(vectors, dtype=np.float32)
+    if raw.ndim != 2:
+        raise EmbeddingError(f"expected vectors as an array [n, dim], got the shape {raw.shape}")
+    norms = np.sqrt(np.einsum("ij,ij->i", raw, raw, dtype=np.float64))
+    bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
+    if len(bad):
+        rows = ", ".join(map(str, bad[:10]))
+        raise EmbeddingError(f"{len(bad)} vectors are zero or not finite (rows {rows}); leave these rows out")
+    return _Vectors(raw, norms, (raw / norms[:, None]).astype(np.float32))
+
+
+_Lists = tuple[Ints, Ints, Floats, Bools]
+
+
+def _lists(
+    queries: _Vectors,
+    gallery: _Vectors,
+    threshold: float,
+    limit: int,
+    method: Method,
+    block: tuple[int, int] | None,
+    *,
+    same: bool,
+) -> _Lists:
+    """The nearest `limit` gallery rows of each query, and which queries have more."""
+    if not 0 < threshold <= 1:
+        raise UsageError(f"threshold {threshold}: expected a cosine above 0 and at most 1")
+    if limit < 1:
+        raise UsageError(f"limit {limit}: expected at least 1 neighbour")
+    if not (len(queries.raw) and len(gallery.raw)):
+        nothing = np.empty(0, np.int64)
+        return nothing, nothing, np.empty(0), np.zeros(len(queries.raw), np.bool_)
+    wanted = limit + 1 + same  # one more shows that a list is saturated; a row finds itself
+    if method == "ivf" or (method == "auto" and len(gallery.raw) > LARGEST_EXACT):
+        rows, columns, cosine = _ivf_hits(queries, gallery, threshold, wanted)
+    else:
+        rows, columns, cosine = _hits(queries, gallery, threshold, block or (_ROWS, _COLUMNS), limit=wanted)
+    if same:
+        other = rows != columns
+        rows, columns, cosine = rows[other], columns[other], cosine[other]
+    saturated = np.bincount(rows, minlength=len(queries.raw)) > limit
+    kept = _nearest(rows, columns, cosine, limit)
+    return rows[kept], columns[kept], cosine[kept], saturated
+
+
+def _hits(
+    queries: _Vectors, gallery: _Vectors, threshold: float, block: tuple[int, int], *, limit: int
+) -> tuple[Ints, Ints, Floats]:
+    """Pairs at or above the threshold, at most the `limit` nearest of each query; by query, nearest first."""
+    floor = np.float32(threshold - 0.5 * 10**-DECIMALS - _float32_error(queries.raw.shape[1]))
+    parts = []
+    for start in range(0, len(queries.raw), block[0]):
+        rows = queries.units[start : start + block[0]]
+        found = _no_hits()
+        for first in range(0, len(gallery.raw), block[1]):
+            similar = rows @ gallery.units[first : first + block[1]].T  # [rows, columns]
+            flat = np.flatnonzero(similar >= floor)
+            if len(flat):
+                at, column = np.divmod(flat, similar.shape[1])
+                new = _rescored(queries, gallery, at + start, column + first, threshold)
+                found = _trimmed(_joined([found, new]), limit)
+        parts.append(found)
+    return _joined(parts)
+
+
+def _float32_error(dim: int) -> float:
+    """Bound of the error of a float32 product of two float32 unit vectors, in any order of summation."""
+    return (dim + 4) * 2.0**-23
+
+
+def _ivf_hits(queries: _Vectors, gallery: _Vectors, threshold: float, wanted: int) -> tuple[Ints, Ints, Floats]:
+    """As `_hits`, from the clusters nearest to each query alone."""
+    faiss = _faiss()
+    n, dim = gallery.units.shape
+    clusters = max(1, min(4 * int(np.sqrt(n)), n // 39))  # below 39 rows a cluster faiss calls the training poor
+    index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, clusters, faiss.METRIC_INNER_PRODUCT)
+    index.cp.seed = 0
+    index.train(gallery.units)
+    index.add(gallery.units)
+    index.nprobe = min(_PROBES, clusters)
+    parts = []
+    for start in range(0, len(queries.raw), _RESCORED):
+        _, columns = index.search(queries.units[start : start + _RESCORED], min(wanted, n))
+        at, place = np.nonzero(columns >= 0)
+        parts.append(_rescored(queries, gallery, at + start, columns[at, place], threshold))
+    return _joined(parts)
+
+
+def _faiss() -> Any:  # noqa: ANN401  the package ships no types
+    try:
+        import faiss
+    except ImportError:
+        raise UsageError("searching with an index needs the package faiss-cpu: pip install faiss-cpu") from None
+    return faiss
+
+
+def _rescored(
+    queries: _Vectors, gallery: _Vectors, rows: Ints, columns: Ints, threshold: float
+) -> tuple[Ints, Ints, Floats]:
+    """The pairs whose exact, rounded cosine reaches the threshold."""
+    parts = [_no_hits()]
+    for start in range(0, len(rows), _RESCORED):
+        row, column = rows[start : start + _RESCORED], columns[start : start + _RESCORED]
+        products = np.einsum("ij,ij->i", queries.raw[row].astype(np.float64), gallery.raw[column].astype(np.float64))
+        cosine = np.round(products / (queries.norms[row] * gallery.norms[column]), DECIMALS)
+        near = cosine >= threshold
+        parts.append((row[near], column[near], cosine[near]))
+    return _joined(parts)
+
+
+def _no_hits() -> tuple[Ints, Ints, Floats]:
+    return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
+
+
+def _joined(parts: list[tuple[Ints, Ints, Floats]]) -> tuple[Ints, Ints, Floats]:
+    rows, columns, cosine = zip(*parts, strict=True)
+    return np.concatenate(rows), np.concatenate(columns), np.concatenate(cosine)
+
+
+def _trimmed(hits: tuple[Ints, Ints, Floats], limit: int) -> tuple[Ints, Ints, Floats]:
+    """The `limit` nearest of each row, where a row may have more."""
+    rows, columns, cosine = hits
+    if len(rows) <= limit:
+        return hits
+    kept = _nearest(rows, columns, cosine, limit)
+    return rows[kept], columns[kept], cosine[kept]
+
+
+def _nearest(rows: Ints, columns: Ints, cosine: Floats, limit: int) -> Ints:
+    """Places of the `limit` nearest pairs of each row, ordered by row, then nearest first, then column."""
+    order = np.lexsort((columns, -cosine, rows))
+    ordered = rows[order]
+    starts = np.flatnonzero(np.diff(ordered, prepend=-1))
+    place = np.arange(len(order)) - np.repeat(starts, np.diff(starts, append=len(order)))
+    return np.asarray(order[place < limit], np.int64)
+
+
+def _folded(rows: Ints, columns: Ints, cosine: Floats, saturated: Bools) -> NearPairs:
+    """Directed lists of one set as pairs."""
+    left, right, cosine = _distinct(np.minimum(rows, columns), np.maximum(rows, columns), cosine)
+    return NearPairs(left, right, cosine, saturated, saturated)
+
+
+def _distinct(left: Ints, right: Ints, cosine: Floats) -> tuple[Ints, Ints, Floats]:
+    """Each pair once, ordered by `left`, then `right`; both directions have the same cosine."""
+    width = int(right.max(initial=0)) + 1
+    _, first = np.unique(left * width + right, return_index=True)
+    return left[first], right[first], cosine[first]
