@@ -94,6 +94,7 @@ def train(
         DatasetError: the dataset cannot be read.
         RopeError: the loss is no number or has leapt; the state before that step is saved.
     """
+    read_manifest(directory)  # before anything is written
     accelerator = Accelerator(
         mixed_precision="bf16" if recipe.precision == "bf16" else "no",
         log_with=list(trackers) or None,
