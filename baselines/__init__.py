@@ -6,7 +6,16 @@ Importing this package imports none of them: a module is loaded when it is asked
 from importlib import import_module
 from types import ModuleType
 
-__all__ = ["handcrafted"]
+__all__ = [
+    "chinese_clip",
+    "clip4clip",
+    "fashion_clip",
+    "handcrafted",
+    "open_clip",
+    "sentence_transformer",
+    "transformers_model",
+    "xclip",
+]
 
 
 def __getattr__(name: str) -> ModuleType:

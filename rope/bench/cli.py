@@ -370,5 +370,9 @@ def product1m(
 
 
 def main() -> None:
-    """The console script `rope-bench`."""
+    """The console script `rope-bench`, with the commands that packages above this one add to it."""
+    from importlib.metadata import entry_points
+
+    for commands in entry_points(group="rope_bench.commands"):
+        commands.load()(app)
     run_app(app)

@@ -1,0 +1,41 @@
+"""Chinese-CLIP as an embedder; the encoder itself is `rope.encoders.chinese_clip`."""
+
+from baselines.fusion import FusedEmbedder, PooledImages
+from baselines.options import Options, read_options
+from rope.encoders.chinese_clip import DEFAULT_MODEL, load_chinese_clip
+from rope.errors import UsageError
+
+__all__ = ["embedder"]
+
+
+def embedder(
+    model: str = DEFAULT_MODEL,
+    backend: str = "transformers",
+    vocabulary: str = "",
+    vision_head_width: str = "0",
+    text_head_width: str = "64",
+    **shared: str,
+) -> FusedEmbedder:
+    """The embedder of `baselines:chinese_clip`.
+
+    Args:
+        model: a Hub id or folder of transformers, or a file `.pt` of the authors.
+        backend: `transformers`, or `cn_clip` for the authors' package, which takes files `.pt` alone.
+        vocabulary: the `vocab.txt` for a file `.pt`; empty for the one beside it, else that of `cn_clip`.
+        vision_head_width: of a file `.pt`; 0 for that of the released models.
+        text_head_width: of a file `.pt`.
+        **shared: see `baselines.options.Options`.
+    """
+    options = read_options(shared, Options())
+    if not (vision_head_width.isdecimal() and text_head_width.isdecimal() and int(text_head_width)):
+        raise UsageError(f"head widths are whole numbers, got {vision_head_width!r} and {text_head_width!r}")
+    encoder = load_chinese_clip(
+        model,
+        backend=backend,
+        precision=options.precision,
+        device=options.device,
+        vocabulary=vocabulary or None,
+        vision_head_width=int(vision_head_width),
+        text_head_width=int(text_head_width),
+    )
+    return FusedEmbedder("chinese-clip", PooledImages(encoder, options.pool), options)

@@ -1,0 +1,158 @@
+"""The authors' `pytorch_model.bin.N` of CLIP4Clip as transformers' CLIP and a head."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from transformers import CLIPConfig, CLIPModel
+
+from baselines.clip4clip_heads import HEADS, MeanP, SeqLstm, SeqTransf, TightTransf
+from rope.encoders.openai_keys import count_blocks, rename_text, rename_vision
+from rope.errors import UsageError
+
+__all__ = ["Clip4ClipWeights", "make_head", "read_clip4clip", "recognise_head"]
+
+State = dict[str, torch.Tensor]
+Head = MeanP | SeqLstm | SeqTransf | TightTransf
+
+_HEAD_PREFIXES = ("frame_position_embeddings.", "lstm_visual.", "transformerClip.", "cross.", "similarity_dense.")
+
+
+@dataclass(frozen=True)
+class Clip4ClipWeights:
+    """A checkpoint in memory, all in float32.
+
+    Attributes:
+        clip: transformers' CLIP.
+        head_name: one of `HEADS`.
+        head: its module.
+        trained: whether the head's weights come from the checkpoint.
+    """
+
+    clip: CLIPModel
+    head_name: str
+    head: Head
+    trained: bool
+
+
+def read_clip4clip(path: Path, *, head: str | None = None, cross_heads: int = 8, seed: int = 0) -> Clip4ClipWeights:
+    """Read a checkpoint; its keys tell the head, unless another is asked for.
+
+    Args:
+        path: a file `pytorch_model.bin.N`.
+        head: None for the one of the checkpoint. Another one is initialised as the authors do: blocks and positions
+            from the text tower, the rest at random.
+        cross_heads: attention heads of tightTransf, which no checkpoint tells; the authors' file has 8.
+        seed: draws what is random in a head without weights.
+
+    Raises:
+        UsageError: there is no such file or head, or the file holds something else.
+    """
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file; expected a pytorch_model.bin.N of CLIP4Clip")
+    stored = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(stored, Mapping) or "clip.visual.conv1.weight" not in stored:
+        raise UsageError(f"{path}: these are not the weights of a CLIP4Clip with a vision transformer")
+    if "clip.visual.conv2.weight" in stored:
+        raise UsageError(f"{path}: trained with a 3D patch layer (linear_patch=3d), which is not supported")
+    state = {key: value.float() for key, value in stored.items()}
+    clip = {key.removeprefix("clip."): value for key, value in state.items() if key.startswith("clip.")}
+    found = recognise_head(state)
+    wanted = head or found
+    weights = (
+        {key: value for key, value in state.items() if key.startswith(_HEAD_PREFIXES)} if wanted == found else None
+    )
+    made = make_head(wanted, clip, weights, cross_heads=cross_heads, seed=seed)
+    return Clip4ClipWeights(_clip_model(clip), wanted, made, weights is not None)
+
+
+def recognise_head(state: Mapping[str, torch.Tensor]) -> str:
+    """The head of a checkpoint, by its keys.
+
+    >>> recognise_head({"lstm_visual.bias_ih_l0": torch.zeros(1)}), recognise_head({})
+    ('seqLSTM', 'meanP')
+    """
+    marks = {"lstm_visual.": "seqLSTM", "transformerClip.": "seqTransf", "similarity_dense.": "tightTransf"}
+    return next((head for mark, head in marks.items() if any(key.startswith(mark) for key in state)), "meanP")
+
+
+def make_head(name: str, clip: State, weights: State | None, *, cross_heads: int, seed: int) -> Head:
+    """A head with the weights of a checkpoint, or without any: from CLIP's text tower where the authors take it.
+
+    Args:
+        name: one of `HEADS`.
+        clip: CLIP's weights under OpenAI's names.
+        weights: the head's own, or None.
+        cross_heads: attention heads of tightTransf.
+        seed: of what is random without weights.
+    """
+    if name not in HEADS:
+        raise UsageError(f"head {name!r} is not one of {', '.join(HEADS)}")
+    n_blocks = _count_head_blocks(weights) if weights else min(4, count_blocks(clip, "transformer.resblocks"))
+    width = clip["text_projection"].shape[1]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        made = _new_head(name, width, n_blocks, cross_heads)
+    made.load_state_dict(weights if weights is not None else made.state_dict() | _initial(made.state_dict(), clip))
+    return made
+
+
+def _new_head(name: str, width: int, n_blocks: int, cross_heads: int) -> Head:
+    if name == "tightTransf":
+        return TightTransf(width, cross_heads, n_blocks)
+    if name == "seqTransf":
+        return SeqTransf(width, n_blocks)
+    return SeqLstm(width) if name == "seqLSTM" else MeanP()
+
+
+def _count_head_blocks(weights: State) -> int:
+    return max(count_blocks(weights, f"{part}.resblocks") for part in ("transformerClip", "cross.transformer"))
+
+
+def _initial(head: Mapping[str, torch.Tensor], clip: State) -> State:
+    """What the authors copy from the text tower into a head that has no weights yet."""
+    copied: State = {}
+    for key, value in head.items():
+        _, found, rest = key.partition("resblocks.")
+        if found:
+            copied[key] = clip[f"transformer.resblocks.{rest}"]
+        elif "position_embeddings" in key:
+            copied[key] = clip["positional_embedding"][: len(value)]
+    return copied
+
+
+def _clip_model(clip: State) -> CLIPModel:
+    """OpenAI's weights in transformers' CLIP; every key must fit. Heads are 64 wide in both towers."""
+    width, _, patch, _ = clip["visual.conv1.weight"].shape
+    words, text_width = clip["token_embedding.weight"].shape
+    vision = {
+        **_tower(width, count_blocks(clip, "visual.transformer.resblocks")),
+        "patch_size": patch,
+        "image_size": patch * round((clip["visual.positional_embedding"].shape[0] - 1) ** 0.5),
+    }
+    text = {
+        **_tower(text_width, count_blocks(clip, "transformer.resblocks")),
+        "vocab_size": words,
+        "max_position_embeddings": clip["positional_embedding"].shape[0],
+        # The value that makes transformers take the row of the highest id, as CLIP4Clip does.
+        "eos_token_id": 2,
+        "bos_token_id": None,
+        "pad_token_id": None,
+    }
+    config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=clip["text_projection"].shape[1])
+    model: Any = CLIPModel(config)
+    model.load_state_dict(rename_vision(clip) | rename_text(clip) | {"logit_scale": clip["logit_scale"]})
+    return cast("CLIPModel", model)
+
+
+def _tower(width: int, n_blocks: int) -> dict[str, Any]:
+    return {
+        "hidden_size": width,
+        "intermediate_size": 4 * width,
+        "num_hidden_layers": n_blocks,
+        "num_attention_heads": max(1, width // 64),
+        "hidden_act": "quick_gelu",
+        "layer_norm_eps": 1e-5,
+    }

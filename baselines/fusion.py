@@ -1,0 +1,204 @@
+"""A model of frames and a model of texts as one embedder: decoding ahead, pooling, and the sum of both."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from baselines.options import Options, Pooling
+from rope.domain import Sample
+from rope.encoders.running import choose_device
+from rope.errors import UsageError
+from rope.media import decode_frames
+
+__all__ = ["ClipEncoder", "FusedEmbedder", "ImageEncoder", "PooledImages", "fuse", "pool_frames"]
+
+_THREADS: Final = 4
+"""Frames are decoded while a GPU computes. On a CPU the model has every core already, and threads slow it down."""
+
+
+class ImageEncoder(Protocol):
+    """A model of single images and, where `has_text`, of texts.
+
+    `prepare` is called from several threads. Vectors need not have length 1.
+    """
+
+    fingerprint: str
+    has_text: bool
+
+    def prepare(self, image: npt.NDArray[np.uint8]) -> Any:  # noqa: ANN401  each model has its own input
+        """What the model takes of one image, uint8 [height, width, 3]."""
+        ...
+
+    def encode_images(self, prepared: Sequence[Any]) -> torch.Tensor:
+        """float32 [n, dim] of n prepared images."""
+        ...
+
+    def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
+        """float32 [n, dim] of n texts; called only where `has_text`."""
+        ...
+
+
+class ClipEncoder(Protocol):
+    """A model of sequences of frames and, where `has_text`, of texts.
+
+    `exact_frames` is the number that it must be given, or None where any number will do.
+    """
+
+    fingerprint: str
+    has_text: bool
+    exact_frames: int | None
+
+    def prepare(self, image: npt.NDArray[np.uint8]) -> Any:  # noqa: ANN401  each model has its own input
+        """What the model takes of one frame, uint8 [height, width, 3]."""
+        ...
+
+    def encode_clips(self, clips: Sequence[Sequence[Any]]) -> torch.Tensor:
+        """float32 [n, dim] of n clips of prepared frames."""
+        ...
+
+    def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
+        """float32 [n, dim] of n texts; called only where `has_text`."""
+        ...
+
+
+class PooledImages:
+    """An image model as a model of clips: every frame on its own, then pooled."""
+
+    exact_frames: int | None = None
+
+    def __init__(self, encoder: ImageEncoder, pool: Pooling) -> None:
+        self._encoder = encoder
+        self._pool: Pooling = pool
+        self.fingerprint = encoder.fingerprint
+        self.has_text = encoder.has_text
+        self.prepare = encoder.prepare
+        self.encode_texts = encoder.encode_texts
+
+    def encode_clips(self, clips: Sequence[Sequence[Any]]) -> torch.Tensor:
+        """float32 [n, dim] of n clips; where only the first frame counts, no other is looked at."""
+        used = [clip[:1] for clip in clips] if self._pool == "first" else clips
+        frames = self._encoder.encode_images([frame for clip in used for frame in clip])
+        parts = torch.split(frames, [len(clip) for clip in used])
+        return torch.stack([pool_frames(part, self._pool) for part in parts])
+
+
+class FusedEmbedder:
+    """An embedder of frames and texts, see `baselines.options.Options`.
+
+    Attributes:
+        name: what reports call it.
+        fingerprint: changes with the weights, the preprocessing and every option that can move a number.
+    """
+
+    def __init__(self, name: str, encoder: ClipEncoder, options: Options) -> None:
+        if options.text_weight > 0 and not encoder.has_text:
+            raise UsageError(f"{name} has no text tower that can be used; give text_weight=0")
+        self.name = name
+        self.fingerprint = f"{encoder.fingerprint} {options.describe()}"
+        self._encoder = encoder
+        self._options = options
+        self._overlaps = choose_device(options.device).type != "cpu"
+
+    def embed(self, samples: Sequence[Sample]) -> npt.NDArray[np.float32]:
+        """Embed n samples as float32 [n, dim], every row of length 1.
+
+        Raises:
+            DatasetError: a sample has no frame, or one that cannot be decoded; names the sample.
+        """
+        texts = [self._text(sample) for sample in samples]
+        # Where the text alone counts, only samples without one are decoded.
+        seen = [i for i, text in enumerate(texts) if text is None or self._options.text_weight < 1]
+        read = [i for i, text in enumerate(texts) if text is not None]
+        frame_vectors = self._embed_frames([samples[i] for i in seen])
+        text_vectors = self._embed_texts([text for text in texts if text is not None])
+        by_frames = dict(zip(seen, frame_vectors, strict=True))
+        by_text = dict(zip(read, text_vectors, strict=True))
+        rows = [fuse(by_frames.get(i), by_text.get(i), self._options.text_weight) for i in range(len(samples))]
+        return torch.stack(rows).numpy() if rows else np.zeros((0, 0), np.float32)
+
+    def _text(self, sample: Sample) -> str | None:
+        if not sample.text or not self._options.text_weight or sample.domain not in self._options.texts:
+            return None
+        return self._options.prompt(sample.text)
+
+    @torch.inference_mode()
+    def _embed_frames(self, samples: Sequence[Sample]) -> list[torch.Tensor]:
+        with ThreadPoolExecutor(_THREADS) as pool:
+            ahead = pool.map if self._overlaps else map
+            chunks = _chunks(ahead(self._prepare, samples), self._options.images)
+            return [row for chunk in chunks for row in self._encoder.encode_clips(chunk).float().cpu()]
+
+    @torch.inference_mode()
+    def _embed_texts(self, texts: Sequence[str]) -> list[torch.Tensor]:
+        step = self._options.images
+        starts = range(0, len(texts), step)
+        return [row for i in starts for row in self._encoder.encode_texts(texts[i : i + step]).float().cpu()]
+
+    def _prepare(self, sample: Sample) -> list[Any]:
+        """The prepared frames of a sample; one that is chosen twice is prepared once."""
+        frames = decode_frames(sample, _n_frames(sample, self._options, self._encoder.exact_frames))
+        prepared = {
+            id(frame): self._encoder.prepare(frame) for frame in {id(frame): frame for frame in frames}.values()
+        }
+        return [prepared[id(frame)] for frame in frames]
+
+
+def pool_frames(frames: torch.Tensor, pool: Pooling) -> torch.Tensor:
+    """One vector [dim] of the frames of a sample [n, dim], which are brought to length 1 first.
+
+    >>> pool_frames(torch.tensor([[3.0, 0.0], [0.0, 1.0]]), "mean")
+    tensor([0.5000, 0.5000])
+    >>> pool_frames(torch.tensor([[3.0, 0.0], [0.0, 1.0]]), "max")
+    tensor([1., 1.])
+    """
+    unit = torch.nn.functional.normalize(frames.float(), dim=-1)
+    if pool == "mean":
+        return unit.mean(dim=0)
+    return unit.amax(dim=0) if pool == "max" else unit[0]
+
+
+def fuse(frames: torch.Tensor | None, text: torch.Tensor | None, text_weight: float) -> torch.Tensor:
+    """The sum of both, each of length 1 before, as a vector of length 1; a missing one leaves the other.
+
+    >>> fuse(torch.tensor([2.0, 0.0]), torch.tensor([0.0, 5.0]), 0.5)
+    tensor([0.7071, 0.7071])
+    >>> fuse(torch.tensor([2.0, 0.0]), None, 0.5)
+    tensor([1., 0.])
+    """
+    shares = [(1 - text_weight, frames), (text_weight, text)]
+    there = [(share, vector) for share, vector in shares if vector is not None]
+    if len(there) == 1:
+        there = [(1.0, there[0][1])]
+    total = torch.stack([share * torch.nn.functional.normalize(vector, dim=0) for share, vector in there]).sum(dim=0)
+    return torch.nn.functional.normalize(total, dim=0)
+
+
+def _n_frames(sample: Sample, options: Options, exact: int | None) -> int:
+    """How many frames to choose; a page's one image is not repeated unless the model wants so many."""
+    if exact is not None:
+        return exact
+    return (
+        options.frames
+        if sample.video is not None and not sample.frames
+        else min(options.frames, max(1, len(sample.frames)))
+    )
+
+
+def _chunks(clips: Iterable[list[Any]], limit: int) -> Iterator[list[list[Any]]]:
+    """Group clips until they have `limit` frames together.
+
+    >>> [[len(clip) for clip in chunk] for chunk in _chunks([[1], [1, 2], [1], [1]], 3)]
+    [[1, 2], [1, 1]]
+    """
+    chunk: list[list[Any]] = []
+    for clip in clips:
+        chunk.append(clip)
+        if sum(map(len, chunk)) >= limit:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk

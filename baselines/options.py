@@ -1,0 +1,93 @@
+"""The options that every baseline on a pretrained model shares, from the text of the command line."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Final, Literal, cast, get_args
+
+from rope.domain import DOMAINS, Domain
+from rope.errors import UsageError
+
+__all__ = ["POOLINGS", "TEMPLATES", "Options", "Pooling", "read_options"]
+
+Pooling = Literal["mean", "max", "first"]
+
+POOLINGS: Final[tuple[Pooling, ...]] = get_args(Pooling)
+
+TEMPLATES: Final = {"none": "{}", "en": "a photo of {}", "zh": "一张{}的图片"}
+"""Prompts by name; another text with `{}` is a prompt of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a sample's frames and text become one vector, and how the model computes.
+
+    Attributes:
+        frames: frames looked at in a video or live clip, at most.
+        pool: what the vectors of an image model become over the frames, each of length 1 before: `mean`, `max`
+            (in each coordinate) or `first`.
+        text_weight: share of the text in the sum of the two vectors, each of length 1; 0 = frames alone, 1 = text
+            alone. A sample without a text, or whose domain is not in `texts`, is always embedded by its frames.
+        texts: domains whose text is read, parted by commas.
+        template: `none`, `en`, `zh`, or a prompt with `{}` in the place of the text.
+        precision: `fp32`, `bf16` or `fp16`.
+        device: `auto`, `cpu`, `cuda`, `cuda:1` ...
+        images: frames that the model sees at a time, about.
+    """
+
+    frames: int = 8
+    pool: Pooling = "mean"
+    text_weight: float = 0.5
+    texts: tuple[Domain, ...] = DOMAINS
+    template: str = "none"
+    precision: str = "fp32"
+    device: str = "auto"
+    images: int = 64
+
+    def __post_init__(self) -> None:
+        if self.frames < 1 or self.images < 1:
+            raise UsageError(f"frames and images must be at least 1, got {self.frames} and {self.images}")
+        if self.pool not in POOLINGS:
+            raise UsageError(f"pool {self.pool!r} is not one of {', '.join(POOLINGS)}")
+        if not 0 <= self.text_weight <= 1:
+            raise UsageError(f"text_weight must be from 0 to 1, got {self.text_weight}")
+        if unknown := sorted(set(self.texts) - set(DOMAINS)):
+            raise UsageError(f"texts: {unknown[0]!r} is no domain; they are {', '.join(DOMAINS)}")
+        if self.template not in TEMPLATES and "{}" not in self.template:
+            raise UsageError(f"template {self.template!r} has no {{}} and is not one of {', '.join(TEMPLATES)}")
+
+    def prompt(self, text: str) -> str:
+        """The text in the template.
+
+        >>> Options(template="zh").prompt("连衣裙")
+        '一张连衣裙的图片'
+        """
+        return TEMPLATES.get(self.template, self.template).replace("{}", text)
+
+    def describe(self) -> str:
+        """Everything here that can change a vector, as a fact for a fingerprint."""
+        return repr({name: value for name, value in asdict(self).items() if name != "device"})
+
+
+def read_options(given: Mapping[str, str], defaults: Options) -> Options:
+    """The defaults of a baseline with what the command line says otherwise.
+
+    >>> read_options({"frames": "4", "texts": "page,live"}, Options()).texts
+    ('page', 'live')
+
+    Raises:
+        UsageError: there is no such option, or its value does not fit; names it.
+    """
+    names = [field.name for field in fields(Options)]
+    if unknown := sorted(set(given) - set(names)):
+        raise UsageError(f"no option {unknown[0]!r}; the shared options are {', '.join(names)}")
+    return replace(defaults, **{name: _read(name, text) for name, text in given.items()})  # type: ignore[arg-type]
+
+
+def _read(name: str, text: str) -> object:
+    kinds = {"frames": int, "images": int, "text_weight": float}
+    if name == "texts":
+        return tuple(cast("Domain", word) for word in text.split(",") if word)
+    try:
+        return kinds.get(name, str)(text)
+    except ValueError as error:
+        raise UsageError(f"{name}: {text!r} is not a number") from error

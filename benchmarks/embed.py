@@ -1,0 +1,117 @@
+"""Images per second of the runner's embedder, beside plain loops over the same small CLIP.
+
+    python -m benchmarks.embed [--images 512] [--repeats 3] [--device cpu]
+
+Every way decodes the same JPEG files, prepares them with Pillow and computes the same vectors in batches of 64; the
+best of the repeats counts. sentence-transformers takes part where it is installed.
+"""
+
+import argparse
+import io
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from transformers import CLIPConfig, CLIPImageProcessor, CLIPImageProcessorPil, CLIPModel, CLIPProcessor, CLIPTokenizer
+
+from baselines.transformers_model import embedder
+from rope.domain import Frame, Sample
+
+BATCH = 64
+
+
+def save_model(folder: Path) -> None:
+    """A random CLIP of 224 pixels, four blocks of width 256."""
+    letters = [*"abcdefgh", *(f"{c}</w>" for c in "abcdefgh"), "<|startoftext|>", "<|endoftext|>"]
+    tokenizer = CLIPTokenizer(vocab={word: i for i, word in enumerate(letters)}, merges=[])
+    tower = {"hidden_size": 256, "intermediate_size": 1024, "num_hidden_layers": 4, "num_attention_heads": 4}
+    ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": 0}
+    torch.manual_seed(0)
+    model = CLIPModel(CLIPConfig(text_config=tower | ends | {"vocab_size": len(tokenizer)}, vision_config=tower))
+    model.save_pretrained(folder)
+    CLIPProcessor(CLIPImageProcessor(), tokenizer).save_pretrained(folder)
+
+
+def make_images(n: int) -> list[bytes]:
+    """JPEG files of 640 x 480 with smooth random colours."""
+    rng = np.random.default_rng(0)
+    files = []
+    for _ in range(n):
+        small = Image.fromarray(rng.integers(0, 256, (12, 16, 3), np.uint8))
+        buffer = io.BytesIO()
+        small.resize((640, 480), Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=90)
+        files.append(buffer.getvalue())
+    return files
+
+
+def opened(files: list[bytes]) -> list[Image.Image]:
+    return [Image.open(io.BytesIO(data)).convert("RGB") for data in files]
+
+
+def plain_loop(folder: Path, device: str) -> Callable[[list[bytes]], np.ndarray]:
+    model, processor = (
+        CLIPModel.from_pretrained(folder).eval().to(device),
+        CLIPImageProcessorPil.from_pretrained(folder),
+    )
+
+    @torch.inference_mode()
+    def embed(files: list[bytes]) -> np.ndarray:
+        pixels = processor(images=opened(files), return_tensors="pt")["pixel_values"].to(device)
+        return torch.nn.functional.normalize(model.get_image_features(pixels).pooler_output).cpu().numpy()
+
+    return embed
+
+
+def runner(folder: Path, device: str) -> Callable[[list[bytes]], np.ndarray]:
+    model = embedder(str(folder), text_weight="0", device=device, images=str(BATCH))
+    return lambda files: model.embed([Sample(str(i), "page", None, (Frame(data),)) for i, data in enumerate(files)])
+
+
+def sentence_transformers(folder: Path, device: str) -> Callable[[list[bytes]], np.ndarray]:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import CLIPModel as Module
+
+    model = SentenceTransformer(modules=[Module(str(folder))], device=device)
+    return lambda files: model.encode(
+        opened(files), batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False
+    )
+
+
+def seconds(embed: Callable[[list[bytes]], np.ndarray], files: list[bytes]) -> tuple[float, np.ndarray]:
+    start = time.perf_counter()
+    rows = np.concatenate([embed(files[i : i + BATCH]) for i in range(0, len(files), BATCH)])
+    return time.perf_counter() - start, rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=512)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--device", default="cpu")
+    given = parser.parse_args()
+    files = make_images(given.images)
+    with tempfile.TemporaryDirectory() as folder:
+        save_model(Path(folder))
+        ways = {}
+        for make in (plain_loop, runner, sentence_transformers):
+            try:
+                ways[make.__name__] = make(Path(folder), given.device)
+            except ImportError as error:
+                print(f"{make.__name__}: left out: {error}")
+        best: dict[str, float] = dict.fromkeys(ways, float("inf"))
+        reference = seconds(ways["plain_loop"], files)[1]
+        for _ in range(given.repeats):
+            for name, embed in ways.items():
+                taken, rows = seconds(embed, files)
+                best[name] = min(best[name], taken)
+                print(f"{name}: largest difference from the plain loop {np.abs(rows - reference).max():.1e}")
+    for name, taken in best.items():
+        print(f"{name}: {given.images / taken:.1f} images/s, {best['plain_loop'] / taken:.2f} of the plain loop")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""Model cards: what the author of a model says of it, in YAML."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from leaderboard.schema import check, read_small
+from rope.domain import DOMAINS, Domain
+from rope.errors import RopeError, UsageError
+
+__all__ = ["Card", "card_of", "read_card"]
+
+_MAX_BYTES: Final = 64 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A model, as its author describes it; None where something is unknown or not published.
+
+    Attributes:
+        id: short name in lower case, the folder and address of the model's page.
+        name: what the board calls it.
+        version: of the weights.
+        paper: address.
+        code: address.
+        weights: address.
+        licence: of the weights.
+        parameters: number of parameters used to embed.
+        modalities: what the model looks at in each domain: image, text, audio.
+        training_data: what it was trained on, all stages.
+        contact: an address for questions.
+        command: what makes the embeddings.
+    """
+
+    id: str
+    name: str
+    version: str
+    paper: str | None
+    code: str | None
+    weights: str | None
+    licence: str | None
+    parameters: int | None
+    modalities: Mapping[Domain, tuple[str, ...]]
+    training_data: tuple[str, ...]
+    contact: str | None
+    command: str | None
+
+    @property
+    def all_modalities(self) -> tuple[str, ...]:
+        """Every modality that the model uses in some domain, in the order image, text, audio."""
+        used = {modality for domain in DOMAINS for modality in self.modalities[domain]}
+        return tuple(modality for modality in ("image", "text", "audio") if modality in used)
+
+
+def card_of(raw: Mapping[str, Any], where: str) -> Card:
+    """The card in an object that was parsed.
+
+    Raises:
+        RopeError: it does not fit `schemas/card.schema.json`; begins with `where`.
+    """
+    check(raw, "card", where)
+    modalities = {domain: tuple(raw["modalities"][domain]) for domain in DOMAINS}
+    return Card(**{**raw, "modalities": modalities, "training_data": tuple(raw["training_data"])})
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """The object in a card, checked; `card_of` makes a `Card` of it.
+
+    Raises:
+        UsageError: there is no such file, or PyYAML is not installed.
+        RopeError: it is larger than 64 KiB, not YAML, uses aliases, or does not fit the schema.
+    """
+    if not path.exists():
+        raise UsageError(f"{path}: no such file; expected a model card, described in docs/leaderboard.md")
+    raw = _parse(read_small(path, _MAX_BYTES), path)
+    if not isinstance(raw, dict):
+        raise RopeError(f"{path}: expected a mapping at the top, such as 'id: my-model'")
+    card_of(raw, str(path))
+    return raw
+
+
+def _parse(text: str, path: Path) -> Any:  # noqa: ANN401 (whatever the YAML holds; the schema tells)
+    try:
+        import yaml
+    except ImportError:
+        raise UsageError("model cards need PyYAML; pip install 'rope-bench[leaderboard]'") from None
+    try:
+        # A few lines of aliases of aliases can stand for more than fits in memory.
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
+            raise RopeError(f"{path}: uses an alias (*name); write the value out")
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RopeError(f"{path}: not YAML: {' '.join(str(error).split())}") from error

@@ -1,0 +1,137 @@
+"""The command `leaderboard`, and the commands `submit` and `leaderboard` of `rope-bench`.
+
+Everything heavy is imported inside the commands, so that `--help` answers at once.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rope.console import run_app
+from rope.errors import RopeError, UsageError
+
+__all__ = ["add_commands", "main"]
+
+app = typer.Typer(
+    help="Check submissions to the leaderboard, and build its site.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Results = Annotated[Path, typer.Argument(metavar="[PATH]", help="A folder of results, or that of one model.")]
+Datasets = Annotated[
+    list[Path] | None,
+    typer.Option(help="A dataset directory; may be given more than once.", show_default=False),
+]
+RESULTS = Path("leaderboard/results")
+
+
+@app.command()
+def verify(
+    path: Results = RESULTS,
+    data: Datasets = None,
+    base: Annotated[
+        Path | None,
+        typer.Option(help="The results of the last release; none of its rows may be lost.", show_default=False),
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Worker threads.", show_default="one a processor")] = None,
+) -> None:
+    """Score every submission again and compare every number; nothing that was submitted is run."""
+    from leaderboard.entry import entry_paths
+    from leaderboard.terminal import verdict_lines
+    from leaderboard.verify import verify as verify_results
+    from rope.bench.engine import Effort
+    from rope.console import progress_bar
+
+    with progress_bar("verifying", len(entry_paths(path))) as advance:
+        verdicts = verify_results(path, data or [], base=base, effort=Effort(threads=threads), advance=advance)
+    for line in verdict_lines(verdicts):
+        typer.echo(line)
+    if any(verdict.problems for verdict in verdicts):
+        raise RopeError(f"{path}: not all rows are what they say they are")
+
+
+@app.command()
+def build(
+    out: Annotated[Path, typer.Option(help="The folder of the site.", show_default=False)],
+    path: Results = RESULTS,
+    data: Datasets = None,
+) -> None:
+    """Write the site: static files that work from a folder or from any host."""
+    from leaderboard.site import build_site, count_units
+    from rope.console import progress_bar
+
+    with progress_bar("building", count_units(path)) as advance:
+        boards = build_site(path, out, data or [], advance=advance)
+    n_rows = sum(len(board.rows) for board in boards)
+    typer.echo(f"wrote {out / 'index.html'}: {n_rows} rows on {len(boards)} boards")
+
+
+def submit(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="EMB...", help="Files or folders of embeddings, as for rope-bench score.")
+    ],
+    model_card: Annotated[Path, typer.Option(help="The model card, YAML.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="A folder of results; the model gets a folder in it.")] = RESULTS,
+    data: Annotated[
+        Path | None, typer.Option(help="Dataset directory.", show_default="$ROPE_DATA, else the one built last")
+    ] = None,
+    without_embeddings: Annotated[
+        bool, typer.Option("--without-embeddings", help="Keep the vectors; the row is then claimed, not recomputed.")
+    ] = False,
+    threads: Annotated[int | None, typer.Option(min=1, help="Worker threads.", show_default="one a processor")] = None,
+) -> None:
+    """Make a submission to the leaderboard: check, round to float16, score, and write a folder."""
+    from leaderboard.card import read_card
+    from leaderboard.entry import read_entry
+    from leaderboard.submit import submit as write_submission
+    from rope.bench.engine import Effort
+    from rope.dataset.locate import locate
+
+    card, directory = read_card(model_card), locate(data)
+    effort = Effort(threads=threads)
+    entry = write_submission(files, card, directory, out, effort=effort, with_embeddings=not without_embeddings)
+    change = read_entry(entry).float16_change
+    told = "" if change is None else f"; float16 changes no metric by more than {100 * change:.3f} points"
+    typer.echo(f"wrote {entry.parent}{told}")
+    typer.echo(f"check it:   leaderboard verify {entry.parent} --data {directory}")
+    typer.echo(
+        f"submit it:  git checkout -b submit-{card['id']} && git add {entry.parent} && git commit, push, and open"
+    )
+    typer.echo("            a pull request; the check of the pull request scores the vectors again")
+
+
+def show(
+    path: Results = RESULTS,
+    metric: Annotated[str, typer.Option(help="R@1, R@5, R@10, R@20, R@50, MRR or mAP.")] = "R@1",
+    data: Datasets = None,
+    serve: Annotated[bool, typer.Option("--serve", help="Build the site and open it at 127.0.0.1.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of --serve; 0 takes a free one.")] = 8000,
+) -> None:
+    """Print the leaderboard, or open its site."""
+    from leaderboard.board import load_boards
+    from leaderboard.terminal import board_table
+    from rope.console import output
+
+    boards = load_boards(path)
+    if not boards:
+        raise UsageError(f"{path}: holds no result; rope-bench submit makes one")
+    for board in boards:
+        output().print(board_table(board, metric))
+    if serve:
+        from leaderboard.serve import serve_site
+
+        serve_site(path, data or [], port, lambda address: typer.echo(f"{address} (end with Ctrl-C)"))
+
+
+def add_commands(bench: typer.Typer) -> None:
+    """Add `submit` and `leaderboard` to the commands of `rope-bench`, which finds this as an entry point."""
+    bench.command()(submit)
+    bench.command("leaderboard")(show)
+
+
+def main() -> None:
+    """The console script `leaderboard`."""
+    run_app(app)

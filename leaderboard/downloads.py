@@ -1,0 +1,116 @@
+"""The boards as files for programs and papers: JSON, CSV and LaTeX, at addresses that stay."""
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any, Final
+
+from leaderboard.board import HEADLINE, METRICS, Board, Row
+from rope.bench.compare import COLUMNS
+
+__all__ = ["as_csv", "as_json", "as_latex"]
+
+_JSON_VERSION: Final = 1
+_SPECIAL: Final = {character: f"\\{character}" for character in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+}
+
+
+def as_json(boards: Sequence[Board]) -> dict[str, Any]:
+    """Every number of every board, as fractions in full precision; null where it is not known."""
+    return {
+        "schema_version": _JSON_VERSION,
+        "boards": [
+            {
+                "key": board.key,
+                "dataset": board.dataset,
+                "fingerprint": board.fingerprint,
+                "rows": [_row_json(row) for row in board.rows],
+            }
+            for board in boards
+        ],
+    }
+
+
+def as_csv(boards: Sequence[Board]) -> str:
+    """One line a number: board, model, status, column, metric, value, low, high, rank.
+
+    A name that a spreadsheet would take for a formula gets an apostrophe in front.
+    """
+    lines = io.StringIO()
+    writer = csv.writer(lines, lineterminator="\n")
+    writer.writerow(["board", "id", "model", "status", "column", "metric", "value", "low", "high", "rank"])
+    for board in boards:
+        for row in board.rows:
+            card = row.entry.card
+            for (metric, column), cell in row.cells.items():
+                numbers = ["" if number is None else number for number in (cell.low, cell.high, cell.rank)]
+                writer.writerow(
+                    [board.key, card.id, _no_formula(card.name), row.entry.status, column, metric, cell.value, *numbers]
+                )
+    return lines.getvalue()
+
+
+def as_latex(board: Board, metric: str = HEADLINE[0]) -> str:
+    """The six pairs and their mean in percent, for a paper that loads booktabs."""
+    lines = [
+        f"% {metric} in %, {board.dataset}" + (f" ({board.fingerprint[:12]})" if board.fingerprint else ""),
+        r"\begin{tabular}{l" + "r" * len(COLUMNS) + "}",
+        r"\toprule",
+        " & ".join(["Model", *(column.replace("2", r"$\to$") for column in COLUMNS)]) + r" \\",
+        r"\midrule",
+    ]
+    for row in board.rows:
+        cells = [row.cells.get((metric, column)) for column in COLUMNS]
+        values = ["--" if cell is None else f"{100 * cell.value:.2f}" for cell in cells]
+        mark = r"$^{\ast}$" if row.entry.status != "recomputed" else ""
+        lines.append(" & ".join([_escape(row.entry.card.name) + mark, *values]) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}", r"% \ast: not recomputed from the vectors"]
+    return "\n".join(lines) + "\n"
+
+
+def _row_json(row: Row) -> dict[str, Any]:
+    entry = row.entry
+    return {
+        "id": entry.card.id,
+        "name": entry.card.name,
+        "version": entry.card.version,
+        "status": entry.status,
+        "parameters": entry.card.parameters,
+        "modalities": {domain: list(used) for domain, used in entry.card.modalities.items()},
+        "source": None if entry.source is None else dict(entry.source),
+        "files": dict(entry.files),
+        "numbers": {
+            column: {
+                metric: None
+                if (cell := row.cells.get((metric, column))) is None
+                else _cell_json(cell.value, cell.low, cell.high, cell.rank)
+                for metric in METRICS
+            }
+            for column in COLUMNS
+        },
+    }
+
+
+def _cell_json(value: float, low: float | None, high: float | None, rank: int | None) -> dict[str, Any]:
+    return {"value": value, "ci95": None if low is None or high is None else [low, high], "rank": rank}
+
+
+def _no_formula(text: str) -> str:
+    """Text that no spreadsheet computes.
+
+    >>> _no_formula("=1+1"), _no_formula("CLIP")
+    ("'=1+1", 'CLIP')
+    """
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
+def _escape(text: str) -> str:
+    r"""Text as LaTeX prints it.
+
+    >>> print(_escape("clip_b & 5%"))
+    clip\_b \& 5\%
+    """
+    return "".join(_SPECIAL.get(character, character) for character in text)

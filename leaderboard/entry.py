@@ -1,0 +1,168 @@
+"""Rows of the board, as they lie on disk.
+
+results/<id of the model>/<fingerprint of the dataset>.json                 the entry
+                          <fingerprint>.score.json                         what rope-bench score --json wrote
+                          <fingerprint>.score.ranks.parquet                the rank of every query
+                          <fingerprint>.embeddings.parquet                 the vectors, float16
+results/<id of the model>/reported.json                                    figures that a publication states
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from leaderboard.card import Card, card_of
+from leaderboard.schema import check, migrate, read_json
+from rope.domain import CROSS_DOMAIN_PAIRS, DOMAINS, Domain
+from rope.errors import RopeError, UsageError
+from rope.files import sha256_of
+
+__all__ = ["PARTS", "REPORTED", "Entry", "Status", "entry_paths", "read_entry"]
+
+Status = Literal["recomputed", "claimed", "reported"]
+
+REPORTED: Final = "reported.json"
+"""Name of an entry whose dataset is known by its name and size, not by a fingerprint."""
+
+PARTS: Final = {"score": ".score.json", "ranks": ".score.ranks.parquet", "embeddings": ".embeddings.parquet"}
+"""The files beside an entry: field -> what follows the fingerprint in the name."""
+
+_STEM: Final = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row: a model on a dataset.
+
+    Attributes:
+        path: the file of the entry.
+        status: how much stands behind the numbers.
+        card: the model.
+        dataset: name of the dataset.
+        fingerprint: of the dataset; None for a reported row.
+        split: the split that was scored.
+        samples: number of samples of each domain.
+        files: `score`, `ranks`, `embeddings` -> the SHA-256 of those that belong to the entry.
+        float16_change: the largest change of a metric by storing the vectors as float16.
+        score: what `rope-bench score --json` wrote; None for a reported row.
+        source: title and place of the publication of a reported row.
+        reported: pair -> metric -> fraction, of a reported row.
+    """
+
+    path: Path
+    status: Status
+    card: Card
+    dataset: str
+    fingerprint: str | None
+    split: str
+    samples: Mapping[Domain, int]
+    files: Mapping[str, str]
+    float16_change: float | None
+    score: Mapping[str, Any] | None
+    source: Mapping[str, str] | None
+    reported: Mapping[str, Mapping[str, float]]
+
+    def part(self, name: str) -> Path:
+        """The path of one of `PARTS`."""
+        return self.path.with_name(f"{self.path.stem}{PARTS[name]}")
+
+    def value(self, column: str, metric: str) -> float | None:
+        """A metric of a pair, or of `mean`, the mean over the six cross-domain pairs; None where it is not known."""
+        if column == "mean":
+            values = [self.value(pair.name, metric) for pair in CROSS_DOMAIN_PAIRS]
+            known = [value for value in values if value is not None]
+            return sum(known) / len(known) if len(known) == len(values) else None
+        pairs = self.reported if self.score is None else self.score["pairs"]
+        found: float | None = pairs.get(column, {}).get(metric)
+        return found
+
+
+def entry_paths(root: Path) -> list[Path]:
+    """The entries in a folder of results, or in the folder of one model, by name.
+
+    Raises:
+        UsageError: there is no such folder.
+    """
+    if not root.is_dir():
+        raise UsageError(f"{root}: no such folder; expected a folder of results, one folder a model")
+    found = [path for pattern in ("*.json", "*/*.json") for path in root.glob(pattern)]
+    return sorted(path for path in found if path.name == REPORTED or _STEM.fullmatch(path.stem))
+
+
+def read_entry(path: Path, *, check_score: bool = True) -> Entry:
+    """Read an entry and its score, and check both against their schemas and against each other.
+
+    Nothing but JSON is read; that the vectors and ranks are those of the score is for `leaderboard.verify` to tell.
+
+    Args:
+        path: the file of the entry.
+        check_score: whether to compare the score with its schema, which takes longer than all else together; not
+            needed for results that were verified.
+
+    Raises:
+        RopeError: a file is missing, altered or too large, does not fit its schema, or contradicts another or its name.
+    """
+    raw = migrate(read_json(path), str(path))
+    check(raw, "entry", str(path))
+    card = card_of(raw["card"], f"{path}: card")
+    dataset = raw["dataset"]
+    entry = Entry(
+        path=path,
+        status=raw["status"],
+        card=card,
+        dataset=dataset["name"],
+        fingerprint=dataset["fingerprint"],
+        split=dataset["split"],
+        samples={domain: dataset["samples"][domain] for domain in DOMAINS},
+        files={name: raw[name]["sha256"] for name in PARTS if raw[name] is not None},
+        float16_change=raw["float16_change"],
+        score=None if raw["score"] is None else _read_score(path, raw["score"]["sha256"], check_score),
+        source=raw["source"],
+        reported=raw["reported"] or {},
+    )
+    _check_names(entry, raw)
+    if entry.score is not None:
+        _check_score(entry, entry.score)
+    return entry
+
+
+def _read_score(path: Path, sha256: str, check_score: bool) -> dict[str, Any]:
+    score = path.with_name(f"{path.stem}{PARTS['score']}")
+    raw = read_json(score)
+    if sha256_of(score) != sha256:
+        raise RopeError(f"{score}: not the score that {path.name} was written with (SHA-256 differs); submit again")
+    if check_score:
+        check(raw, "score", str(score))
+    return raw
+
+
+def _check_names(entry: Entry, raw: Mapping[str, Any]) -> None:
+    """The names on disk follow from the content, so that no entry can stand in for another."""
+    path = entry.path
+    if path.parent.name != entry.card.id:
+        raise RopeError(f"{path}: the folder is {path.parent.name!r}, expected the card's id {entry.card.id!r}")
+    stem = entry.fingerprint or Path(REPORTED).stem
+    if path.stem != stem:
+        raise RopeError(f"{path}: expected the name {stem}.json, as its dataset says")
+    for name in entry.files:
+        if raw[name]["file"] != f"{stem}{PARTS[name]}":
+            raise RopeError(f"{path}: {name} is {raw[name]['file']!r}, expected {stem}{PARTS[name]}")
+
+
+def _check_score(entry: Entry, score: Mapping[str, Any]) -> None:
+    """What the entry says of the dataset, the model and the ranks is what its score says."""
+    told = {
+        "model": entry.card.name,
+        "dataset": {"name": entry.dataset, "fingerprint": entry.fingerprint, "split": entry.split},
+        "ranks": {"file": entry.part("ranks").name, "sha256": entry.files["ranks"]},
+    }
+    for field, wanted in told.items():
+        if score[field] != wanted:
+            raise RopeError(
+                f"{entry.part('score')}: {field} is {score[field]!r}, expected {wanted!r} as the entry says"
+            )
+    counted = {domain: note["n"] for domain, note in score["embeddings"].items()}
+    if counted != dict(entry.samples):
+        raise RopeError(f"{entry.path}: samples are {dict(entry.samples)}, but its score is of {counted}")

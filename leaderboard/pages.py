@@ -1,0 +1,164 @@
+"""The pages of the site. The templates see records and numbers; every text of a submission is escaped."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from leaderboard.board import HEADLINE, METRICS, Board, Row
+from leaderboard.charts import pair_style
+from rope.bench.compare import COLUMNS
+from rope.bench.metrics import KS, mean
+from rope.bench.score import PROTOCOL_VERSION
+from rope.bench.slices import Slice
+from rope.domain import CROSS_DOMAIN_PAIRS, DOMAINS, LETTER_OF
+
+__all__ = ["ModelPage", "board_data", "compare_page", "index_page", "model_page", "text_page"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPage:
+    """What a model's page shows beside its row; None or empty where it is not known.
+
+    Attributes:
+        hit_rates: R@k of the six pairs.
+        growth: R@1 as the gallery grows.
+        map: principal components.
+        map_products: the products on the map.
+        slices: R@k of parts of the queries, in the mean of the six pairs.
+    """
+
+    hit_rates: Markup | None = None
+    growth: Markup | None = None
+    map: Markup | None = None
+    map_products: tuple[str, ...] = ()
+    slices: tuple[Slice, ...] = ()
+
+
+def index_page(board: Board, boards: Sequence[Board]) -> str:
+    """The board of one dataset, with links to the others."""
+    return _render("board", "", board, boards=boards, data=board_data(board))
+
+
+def model_page(row: Row, board: Board, page: ModelPage) -> str:
+    """One model on one dataset."""
+    one_shot = (row.entry.score or {}).get("one_shot", {})
+    expected = mean([of_pair["expected"] for of_pair in one_shot.values()]) if one_shot else None
+    return _render("model", "../../", board, row=row, page=page, one_shot=one_shot, one_shot_mean=expected)
+
+
+def compare_page(board: Board) -> str:
+    """Two models side by side, computed in the browser from the hits by product."""
+    compared = [row for row in board.rows if row.by_product is not None]
+    return _render("compare", "", board, compared=compared)
+
+
+def text_page(name: str, board: Board) -> str:
+    """`protocol` or `submit`."""
+    return _render(name, "", board)
+
+
+def board_data(board: Board) -> dict[str, Any]:
+    """What the board's script needs: for each row and view, value, low, high in hundredths of a percent, and rank."""
+    return {
+        "metrics": METRICS,
+        "columns": COLUMNS,
+        "rows": {
+            row.entry.card.id: [
+                None
+                if (cell := row.cells.get((metric, column))) is None
+                else [*map(_hundredths, (cell.value, cell.low, cell.high)), cell.rank]
+                for metric in METRICS
+                for column in COLUMNS
+            ]
+            for row in board.rows
+        },
+    }
+
+
+def _hundredths(fraction: float | None) -> int | None:
+    return None if fraction is None else round(10_000 * fraction)
+
+
+def _render(name: str, root: str, board: Board, **values: object) -> str:
+    template = _environment().get_template(f"{name}.html.j2")
+    return template.render(
+        name=name,
+        root=root,
+        board=board,
+        headline=HEADLINE,
+        metrics=METRICS,
+        columns=COLUMNS,
+        ks=KS,
+        pairs=[pair.name for pair in CROSS_DOMAIN_PAIRS],
+        domains=DOMAINS,
+        letter_of=LETTER_OF,
+        protocol_version=PROTOCOL_VERSION,
+        **values,
+    )
+
+
+@lru_cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("leaderboard"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": _percent,
+        "arrow": _arrow,
+        "size": _size,
+        "pair_style": pair_style,
+        "inline": _inline,
+    }
+    environment.globals["t"] = _both
+    return environment
+
+
+def _percent(fraction: float | None, digits: int = 2) -> str:
+    return "–" if fraction is None else f"{100 * fraction:.{digits}f}"
+
+
+def _arrow(column: str) -> str:
+    """A pair as it is read.
+
+    >>> _arrow("P2V"), _arrow("mean")
+    ('P→V', 'mean')
+    """
+    return column.replace("2", "→")
+
+
+def _size(number: int | None) -> str:
+    """A number of parameters in few characters.
+
+    >>> _size(151_277_313), _size(0), _size(None)
+    ('151M', '0', '–')
+    """
+    if number is None:
+        return "–"
+    for unit, letter in ((1_000_000_000, "B"), (1_000_000, "M"), (1_000, "K")):
+        if number >= unit:
+            return f"{number / unit:.3g}{letter}"
+    return str(number)
+
+
+def _both(english: str, chinese: str) -> Markup:
+    """A text in both languages; the style sheet shows one."""
+    return Markup('<span class="t" lang="en">{}</span><span class="t" lang="zh">{}</span>').format(
+        Markup(english),  # noqa: S704 (texts of the templates)
+        Markup(chinese),  # noqa: S704
+    )
+
+
+def _inline(data: Mapping[str, Any]) -> Markup:
+    """JSON inside a script element: nothing in it can end the element."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    safe = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return Markup(safe)  # noqa: S704

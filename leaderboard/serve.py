@@ -1,0 +1,43 @@
+"""The site at an address of this machine, for a look before it is published."""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from leaderboard.site import build_site
+from rope.errors import UsageError
+
+__all__ = ["serve_site"]
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    """Serves a folder without a line for every request."""
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the name that http.server gives it)
+        """Say nothing."""
+
+
+def serve_site(root: Path, datasets: Sequence[Path], port: int, announce: Callable[[str], None]) -> None:
+    """Build the site in a temporary folder and serve it to this machine alone until interrupted.
+
+    Args:
+        root: a folder of results.
+        datasets: as for `leaderboard.site.build_site`.
+        port: to listen at; 0 takes a free one.
+        announce: told of the address once it answers.
+
+    Raises:
+        UsageError: the port is taken, or there is no result.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        site = Path(folder) / "site"
+        build_site(root, site, datasets)
+        try:
+            server = ThreadingHTTPServer(("127.0.0.1", port), partial(_Quiet, directory=str(site)))
+        except OSError as error:
+            raise UsageError(f"--port {port}: cannot be listened at ({error.strerror}); give another, or 0") from error
+        with server:
+            announce(f"http://127.0.0.1:{server.server_port}/")
+            server.serve_forever()

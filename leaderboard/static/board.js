@@ -1,0 +1,135 @@
+"use strict";
+// The board: choose metric and pair, sort, filter, copy. Numbers are hundredths of a percent.
+(() => {
+  const { metrics, columns, rows } = JSON.parse(document.getElementById("data").textContent);
+  const table = document.getElementById("board");
+  const body = table.tBodies[0];
+  const get = (id) => document.getElementById(id);
+  const all = [...body.rows].map((row) => ({ row, id: row.dataset.id, views: rows[row.dataset.id] }));
+  const state = { sort: "main", ascending: false };
+
+  const cell = (one, column) => one.views[metrics.indexOf(get("metric").value) * columns.length + columns.indexOf(column)];
+  const show = (hundredths) => (hundredths / 100).toFixed(2);
+  const element = (tag, text, className) => {
+    const made = document.createElement(tag);
+    if (text !== undefined) made.textContent = text;
+    if (className) made.className = className;
+    return made;
+  };
+
+  const fillMain = (target, found) => {
+    target.replaceChildren();
+    if (!found) { target.textContent = "–"; return; }
+    const [value, low, high] = found;
+    const whisker = element("i", undefined, low === null ? "whisker point" : "whisker");
+    whisker.style.setProperty("--value", value / 1e4);
+    whisker.style.setProperty("--low", (low ?? value) / 1e4);
+    whisker.style.setProperty("--high", (high ?? value) / 1e4);
+    target.append(element("b", show(value)), element("small", low === null ? "\u00a0" : `${show(low)} – ${show(high)}`), whisker);
+  };
+
+  const fill = () => {
+    const column = get("column").value;
+    for (const one of all) {
+      const found = cell(one, column);
+      one.row.querySelector("td.rank").textContent = found?.[3] ?? "–";
+      fillMain(one.row.querySelector("td.main"), found);
+      const pairs = one.row.querySelectorAll("td.pair");
+      columns.slice(0, 6).forEach((pair, i) => {
+        const value = cell(one, pair)?.[0];
+        pairs[i].textContent = value === undefined ? "–" : show(value);
+        pairs[i].style.setProperty("--heat", (value ?? 0) / 1e4);
+      });
+    }
+    const name = column === "mean" ? window.ropeText("mean", "平均") : column.replace("2", "→");
+    get("main-heading").textContent = `${name} ${get("metric").value}, %`;
+    for (const heading of table.querySelectorAll("th.pair")) heading.classList.toggle("chosen", heading.dataset.sort === column);
+  };
+
+  const keys = {
+    name: (one) => one.row.dataset.name.toLowerCase(),
+    status: (one) => ["recomputed", "claimed", "reported"].indexOf(one.row.dataset.status),
+    parameters: (one) => (one.row.dataset.parameters === "" ? null : Number(one.row.dataset.parameters)),
+    rank: (one) => cell(one, get("column").value)?.[3] ?? null,
+    main: (one) => cell(one, get("column").value)?.[0] ?? null,
+  };
+  const keyOf = (one) => (keys[state.sort] ? keys[state.sort](one) : cell(one, state.sort)?.[0] ?? null);
+
+  const sort = () => {
+    const keyed = all.map((one, place) => ({ one, place, key: keyOf(one) }));
+    keyed.sort((a, b) => {
+      // What is not known goes last, whichever way the rest is sorted.
+      if (a.key === null || b.key === null) return (a.key === null) - (b.key === null) || a.place - b.place;
+      const order = a.key < b.key ? -1 : a.key > b.key ? 1 : 0;
+      return (state.ascending ? order : -order) || a.place - b.place;
+    });
+    body.append(...keyed.map(({ one }) => one.row));
+    for (const heading of table.tHead.rows[0].cells) {
+      if (heading.dataset.sort === state.sort) heading.setAttribute("aria-sort", state.ascending ? "ascending" : "descending");
+      else heading.removeAttribute("aria-sort");
+    }
+  };
+
+  const fits = ({ row }) => {
+    const { name, id, status, modalities, parameters } = row.dataset;
+    const wanted = get("search").value.trim().toLowerCase();
+    const modality = get("modality").value;
+    const limit = get("parameters").value;
+    return (
+      (!get("status").value || status === get("status").value) &&
+      (!modality || (modality === "image" ? modalities === "image" : modalities.split(" ").includes(modality))) &&
+      (!limit || (parameters !== "" && Number(parameters) <= Number(limit))) &&
+      (!wanted || name.toLowerCase().includes(wanted) || id.includes(wanted))
+    );
+  };
+
+  const filter = () => {
+    let shown = 0;
+    for (const one of all) { one.row.hidden = !fits(one); shown += !one.row.hidden; }
+    get("none").hidden = shown > 0;
+    get("count").textContent = window.ropeText(`${shown} of ${all.length} models shown`, `显示 ${shown} / ${all.length} 个模型`);
+  };
+
+  const escape = (text) => {
+    const special = { "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}" };
+    return text.replace(/[&%$#_{}\\~^]/g, (letter) => special[letter] ?? `\\${letter}`);
+  };
+  const latex = () => {
+    const lines = ["\\begin{tabular}{l" + "r".repeat(columns.length) + "}", "\\toprule"];
+    lines.push(["Model", ...columns.map((column) => column.replace("2", "$\\to$"))].join(" & ") + " \\\\", "\\midrule");
+    for (const row of body.rows) {
+      if (row.hidden) continue;
+      const one = { views: rows[row.dataset.id] };
+      const mark = row.dataset.status === "recomputed" ? "" : "$^{\\ast}$";
+      const values = columns.map((column) => { const found = cell(one, column); return found ? show(found[0]) : "--"; });
+      lines.push([escape(row.dataset.name) + mark, ...values].join(" & ") + " \\\\");
+    }
+    return [`% ${get("metric").value} in %`, ...lines, "\\bottomrule", "\\end{tabular}", "% \\ast: not recomputed from the vectors", ""].join("\n");
+  };
+  const copy = async (text) => {
+    try { await navigator.clipboard.writeText(text); return; } catch { /* not allowed from here */ }
+    const area = element("textarea", text);
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  };
+
+  table.tHead.addEventListener("click", (event) => {
+    const heading = event.target.closest("th");
+    if (!heading || !event.target.closest("button")) return;
+    const isUpwards = ["rank", "name", "status"].includes(heading.dataset.sort);
+    state.ascending = state.sort === heading.dataset.sort ? !state.ascending : isUpwards;
+    state.sort = heading.dataset.sort;
+    sort();
+  });
+  for (const id of ["metric", "column"]) get(id).addEventListener("change", () => { Object.assign(state, { sort: "main", ascending: false }); fill(); sort(); });
+  for (const id of ["status", "modality", "parameters"]) get(id).addEventListener("change", filter);
+  get("search").addEventListener("input", filter);
+  get("controls").addEventListener("submit", (event) => event.preventDefault());
+  get("latex").addEventListener("click", async () => {
+    await copy(latex());
+    get("copied").textContent = window.ropeText("Copied", "已复制");
+  });
+  document.addEventListener("language", () => { fill(); filter(); });
+})();

@@ -1,0 +1,60 @@
+"""The board and the verdicts as text for a terminal."""
+
+from collections.abc import Sequence
+
+from rich.markup import escape
+from rich.table import Table
+
+from leaderboard.board import HEADLINE, METRICS, Board, Row
+from leaderboard.verify import Verdict
+from rope.bench.compare import COLUMNS, MEAN
+from rope.errors import UsageError
+
+__all__ = ["board_table", "verdict_lines"]
+
+
+def board_table(board: Board, metric: str = HEADLINE[0]) -> Table:
+    """The rows of a board, best first in the mean of the six pairs, in percent.
+
+    Raises:
+        UsageError: the board has no such metric.
+    """
+    if metric not in METRICS:
+        raise UsageError(f"--metric {metric!r}: expected one of {', '.join(METRICS)}")
+    fingerprint = f" ({board.fingerprint[:12]})" if board.fingerprint else ""
+    table = Table(title=f"{metric} in %, {escape(board.dataset)}{fingerprint}", title_justify="left")
+    for heading in ("rank", "model", *COLUMNS, "95 % interval of the mean", "status"):
+        table.add_column(heading, justify="left" if heading in ("model", "status") else "right")
+    rows = sorted(board.rows, key=lambda row: -_value(row, metric))
+    for row in rows:
+        cells = [row.cells.get((metric, column)) for column in COLUMNS]
+        mean = row.cells.get((metric, MEAN))
+        table.add_row(
+            "-" if mean is None or mean.rank is None else str(mean.rank),
+            escape(row.entry.card.name),
+            *("-" if cell is None else f"{100 * cell.value:.2f}" for cell in cells),
+            "-"
+            if mean is None or mean.low is None or mean.high is None
+            else f"{100 * mean.low:.2f} - {100 * mean.high:.2f}",
+            row.entry.status,
+        )
+    return table
+
+
+def verdict_lines(verdicts: Sequence[Verdict]) -> list[str]:
+    """A line for each row that is sound, a line for each problem of the others, and one that counts."""
+    lines = []
+    for verdict in verdicts:
+        if verdict.problems:
+            lines += [f"refused   {problem}" for problem in verdict.problems]
+        else:
+            lines.append(f"{'rescored' if verdict.is_rescored else 'checked '}  {verdict.path}")
+    refused = sum(bool(verdict.problems) for verdict in verdicts)
+    rescored = sum(verdict.is_rescored for verdict in verdicts)
+    lines.append(f"{len(verdicts) - refused} sound, {rescored} of them scored again; {refused} refused")
+    return lines
+
+
+def _value(row: Row, metric: str) -> float:
+    cell = row.cells.get((metric, MEAN))
+    return -1.0 if cell is None else cell.value

@@ -1,0 +1,267 @@
+"""Chinese-CLIP: Chinese texts and images in one space, from transformers or from the authors' checkpoints.
+
+Source: Yang et al., Chinese CLIP: Contrastive Vision-Language Pretraining in Chinese, 2022; package `cn_clip` 1.6.
+Both ways of computing give the same vectors; what goes in (square pixels, 52 tokens) is the authors' in both.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers import AutoTokenizer, BertTokenizer, ChineseCLIPConfig, ChineseCLIPModel
+
+from rope.encoders.openai_keys import count_blocks, rename_vision
+from rope.encoders.pixels import square_pixels
+from rope.encoders.running import choose_device, choose_dtype, fingerprint_model
+from rope.errors import UsageError
+
+__all__ = ["BACKENDS", "CONTEXT", "DEFAULT_MODEL", "ChineseClip", "load_chinese_clip", "read_checkpoint"]
+
+DEFAULT_MODEL: Final = "OFA-Sys/chinese-clip-vit-base-patch16"
+BACKENDS: Final = ("transformers", "cn_clip")
+CONTEXT: Final = 52
+"""Tokens of a text with its two marks; longer texts are cut."""
+
+_PREPROCESSING: Final = f"bicubic square, {CONTEXT} tokens, 1"
+
+State = dict[str, torch.Tensor]
+
+
+class _Towers(Protocol):
+    """The two towers, whatever computes them."""
+
+    def images(self, pixels: torch.Tensor) -> torch.Tensor: ...
+
+    def texts(self, ids: torch.Tensor) -> torch.Tensor: ...
+
+
+class ChineseClip:
+    """Images and texts to vectors that are not normalised, as the authors' `encode_image` and `encode_text` give.
+
+    Attributes:
+        fingerprint: changes with the weights, the precision, the preprocessing, the vocabulary and the backend.
+        has_text: True.
+        side: of the images that the model sees, in pixels.
+    """
+
+    has_text: bool = True
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        towers: _Towers,
+        tokenize: Callable[[Sequence[str]], torch.Tensor],
+        side: int,
+        facts: Sequence[str],
+    ) -> None:
+        # cn_clip hands its models out in training mode, where dropout makes every call differ.
+        self._model = model.eval()
+        self._towers = towers
+        self._tokenize = tokenize
+        self.side = side
+        self.fingerprint = fingerprint_model(model, _PREPROCESSING, *facts)
+
+    @property
+    def _like(self) -> torch.Tensor:
+        return next(self._model.parameters())
+
+    def prepare(self, image: npt.NDArray[np.uint8]) -> torch.Tensor:
+        """uint8 [height, width, 3] to float32 [3, side, side]."""
+        return square_pixels(image, self.side)
+
+    @torch.inference_mode()
+    def encode_images(self, prepared: Sequence[torch.Tensor]) -> torch.Tensor:
+        """float32 [n, dim] of n prepared images."""
+        pixels = torch.stack(list(prepared)).to(self._like.device, self._like.dtype)
+        return self._towers.images(pixels).float()
+
+    @torch.inference_mode()
+    def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
+        """float32 [n, dim] of n texts."""
+        return self._towers.texts(self.tokenize(texts).to(self._like.device)).float()
+
+    def tokenize(self, texts: Sequence[str]) -> torch.Tensor:
+        """int64 [n, 52]: [CLS], at most 50 word pieces, [SEP], and 0 after."""
+        return self._tokenize(texts)
+
+
+def load_chinese_clip(
+    source: str = DEFAULT_MODEL,
+    *,
+    backend: str = "transformers",
+    precision: str = "fp32",
+    device: str = "auto",
+    vocabulary: str | None = None,
+    vision_head_width: int = 0,
+    text_head_width: int = 64,
+) -> ChineseClip:
+    """Load Chinese-CLIP.
+
+    Args:
+        source: a Hub id or folder of transformers, or a file `.pt` of the authors (vision transformers alone, not the
+            ResNet); `cn_clip` computes the latter alone.
+        backend: `transformers`, or `cn_clip` for the authors' package.
+        precision: `fp32`, `bf16` or `fp16`.
+        device: see `choose_device`.
+        vocabulary: the `vocab.txt` of BERT for a file `.pt`; None takes the one beside it, else that of `cn_clip`.
+        vision_head_width: width of an attention head in the image tower of a file `.pt`, which does not say; 0 is 64,
+            or 80 where the tower is 1280 wide, as in every released model.
+        text_head_width: the same of the text tower.
+
+    Raises:
+        UsageError: the source or an option does not fit, or a package is not installed.
+    """
+    if backend not in BACKENDS:
+        raise UsageError(f"backend {backend!r} is not one of {', '.join(BACKENDS)}")
+    place, dtype = choose_device(device), choose_dtype(precision)
+    facts = [precision, backend]
+    if not source.endswith(".pt"):
+        if backend == "cn_clip":
+            raise UsageError(f"{source}: backend cn_clip needs a checkpoint of the authors, a file ending in .pt")
+        return _from_transformers(source, place, dtype, facts)
+    state = read_checkpoint(Path(source))
+    words = _vocabulary(Path(source), vocabulary)
+    sizes = _sizes(state, vision_head_width, text_head_width)
+    model = (_official_model if backend == "cn_clip" else _converted_model)(state, sizes).to(place, dtype)
+    towers: _Towers = _OfficialTowers(model) if backend == "cn_clip" else _TransformersTowers(model)
+    tokenize = _tokenizer(BertTokenizer(vocab=str(words), do_lower_case=True))
+    return ChineseClip(model, towers, tokenize, sizes["image_resolution"], [*facts, words.read_text("utf-8")])
+
+
+def read_checkpoint(path: Path) -> State:
+    """The weights of a checkpoint of cn_clip in float32, without the prefix `module.` and BERT's unused pooler.
+
+    Raises:
+        UsageError: the file does not exist or is something else.
+    """
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file; expected a checkpoint of Chinese-CLIP")
+    stored: object = torch.load(path, map_location="cpu", weights_only=True)
+    state = stored.get("state_dict") if isinstance(stored, Mapping) else None
+    if not isinstance(state, Mapping):
+        raise UsageError(f"{path}: expected a dictionary with 'state_dict', as cn_clip saves it")
+    plain = {key.removeprefix("module."): value.float() for key, value in state.items()}
+    if "visual.conv1.weight" not in plain or "text_projection" not in plain or "visual.class_embedding" not in plain:
+        raise UsageError(f"{path}: these are not the weights of a Chinese-CLIP with a vision transformer")
+    return {key: value for key, value in plain.items() if not key.startswith("bert.pooler.")}
+
+
+def _sizes(state: State, vision_head_width: int, text_head_width: int) -> dict[str, Any]:
+    """The arguments of cn_clip's model class, read off the weights."""
+    width, _, patch, _ = state["visual.conv1.weight"].shape
+    n_patches = state["visual.positional_embedding"].shape[0] - 1
+    words, hidden = state["bert.embeddings.word_embeddings.weight"].shape
+    return {
+        "embed_dim": state["text_projection"].shape[1],
+        "image_resolution": patch * round(n_patches**0.5),
+        "vision_layers": count_blocks(state, "visual.transformer.resblocks"),
+        "vision_width": width,
+        "vision_head_width": vision_head_width or (80 if width == 1280 else 64),
+        "vision_patch_size": patch,
+        "vocab_size": words,
+        "text_attention_probs_dropout_prob": 0.1,
+        "text_hidden_act": "gelu",
+        "text_hidden_dropout_prob": 0.1,
+        "text_hidden_size": hidden,
+        "text_initializer_range": 0.02,
+        "text_intermediate_size": state["bert.encoder.layer.0.intermediate.dense.weight"].shape[0],
+        "text_max_position_embeddings": state["bert.embeddings.position_embeddings.weight"].shape[0],
+        "text_num_attention_heads": max(1, hidden // text_head_width),
+        "text_num_hidden_layers": count_blocks(state, "bert.encoder.layer"),
+        "text_type_vocab_size": state["bert.embeddings.token_type_embeddings.weight"].shape[0],
+    }
+
+
+def _converted_model(state: State, sizes: Mapping[str, Any]) -> torch.nn.Module:
+    """The authors' weights in transformers' model; every key must fit."""
+    text = {key.removeprefix("text_"): value for key, value in sizes.items() if key.startswith("text_")}
+    vision = {
+        "hidden_size": sizes["vision_width"],
+        "intermediate_size": state["visual.transformer.resblocks.0.mlp.c_fc.weight"].shape[0],
+        "num_hidden_layers": sizes["vision_layers"],
+        "num_attention_heads": sizes["vision_width"] // sizes["vision_head_width"],
+        "image_size": sizes["image_resolution"],
+        "patch_size": sizes["vision_patch_size"],
+        "hidden_act": "quick_gelu",
+    }
+    text |= {"vocab_size": sizes["vocab_size"], "layer_norm_eps": 1e-12}
+    config = ChineseCLIPConfig(text_config=text, vision_config=vision, projection_dim=sizes["embed_dim"])
+    model = ChineseCLIPModel(config)
+    renamed = {key.replace("bert.", "text_model.", 1): value for key, value in state.items() if key.startswith("bert.")}
+    renamed |= rename_vision(state) | {"logit_scale": state["logit_scale"]}
+    model.load_state_dict(renamed | {"text_projection.weight": state["text_projection"].T.contiguous()})
+    return cast("torch.nn.Module", model)
+
+
+def _official_model(state: State, sizes: Mapping[str, Any]) -> torch.nn.Module:
+    try:
+        from cn_clip.clip.model import CLIP
+    except ImportError as error:
+        raise UsageError("backend cn_clip needs the package cn_clip: pip install cn_clip") from error
+    model: torch.nn.Module = CLIP(**sizes)
+    model.load_state_dict(state)
+    return model
+
+
+class _TransformersTowers:
+    def __init__(self, model: Any) -> None:  # noqa: ANN401  transformers' classes have no useful types
+        self._model = model
+
+    def images(self, pixels: torch.Tensor) -> torch.Tensor:
+        return cast("torch.Tensor", self._model.get_image_features(pixel_values=pixels).pooler_output)
+
+    def texts(self, ids: torch.Tensor) -> torch.Tensor:
+        # BERT sees both ways: without the mask, the padding would change the vector.
+        found = self._model.get_text_features(input_ids=ids, attention_mask=(ids != 0).long())
+        return cast("torch.Tensor", found.pooler_output)
+
+
+class _OfficialTowers:
+    def __init__(self, model: Any) -> None:  # noqa: ANN401  cn_clip has no types
+        self._model = model
+
+    def images(self, pixels: torch.Tensor) -> torch.Tensor:
+        return cast("torch.Tensor", self._model.encode_image(pixels))
+
+    def texts(self, ids: torch.Tensor) -> torch.Tensor:
+        return cast("torch.Tensor", self._model.encode_text(ids))
+
+
+def _from_transformers(source: str, place: torch.device, dtype: torch.dtype, facts: Sequence[str]) -> ChineseClip:
+    try:
+        model: Any = ChineseCLIPModel.from_pretrained(source, dtype=dtype)
+        tokenizer: Any = AutoTokenizer.from_pretrained(source)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{source}: no Chinese-CLIP of transformers: {str(error).splitlines()[0]}") from error
+    model.to(place)
+    words = repr(sorted(tokenizer.get_vocab().items()))
+    side = model.config.vision_config.image_size
+    return ChineseClip(model, _TransformersTowers(model), _tokenizer(tokenizer), side, [*facts, words])
+
+
+def _tokenizer(tokenizer: Any) -> Callable[[Sequence[str]], torch.Tensor]:  # noqa: ANN401
+    def tokenize(texts: Sequence[str]) -> torch.Tensor:
+        found = tokenizer(list(texts), padding="max_length", truncation=True, max_length=CONTEXT, return_tensors="pt")
+        return cast("torch.Tensor", found["input_ids"])
+
+    return tokenize
+
+
+def _vocabulary(checkpoint: Path, given: str | None) -> Path:
+    """The file of word pieces for a checkpoint of the authors, which does not hold them."""
+    path = Path(given) if given else checkpoint.with_name("vocab.txt")
+    if path.is_file():
+        return path
+    if given:
+        raise UsageError(f"{path}: no such file; expected the vocab.txt of bert-base-chinese")
+    try:
+        from cn_clip import clip
+    except ImportError as error:
+        message = (
+            f"{checkpoint} needs the vocab.txt of bert-base-chinese: put it at {path}, name it, or install cn_clip"
+        )
+        raise UsageError(message) from error
+    return Path(clip.__file__).with_name("vocab.txt")

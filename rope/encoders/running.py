@@ -1,0 +1,67 @@
+"""Where a model computes, in which precision, and what identifies it."""
+
+import hashlib
+from typing import Final, Literal, get_args
+
+import torch
+
+from rope.errors import UsageError
+
+__all__ = ["PRECISIONS", "Precision", "choose_device", "choose_dtype", "fingerprint_model"]
+
+Precision = Literal["fp32", "bf16", "fp16"]
+
+PRECISIONS: Final[tuple[Precision, ...]] = get_args(Precision)
+
+_DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a name; `auto` is a GPU where there is one.
+
+    >>> choose_device("cpu")
+    device(type='cpu')
+
+    Raises:
+        UsageError: torch knows no such device, or it is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.zeros(1, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(
+            f"device {name!r} cannot be used: {str(error).splitlines()[0]}; try cpu, cuda or auto"
+        ) from error
+
+
+def choose_dtype(precision: str) -> torch.dtype:
+    """The floating type of `fp32`, `bf16` or `fp16`.
+
+    >>> choose_dtype("bf16")
+    torch.bfloat16
+
+    Raises:
+        UsageError: it is another word.
+    """
+    if precision not in _DTYPES:
+        raise UsageError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
+    return _DTYPES[precision]
+
+
+def fingerprint_model(model: torch.nn.Module, *facts: str) -> str:
+    """SHA-256 of every weight with its name and type, of the device's kind, and of `facts` such as the preprocessing.
+
+    >>> layer = torch.nn.Linear(2, 1)
+    >>> fingerprint_model(layer, "a") == fingerprint_model(layer, "a")
+    True
+    >>> fingerprint_model(layer, "a") == fingerprint_model(layer, "b")
+    False
+    """
+    digest = hashlib.sha256()
+    for fact in (*facts, *(str(tensor.device.type) for tensor in list(model.parameters())[:1])):
+        digest.update(f"{len(fact)}:{fact}".encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

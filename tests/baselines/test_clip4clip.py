@@ -1,0 +1,191 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from baselines.clip4clip import Clip4Clip, rerank, tokenize
+from baselines.clip4clip_checkpoint import read_clip4clip
+from baselines.clip4clip_heads import HEADS, QuickGelu, SeqLstm, SeqTransf, pool_video
+from rope.encoders.pixels import clip_pixels
+from rope.errors import UsageError
+from tests.baselines.checkpoints import clip_tokenizer, save_clip4clip
+
+GOLDEN = Path(__file__).parents[3] / "shared" / "reference" / "baselines"
+needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason="the vectors of the official code are not there")
+
+
+def golden_checkpoint(folder: Path, head: str) -> Path:
+    """The authors' checkpoint of a head: that of CLIP and the head's keys in one file."""
+    state = torch.load(GOLDEN / "clip4clip_public_clip.bin.0", weights_only=True)
+    if head != "meanP":
+        state |= torch.load(GOLDEN / f"clip4clip_public_{head}_extra.bin.0", weights_only=True)
+    torch.save(state, folder / "pytorch_model.bin.0")
+    return folder / "pytorch_model.bin.0"
+
+
+def golden_inputs() -> tuple[torch.Tensor, list[list[torch.Tensor]]]:
+    stored = np.load(GOLDEN / "clip4clip_public_inputs.npz")
+    mean, std = (stored[f"pixel_{name}"][:, None, None] for name in ("mean", "std"))
+    pixels = torch.tensor((stored["video_uint8"].astype(np.float32) / 255 - mean) / std)
+    lengths = stored["video_mask"].sum(axis=1)
+    clips = [list(video[: int(length)]) for video, length in zip(pixels, lengths, strict=True)]
+    return torch.tensor(stored["input_ids"]).long(), clips
+
+
+def golden_model(folder: Path, head: str, precision: str = "fp32") -> Clip4Clip:
+    weights = read_clip4clip(golden_checkpoint(folder, head), cross_heads=4)
+    assert (weights.head_name, weights.trained) == (head, True)
+    return Clip4Clip(weights, None, precision, "cpu")
+
+
+def similarity(model: Clip4Clip) -> np.ndarray:
+    ids, clips = golden_inputs()
+    return model.similarity(model.encode_tokens(ids), *model.encode_frames(clips)).numpy()
+
+
+def golden(name: str) -> np.ndarray:
+    return np.load(GOLDEN / "clip4clip_public_outputs.npz")[name]
+
+
+def error(head: str, model: Clip4Clip) -> float:
+    return float(np.abs(similarity(model) - golden(f"fp32/{head}/sim")).max())
+
+
+@needs_golden
+@pytest.mark.parametrize("head", HEADS)
+def test_logits_are_those_of_the_official_code(head, tmp_path):
+    assert error(head, golden_model(tmp_path, head)) < 1e-4
+
+
+@needs_golden
+@pytest.mark.parametrize("head", ["meanP", "seqLSTM", "seqTransf"])
+def test_vectors_are_those_of_the_official_code(head, tmp_path):
+    model = golden_model(tmp_path, head)
+    ids, clips = golden_inputs()
+    assert np.allclose(model.encode_clips(clips), golden(f"fp32/{head}/video_embed"), atol=2e-5, rtol=0)
+    assert np.allclose(model.encode_tokens(ids), golden("fp32/text_embed_raw"), atol=2e-5, rtol=0)
+
+
+@needs_golden
+@pytest.mark.parametrize("head", HEADS)
+def test_half_precision_is_about_as_far_off_as_the_official_one(head, tmp_path):
+    official = max(np.abs(golden(f"fp16/{name}/sim") - golden(f"fp32/{name}/sim")).max() for name in HEADS)
+    assert error(head, golden_model(tmp_path, head, "fp16")) < 1.1 * official
+
+
+@needs_golden
+@pytest.mark.parametrize("mistake", ["gelu", "no length per frame", "no final length"])
+def test_a_mistake_would_be_seen(mistake, tmp_path, monkeypatch):
+    def careless(frames, mask):
+        unit = frames if mistake == "no length per frame" else nn.functional.normalize(frames, dim=-1)
+        pooled = (unit * mask[..., None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
+        return pooled if mistake == "no final length" else nn.functional.normalize(pooled, dim=-1)
+
+    model = golden_model(tmp_path, "meanP")
+    if mistake == "gelu":
+        for layer in model._clip.vision_model.encoder.layers:
+            layer.mlp.activation_fn = nn.GELU()
+    else:
+        monkeypatch.setattr("baselines.clip4clip.pool_video", careless)
+    assert error("meanP", model) > 1e-3
+
+
+@needs_golden
+@pytest.mark.parametrize("head", ["seqTransf", "tightTransf"])
+def test_the_heads_need_the_mask(head, tmp_path):
+    model = golden_model(tmp_path, head)
+    ids, clips = golden_inputs()
+    frames, mask = model.encode_frames(clips)
+    found = model.similarity(model.encode_tokens(ids), frames, torch.ones_like(mask)).numpy()
+    assert np.abs(found - golden(f"fp32/{head}/sim")).max() > 1e-3
+
+
+@needs_golden
+@pytest.mark.parametrize("head", ["seqTransf", "tightTransf"])
+def test_the_heads_need_quick_gelu(head, tmp_path, monkeypatch):
+    monkeypatch.setattr(QuickGelu, "forward", lambda self, x: nn.functional.gelu(x))
+    assert error(head, golden_model(tmp_path, head)) > 1e-4
+
+
+@needs_golden
+def test_pixels_are_those_of_the_official_transform():
+    stored = np.load(GOLDEN / "clip4clip_public_preprocess.npz")
+    for i in range(4):
+        assert np.array_equal(clip_pixels(stored[f"img{i}"], 32), stored[f"out{i}"])
+
+
+def test_pooling_is_the_loop_that_it_stands_for():
+    rng = np.random.default_rng(0)
+    frames, lengths = rng.normal(size=(3, 5, 4)), [5, 2, 1]
+    expected = []
+    for video, length in zip(frames, lengths, strict=True):
+        mean = np.mean([frame / np.linalg.norm(frame) for frame in video[:length]], axis=0)
+        expected.append(mean / np.linalg.norm(mean))
+    mask = torch.tensor([[i < length for i in range(5)] for length in lengths]).long()
+    assert np.allclose(pool_video(torch.tensor(frames), mask), expected)
+
+
+@pytest.mark.parametrize("head", [SeqLstm(64), SeqTransf(64, 2)])
+def test_what_stands_after_a_video_changes_nothing(head):
+    frames, mask = torch.randn(2, 6, 64, generator=torch.Generator().manual_seed(0)), torch.ones(2, 6)
+    mask[:, 4:] = 0
+    other = frames.clone()
+    other[:, 4:] = 99
+    first, second = (pool_video(head(x, mask), mask) for x in (frames, other))
+    assert torch.allclose(first, second, atol=1e-6)
+
+
+def test_batches_change_nothing(tmp_path):
+    model = Clip4Clip(read_clip4clip(save_clip4clip(tmp_path / "m", "seqTransf")), None, "fp32", "cpu")
+    clips = torch.randn(3, 4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    several = [list(clip[:n]) for clip, n in zip(clips, (4, 1, 2), strict=True)]
+    alone = torch.cat([model.encode_clips([clip]) for clip in several])
+    assert torch.allclose(model.encode_clips(several), alone, atol=1e-5)
+
+
+def test_tokens_end_and_are_padded_with_zeros():
+    tokenizer = clip_tokenizer()
+    start, end = tokenizer.bos_token_id, tokenizer.eos_token_id
+    short, long = tokenize(tokenizer, ["ab", "a" * 50], 6).tolist()
+    assert short == [start, *tokenizer("ab")["input_ids"][1:-1], end, 0, 0]
+    assert (long[0], long[-1], len(long)) == (start, end, 6)
+
+
+def test_html_entities_are_undone_twice():
+    tokenizer = clip_tokenizer()
+    assert torch.equal(tokenize(tokenizer, ["a &amp;amp; b"]), tokenize(tokenizer, ["a & b"]))
+
+
+@pytest.mark.parametrize("head", ["seqTransf", "tightTransf"])
+def test_a_head_without_weights_starts_as_the_text_tower(head, tmp_path):
+    weights = read_clip4clip(save_clip4clip(tmp_path / "m"), head=head, cross_heads=4)
+    state = weights.head.state_dict()
+    block = next(key for key in state if key.endswith("resblocks.1.mlp.c_fc.weight"))
+    clip = torch.load(tmp_path / "m", weights_only=True)
+    assert torch.equal(state[block], clip["clip.transformer.resblocks.1.mlp.c_fc.weight"].float())
+    positions = next(value for key, value in state.items() if "position_embeddings" in key)
+    assert torch.equal(positions, clip["clip.positional_embedding"].float())
+    assert not weights.trained
+
+
+def test_the_candidates_are_put_in_the_order_of_the_pairwise_head(tmp_path):
+    weights = read_clip4clip(save_clip4clip(tmp_path / "m", "tightTransf"), cross_heads=4)
+    model = Clip4Clip(weights, None, "fp32", "cpu")
+    generator = torch.Generator().manual_seed(0)
+    text, frames = torch.randn(64, generator=generator), torch.randn(6, 3, 64, generator=generator)
+    mask = torch.ones(6, 3)
+    near = (pool_video(frames, mask) @ text).argsort(descending=True)
+    scores = model.similarity(text[None], frames, mask)[0]
+    order = rerank(model, text, frames, mask, top=4)
+    assert order[:4].tolist() == sorted(near[:4].tolist(), key=lambda i: -scores[i])
+    assert order[4:].tolist() == near[4:].tolist()
+
+
+@pytest.mark.parametrize(("stored", "expected"), [({"a": torch.ones(1)}, "not the weights"), (None, "no such file")])
+def test_another_file_is_refused(stored, expected, tmp_path):
+    if stored is not None:
+        torch.save(stored, tmp_path / "m")
+    with pytest.raises(UsageError, match=expected):
+        read_clip4clip(tmp_path / "m")

@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+import torch
+
+from baselines.fusion import FusedEmbedder, PooledImages
+from baselines.options import Options
+from rope.errors import UsageError
+from rope.media import decode_frames
+from tests.baselines.samples import samples
+
+
+class Colours:
+    """An image is its mean colour, a text the codes of its first three letters."""
+
+    fingerprint = "colours"
+
+    def __init__(self, has_text=True):
+        self.has_text = has_text
+        self.seen = 0
+
+    def prepare(self, image):
+        return torch.tensor(image.mean(axis=(0, 1)), dtype=torch.float32)
+
+    def encode_images(self, prepared):
+        self.seen += len(prepared)
+        return torch.stack(list(prepared))
+
+    def encode_texts(self, texts):
+        return torch.tensor([[float(ord(letter)) for letter in text[:3]] for text in texts])
+
+
+def embed(given, encoder=None, **options):
+    fused = Options(**options)
+    return FusedEmbedder("colours", PooledImages(encoder or Colours(), fused.pool), fused).embed(given)
+
+
+def unit(vector):
+    return vector / np.linalg.norm(vector)
+
+
+@pytest.mark.parametrize("weight", [0, 0.25, 1])
+@pytest.mark.parametrize(("pool", "over_frames"), [("mean", np.mean), ("max", np.max), ("first", lambda x, axis: x[0])])
+def test_frames_and_text_are_the_sum_that_is_written_down(pool, over_frames, weight):
+    (sample,) = samples("video", 1, n_frames=4)
+    frames = np.array([unit(frame.mean(axis=(0, 1))) for frame in decode_frames(sample, 4)])
+    text = unit(np.array([ord(letter) for letter in sample.text[:3]]))
+    expected = unit((1 - weight) * unit(over_frames(frames, axis=0)) + weight * text)
+    assert np.allclose(embed([sample], pool=pool, text_weight=weight)[0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("text", "texts"), [(None, ("page",)), ("", ("page",)), ("red dress", ("live",))])
+def test_without_a_text_that_is_read_the_frames_count_alone(text, texts):
+    given = samples("page", 3, text=text)
+    assert np.array_equal(embed(given, text_weight=1, texts=texts), embed(given, text_weight=0))
+
+
+@pytest.mark.parametrize("images", [1, 2, 5, 64])
+def test_how_many_images_are_seen_at_a_time_changes_nothing(images):
+    given = samples("video", 5, n_frames=3)
+    assert np.array_equal(embed(given, images=images), embed(given))
+
+
+@pytest.mark.parametrize(
+    ("domain", "n_stored", "options", "seen"),
+    [
+        ("page", 1, {"frames": 8}, 2),
+        ("video", 5, {"frames": 3}, 6),
+        ("video", 5, {"frames": 3, "pool": "first"}, 2),
+        ("video", 5, {"text_weight": 1}, 0),
+    ],
+)
+def test_no_image_is_computed_that_does_not_count(domain, n_stored, options, seen):
+    encoder = Colours()
+    embed(samples(domain, 2, n_frames=n_stored), encoder, **options)
+    assert encoder.seen == seen
+
+
+def test_a_text_for_a_model_without_a_text_tower_is_refused():
+    with pytest.raises(UsageError, match="text_weight=0"):
+        embed([], Colours(has_text=False))
+
+
+def test_no_sample_gives_no_row():
+    assert len(embed([])) == 0

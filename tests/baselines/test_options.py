@@ -1,0 +1,36 @@
+import pytest
+
+from baselines.options import Options, read_options
+from rope.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"colour": "red"}, "no option 'colour'"),
+        ({"frames": "many"}, "frames: 'many' is not a number"),
+        ({"frames": "0"}, "at least 1"),
+        ({"pool": "median"}, "not one of mean, max, first"),
+        ({"text_weight": "2"}, "from 0 to 1"),
+        ({"texts": "page,shop"}, "'shop' is no domain"),
+        ({"template": "a photo"}, "has no {}"),
+    ],
+)
+def test_an_option_that_does_not_fit_is_named(given, expected):
+    with pytest.raises(UsageError, match=expected):
+        read_options(given, Options())
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [("none", "dress"), ("en", "a photo of dress"), ("zh", "一张dress的图片"), ("<{}>", "<dress>")],
+)
+def test_a_text_is_put_in_the_template(template, expected):
+    assert read_options({"template": template}, Options()).prompt("dress") == expected
+
+
+def test_the_device_alone_is_not_described():
+    assert Options(device="cpu").describe() == Options(device="cuda").describe()
+    changed = [{"frames": "3"}, {"pool": "max"}, {"text_weight": "0"}, {"texts": "page"}, {"template": "zh"}]
+    described = {read_options(given, Options()).describe() for given in changed}
+    assert len(described | {Options().describe()}) == len(changed) + 1

@@ -1,0 +1,122 @@
+import json
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from leaderboard.board import HEADLINE, VIEWS, load_boards
+from leaderboard.entry import entry_paths, read_entry
+from leaderboard.significance import n_rejected
+from leaderboard.site import build_site
+from rope.bench.compare import compare, holm
+from rope.bench.ranks import load_ranks
+from rope.bench.student_t import two_sided_p
+from rope.errors import UsageError
+from rope.files import sha256_of
+
+PUBLISHED = Path(__file__).parents[2] / "leaderboard" / "results"
+
+
+@pytest.mark.parametrize("metric", ["R@1", "R@10", "MRR", "mAP"])
+def test_values_intervals_and_ranks_are_those_of_rope_bench_compare(results, metric):
+    (board,) = load_boards(results)
+    found = compare([load_ranks(row.entry.part("score")) for row in board.rows], metric)
+    for standing in found.standings:
+        row = next(row for row in board.rows if row.entry.card.name == standing.model)
+        cell = row.cells[metric, "mean"]
+        assert cell.rank == standing.rank
+        interval = standing.intervals["mean"]
+        assert (cell.value, cell.low, cell.high) == pytest.approx((interval.value, interval.low, interval.high))
+
+
+def test_models_that_are_alike_share_a_rank_and_a_bad_one_does_not(results):
+    (board,) = load_boards(results)
+    assert [row.cells[HEADLINE].rank for row in board.rows] == [1, 1, 3]
+    assert board.rows[-1].entry.card.id == "gamma"
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_holms_method_rejects_what_corrected_p_values_do(seed):
+    rng = np.random.default_rng(seed)
+    statistics = np.sort(np.abs(rng.normal(scale=2.5, size=40)))[::-1]
+    corrected = holm([two_sided_p(t, 30) for t in statistics])
+    assert n_rejected(statistics, 30) == sum(p < 0.05 for p in corrected)
+
+
+def test_published_figures_stand_on_a_board_of_their_own_without_rank_or_interval():
+    (board,) = load_boards(PUBLISHED)
+    assert (board.key, [row.entry.card.id for row in board.rows]) == ("rope", ["cope", "cope-without-contrastive"])
+    cell = board.rows[0].cells["R@1", "P2V"]
+    assert (cell.value, cell.low, cell.rank) == (0.8258, None, None)
+    assert board.rows[0].cells[HEADLINE].value == pytest.approx(0.564)
+    assert ("MRR", "P2V") not in board.rows[0].cells
+
+
+def test_published_figures_are_those_of_the_table():
+    table = PUBLISHED.parents[1].parent / "shared" / "reference" / "results" / "cope_supplement.csv"
+    if not table.exists():
+        pytest.skip("the table of published figures is not beside this checkout")
+    names = {"cope": "cope", "without_cross_domain_loss": "cope-without-contrastive"}
+    names["classification_loss_only"] = "cope-without-contrastive"
+    heading, *lines = table.read_text("utf-8").splitlines()
+    for line in lines:
+        _, pair, setting, *values = line.split(",")
+        stated = read_entry(PUBLISHED / names[setting] / "reported.json").reported[pair]
+        assert [f"{100 * stated[metric]:.2f}" for metric in heading.split(",")[3:]] == values
+
+
+def test_reported_rows_join_only_a_dataset_of_their_name_and_size(results, tmp_path):
+    both = shutil.copytree(results, tmp_path / "results")
+    raw = json.loads((PUBLISHED / "cope" / "reported.json").read_text("utf-8"))
+    same = read_entry(entry_paths(results)[0])
+    for name, size in (("joins", dict(same.samples)), ("alone", raw["dataset"]["samples"])):
+        raw["card"]["id"] = name
+        raw["dataset"] |= {"name": same.dataset, "samples": size}
+        (both / name).mkdir()
+        (both / name / "reported.json").write_text(json.dumps(raw), "utf-8")
+    boards = {board.fingerprint: [row.entry.card.id for row in board.rows] for board in load_boards(both)}
+    assert (boards[None], sorted(boards[same.fingerprint])) == (["alone"], ["alpha", "beta", "gamma", "joins"])
+
+
+def test_every_view_of_a_scored_row_is_there(results):
+    (board,) = load_boards(results)
+    assert all(set(row.cells) == set(VIEWS) for row in board.rows)
+
+
+@pytest.mark.slow
+def test_five_hundred_submissions_build_in_under_a_minute(results, tmp_path):
+    """Copies of three submissions under five hundred names."""
+    for n in range(500):
+        source = results / ("alpha", "beta", "gamma")[n % 3]
+        folder = shutil.copytree(source, tmp_path / "results" / f"model-{n}")
+        rename(folder, f"model-{n}")
+    start = time.process_time()
+    build_site(tmp_path / "results", tmp_path / "site")
+    assert time.process_time() - start < 60
+    assert len(list((tmp_path / "site" / "models").rglob("*.html"))) == 500
+    assert (tmp_path / "site" / "index.html").stat().st_size < 2 << 20
+
+
+def rename(folder, name):
+    entry = entry_paths(folder)[0]
+    raw = json.loads(entry.read_text("utf-8"))
+    raw["card"] |= {"id": name, "name": name}
+    score = folder / raw["score"]["file"]
+    told = json.loads(score.read_text("utf-8")) | {"model": name}
+    score.write_text(json.dumps(told), "utf-8")
+    raw["score"]["sha256"] = sha256_of(score)
+    entry.write_text(json.dumps(raw), "utf-8")
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(results, tmp_path):
+    (tmp_path / "models").mkdir()
+    with pytest.raises(UsageError, match="holds files that are no site"):
+        build_site(results, tmp_path)
+    assert (tmp_path / "models").is_dir()
+
+
+def test_a_folder_without_results_is_an_error(tmp_path):
+    with pytest.raises(UsageError, match="holds no result"):
+        build_site(tmp_path, tmp_path / "site")

@@ -1,0 +1,71 @@
+import json
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from leaderboard.card import card_of, read_card
+from leaderboard.schema import check, migrate, parse_json, read_json
+from rope.errors import RopeError
+from tests.leaderboard.conftest import card
+
+
+@pytest.mark.parametrize("name", ["card", "entry"])
+def test_the_schemas_are_schemas(name):
+    text = (files("leaderboard") / "schemas" / f"{name}.schema.json").read_text("utf-8")
+    Draft202012Validator.check_schema(json.loads(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"a": Infinity}', "Infinity is no number"),
+        ('{"a": 1, "a": 2}', "a key is given twice"),
+        ("[1]", "expected an object"),
+        ("[" * 100_000, "not strict JSON"),
+        ("{", "not strict JSON"),
+    ],
+)
+def test_json_is_read_strictly(text, reason):
+    with pytest.raises(RopeError, match=reason):
+        parse_json(text, "x.json")
+
+
+def test_a_large_file_is_not_read(tmp_path):
+    with (tmp_path / "a.json").open("wb") as file:
+        file.truncate(5 << 20)
+    with pytest.raises(RopeError, match="expected 4,194,304 at most"):
+        read_json(tmp_path / "a.json")
+
+
+def test_an_older_entry_is_brought_to_this_version():
+    old = {"schema_version": 0, "title": "x"}
+    step = {0: lambda raw: {"schema_version": 1, "name": raw["title"]}}
+    assert migrate(old, "x.json", step) == {"schema_version": 1, "name": "x"}
+
+
+@pytest.mark.parametrize("version", [2, 0, None, "1"])
+def test_an_unknown_version_is_refused(version):
+    with pytest.raises(RopeError, match=r"x.json: schema_version .*, expected 1"):
+        migrate({"schema_version": version}, "x.json")
+
+
+@pytest.mark.parametrize("name", ["CLIP (ViT-B-32)", "中文 CLIP", "baselines:handcrafted", "A+B_c@2.0"])
+def test_ordinary_names_are_names(name):
+    assert card_of(card("a", name=name), "card").name == name
+
+
+@pytest.mark.parametrize("id", ["a/b", "..", "A", "-a", "a..b", "a b", "", "a\n", "x" * 65])
+def test_an_id_is_fit_for_a_folder(id):  # noqa: A002
+    with pytest.raises(RopeError):
+        check(card(id), "card", "card")
+
+
+def test_the_cards_of_the_baselines_are_cards():
+    paths = list((Path(__file__).parents[2] / "leaderboard" / "cards").glob("*.yaml"))
+    assert [card_of(read_card(path), str(path)).id for path in paths] == [path.stem for path in paths]
+
+
+def test_modalities_are_listed_in_order():
+    assert card_of(card("a"), "card").all_modalities == ("image", "text")

@@ -1,0 +1,190 @@
+"""The site in a browser, from files."""
+
+import json
+import shutil
+
+import pytest
+
+from leaderboard.board import load_boards
+from leaderboard.site import build_site
+from rope.bench.compare import compare
+from rope.bench.ranks import load_ranks
+
+PAGES = ("index.html", "protocol.html", "submit.html")
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no chromium on the path")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(chromium, site):
+    """Opens a page of the site at a width and theme; fails on any message of the console."""
+    contexts, messages = [], []
+
+    def go(path, width=1440, theme="light", locale="en-US"):
+        context = chromium.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=theme, locale=locale, offline=True
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: messages.append(message.text))
+        page.on("pageerror", lambda error: messages.append(str(error)))
+        page.goto((site / path).as_uri())
+        return page
+
+    yield go
+    for context in contexts:
+        context.close()
+    assert messages == []
+
+
+@pytest.fixture(scope="module")
+def board(results):
+    return load_boards(results)[0]
+
+
+def names(page):
+    return [row.get_attribute("data-id") for row in page.locator("#board tbody tr").all() if row.is_visible()]
+
+
+def all_pages(site):
+    return sorted(str(path.relative_to(site)) for path in site.rglob("*.html"))
+
+
+def test_headings_sort_both_ways(open_page):
+    page = open_page("index.html")
+    assert names(page)[-1] == "gamma"
+    page.get_by_role("button", name="Model").click()
+    assert names(page) == ["alpha", "beta", "gamma"]
+    page.get_by_role("button", name="Model").press("Enter")
+    assert names(page) == ["gamma", "beta", "alpha"]
+    assert page.locator("th[data-sort=name]").get_attribute("aria-sort") == "descending"
+
+
+def test_filters_leave_what_fits(open_page):
+    page = open_page("index.html")
+    page.get_by_label("Search").fill("GAM")
+    assert names(page) == ["gamma"]
+    page.get_by_label("Search").fill("")
+    page.get_by_label("Parameters").select_option("100000000")
+    assert names(page) == []
+    assert page.get_by_text("No model fits").is_visible()
+    page.get_by_label("Parameters").select_option("500000000")
+    page.get_by_label("Status").select_option("reported")
+    assert names(page) == []
+
+
+def test_another_pair_and_metric_show_their_numbers(open_page, board):
+    page = open_page("index.html")
+    page.get_by_label("Metric").select_option("mAP")
+    page.get_by_label("Pair").select_option("L2V")
+    for row in board.rows:
+        cell = row.cells["mAP", "L2V"]
+        shown = page.locator(f"tr[data-id={row.entry.card.id}] td.main").inner_text()
+        assert f"{100 * cell.value:.2f}" in shown
+        assert f"{100 * cell.low:.2f} – {100 * cell.high:.2f}" in shown
+    assert page.locator("#main-heading").inner_text() == "L→V mAP, %"
+
+
+def test_a_model_opens_with_its_charts_and_hashes(open_page, board):
+    page = open_page("index.html")
+    page.get_by_role("link", name="Model alpha").click()
+    entry = next(row.entry for row in board.rows if row.entry.card.id == "alpha")
+    text = page.locator("main").inner_text()
+    assert all(sha256 in text for sha256 in entry.files.values())
+    assert entry.fingerprint in text
+    assert page.get_by_role("img").count() == 3
+    assert "product size" in text  # slices
+
+
+def test_two_models_compare_as_in_rope_bench(open_page, board, results):
+    page = open_page(f"compare-{board.key}.html")
+    for label, name in (("first", "gamma"), ("second", "alpha")):
+        page.locator(f"#{label}").select_option(name)
+    page.locator("#verdict", has_text="significant").wait_for()
+    ranks = [load_ranks(row.entry.part("score")) for row in board.rows if row.entry.card.id != "beta"]
+    wanted = {one.column: one for one in compare(ranks, "R@1").differences}
+    rows = page.locator("#differences tbody tr").all()
+    for row, (column, one) in zip(rows, wanted.items(), strict=True):
+        assert float(row.get_attribute("data-p")) == pytest.approx(one.p, rel=1e-6)
+        cells = row.locator("th, td").all_inner_texts()
+        assert cells[0] == column.replace("2", "→")
+        assert cells[3] == f"−{100 * one.value:.2f}"  # gamma, behind alpha, is A here
+        assert cells[4] == f"−{100 * one.high:.2f} … −{100 * one.low:.2f}".replace("−-", "+")
+        assert cells[7] == f"{one.losses} / {one.ties} / {one.wins}"
+
+
+def test_latex_is_copied(open_page):
+    page = open_page("index.html")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy as LaTeX").click()
+    page.locator("#copied", has_text="Copied").wait_for()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied.count("\\\\") == 4
+    assert "Model alpha &" in copied
+
+
+def test_language_and_theme_are_chosen_and_kept(open_page):
+    page = open_page("index.html")
+    page.locator("#language").click()
+    assert page.locator("nav [aria-current=page]").first.inner_text() == "榜单"
+    assert page.locator("html").get_attribute("lang") == "zh-CN"
+    page.locator("#theme").click()
+    assert page.locator("html").get_attribute("data-theme") == "dark"
+    page.reload()
+    assert page.locator("html").get_attribute("data-theme") == "dark"
+    assert page.locator("html").get_attribute("lang") == "zh-CN"
+
+
+def test_a_chinese_browser_gets_chinese(open_page):
+    assert "模型" in open_page("index.html", locale="zh-CN").locator("#board thead").inner_text()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1440])
+def test_no_page_breaks_a_rule_of_access_or_is_wider_than_the_screen(open_page, site, board, width, theme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is not installed").Axe()
+    for path in (*PAGES, f"compare-{board.key}.html", f"models/{board.key}/alpha.html"):
+        page = open_page(path, width, theme)
+        if path.startswith("compare"):
+            page.locator("#differences tbody tr").first.wait_for()
+        found = axe.run(page, options={"preload": False})  # a page from a file cannot fetch its style sheet
+        assert (path, found.violations_count, found.generate_report()) == (path, 0, found.generate_report())
+        assert (path, page.evaluate("document.documentElement.scrollWidth - innerWidth")) == (path, 0)
+
+
+def test_all_scripts_and_styles_are_small_and_from_here(site):
+    assert sum(path.stat().st_size for path in (site / "static").iterdir()) < 200_000
+    for path in all_pages(site):
+        text = (site / path).read_text("utf-8")
+        assert 'src="http' not in text
+        assert "@import" not in text
+
+
+def test_the_same_results_give_the_same_bytes(results, data, site, tmp_path):
+    build_site(results, tmp_path / "site", [data])
+    files = sorted(path.relative_to(site) for path in site.rglob("*") if path.is_file())
+    assert files == sorted(p.relative_to(tmp_path / "site") for p in (tmp_path / "site").rglob("*") if p.is_file())
+    assert [name for name in files if (site / name).read_bytes() != (tmp_path / "site" / name).read_bytes()] == []
+
+
+def test_downloads_hold_every_number(site, board):
+    (of_board,) = json.loads((site / "leaderboard.json").read_text("utf-8"))["boards"]
+    assert [row["id"] for row in of_board["rows"]] == [row.entry.card.id for row in board.rows]
+    cell = board.rows[0].cells["R@1", "mean"]
+    assert of_board["rows"][0]["numbers"]["mean"]["R@1"] == {
+        "value": cell.value,
+        "ci95": [cell.low, cell.high],
+        "rank": 1,
+    }
+    assert len((site / "leaderboard.csv").read_text("utf-8").splitlines()) == 1 + 3 * 49
+    assert (site / f"{board.key}.tex").read_text("utf-8").count("Model ") == 4
