@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from rope.console import output, parse_bytes, progress_bar, run_app
+from rope.curation.cli import app as curate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +27,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(curate, name="curate")
 
 Directory = Annotated[Path, typer.Argument(metavar="OUT", help="A dataset directory.", show_default=False)]
 

@@ -89,7 +89,7 @@ class _Plan:
 
 
 def build_dataset(
-    release: Path,
+    release: Path | Source,
     out: Path,
     *,
     release_format: Format | None = None,
@@ -105,7 +105,7 @@ def build_dataset(
     """Build a dataset directory from a release.
 
     Args:
-        release: the folder with the text files.
+        release: the folder with the text files; or a release that was found already, by any reader.
         out: the dataset directory to make; also where a killed build is continued.
         release_format: see `rope.sources.formats`; None to tell it by the names of the files.
         media: `embed` copies and checks the images; `reference` writes their paths, without looking at the files.
@@ -127,7 +127,7 @@ def build_dataset(
         raise UsageError(f"need shards of at least 1 byte and 64 MiB of memory, got {shard_bytes} and {memory_bytes}")
     if n_frames is not None and n_frames < 1:
         raise UsageError(f"need at least 1 frame of a clip, got {n_frames}")
-    found = find_source(release, release_format)
+    found = release if isinstance(release, Source) else find_source(release, release_format)
     root = image_root or found.image_root
     if not root.is_dir():
         raise UsageError(f"{root}: no such folder; expected the folder that image names are relative to")
@@ -135,7 +135,7 @@ def build_dataset(
     if in_shards and media == "reference":
         raise UsageError(f"{root}: images are in tar shards, where no path leads to them; build with --media embed")
     images = Images(media, root.absolute(), in_shards)
-    plan = _Plan(found, out, images, name or release.resolve().name, shard_bytes, n_frames)
+    plan = _Plan(found, out, images, name or found.folder.resolve().name, shard_bytes, n_frames)
     _refuse_company(plan)
     if (out / MANIFEST_NAME).is_file():
         return _up_to_date(plan, strict)
@@ -154,8 +154,8 @@ def build_dataset(
         raise
     except duckdb.OutOfMemoryException as error:
         raise UsageError(
-            f"{release}: {memory_bytes >> 20} MiB of memory do not suffice to join it ({str(error).splitlines()[0]}); "
-            "allow more with --memory"
+            f"{found.folder}: {memory_bytes >> 20} MiB of memory do not suffice to join it "
+            f"({str(error).splitlines()[0]}); allow more with --memory"
         ) from error
     hashes = json.loads((plan.folder / "staged.json").read_text("utf-8"))
     manifest = _publish(plan, hashes)

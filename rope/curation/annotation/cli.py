@@ -1,0 +1,117 @@
+"""The commands `rope curate annotate`: batches out, answers in, labels made."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Ask people, and keep what they answer.", no_args_is_help=True)
+
+Folder = Annotated[
+    Path, typer.Option("--in", metavar="DIR", help="Folder of batches and the ledger.", show_default=False)
+]
+
+
+@app.command()
+def export(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe that was run.", show_default=False)],
+    folder: Folder,
+    question: Annotated[
+        Literal["same_product", "product_name"],
+        typer.Option(help="same_product: a clip beside the page of its product hint. product_name: one row."),
+    ] = "same_product",
+    stage: Annotated[str | None, typer.Option(help="Whose kept rows.", show_default="the last")] = None,
+    media_prefix: Annotated[
+        str, typer.Option(metavar="URL", help="What addresses of media begin with, before their paths.")
+    ] = "/data/local-files/?d=",
+    gold: Annotated[
+        Path | None, typer.Option(help="CSV of known answers: item_id, answer.", show_default=False)
+    ] = None,
+    tasks: Annotated[int, typer.Option(min=1, help="Tasks of a batch.")] = 2000,
+    overlap: Annotated[float, typer.Option(min=0, max=0.5, help="Share of items that two people see.")] = 0.1,
+    gold_share: Annotated[float, typer.Option(min=0, max=0.5, help="Share of a batch that is known.")] = 0.03,
+    seed: Annotated[int, typer.Option(min=0, help="Draws overlap and known items.")] = 0,
+) -> None:
+    """Write what has not been asked yet as batches: for Label Studio, as CSV, and as JSON lines."""
+    from rope.curation.annotation.batches import BatchOptions, plan_batches, read_batches, write_batch
+    from rope.curation.annotation.exports import write_exports
+    from rope.curation.annotation.from_rows import name_items, pair_items, read_gold, read_rows, with_gold
+    from rope.curation.recipe import read_recipe
+    from rope.curation.runner import finished_stages
+    from rope.errors import UsageError
+
+    stages = finished_stages(read_recipe(recipe))
+    name = stage or list(stages)[-1]
+    if name not in stages:
+        raise UsageError(f"{recipe}: no stage {name!r}; it has {', '.join(stages)}")
+    rows = read_rows(work / part.kept.name for work, manifest in stages[name] for part in manifest.parts)
+    items = pair_items(rows) if question == "same_product" else name_items(rows)
+    known = with_gold(items, read_gold(gold) if gold else {})
+    options = BatchOptions(tasks=tasks, overlap=overlap, gold=gold_share, seed=seed)
+    asked = frozenset(task.item.task_id for batch in read_batches(folder) for task in batch.tasks)
+    batches = plan_batches(known, asked, options)
+    for batch in batches:
+        write_exports(folder, batch, media_prefix)
+        write_batch(folder, batch, options)
+        typer.echo(f"{folder / batch.name}: {len(batch.tasks):,} tasks")
+    if not batches:
+        typer.echo(f"{folder}: nothing new to ask; {len(asked):,} tasks were exported before")
+
+
+@app.command(name="import")
+def import_answers(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Answers.", show_default=False)],
+    folder: Folder,
+) -> None:
+    """Add answers to the ledger: exports of Label Studio (.json), filled-in tables (.csv) or lines (.jsonl)."""
+    from rope.curation.annotation.batches import read_batches
+    from rope.curation.annotation.exports import read_any_answers
+    from rope.curation.annotation.ledger import add_answers
+
+    batches = read_batches(folder)
+    for path in files:
+        report = add_answers(folder / "ledger", read_any_answers(path), batches)
+        typer.echo(f"{path}: {report.n_added:,} answers are new, {report.n_known:,} were known")
+        for what, names in (
+            ("revised", report.revised),
+            ("left out, of no batch", report.unknown),
+            ("left out, since the media are not those that were exported", report.changed_media),
+            ("left out, since the question does not allow the answer", report.not_allowed),
+        ):
+            if names:
+                typer.echo(f"  {len(names):,} {what}: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}")
+
+
+@app.command()
+def labels(
+    folder: Folder,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the labels as Parquet.", show_default=False)
+    ] = None,
+    min_probability: Annotated[float, typer.Option(min=0.5, max=1, help="Below it a label stays open.")] = 0.8,
+) -> None:
+    """Say how far annotation is and how well people agree; make one label of the answers to each task."""
+    import pyarrow.parquet as pq
+
+    from rope.curation.annotation.batches import read_batches
+    from rope.curation.annotation.labels import label_table, summarize
+    from rope.curation.annotation.ledger import read_ledger
+    from rope.files import atomic_path
+
+    batches, answers = read_batches(folder), read_ledger(folder / "ledger")
+    for question, found in summarize(batches, answers).items():
+        states = [f"{list(found.batches.values()).count(s)} {s}" for s in sorted(set(found.batches.values()))]
+        typer.echo(f"{question}: batches: {', '.join(states)}; {found.n_answers:,} answers; alpha {found.alpha:.3f}")
+        for annotator, score in found.gold.items():
+            typer.echo(f"  {annotator}: {score.n_right} of {score.n} known items right")
+        for annotator, share in found.accuracy.items():
+            typer.echo(f"  {annotator}: about {share:.0%} right, judged by the others")
+    table = label_table(batches, answers, min_probability)
+    n_open = table["label"].null_count
+    typer.echo(f"{table.num_rows - n_open:,} labels, {n_open:,} open")
+    if out is not None:
+        with atomic_path(out) as temporary:
+            pq.write_table(table, temporary)
+        typer.echo(f"wrote {out}")

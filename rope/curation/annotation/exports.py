@@ -1,0 +1,41 @@
+"""The files of a batch, and answers in any of their formats."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from rope.curation.annotation import label_studio
+from rope.curation.annotation.answers import Answer, read_csv_answers, read_jsonl_answers, tasks_csv, tasks_jsonl
+from rope.curation.annotation.batches import Batch
+from rope.errors import UsageError
+from rope.files import atomic_path
+
+__all__ = ["read_any_answers", "write_exports"]
+
+_READERS = {".json": label_studio.read_answers, ".csv": read_csv_answers, ".jsonl": read_jsonl_answers}
+
+
+def write_exports(folder: Path, batch: Batch, media_prefix: str) -> None:
+    """Write `label-studio.json`, `label-studio.xml`, `tasks.csv` and `tasks.jsonl` into the folder of a batch."""
+    contents = {
+        "label-studio.json": label_studio.tasks_json(batch, media_prefix),
+        "label-studio.xml": label_studio.labelling_config(batch),
+        "tasks.csv": tasks_csv(batch, media_prefix),
+        "tasks.jsonl": tasks_jsonl(batch, media_prefix),
+    }
+    for name, content in contents.items():
+        with atomic_path(folder / batch.name / name) as temporary:
+            temporary.write_text(content, "utf-8")
+
+
+def read_any_answers(path: Path) -> Iterator[Answer]:
+    """Answers in a file, by the end of its name.
+
+    Raises:
+        UsageError: there is no such file, or its name ends otherwise.
+        ReleaseError: it is of another form.
+    """
+    if not path.is_file() or path.suffix not in _READERS:
+        raise UsageError(
+            f"{path}: expected a file with answers: .json of Label Studio, or a filled-in .csv or .jsonl of a batch"
+        )
+    return _READERS[path.suffix](path)

@@ -1,0 +1,133 @@
+"""Items to annotate from the rows that a stage of a recipe has kept."""
+
+import csv
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rope.curation.annotation.items import Item, Question, media_digest
+from rope.errors import DatasetError, UsageError
+
+__all__ = ["name_items", "pair_items", "read_gold", "read_rows", "with_gold"]
+
+_MAX_FRAMES: Final = 8
+"""Shown of one row; more help nobody and load slowly."""
+
+_COLUMNS: Final = (
+    "id", "domain", "text", "frames", "video", "category", "product_hint", "shown_frames", "media_sha256", "weight",
+)  # fmt: skip
+
+Row = Mapping[str, Any]
+
+
+def read_rows(paths: Iterable[Path]) -> Iterator[Row]:
+    """Rows of Parquet files that a stage has written, with what annotation needs of them.
+
+    Raises:
+        DatasetError: a file cannot be read.
+    """
+    for path in paths:
+        try:
+            with pq.ParquetFile(path) as file:
+                names = [name for name in _COLUMNS if name in file.schema_arrow.names]
+                for batch in file.iter_batches(1024, columns=names):
+                    yield from batch.to_pylist()
+        except (OSError, pa.ArrowException) as error:
+            raise DatasetError(f"{path}: cannot be read ({error}); run the recipe again") from error
+
+
+def name_items(rows: Iterable[Row]) -> Iterator[Item]:
+    """One item a row: what product is this?"""
+    for row in rows:
+        yield _item("product_name", row["id"], {row["domain"]: row})
+
+
+def pair_items(rows: Iterable[Row]) -> Iterator[Item]:
+    """One item for each video and live clip that has a page of the same product hint: is it the same product?
+
+    Of several pages the one with the lowest id is shown, so that the pair is the same in every export.
+    """
+    pages: dict[str, Row] = {}
+    clips: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        hint = row.get("product_hint")
+        if hint is None:
+            continue
+        if row["domain"] != "page":
+            clips[hint].append(row)
+        elif hint not in pages or row["id"] < pages[hint]["id"]:
+            pages[hint] = row
+    for hint in sorted(pages.keys() & clips.keys()):
+        for clip in sorted(clips[hint], key=lambda row: (row["domain"], row["id"])):
+            shown = {"page": pages[hint], clip["domain"]: clip}
+            yield _item("same_product", f"{pages[hint]['id']}|{clip['id']}", shown)
+
+
+def _item(question: Question, item_id: str, shown: Mapping[str, Row]) -> Item:
+    """An item of one or two rows, under the names of their domains; stratum and weight are those of the last."""
+    media = {heading: _media(row) for heading, row in shown.items()}
+    last = list(shown.values())[-1]
+    hashes = {path: sha256 for row in shown.values() for path, sha256 in _hashes(row).items()}
+    return Item(
+        item_id=item_id,
+        question=question,
+        texts={heading: row["text"] or "" for heading, row in shown.items()},
+        media=media,
+        digest=media_digest(hashes),
+        stratum=f"{last['domain']}/{last.get('category') or ''}",
+        weight=float(last.get("weight") or 1.0),
+    )
+
+
+def _media(row: Row) -> tuple[str, ...]:
+    """Paths of the frames to show: those that show the product, where an earlier stage has said so."""
+    files: Sequence[Mapping[str, Any]] = row["frames"] or ([row["video"]] if row["video"] else [])
+    places = row.get("shown_frames") or range(len(files))
+    chosen = [files[place] for place in places if place < len(files)][:_MAX_FRAMES]
+    if any(file["path"] is None for file in chosen):
+        raise UsageError(
+            f"row {row['id']}: its media are inside the pool, where no labelling tool can show them; use paths"
+        )
+    return tuple(file["path"] for file in chosen)
+
+
+def _hashes(row: Row) -> dict[str, str]:
+    """Path -> SHA-256 of all media of a row; of the paths themselves where no stage has read the files."""
+    files = row["frames"] or ([row["video"]] if row["video"] else [])
+    known = row.get("media_sha256") or [hashlib.sha256(str(file["path"]).encode()).hexdigest() for file in files]
+    return {str(file["path"]): sha256 for file, sha256 in zip(files, known, strict=True)}
+
+
+def read_gold(path: Path) -> dict[str, str]:
+    """Item -> known answer, from a table with the columns `item_id` and `answer`.
+
+    Raises:
+        UsageError: there is no such file, or a column is missing.
+    """
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file; expected a CSV with the columns item_id and answer")
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        if not {"item_id", "answer"} <= set(reader.fieldnames or ()):
+            raise UsageError(
+                f"{path}:1: expected the columns item_id and answer, got {', '.join(reader.fieldnames or ())}"
+            )
+        return {row["item_id"]: row["answer"] for row in reader if row["answer"]}
+
+
+def with_gold(items: Iterable[Item], gold: Mapping[str, str]) -> list[Item]:
+    """The same items; those with a known answer have it.
+
+    Raises:
+        UsageError: an answer is none that the question allows, or belongs to no item.
+    """
+    made = [replace(item, gold=gold[item.item_id]) if item.item_id in gold else item for item in items]
+    if strangers := sorted(gold.keys() - {item.item_id for item in made}):
+        raise UsageError(f"known answers for {len(strangers)} items that are not there, such as {strangers[0]}")
+    return made

@@ -1,0 +1,128 @@
+"""The answers of a ledger as labels: one for each task, and how far they can be trusted."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import pyarrow as pa
+
+from rope.curation.annotation.agreement import (
+    GoldScore,
+    Vote,
+    adjudicate,
+    dawid_skene,
+    krippendorff_alpha,
+    score_on_gold,
+)
+from rope.curation.annotation.answers import Answer
+from rope.curation.annotation.batches import Batch
+from rope.curation.annotation.items import CHOICES, Item, Question
+from rope.curation.annotation.ledger import BatchState, current_answers, state_of
+
+__all__ = ["LABEL_SCHEMA", "QuestionSummary", "label_table", "summarize"]
+
+LABEL_SCHEMA: Final = pa.schema(
+    [
+        ("item_id", pa.string()),
+        ("question", pa.string()),
+        ("label", pa.string()),
+        ("probability", pa.float64()),
+        ("n_answers", pa.int64()),
+        ("stratum", pa.string()),
+        ("weight", pa.float64()),
+    ]
+)
+"""A row for each answered item that is not a known one; `label` is null where the answers leave it open."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionSummary:
+    """What is known of the answers to one question.
+
+    Attributes:
+        batches: name -> state.
+        n_answers: that count.
+        alpha: Krippendorff's; NaN where nobody was asked the same.
+        accuracy: annotator -> estimated share of right answers; empty for free text.
+        gold: annotator -> score on known items.
+    """
+
+    batches: dict[str, BatchState]
+    n_answers: int
+    alpha: float
+    accuracy: dict[str, float]
+    gold: dict[str, GoldScore]
+
+
+def summarize(batches: Sequence[Batch], answers: Sequence[Answer]) -> dict[Question, QuestionSummary]:
+    """Question -> how its batches and annotators are doing."""
+    found: dict[Question, QuestionSummary] = {}
+    for question in sorted({batch.question for batch in batches}):
+        own = [batch for batch in batches if batch.question == question]
+        votes, known = _votes(own, answers), _known(own)
+        accuracy = dawid_skene(votes, known).accuracy() if votes and question in CHOICES else {}
+        found[question] = QuestionSummary(
+            {batch.name: state_of(batch, answers) for batch in own},
+            len(votes),
+            krippendorff_alpha(votes),
+            accuracy,
+            score_on_gold(votes, known),
+        )
+    return found
+
+
+def label_table(batches: Sequence[Batch], answers: Sequence[Answer], min_probability: float = 0.8) -> pa.Table:
+    """Labels by item and question, in `LABEL_SCHEMA`.
+
+    Where a question has choices, Dawid and Skene's estimate decides; free text is a label where all answers are equal.
+    """
+    rows = []
+    for question in sorted({batch.question for batch in batches}):
+        own = [batch for batch in batches if batch.question == question]
+        votes, known = _votes(own, answers), _known(own)
+        if not votes:
+            continue
+        decided = _decide(question, votes, known, min_probability)
+        counts = Counter(task for task, _, _ in votes)
+        items = {task.item.task_id: task.item for batch in own for task in batch.tasks}
+        rows += [_row(items[task], *decided[task], counts[task]) for task in sorted(counts) if items[task].gold is None]
+    return pa.Table.from_pylist(sorted(rows, key=lambda row: (row["question"], row["item_id"])), LABEL_SCHEMA)
+
+
+def _row(item: Item, label: str | None, probability: float, n_answers: int) -> dict[str, object]:
+    return {
+        "item_id": item.item_id,
+        "question": item.question,
+        "label": label,
+        "probability": probability,
+        "n_answers": n_answers,
+        "stratum": item.stratum,
+        "weight": item.weight,
+    }
+
+
+def _decide(
+    question: Question, votes: Sequence[Vote], known: dict[str, str], min_probability: float
+) -> dict[str, tuple[str | None, float]]:
+    """Task -> label and its probability."""
+    if question in CHOICES:
+        estimate = dawid_skene(votes, known)
+        best = dict(zip(estimate.tasks, estimate.posterior.max(axis=1).tolist(), strict=True))
+        return {task: (label, best[task]) for task, label in adjudicate(estimate, min_probability).items()}
+    said: dict[str, Counter[str]] = {}
+    for task, _, value in votes:
+        said.setdefault(task, Counter())[value] += 1
+    most = {task: counts.most_common(1)[0] for task, counts in said.items()}
+    return {
+        task: (value if n == said[task].total() else None, n / said[task].total()) for task, (value, n) in most.items()
+    }
+
+
+def _votes(batches: Sequence[Batch], answers: Sequence[Answer]) -> list[Vote]:
+    asked = {task.item.task_id for batch in batches for task in batch.tasks}
+    return [(task, who, answer.value) for (task, who), answer in current_answers(answers).items() if task in asked]
+
+
+def _known(batches: Sequence[Batch]) -> dict[str, str]:
+    return {t.item.task_id: t.item.gold for batch in batches for t in batch.tasks if t.item.gold is not None}

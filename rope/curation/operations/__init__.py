@@ -1,0 +1,1 @@
+"""The operations that a recipe calls by a short name."""

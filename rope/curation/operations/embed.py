@@ -1,0 +1,143 @@
+"""How well text and pictures of a row fit together, which frames show the product, and the row's vector.
+
+Chinese-CLIP, since it filtered the published dataset. Images of one row go through the model as one batch and alone, so
+that no bit of a row depends on its neighbours: shards can be divided, and run anywhere, with the same result.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from rope.curation.operation import MapOperation, Outcome, Reject, divide
+from rope.domain import Domain, Frame, Sample, Video
+from rope.errors import DatasetError, UsageError
+from rope.media import choose_frames, decode_frames
+
+if TYPE_CHECKING:
+    from rope.encoders.chinese_clip import ChineseClip
+
+__all__ = ["EMBED", "Embed", "embed"]
+
+FloatArray = npt.NDArray[np.float64]
+
+_DECIMALS: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Embed:
+    """Options.
+
+    Attributes:
+        model: a Chinese-CLIP: Hub id, folder, or checkpoint of the authors.
+        backend: `transformers`, or `cn_clip` for the authors' package.
+        precision: `fp32`, `bf16` or `fp16`.
+        device: `auto` takes a GPU where there is one.
+        frames: of a video or live clip, by the rule of `rope.media.choose_frames`.
+        margin: a frame shows the product where its similarity is at most this much below that of the best frame.
+
+    Raises:
+        UsageError: a number is out of range.
+    """
+
+    model: str = "OFA-Sys/chinese-clip-vit-base-patch16"
+    backend: str = "transformers"
+    precision: str = "fp32"
+    device: str = "auto"
+    frames: int = 8
+    margin: float = 0.05
+
+    def __post_init__(self) -> None:
+        if self.frames < 1 or self.margin < 0:
+            raise UsageError(f"frames is {self.frames} and margin {self.margin}; expected at least 1, and at least 0")
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What the model says of a row."""
+
+    similarity: float | None = None
+    frame_similarity: tuple[float, ...] | None = None
+    shown: tuple[int, ...] = ()
+    vector: npt.NDArray[np.float32] | None = None
+    verdict: Reject | None = None
+
+
+def embed(batch: pa.RecordBatch, options: Embed) -> Outcome:
+    """Add what the model says of each row; rejects `unreadable_media` alone.
+
+    Columns: `similarity`, the cosine of the text and the best frame, rounded to 4 digits, null without a text;
+    `frame_similarity`, of each frame looked at; `shown_frames`, the places among those stored of the frames that show
+    the product, all where there is no text; `embedding`, float32 of length 1, the mean over these frames.
+    """
+    looks = [_look(row, options) for row in batch.select(["id", "domain", "text", "frames", "video"]).to_pylist()]
+    added = {
+        "similarity": pa.array([look.similarity for look in looks], pa.float64()),
+        "frame_similarity": pa.array([look.frame_similarity for look in looks], pa.list_(pa.float64())),
+        "shown_frames": pa.array([look.shown for look in looks], pa.list_(pa.int32())),
+        "embedding": pa.array([look.vector for look in looks], pa.list_(pa.float32())),
+    }
+    for name, column in added.items():
+        batch = batch.append_column(name, column)
+    return divide(batch, [look.verdict for look in looks])
+
+
+@lru_cache(maxsize=1)
+def _model(options: Embed) -> "ChineseClip":
+    from rope.encoders.chinese_clip import load_chinese_clip
+
+    return load_chinese_clip(options.model, backend=options.backend, precision=options.precision, device=options.device)
+
+
+def _look(row: Mapping[str, Any], options: Embed) -> _Look:
+    model, sample = _model(options), _sample(row)
+    n_stored = len(sample.frames) or options.frames
+    n_frames = 1 if sample.domain == "page" else min(options.frames, n_stored)
+    try:
+        images = decode_frames(sample, n_frames)
+    except DatasetError as error:
+        return _Look(verdict=Reject("unreadable_media", None, str(error)))
+    vectors = _unit(model.encode_images([model.prepare(image) for image in images]).numpy(force=True))  # [n, dim]
+    places = choose_frames(n_stored, n_frames)
+    if not sample.text:
+        return _Look(shown=tuple(places), vector=_mean(vectors))
+    text = _unit(model.encode_texts([sample.text]).numpy(force=True))[0]
+    similarities = np.round(vectors @ text, _DECIMALS)
+    shown = np.flatnonzero(similarities >= similarities.max() - options.margin)
+    return _Look(
+        float(similarities.max()),
+        tuple(similarities.tolist()),
+        tuple(places[i] for i in shown),
+        _mean(vectors[shown]),
+    )
+
+
+def _sample(row: Mapping[str, Any]) -> Sample:
+    domain: Domain = row["domain"]
+    frames = tuple(Frame(frame["bytes"], frame["path"]) for frame in row["frames"] or ())
+    video = None if row["video"] is None else Video(row["video"]["bytes"], row["video"]["path"])
+    return Sample(row["id"], domain, row["text"], frames, video)
+
+
+def _unit(vectors: npt.NDArray[Any]) -> FloatArray:
+    wide: FloatArray = vectors.astype(np.float64)
+    wide /= np.linalg.norm(wide, axis=-1, keepdims=True)
+    return wide
+
+
+def _mean(vectors: FloatArray) -> npt.NDArray[np.float32]:
+    return _unit(vectors.mean(axis=0)).astype(np.float32)
+
+
+EMBED: Final = MapOperation(
+    version=1,
+    options=Embed,
+    apply=embed,
+    fingerprint=lambda options: _model(options).fingerprint,
+    score_column=lambda _: "similarity",
+    needs_gpu=True,
+)

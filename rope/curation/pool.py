@@ -1,0 +1,312 @@
+"""The raw pool: unlabelled samples in Parquet files or in a folder of media, admitted row by row.
+
+A Parquet pool has the columns `id` and `domain`; `frames`, `video` or `paths`; and, where there are any, `text`,
+`category`, `product_hint` and `session`. A recipe may give other names to them. `frames` is a path or a list of
+paths, or one or a list of structs of `bytes` and `path`; `paths` is a list of files of either kind. Paths are relative
+to the folder of the pool.
+
+A folder pool has `pages/`, `videos/` and `lives/` with `ID.jpg` and so on, `ID.mp4` and so on, or a folder `ID/` of
+frames with their numbers at the end of their names; and `ID.txt`, where there is a text.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rope.curation.operation import MapOperation, Outcome, Reject, divide
+from rope.domain import CONFIG_OF, DOMAINS
+from rope.errors import DatasetError, UsageError
+from rope.files import atomic_path, sha256_of
+
+__all__ = ["ADMIT", "COLUMNS", "ROW_SCHEMA", "Admit", "Pool", "PoolFile", "Slice", "admit", "open_pool", "slices"]
+
+COLUMNS: Final = ("id", "domain", "text", "frames", "video", "paths", "category", "product_hint", "session")
+"""The columns that a pool may have."""
+
+_FILE: Final = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+ROW_SCHEMA: Final = pa.schema(
+    [
+        ("id", pa.string()),
+        ("domain", pa.string()),
+        ("text", pa.string()),
+        ("frames", pa.list_(_FILE)),
+        ("video", _FILE),
+        ("category", pa.string()),
+        ("product_hint", pa.string()),
+        ("session", pa.string()),
+    ]
+)
+"""An admitted row; paths are absolute. A page has frames, a video or live clip has frames or a video file."""
+
+_IMAGES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+_VIDEOS: Final = frozenset({".mp4", ".mov", ".webm", ".mkv", ".avi"})
+
+
+@dataclass(frozen=True, slots=True)
+class PoolFile:
+    """A Parquet file of a pool: where it is, its number of rows, and SHA-256 of its bytes."""
+
+    path: Path
+    rows: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A raw pool.
+
+    Attributes:
+        root: what paths in it are relative to.
+        files: in the order of their names.
+        columns: ours -> the pool's, for those that it has.
+    """
+
+    root: Path
+    files: tuple[PoolFile, ...]
+    columns: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Rows `start` to `stop` (not included) of a Parquet file, and SHA-256 of the whole file."""
+
+    path: Path
+    start: int
+    stop: int
+    sha256: str
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows it has."""
+        return self.stop - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Admit:
+    """Options of the first stage, which the pool itself gives.
+
+    Attributes:
+        root: what paths are relative to.
+        columns: ours -> the pool's.
+    """
+
+    root: str
+    columns: dict[str, str]
+
+
+def open_pool(path: Path, renamed: Mapping[str, str], cache: Path) -> Pool:
+    """Find the files of a pool and check their columns.
+
+    Args:
+        path: a Parquet file; or a folder with `pool.parquet`, with `pages/`, `videos/` or `lives/`, or with nothing
+            but Parquet files of one pool.
+        renamed: our name of a column -> the pool's, where they differ.
+        cache: folder to keep hashes of files in, and the listing of a folder pool. A file whose size and time of
+            change are as before is not hashed again.
+
+    Raises:
+        UsageError: there is no such file, it is no Parquet, or a column is missing.
+    """
+    root, paths = _find_files(path, cache)
+    schema = _common_schema(paths)
+    columns = _columns(schema, renamed, paths[0])
+    known = _read_cache(cache / "pool.json")
+    stats = {str(file): (file.stat().st_size, file.stat().st_mtime_ns) for file in paths}
+    hashes = {
+        name: entry["sha256"]
+        for name, entry in known.items()
+        if name in stats and (entry["size"], entry["mtime_ns"]) == stats[name]
+    }
+    hashes |= {str(file): sha256_of(file) for file in paths if str(file) not in hashes}
+    entries = {
+        name: {"size": size, "mtime_ns": mtime_ns, "sha256": hashes[name]} for name, (size, mtime_ns) in stats.items()
+    }
+    if entries != known:
+        with atomic_path(cache / "pool.json") as temporary:
+            temporary.write_text(json.dumps(entries, indent=1), "utf-8")
+    files = [PoolFile(file, pq.read_metadata(file).num_rows, hashes[str(file)]) for file in paths]
+    return Pool(root.absolute(), tuple(files), columns)
+
+
+def slices(pool: Pool, shard_rows: int) -> list[Slice]:
+    """Cut the files into ranges of rows; a file ends a range, and a pool without rows has one empty range.
+
+    >>> file = PoolFile(Path("a.parquet"), 5, "00")
+    >>> [(part.start, part.stop) for part in slices(Pool(Path("."), (file,), {}), 2)]
+    [(0, 2), (2, 4), (4, 5)]
+    """
+    return [
+        Slice(file.path, start, min(start + shard_rows, file.rows), file.sha256)
+        for file in pool.files
+        for start in range(0, max(file.rows, 1), shard_rows)
+    ]
+
+
+def admit(batch: pa.RecordBatch, options: Admit) -> Outcome:
+    """Bring raw rows into `ROW_SCHEMA`; rejects those without an id, with an unknown domain, or without media.
+
+    A row without an id gets one that begins with `?` and is a hash of the row, for the books.
+    """
+    rows = [_canonical(raw, options) for raw in batch.to_pylist()]
+    table = pa.RecordBatch.from_pylist(rows, schema=ROW_SCHEMA)
+    raw_ids = batch[options.columns["id"]].to_pylist()
+    return divide(table, [_verdict(row, raw_id) for row, raw_id in zip(rows, raw_ids, strict=True)])
+
+
+ADMIT: Final = MapOperation(version=1, options=Admit, apply=admit)
+"""The first stage of every recipe."""
+
+
+def _canonical(raw: Mapping[str, Any], options: Admit) -> dict[str, Any]:
+    given = {ours: raw[theirs] for ours, theirs in options.columns.items()}
+    frames = [_file(entry, options.root) for entry in _listed(given.get("frames"))]
+    videos = [_file(entry, options.root) for entry in _listed(given.get("video"))]
+    for entry in _listed(given.get("paths")):
+        (videos if Path(str(entry)).suffix.lower() in _VIDEOS else frames).append(_file(entry, options.root))
+    words = {name: _text(given.get(name)) for name in ("text", "category", "product_hint", "session")}
+    has_id = _text(given["id"]) is not None
+    return {
+        "id": str(given["id"]) if has_id else f"?{_row_hash(given)}",
+        "domain": _text(given["domain"]) or "",
+        "frames": [frame for frame in frames if frame is not None],
+        "video": videos[0] if videos else None,
+        **words,
+    }
+
+
+def _verdict(row: Mapping[str, Any], raw_id: object) -> Reject | None:
+    if _text(raw_id) is None:
+        return Reject("no_id")
+    if row["domain"] not in DOMAINS:
+        return Reject("unknown_domain", detail=f"{row['domain']!r}; expected one of {', '.join(DOMAINS)}")
+    if not row["frames"] and (row["video"] is None or row["domain"] == "page"):
+        return Reject("no_media")
+    return None
+
+
+def _listed(value: object) -> list[Any]:
+    """A list as it is, one value as a list, and nothing as an empty one.
+
+    >>> _listed(None), _listed("a.jpg"), _listed(["a.jpg", None])
+    ([], ['a.jpg'], ['a.jpg'])
+    """
+    values = value if isinstance(value, list) else [value]
+    return [one for one in values if one is not None]
+
+
+def _file(entry: str | Mapping[str, Any], root: str) -> dict[str, Any] | None:
+    stored: dict[str, Any] = {"path": entry} if isinstance(entry, str) else dict(entry)
+    if stored.get("bytes") is not None:
+        return {"bytes": stored["bytes"], "path": None}
+    return {"bytes": None, "path": str(Path(root) / stored["path"])} if stored.get("path") else None
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value).strip() or None
+
+
+def _row_hash(given: Mapping[str, Any]) -> str:
+    return hashlib.sha256(repr(sorted(given.items())).encode()).hexdigest()[:16]
+
+
+def _find_files(path: Path, cache: Path) -> tuple[Path, list[Path]]:
+    if path.is_file():
+        return path.parent, [path]
+    if not path.is_dir():
+        raise UsageError(f"{path}: no such file or folder; expected a raw pool")
+    if (path / "pool.parquet").is_file():
+        return path, [path / "pool.parquet"]
+    if any((path / config).is_dir() for config in CONFIG_OF.values()):
+        listing = cache / "listing.parquet"
+        _write_listing(path, listing)
+        return path, [listing]
+    if files := sorted(path.glob("*.parquet")):
+        return path, files
+    raise UsageError(
+        f"{path}: no raw pool here; expected pool.parquet, other Parquet files, or a folder pages, videos or lives"
+    )
+
+
+def _common_schema(paths: Sequence[Path]) -> pa.Schema:
+    try:
+        schemas = [pq.read_schema(path) for path in paths]
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UsageError(f"{paths[0].parent}: a file of the pool is no Parquet ({error})") from error
+    for path, schema in zip(paths, schemas, strict=True):
+        if not schema.equals(schemas[0]):
+            raise UsageError(f"{path}: has other columns than {paths[0].name}; a pool is of one kind")
+    return schemas[0]
+
+
+def _columns(schema: pa.Schema, renamed: Mapping[str, str], path: Path) -> dict[str, str]:
+    strangers = sorted(set(renamed) - set(COLUMNS))
+    if strangers:
+        raise UsageError(f"pool: no column {strangers[0]!r} to rename; expected one of {', '.join(COLUMNS)}")
+    columns = {ours: renamed.get(ours, ours) for ours in COLUMNS}
+    has = {ours: theirs for ours, theirs in columns.items() if theirs in schema.names}
+    missing = [columns[ours] for ours in ("id", "domain", *renamed) if ours not in has]
+    if missing or not {"frames", "video", "paths"} & set(has):
+        lacks = f"column {missing[0]!r}" if missing else "any of the columns frames, video, paths"
+        raise UsageError(
+            f"{path}: lacks {lacks}; it has {', '.join(schema.names)}; rename columns in the recipe, in [pool.columns]"
+        )
+    return has
+
+
+def _read_cache(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _write_listing(folder: Path, target: Path) -> None:
+    """Write the samples of a folder pool as Parquet, by domain and id; leaves a file that says the same alone."""
+    rows = [row for domain in DOMAINS for row in _listed_samples(folder, domain)]
+    names = ("id", "domain", "text", "paths")
+    schema = pa.schema([(name, pa.string()) for name in names[:3]] + [("paths", pa.list_(pa.string()))])
+    table = pa.Table.from_pylist(rows, schema=schema)
+    if not (target.is_file() and pq.read_table(target).equals(table)):
+        with atomic_path(target) as temporary:
+            pq.write_table(table, temporary)
+
+
+def _listed_samples(folder: Path, domain: str) -> list[dict[str, Any]]:
+    place = folder / CONFIG_OF[domain]  # type: ignore[index]  # DOMAINS are its keys
+    media: dict[str, list[str]] = {}
+    for entry in sorted(place.iterdir()) if place.is_dir() else []:
+        found = _media_of(entry)
+        if not found:
+            continue
+        row_id = entry.name if entry.is_dir() else entry.stem
+        if row_id in media:
+            raise DatasetError(f"{entry}: the {domain} {row_id!r} has media twice; rename or remove one")
+        media[row_id] = [str(path.relative_to(folder)) for path in found]
+    return [
+        {"id": row_id, "domain": domain, "text": _sidecar(place / f"{row_id}.txt"), "paths": paths}
+        for row_id, paths in sorted(media.items())
+    ]
+
+
+def _media_of(entry: Path) -> list[Path]:
+    if entry.is_dir():
+        return sorted((path for path in entry.iterdir() if path.suffix.lower() in _IMAGES), key=_frame_order)
+    return [entry] if entry.suffix.lower() in _IMAGES | _VIDEOS else []
+
+
+def _frame_order(path: Path) -> tuple[int, str]:
+    number = re.search(r"(\d+)$", path.stem)
+    return (int(number[1]) if number else 0, path.name)
+
+
+def _sidecar(path: Path) -> str | None:
+    return path.read_text("utf-8", errors="replace").strip() or None if path.is_file() else None

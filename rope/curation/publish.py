@@ -1,0 +1,156 @@
+"""What a recipe has kept becomes a dataset directory, with the way back to every raw row."""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import pyarrow.parquet as pq
+
+from rope.curation.manifest import Manifest
+from rope.curation.recipe import Recipe
+from rope.curation.runner import finished_stages
+from rope.dataset.build import BuildReport, build_dataset
+from rope.domain import DOMAINS, SPLITS, Domain
+from rope.errors import UsageError
+from rope.files import atomic_path, sha256_of
+from rope.sources.source import Source
+from rope.sources.staging import FrameRow, SampleRow, Staging
+
+__all__ = ["LINEAGE_NAME", "curated_source", "publish"]
+
+LINEAGE_NAME: Final = "curation.json"
+"""Beside the manifest of a dataset: the recipe, and what each of its stages has counted."""
+
+_NEEDED: Final = ("id", "domain", "text", "category", "frames", "video", "product_id", "split")
+
+
+def publish(recipe_file: Path, recipe: Recipe, out: Path, *, progress: bool = True) -> BuildReport:
+    """Build a dataset directory from the rows that the last stage has kept; repeat it to go on where it stopped.
+
+    Args:
+        recipe_file: the recipe's text goes into the lineage.
+        recipe: the same, run to its end; its rows have `product_id` and `split`.
+        out: the dataset directory.
+        progress: whether to draw bars on stderr.
+
+    Raises:
+        UsageError: a column is missing, media are inside the pool rather than in files, or `out` is something else.
+        DatasetError: a stage is stale.
+        ReleaseError: nothing is left of a split.
+    """
+    stages = finished_stages(recipe)
+    report = build_dataset(curated_source(recipe, stages), out, name=recipe.name, progress=progress)
+    with atomic_path(out / LINEAGE_NAME) as temporary:
+        temporary.write_text(json.dumps(_lineage(recipe_file, stages), indent=1, ensure_ascii=False) + "\n", "utf-8")
+    return report
+
+
+def curated_source(recipe: Recipe, stages: dict[str, list[tuple[Path, Manifest]]]) -> Source:
+    """The kept rows of the last stage as a release.
+
+    Raises:
+        UsageError: a column is missing, or media are inside the pool.
+    """
+    last = list(stages)[-1]
+    folder = recipe.work / "stages" / last
+    names = tuple(part.kept.name for _, manifest in stages[last] for part in manifest.parts)
+    for name in names:
+        if missing := [column for column in _NEEDED if column not in pq.read_schema(folder / name).names]:
+            raise UsageError(
+                f"stage {last!r} of {recipe.name}: its rows have no column {missing[0]!r}; end the recipe with the "
+                "stages merge and split"
+            )
+    domains = {domain for name in names for domain in pq.read_table(folder / name, columns=["domain"])[0].to_pylist()}
+    root = _root([path for name in names for path in _paths(folder / name)])
+    return Source(
+        kind="curation",
+        folder=folder,
+        files=names,
+        splits=SPLITS,
+        domains=tuple(domain for domain in DOMAINS if domain in domains),
+        image_root=root,
+        stage=partial(_stage, folder=folder, names=names, root=root),
+        file_of=lambda _split, _domain: names[0],
+    )
+
+
+def _paths(path: Path) -> Iterator[str]:
+    """The folders of all media of a file of rows."""
+    for row in pq.read_table(path, columns=["id", "frames", "video"]).to_pylist():
+        for stored in [*(row["frames"] or []), *([row["video"]] if row["video"] else [])]:
+            if stored["path"] is None:
+                raise UsageError(f"row {row['id']}: its media are inside the pool; publish wants them in files")
+            yield os.path.dirname(stored["path"])  # noqa: PTH120  of millions of texts
+
+
+def _root(folders: Sequence[str]) -> Path:
+    return Path(os.path.commonpath(sorted(set(folders)))) if folders else Path("/")
+
+
+def _stage(
+    connection: duckdb.DuckDBPyConnection,
+    advance: Callable[[int], None],
+    *,
+    folder: Path,
+    names: Sequence[str],
+    root: Path,
+) -> dict[str, str]:
+    """See `rope.sources.source.Stage`."""
+    staging = Staging(connection)
+    for name in names:
+        with pq.ParquetFile(folder / name) as file:
+            there = [c for c in (*_NEEDED, "shown_frames") if c in file.schema_arrow.names]
+            line = 0
+            for batch in file.iter_batches(4096, columns=there):
+                for row in batch.to_pylist():
+                    line += 1
+                    for staged in _staged(row, name, line, root):
+                        staging.add(staged)
+        advance((folder / name).stat().st_size)
+    staging.finish(SPLITS)
+    return {name: sha256_of(folder / name) for name in names}
+
+
+def _staged(row: dict[str, Any], name: str, line: int, root: Path) -> Iterator[SampleRow | FrameRow]:
+    """A row as a release has it; of a clip, the frames that show the product, where a stage has said which."""
+    domain: Domain = row["domain"]
+    frames = row["frames"] or []
+    places = row.get("shown_frames") or range(len(frames))
+    video = os.path.relpath(row["video"]["path"], root) if row["video"] and not frames else None
+    yield SampleRow(
+        name, line, row["split"], domain, row["id"], row["product_id"], row["text"], row["category"], video
+    )  # fmt: skip
+    for place in places if frames else ():
+        image = os.path.relpath(frames[place]["path"], root)
+        yield FrameRow(name, line, row["split"], domain, row["id"], place, image)
+
+
+def _lineage(recipe_file: Path, stages: dict[str, list[tuple[Path, Manifest]]]) -> dict[str, Any]:
+    return {
+        "recipe": recipe_file.read_text("utf-8"),
+        "stages": {
+            name: {
+                "shards": [manifest.key for _, manifest in shards],
+                "rows_in": sum(manifest.rows_in for _, manifest in shards),
+                "counts": _counts([manifest for _, manifest in shards]),
+            }
+            for name, shards in stages.items()
+        },
+    }
+
+
+def _counts(manifests: Sequence[Manifest]) -> list[dict[str, Any]]:
+    """Rows by domain, fate and reason."""
+    totals: dict[tuple[str, str, str], int] = {}
+    for manifest in manifests:
+        for count in manifest.counts:
+            key = (count.domain, count.fate, count.reason or "")
+            totals[key] = totals.get(key, 0) + count.rows
+    return [
+        {"domain": domain, "fate": fate, "reason": reason or None, "rows": rows}
+        for (domain, fate, reason), rows in sorted(totals.items())
+    ]

@@ -1,0 +1,63 @@
+import pytest
+
+from rope.curation.annotation.from_rows import name_items, pair_items, read_gold, with_gold
+from rope.errors import UsageError
+
+
+def row(name, domain="page", hint="h1", **more):
+    frames = [{"bytes": None, "path": f"{name}-{i}.jpg"} for i in range(3)]
+    return {
+        "id": name, "domain": domain, "text": f"text of {name}", "frames": frames, "video": None,
+        "category": "cups", "product_hint": hint, **more,
+    }  # fmt: skip
+
+
+def test_clips_are_shown_beside_the_page_of_their_hint():
+    rows = [
+        row("v2", "video"),
+        row("p2"),
+        row("p1"),
+        row("l1", "live"),
+        row("v9", "video", "alone"),
+        row("x", hint=None),
+    ]
+    items = list(pair_items(rows))
+    assert [item.item_id for item in items] == ["p1|l1", "p1|v2"]
+    assert items[1].texts == {"page": "text of p1", "video": "text of v2"}
+    assert items[1].media["video"] == ("v2-0.jpg", "v2-1.jpg", "v2-2.jpg")
+    assert items == list(pair_items(rows[::-1]))
+
+
+def test_frames_that_show_the_product_are_shown():
+    (item,) = name_items([row("v1", "video", shown_frames=[0, 2], weight=12.5)])
+    assert (item.media["video"], item.weight, item.stratum) == (("v1-0.jpg", "v1-2.jpg"), 12.5, "video/cups")
+
+
+def test_the_digest_changes_with_the_media():
+    same, again, other = (
+        next(name_items([row("p1", media_sha256=h)])) for h in (list("abc"), list("abc"), list("abd"))
+    )
+    assert same.digest == again.digest != other.digest
+    assert same.task_id == other.task_id
+
+
+def test_media_without_a_path_cannot_be_shown():
+    embedded = row("p1") | {"frames": [{"bytes": b"x", "path": None}]}
+    with pytest.raises(UsageError, match="row p1: its media are inside the pool"):
+        list(name_items([embedded]))
+
+
+def test_known_answers_are_put_on_their_items(tmp_path):
+    path = tmp_path / "gold.csv"
+    path.write_text("item_id,answer\np1|v1,same\np1|v2,\n")
+    items = list(pair_items([row("p1"), row("v1", "video"), row("v2", "video")]))
+    assert [item.gold for item in with_gold(items, read_gold(path))] == ["same", None]
+    with pytest.raises(UsageError, match="known answers for 1 items that are not there"):
+        with_gold(items, {"nobody": "same"})
+
+
+def test_a_table_of_known_answers_has_two_columns(tmp_path):
+    path = tmp_path / "gold.csv"
+    path.write_text("id,answer\n")
+    with pytest.raises(UsageError, match="expected the columns item_id and answer, got id, answer"):
+        read_gold(path)

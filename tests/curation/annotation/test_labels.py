@@ -1,0 +1,53 @@
+from rope.curation.annotation.answers import Answer
+from rope.curation.annotation.batches import Batch, Task
+from rope.curation.annotation.items import Item
+from rope.curation.annotation.labels import label_table, summarize
+
+
+def batch(question, n, gold=None):
+    items = [
+        Item(item_id=f"i{i}", question=question, texts={"page": "x"}, gold=gold if i == 0 else None) for i in range(n)
+    ]
+    return Batch(f"{question}-1", question, tuple(Task(item, 2) for item in items))
+
+
+def said(batch, *values):
+    """Answers of two people: values of the first task, then of the second and so on; None for no answer."""
+    return [
+        Answer(task_id=task.item.task_id, annotator=who, value=value)
+        for task, pair in zip(batch.tasks, values, strict=True)
+        for who, value in zip("ab", pair, strict=True)
+        if value
+    ]
+
+
+def labels(*arguments):
+    return {row["item_id"]: row["label"] for row in label_table(*arguments).to_pylist()}
+
+
+def test_known_items_judge_people_and_are_no_labels():
+    one = batch("same_product", 30, gold="same")
+    answers = said(
+        one, ("same", "different"), *[("same", "same")] * 20, *[("different", "different")] * 8, ("same", "different")
+    )
+    found = labels([one], answers)
+    assert len(found) == 29
+    assert (found["i1"], found["i25"], found["i29"]) == ("same", "different", None)
+    summary = summarize([one], answers)["same_product"]
+    assert (summary.gold["a"].n_right, summary.gold["b"].n_right) == (1, 0)
+    assert summary.accuracy["a"] > summary.accuracy["b"]
+
+
+def test_free_text_is_a_label_where_all_agree():
+    one = batch("product_name", 3)
+    assert labels([one], said(one, ("cup", "cup"), ("cup", "mug"), ("jug", None))) == {
+        "i0": "cup",
+        "i1": None,
+        "i2": "jug",
+    }
+
+
+def test_nothing_answered_is_no_label():
+    one = batch("same_product", 2)
+    assert labels([one], []) == {}
+    assert summarize([one], [])["same_product"].batches == {"same_product-1": "exported"}

@@ -1,0 +1,71 @@
+"""Operations that go wrong on purpose, and one that must see all rows."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from rope.curation.operation import NOT_SAMPLED, GlobalOperation, MapOperation, Outcome, Reject, divide, rejects_of
+
+
+@dataclass(frozen=True)
+class Poison:
+    """Ids on which the operation raises, kills its worker, or hangs; ids that it rejects."""
+
+    raises: list[str] = field(default_factory=list)
+    segfaults: list[str] = field(default_factory=list)
+    hangs: list[str] = field(default_factory=list)
+    rejects: list[str] = field(default_factory=list)
+    loses: list[str] = field(default_factory=list)
+
+
+def poison(batch: pa.RecordBatch, options: Poison) -> Outcome:
+    ids = batch["id"].to_pylist()
+    for row_id in ids:
+        if row_id in options.segfaults:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if row_id in options.hangs:
+            time.sleep(3600)
+        if row_id in options.raises:
+            raise ValueError(f"cannot stand {row_id}, {object()}")
+    kept = batch.filter(pa.array([row_id not in options.loses for row_id in ids], pa.bool_()))
+    lengths = pa.array([len(row_id) for row_id in kept["id"].to_pylist()], pa.int32())
+    verdicts = [
+        Reject("unwanted", float(len(i)), "as asked") if i in options.rejects else None for i in kept["id"].to_pylist()
+    ]
+    return divide(kept.append_column("length", lengths), verdicts)
+
+
+@dataclass(frozen=True)
+class Half:
+    """Keep one row in two, by id; `parts` files come out."""
+
+    parts: int = 1
+
+
+def half(paths: Sequence[Path], options: Half) -> Iterator[Outcome]:
+    table = pa.concat_tables([pq.read_table(path) for path in paths]).sort_by("id").combine_chunks()
+    for part in range(options.parts):
+        numbers = pa.array(range(table.num_rows), pa.int64())
+        own = table.filter(
+            pc.equal(pc.subtract(numbers, pc.multiply(pc.divide(numbers, options.parts), options.parts)), part)
+        )
+        rows = own.to_batches()[0] if own.num_rows else pa.RecordBatch.from_pylist([], schema=own.schema)
+        is_kept = pa.array([row % 2 == 0 for row in range(rows.num_rows)], pa.bool_())
+        yield Outcome(rows.filter(is_kept), rejects_of(rows.filter(pc.invert(is_kept)), NOT_SAMPLED))
+
+
+def break_always(batch: pa.RecordBatch, _: Half) -> Outcome:
+    raise KeyError("colour")
+
+
+POISON = MapOperation(version=1, options=Poison, apply=poison, score_column=lambda _: "length")
+HALF = GlobalOperation(version=1, options=Half, apply=half)
+BROKEN = MapOperation(version=1, options=Half, apply=break_always)
+NOT_ONE = "a string"

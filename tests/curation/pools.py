@@ -1,0 +1,61 @@
+"""Tiny pools and recipes, and what a run has made."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rope.curation.engines.local import local_engine
+from rope.curation.recipe import Recipe, read_recipe
+
+DOMAINS = ("page", "video", "live")
+
+
+def write_rows(path: Path, ids: list[str]) -> None:
+    rows = [
+        {
+            "id": i,
+            "domain": DOMAINS[n % 3],
+            "text": f"row {i}",
+            "frames": [f"{i}.jpg"],
+            "category": ["a", "b"][n % 2],
+        }
+        for n, i in enumerate(ids)
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows), path)
+
+
+def recipe_of(
+    folder: Path, *stages: str, n_rows: int = 24, shard_rows: int = 8, work: str = "work", limits: str = ""
+) -> Recipe:
+    """A pool of so many rows, ids from r00, and a recipe with these tables of stages."""
+    if not (folder / "pool.parquet").exists():
+        write_rows(folder / "pool.parquet", [f"r{i:02d}" for i in range(n_rows)])
+    head = f'work = "{work}"\n[pool]\npath = "pool.parquet"\nshard_rows = {shard_rows}\n'
+    head += f"[limits]\nbatch_rows = 4\n{limits}\n"
+    path = folder / f"{work}.toml"
+    path.write_text(head + "\n".join(f"[[stage]]\n{stage}" for stage in stages))
+    return read_recipe(path)
+
+
+def local(workers: int = 2):
+    """Opens engines of so many processes."""
+    return lambda needs_gpu: local_engine(1 if needs_gpu else workers)
+
+
+def files_of(recipe: Recipe) -> dict[str, bytes]:
+    """Every file that a run has made, by its path."""
+    stages = recipe.work / "stages"
+    return {str(path.relative_to(stages)): path.read_bytes() for path in sorted(stages.rglob("*")) if path.is_file()}
+
+
+def column(recipe: Recipe, stage: str, name: str, kind: str = "kept") -> list[object]:
+    """A column of the kept rows or rejects of a stage, in the order of the shards."""
+    paths = sorted((recipe.work / "stages" / stage).glob(f"*.{kind}.parquet"))
+    return [value for path in paths for value in pq.read_table(path)[name].to_pylist()]
+
+
+POISON = 'use = "tests.curation.poisons:POISON"\n'
+HALF = 'use = "tests.curation.poisons:HALF"\n'
+QUICK = "deadline_s = 1.0\nrow_deadline_s = 0.0"
