@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from rope.bench.attributes.cli import attributes, tail
 from rope.console import run_app
 from rope.domain import DOMAINS, Domain, Split
 from rope.errors import UsageError
@@ -367,6 +368,10 @@ def product1m(
             typer.echo(f"{n:,} {what}")
     if json is not None:
         write_json(json, {"schema_version": 1, "figures": figures_json(figures)})
+
+
+app.command()(attributes)
+app.command()(tail)
 
 
 def main() -> None:

@@ -1,0 +1,118 @@
+"""The commands `rope-bench attributes` and `rope-bench tail`; everything heavy is imported inside them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rope.domain import Split
+from rope.errors import UsageError
+
+if TYPE_CHECKING:
+    from rope.bench.subject import Subject
+
+__all__ = ["attributes", "tail"]
+
+Data = Annotated[
+    Path | None, typer.Option(help="Dataset directory.", show_default="$ROPE_DATA, else the one built last")
+]
+Json = Annotated[Path | None, typer.Option("--json", help="Write every number here.", show_default=False)]
+
+
+def attributes(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="EMB...", help="Embeddings of the split to test, as for rope-bench score.")
+    ],
+    column: Annotated[str, typer.Option(help="What to predict: a column of the products table, or of --labels.")],
+    data: Data = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="CSV or Parquet with product_id and the column.", show_default="the products table"),
+    ] = None,
+    separator: Annotated[
+        str | None,
+        typer.Option(help="What parts the tags in a cell of text, e.g. '|'.", show_default="one class a cell"),
+    ] = None,
+    train: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Embeddings of the split train, to learn from; may be repeated.",
+            show_default="cross-validation over the products of EMB",
+        ),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the model.", show_default="that of the first file")] = None,
+    folds: Annotated[int, typer.Option(min=2, help="Folds of cross-validation.")] = 5,
+    neighbours: Annotated[int, typer.Option("-k", "--neighbours", min=1, help="Examples that vote.")] = 10,
+    shots: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="Products of each class in few-shot classification.", show_default="1, 5 and 20"),
+    ] = None,
+    draws: Annotated[int, typer.Option(min=1, help="Draws of few-shot classification.")] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of folds and draws.")] = 0,
+    json: Json = None,
+) -> None:
+    """Predict a column of the products from the vectors: linear probe, neighbours, few-shot; or tags.
+
+    Learned from each domain and tested on each, always on products that were not learned from.
+    """
+    from rope.bench.attributes.columns import read_column
+    from rope.bench.attributes.report import as_json, attribute_table
+    from rope.bench.attributes.score import Embedded, Settings, count_rounds, score_attribute
+    from rope.bench.report import write_json
+    from rope.bench.subject import load_subject
+    from rope.console import output, progress_bar
+    from rope.dataset.directory import read_labels
+    from rope.dataset.locate import locate
+    from rope.dataset.manifest import read_manifest
+
+    chosen = tuple(shots or (1, 5, 20))
+    if len(set(chosen)) < len(chosen):
+        raise UsageError(f"--shots: {', '.join(map(str, chosen))} has a number twice; give each once")
+    settings = Settings(seed, folds, neighbours, chosen, draws)
+    directory = locate(data)
+    wanted, manifest = read_column(directory, column, labels, separator), read_manifest(directory)
+
+    def load(paths: list[Path], split: Split) -> "tuple[Embedded, Subject]":
+        found, rows, subject = load_subject(
+            paths, manifest, split, read_labels(directory, split), name or files[0].stem
+        )
+        return Embedded(found, rows), subject
+
+    tested, test_subject = load(files, "validation")
+    learned, train_subject = load(train, "train") if train else (None, None)
+    with progress_bar("learning", count_rounds(tested, settings, learned)) as advance:
+        score = score_attribute(wanted, tested, settings, learned, advance)
+    console = output()
+    console.print(f"{test_subject.model} on {manifest.name}, validation split ({manifest.fingerprint[:12]})")
+    console.print(attribute_table(score))
+    if json is not None:
+        write_json(json, as_json(score, test_subject, train_subject))
+        console.print(f"wrote {json}")
+
+
+def tail(
+    result: Annotated[Path, typer.Argument(metavar="RESULT", help="A file of score --json.")],
+    data: Data = None,
+    metric: Annotated[str, typer.Option(help="R@k, recall@k (k = 1, 5, 10, 20, 50), MRR or mAP.")] = "R@1",
+    pair: Annotated[str, typer.Option(help="P2V and so on, or mean of the cross-domain pairs.")] = "mean",
+    counted_in: Annotated[
+        Split | None,
+        typer.Option(help="Split in which categories are counted.", show_default="the one that was scored"),
+    ] = None,
+    json: Json = None,
+) -> None:
+    """Compare head, torso and tail: categories by products or samples, products by samples."""
+    from rope.bench.ranks import load_ranks
+    from rope.bench.report import write_json
+    from rope.bench.tail import tail_json, tail_of, tail_table
+    from rope.console import output
+    from rope.dataset.locate import locate
+    from rope.domain import CROSS_DOMAIN_PAIRS
+
+    names = ["mean", *(known.name for known in CROSS_DOMAIN_PAIRS)]
+    if pair not in names:
+        raise UsageError(f"--pair {pair!r}: expected one of {', '.join(names)}")
+    thirds = tail_of(load_ranks(result), locate(data), metric, counted_in)
+    output().print(tail_table(thirds, pair, metric))
+    if json is not None:
+        write_json(json, {"schema_version": 1, "metric": metric, "parts": tail_json(thirds, metric)})
