@@ -21,10 +21,15 @@ demo: install
 	$(BIN)/rope-bench run --model baselines:handcrafted --data demo/dataset --out demo/handcrafted.parquet \
 		--json demo/handcrafted.json
 	$(BIN)/rope-bench doctor demo/handcrafted.parquet --data demo/dataset --html demo/doctor.html > demo/doctor.txt
-	@echo 'Look at demo/sheet.png (what is in the dataset) and demo/doctor.html (what is in the embeddings).'
+	$(BIN)/rope-bench submit demo/handcrafted.parquet --model-card leaderboard/cards/handcrafted.yaml \
+		--data demo/dataset --out demo/results
+	$(BIN)/leaderboard verify demo/results --data demo/dataset
+	$(BIN)/leaderboard build demo/results --data demo/dataset --out demo/site
+	@echo 'Look at demo/sheet.png (what is in the dataset), demo/doctor.html (what is in the embeddings) and'
+	@echo 'demo/site/index.html (the leaderboard).'
 
 test: lint
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q --numprocesses auto --dist loadfile
 
 lint: install
 	$(BIN)/ruff check .
