@@ -66,7 +66,7 @@ def build(
     with progress_bar("building", count_units(path)) as advance:
         boards = build_site(path, out, data or [], advance=advance)
     n_rows = sum(len(board.rows) for board in boards)
-    typer.echo(f"wrote {out / 'index.html'}: {n_rows} rows on {len(boards)} boards")
+    typer.echo(f"wrote {out / 'index.html'}: rows {n_rows}, boards {len(boards)}")
 
 
 def submit(
