@@ -136,7 +136,8 @@ def read_recipe(source: str) -> Recipe:
 
 def recipe_text(recipe: Recipe) -> str:
     """A recipe as YAML, with every field; `read_recipe` reads it back."""
-    return yaml.safe_dump(asdict(recipe), sort_keys=False, allow_unicode=True)
+    text: str = yaml.safe_dump(asdict(recipe), sort_keys=False, allow_unicode=True)
+    return text
 
 
 def preset_purpose(name: str) -> str:
