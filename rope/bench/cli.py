@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from rope.bench.attributes.cli import attributes, tail
+from rope.bench.recommend.cli import recommend
 from rope.console import run_app
 from rope.domain import DOMAINS, Domain, Split
 from rope.errors import UsageError
@@ -370,6 +371,7 @@ def product1m(
         write_json(json, {"schema_version": 1, "figures": figures_json(figures)})
 
 
+app.command()(recommend)
 app.command()(attributes)
 app.command()(tail)
 

@@ -1,0 +1,5 @@
+"""`python -m baselines.learn`."""
+
+from baselines.learn.cli import main
+
+main()

@@ -1,0 +1,82 @@
+"""The command `rope-bench recommend`.
+
+Everything heavy is imported inside it, so that `--help` answers at once.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+__all__ = ["recommend"]
+
+
+def recommend(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="EMB...", help="Embeddings of the items; see `rope-bench score`.")
+    ],
+    interactions: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="Who took what: a folder with RecFormer's train.json, val.json, test.json and smap.json; CSV of user, "
+            "item, rating, timestamp; or Parquet with user_id, item_id, timestamp.",
+            show_default=False,
+        ),
+    ],
+    users: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="NPZ",
+            help="Vectors of the users, from a model: the arrays user_ids and users.",
+            show_default="the mean of what each took",
+        ),
+    ] = None,
+    domain: Annotated[
+        str | None, typer.Option(help="Whose samples the items are.", show_default="the only one in EMB")
+    ] = None,
+    stage: Annotated[
+        Literal["validation", "test"], typer.Option(help="Ask for the last item of a user, or the one before.")
+    ] = "test",
+    history: Annotated[
+        Literal["exclude", "keep"],
+        typer.Option(help="What a user took before: left out of the user's gallery, or part of it."),
+    ] = "exclude",
+    max_history: Annotated[
+        int | None, typer.Option(min=1, help="Latest items that the mean is made of.", show_default="all")
+    ] = None,
+    neighbours: Annotated[int, typer.Option(min=1, help="Neighbours of an item that item-kNN keeps.")] = 50,
+    name: Annotated[str | None, typer.Option(help="Name of the model.", show_default="that of the first file")] = None,
+    memory: Annotated[
+        str | None, typer.Option(help="What similarity blocks may take beside the vectors.", show_default="256M")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Worker threads.", show_default="one a processor")] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Write the result here.", show_default=False)] = None,
+) -> None:
+    """Score embeddings of items by how well they foretell what each user takes next, among all items."""
+    from rope.bench.engine import Effort
+    from rope.bench.recommend.readers import read_interactions
+    from rope.bench.recommend.report import Options, as_json, metric_table, slice_table
+    from rope.bench.recommend.run import run
+    from rope.bench.report import write_json
+    from rope.console import output, parse_bytes
+
+    effort = Effort(None if memory is None else parse_bytes(memory, "--memory"), threads)
+    options = Options(
+        model=name or files[0].stem,
+        domain=domain,
+        stage=stage,
+        exclude_history=history == "exclude",
+        max_history=max_history,
+        neighbours=neighbours,
+    )
+    known = read_interactions(interactions)
+    score, task = run(files, known, interactions.name, users, options, effort)
+    console = output()
+    asked = next(iter(score.methods.values()))["all"].n_users
+    console.print(f"{options.model}: {asked:,} of {task.n_users:,} users asked for 1 of {task.embeddings.n:,} items")
+    console.print(metric_table(score))
+    console.print(slice_table(score, "NDCG@10"))
+    if json is not None:
+        write_json(json, as_json(score, task))
+        console.print(f"wrote {json}")

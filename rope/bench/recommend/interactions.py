@@ -1,0 +1,167 @@
+"""Who took which item, in the order of time: one record, and the division into what is known and what is asked."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["STAGES", "Interactions", "LeaveOneOut", "Sequences", "Stage", "from_events", "leave_one_out"]
+
+IntArray = npt.NDArray[np.int64]
+
+Stage = Literal["validation", "test"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+
+_MIN_LENGTH = 3
+"""Interactions that a user needs for one to be tested, one to be validated, and one to be known."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sequences:
+    """Sequences of item rows, one after the other.
+
+    Attributes:
+        offsets: int64 [n + 1]; sequence i is `items[offsets[i]:offsets[i + 1]]`.
+        items: int64 [offsets[-1]], oldest first.
+
+    >>> history = Sequences.of([[4, 2], [], [7]])
+    >>> len(history), history[0], history.lengths
+    (3, array([4, 2]), array([2, 0, 1]))
+    """
+
+    offsets: IntArray
+    items: IntArray
+
+    @classmethod
+    def of(cls, sequences: Iterable[Sequence[int]]) -> "Sequences":
+        """From one sequence of item rows each."""
+        arrays = [np.asarray(sequence, np.int64) for sequence in sequences]
+        offsets = np.concatenate([[0], np.cumsum([len(one) for one in arrays])]).astype(np.int64)
+        return cls(offsets, np.concatenate([np.zeros(0, np.int64), *arrays]))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, i: int) -> IntArray:
+        return self.items[self.offsets[i] : self.offsets[i + 1]]
+
+    @property
+    def lengths(self) -> IntArray:
+        """Items of each sequence, int64 [n]."""
+        return np.diff(self.offsets)
+
+    @property
+    def owners(self) -> IntArray:
+        """The sequence that each of `items` is of, int64."""
+        return np.repeat(np.arange(len(self)), self.lengths)
+
+    def take(self, rows: IntArray) -> "Sequences":
+        """The sequences at `rows`, in that order."""
+        lengths = self.lengths[rows]
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        places = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][rows] - offsets[:-1], lengths)
+        return Sequences(offsets, self.items[places])
+
+    def without_last(self, n: IntArray) -> "Sequences":
+        """Each sequence without its last `n[i]` items.
+
+        >>> Sequences.of([[4, 2, 9], [7]]).without_last(np.array([1, 0])).items
+        array([4, 2, 7])
+        """
+        lengths = self.lengths - n
+        is_kept = np.arange(len(self.items)) - np.repeat(self.offsets[:-1], self.lengths) < np.repeat(
+            lengths, self.lengths
+        )
+        return Sequences(np.concatenate([[0], np.cumsum(lengths)]), self.items[is_kept])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Interactions:
+    """Everything that the users of a file did.
+
+    Attributes:
+        user_ids: n users.
+        item_ids: the items that the file knows, those that nobody took among them.
+        taken: a sequence of rows of `item_ids` for each user, oldest first.
+        n_repeated: rows of the file that said what another had said, and were left out.
+    """
+
+    user_ids: list[str]
+    item_ids: list[str]
+    taken: Sequences
+    n_repeated: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LeaveOneOut:
+    """One item asked of each user.
+
+    Attributes:
+        users: int64 [n], rows of `Interactions.user_ids`, ascending.
+        history: what is known of each, at least one item.
+        targets: int64 [n], the item asked for.
+        training: what models and floors may learn from: all but the last two of every one of `users`, and all of the
+            users with too few interactions to be asked.
+        training_counts: int64 [n], items of `training` of each of `users`.
+    """
+
+    users: IntArray
+    history: Sequences
+    targets: IntArray
+    training: Sequences
+    training_counts: IntArray
+
+
+def from_events(users: Sequence[str], items: Sequence[str], times: Sequence[float] | IntArray) -> Interactions:
+    """Put events in order: users and items by length of id, then code points; events by time, then item.
+
+    The order in which they are given changes nothing. An event given twice is kept once.
+
+    >>> interactions = from_events(["u", "u", "u"], ["b", "a", "b"], [9, 3, 9])
+    >>> interactions.item_ids, interactions.taken[0], interactions.n_repeated
+    (['a', 'b'], array([0, 1]), 1)
+    """
+    user_ids, item_ids = _canonical(users), _canonical(items)
+    user_row = {one: row for row, one in enumerate(user_ids)}
+    item_row = {one: row for row, one in enumerate(item_ids)}
+    u = np.array([user_row[one] for one in users], np.int64)
+    i = np.array([item_row[one] for one in items], np.int64)
+    t = np.asarray(times)
+    order = np.lexsort((i, t, u))
+    u, i, t = u[order], i[order], t[order]
+    is_new = np.ones(len(u), np.bool_)
+    is_new[1:] = (np.diff(u) != 0) | (np.diff(i) != 0) | (np.diff(t) != 0)
+    offsets = np.searchsorted(u[is_new], np.arange(len(user_ids) + 1))
+    return Interactions(user_ids, item_ids, Sequences(offsets.astype(np.int64), i[is_new]), int(len(u) - is_new.sum()))
+
+
+def leave_one_out(interactions: Interactions, stage: Stage) -> LeaveOneOut:
+    """Ask for each user's last item (`test`), or for the one before (`validation`), given all that came before it.
+
+    Users with fewer than three interactions are not asked.
+
+    >>> interactions = Interactions(["u", "v"], list("abcd"), Sequences.of([[0, 1, 2, 3], [1, 2]]))
+    >>> split = leave_one_out(interactions, "test")
+    >>> split.users, split.history[0], split.targets, split.training.items
+    (array([0]), array([0, 1, 2]), array([3]), array([0, 1, 1, 2]))
+    >>> leave_one_out(interactions, "validation").history[0]
+    array([0, 1])
+    """
+    taken = interactions.taken
+    is_asked = taken.lengths >= _MIN_LENGTH
+    users = np.flatnonzero(is_asked)
+    back = 1 if stage == "test" else 2
+    training = taken.without_last(2 * is_asked.astype(np.int64))
+    return LeaveOneOut(
+        users=users,
+        history=taken.take(users).without_last(np.full(len(users), back)),
+        targets=taken.items[taken.offsets[1:][users] - back],
+        training=training,
+        training_counts=training.lengths[users],
+    )
+
+
+def _canonical(ids: Sequence[str]) -> list[str]:
+    return sorted(set(ids), key=lambda one: (len(one), one))

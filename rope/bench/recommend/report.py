@@ -1,0 +1,145 @@
+"""A recommendation score as a table and as strict JSON."""
+
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Any, Final
+
+import numpy as np
+from rich.table import Table
+
+from rope.bench.intervals import Interval
+from rope.bench.recommend.interactions import Stage
+from rope.bench.recommend.score import METRICS, Figures, RecommendScore, figures_json
+from rope.bench.similarity import TIE
+from rope.bench.subject import EmbeddingsNote
+from rope.domain import Domain
+
+__all__ = ["SCHEMA_VERSION", "Options", "Task", "as_json", "metric_table", "slice_table"]
+
+SCHEMA_VERSION: Final = 1
+"""Version of the JSON layout."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What to ask, and how.
+
+    Attributes:
+        model: what to call the vectors in the result.
+        domain: whose samples the items are; None for the only one that has embeddings.
+        stage: which item to ask for.
+        exclude_history: leave what a user took before out of the user's gallery.
+        max_history: latest items that the mean of the history is made of; None for all.
+        neighbours: neighbours of an item that item-kNN keeps.
+    """
+
+    model: str
+    domain: str | None = None
+    stage: Stage = "test"
+    exclude_history: bool = True
+    max_history: int | None = None
+    neighbours: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What was scored, on what.
+
+    Attributes:
+        options: what was asked, and how.
+        user_vectors: where the users' vectors are from: `mean of history`, or the name of a file.
+        interactions: name of the file.
+        interactions_sha256: of its content, see `gallery.interactions_sha256`.
+        n_users: users of the file.
+        n_interactions: rows of the file, without repeated ones.
+        n_repeated: rows that repeated another and were left out.
+        domain: whose samples the items are.
+        embeddings: of the items, which are the gallery.
+    """
+
+    options: Options
+    user_vectors: str
+    interactions: str
+    interactions_sha256: str
+    n_users: int
+    n_interactions: int
+    n_repeated: int
+    domain: Domain
+    embeddings: EmbeddingsNote
+
+
+def as_json(score: RecommendScore, task: Task) -> dict[str, Any]:
+    """The result as a JSON object: fractions in full precision, null where there is no interval.
+
+    All but `harness` follows from the vectors, the interactions and the options.
+    """
+    options = task.options
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "task": "recommendation",
+        "model": options.model,
+        "protocol": {
+            "stage": options.stage,
+            "split": "leave-one-out by time",
+            "gallery": "all items",
+            "history": "excluded" if options.exclude_history else "kept",
+            "user_vectors": task.user_vectors,
+            "max_history": options.max_history,
+            "neighbours": options.neighbours,
+            "tie": TIE,
+        },
+        "interactions": {
+            "name": task.interactions,
+            "sha256": task.interactions_sha256,
+            "n_users": task.n_users,
+            "n_interactions": task.n_interactions,
+            "n_repeated": task.n_repeated,
+        },
+        "gallery": {"domain": task.domain, "embeddings": asdict(task.embeddings)},
+        "methods": {
+            method: {name: figures_json(figures) for name, figures in slices.items()}
+            for method, slices in score.methods.items()
+        },
+        "harness": {
+            "name": "rope-bench",
+            "version": version("rope-bench"),
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "platform": platform.platform(),
+        },
+    }
+
+
+def metric_table(score: RecommendScore) -> Table:
+    """Every metric of every method over all users, in percent with its interval, for a terminal."""
+    table = Table(title="Recommendation, in % (95 % interval over users)", title_justify="left")
+    for heading in ("method", *METRICS):
+        table.add_column(heading, justify="left" if heading == "method" else "right")
+    for method, slices in score.methods.items():
+        table.add_row(method, *(_with_interval(slices["all"].metrics[metric]) for metric in METRICS))
+    return table
+
+
+def slice_table(score: RecommendScore, metric: str) -> Table:
+    """One metric of every method for each slice, in percent with its interval, for a terminal."""
+    table = Table(title=f"{metric} by slice, in %", title_justify="left")
+    for heading in ("slice", "users", *score.methods):
+        table.add_column(heading, justify="left" if heading == "slice" else "right")
+    by_slice: dict[str, Mapping[str, Figures]] = {
+        name: {method: slices[name] for method, slices in score.methods.items()}
+        for name in next(iter(score.methods.values()))
+    }
+    for name, figures in by_slice.items():
+        n_users = next(iter(figures.values())).n_users
+        cells = [_with_interval(one.metrics[metric]) for one in figures.values()]
+        table.add_row(name, f"{n_users:,}", *cells)
+    return table
+
+
+def _with_interval(interval: Interval) -> str:
+    value = f"{100 * interval.value:.2f}"
+    if interval.low is None or interval.high is None:
+        return value
+    return f"{value} ({100 * interval.low:.2f} - {100 * interval.high:.2f})"
