@@ -5,8 +5,10 @@ from pathlib import Path
 
 from PIL import Image
 
-MP4 = b"\0\0\0\x18ftypisom\0\0\0\0isommp42" + bytes(64)
-"""Begins like an MP4 file; nothing here decodes it."""
+from tests.media import videos
+
+MP4 = videos.write(videos.scene(3, 32, 32))
+"""A video of three frames."""
 
 LIVES = ("aa-0-0-0-1", "bb-0-0-0-2")
 TRAINING_CLIPS = ("cc-0-0-0-3-10-19", "cc-0-0-0-3-20-29")
