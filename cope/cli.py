@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from cope.onnx_cli import export
 from rope.console import run_app
 
 __all__ = ["app", "main"]
@@ -55,6 +56,9 @@ def recipe(
     from cope.recipe import read_recipe, recipe_text
 
     typer.echo(recipe_text(read_recipe(name)), nl=False)
+
+
+app.command()(export)
 
 
 def main() -> None:

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
 
+from rope.domain import DOMAINS, Domain
 from rope.errors import UsageError
 
-__all__ = ["RELEASED_VALUE_CAP", "ContrastiveWeights", "CopeConfig", "LossConfig"]
+__all__ = ["RELEASED_VALUE_CAP", "AlignmentWeights", "ContrastiveWeights", "CopeConfig", "LossConfig"]
 
 RELEASED_VALUE_CAP: Final = 69.07755278982137
 """-log(1e-30): the largest classification loss of one sample that the released code reports."""
@@ -37,9 +38,10 @@ class CopeConfig:
         text_token_types: token types of the text tower; only the first is used.
         text_dropout: dropout of the text tower during training.
         vocabulary: number of tokens.
+        text_domains: the domains whose text is read: the page alone (COPE), or all three (AMPere).
 
     Raises:
-        UsageError: a size is not positive, or does not divide another as it must.
+        UsageError: a size is not positive, or does not divide another as it must, or `text_domains` is something else.
 
     >>> CopeConfig().embedding_dim, CopeConfig().n_patches
     (128, 196)
@@ -61,11 +63,12 @@ class CopeConfig:
     text_token_types: int = 2
     text_dropout: float = 0.1
     vocabulary: int = 21128
+    text_domains: tuple[Domain, ...] = ("page",)
 
     def __post_init__(self) -> None:
         for option in fields(self):
             value = getattr(self, option.name)
-            if option.name != "text_dropout" and (type(value) is not int or value < 1):
+            if option.type is int and (type(value) is not int or value < 1):
                 raise UsageError(f"{option.name}: expected a whole number of at least 1, got {value!r}")
         if not 0 <= self.text_dropout < 1:
             raise UsageError(f"text_dropout: expected a number from 0 up to but not 1, got {self.text_dropout!r}")
@@ -77,6 +80,14 @@ class CopeConfig:
         ):
             if getattr(self, name) % divisor:
                 raise UsageError(f"{name} {getattr(self, name)} is no multiple of {divisor_name}, {divisor}")
+
+        if self.text_domains not in (("page",), DOMAINS):
+            raise UsageError(f"text_domains: expected ('page',) or {DOMAINS}, got {self.text_domains!r}")
+
+    @property
+    def has_clip_texts(self) -> bool:
+        """Whether the texts of videos and live clips are read."""
+        return self.text_domains == DOMAINS
 
     @property
     def n_patches(self) -> int:
@@ -112,7 +123,10 @@ class CopeConfig:
         Raises:
             UsageError: the text is no JSON object, or has a field that is unknown or out of range.
         """
-        return cls(**_checked_fields(cls, text, where))
+        values = dict(_checked_fields(cls, text, where))
+        if isinstance(values.get("text_domains"), list):
+            values["text_domains"] = tuple(values["text_domains"])
+        return cls(**values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,9 +158,44 @@ class ContrastiveWeights:
     page_text_live: float = 0.2
 
     def __post_init__(self) -> None:
-        for name, weight in asdict(self).items():
-            if not 0 <= weight < float("inf"):
-                raise UsageError(f"weight of {name}: expected a number of at least 0, got {weight!r}")
+        _check_weights(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlignmentWeights:
+    """How much each of the terms counts that AMPere adds; a term of weight 0 is not computed.
+
+    A name has the two views that a term compares. The first three align text and image in one domain; the others align
+    one modality across two domains. The released code computes none of them, but its training script asks for the first
+    three, with weight 1. The published weights are not known to us.
+
+    Attributes:
+        page_text_page_visual: title against image (`loss_itivc` in the released script).
+        video_text_video_visual: text of a video against its frames (`loss_ptpvc`).
+        live_text_live_visual: text of a live clip against its frames (`loss_ltlvc`).
+        page_visual_video_visual: page image against frames of the video.
+        page_visual_live_visual: page image against frames of the live clip.
+        video_visual_live_visual: frames of the video against those of the live clip.
+        page_text_video_text: title against text of the video.
+        page_text_live_text: title against text of the live clip.
+        video_text_live_text: text of the video against that of the live clip.
+
+    Raises:
+        UsageError: a weight is negative or no number.
+    """
+
+    page_text_page_visual: float = 0.0
+    video_text_video_visual: float = 0.0
+    live_text_live_visual: float = 0.0
+    page_visual_video_visual: float = 0.0
+    page_visual_live_visual: float = 0.0
+    video_visual_live_visual: float = 0.0
+    page_text_video_text: float = 0.0
+    page_text_live_text: float = 0.0
+    video_text_live_text: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_weights(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +206,7 @@ class LossConfig:
         temperature: divides the cosines of the contrastive terms; fixed, not learned.
         smoothing: label smoothing of the contrastive terms.
         weights: of the contrastive terms.
+        alignment: weights of the terms that AMPere adds; COPE has none of them.
         classification_weight: of the product classification, summed over the three domains; 0 leaves it out.
         scale: multiplies the cosines of the classification.
         margin: taken from the cosine of the true product.
@@ -171,6 +221,7 @@ class LossConfig:
     temperature: float = 0.05
     smoothing: float = 0.1
     weights: ContrastiveWeights = field(default_factory=ContrastiveWeights)
+    alignment: AlignmentWeights = field(default_factory=AlignmentWeights)
     classification_weight: float = 1.0
     scale: float = 64.0
     margin: float = 0.4
@@ -190,6 +241,12 @@ class LossConfig:
         for name, inside in ranges.items():
             if not inside:
                 raise UsageError(f"{name}: {getattr(self, name)!r} is out of range")
+
+
+def _check_weights(weights: ContrastiveWeights | AlignmentWeights) -> None:
+    for name, weight in asdict(weights).items():
+        if not 0 <= weight < float("inf"):
+            raise UsageError(f"weight of {name}: expected a number of at least 0, got {weight!r}")
 
 
 def _checked_fields(cls: type[CopeConfig], text: str, where: str) -> Mapping[str, Any]:

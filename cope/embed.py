@@ -25,10 +25,10 @@ class CopeEmbedder:
 
     Args:
         model: in evaluation mode, on the device to work on.
-        tokenizer: of the titles.
+        tokenizer: of the texts.
         name: what reports call it.
         batch_size: samples that go through the towers at a time.
-        use_text: whether titles are read.
+        use_text: whether texts are read.
     """
 
     def __init__(
@@ -68,13 +68,17 @@ class CopeEmbedder:
         side, is_page = config.image_size, samples[0].domain == "page"
         frames = [decode_frames(s, 1 if is_page else config.num_frames, size=(side, side)) for s in samples]
         pixels = normalised(torch.from_numpy(np.stack(frames)).to(device).permute(0, 1, 4, 2, 3))
-        if not is_page:
-            encode = self._model.encode_videos if samples[0].domain == "video" else self._model.encode_lives
-            unit = encode(pixels).unit
-        else:
-            texts = [sample.text if self._use_text else None for sample in samples]
-            tokens = tokenize(self._tokenizer, texts)
-            unit = self._model.encode_pages(pixels, *(part.to(device) for part in tokens)).unit
+        texts: list[torch.Tensor] = []
+        if samples[0].domain in config.text_domains:
+            tokens = tokenize(self._tokenizer, [sample.text if self._use_text else None for sample in samples])
+            texts = [part.to(device) for part in tokens]
+        match samples[0].domain:
+            case "page":
+                unit = self._model.encode_pages(pixels, *texts).unit
+            case "video":
+                unit = self._model.encode_videos(pixels, *texts).unit
+            case "live":
+                unit = self._model.encode_lives(pixels, *texts).unit
         made: npt.NDArray[np.float32] = unit.float().cpu().numpy()
         return made
 

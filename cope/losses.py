@@ -1,4 +1,4 @@
-"""The contrastive part of the objective: seven pairs of views, pulled together where they show one product."""
+"""The contrastive part of the objective: pairs of views, pulled together where they show one product."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -7,10 +7,10 @@ from typing import Final
 import torch
 from torch.nn.functional import cross_entropy, normalize
 
-from cope.config import ContrastiveWeights
-from cope.views import Views
+from cope.config import AlignmentWeights, ContrastiveWeights
+from cope.views import AmpereViews, Views
 
-__all__ = ["CONTRASTIVE_PAIRS", "contrastive_loss", "contrastive_losses", "weighted_sum"]
+__all__ = ["ALIGNMENT_PAIRS", "CONTRASTIVE_PAIRS", "contrastive_loss", "contrastive_losses", "weighted_sum"]
 
 CONTRASTIVE_PAIRS: Final = {
     "page_visual_video": ("page_visual", "video"),
@@ -22,6 +22,19 @@ CONTRASTIVE_PAIRS: Final = {
     "page_text_live": ("page_text", "live"),
 }
 """Name of a term, as in `ContrastiveWeights` -> the two views that it compares."""
+
+ALIGNMENT_PAIRS: Final = {
+    "page_text_page_visual": ("page_text", "page_visual"),
+    "video_text_video_visual": ("video_text", "video_visual"),
+    "live_text_live_visual": ("live_text", "live_visual"),
+    "page_visual_video_visual": ("page_visual", "video_visual"),
+    "page_visual_live_visual": ("page_visual", "live_visual"),
+    "video_visual_live_visual": ("video_visual", "live_visual"),
+    "page_text_video_text": ("page_text", "video_text"),
+    "page_text_live_text": ("page_text", "live_text"),
+    "video_text_live_text": ("video_text", "live_text"),
+}
+"""Name of a term, as in `AlignmentWeights` -> the two views that it compares."""
 
 
 def contrastive_loss(a: torch.Tensor, b: torch.Tensor, temperature: float, smoothing: float) -> torch.Tensor:
@@ -54,26 +67,41 @@ def contrastive_loss(a: torch.Tensor, b: torch.Tensor, temperature: float, smoot
     return (forth + back) / 2
 
 
-def contrastive_losses(views: Views, temperature: float, smoothing: float) -> dict[str, torch.Tensor]:
-    """The seven terms, by name, without weights.
+def contrastive_losses(
+    views: Views | AmpereViews,
+    temperature: float,
+    smoothing: float,
+    pairs: Mapping[str, tuple[str, str]] = CONTRASTIVE_PAIRS,
+) -> dict[str, torch.Tensor]:
+    """Contrastive terms, by name, without weights.
 
     Args:
         views: of the global batch.
         temperature: see `contrastive_loss`.
         smoothing: see `contrastive_loss`.
+        pairs: name of a term -> the two views that it compares; by default the seven terms of COPE.
+
+    Raises:
+        ValueError: a pair has a view that this model does not have.
 
     >>> list(contrastive_losses(Views(*torch.eye(2).expand(5, 2, 2)), 0.05, 0.1))[:3]
     ['page_visual_video', 'page_visual_live', 'video_live']
     """
-    return {
-        name: contrastive_loss(getattr(views, a), getattr(views, b), temperature, smoothing)
-        for name, (a, b) in CONTRASTIVE_PAIRS.items()
-    }
+    given = views._asdict()
+    if missing := sorted({view for pair in pairs.values() for view in pair} - given.keys()):
+        raise ValueError(f"a term compares {missing[0]}, which this model does not have; set text_domains, or weight 0")
+    return {name: contrastive_loss(given[a], given[b], temperature, smoothing) for name, (a, b) in pairs.items()}
 
 
-def weighted_sum(losses: Mapping[str, torch.Tensor], weights: ContrastiveWeights) -> torch.Tensor:
-    """The seven terms times their weights, added up.
+def weighted_sum(
+    losses: Mapping[str, torch.Tensor],
+    weights: ContrastiveWeights,
+    alignment: AlignmentWeights = AlignmentWeights(),  # noqa: B008  frozen
+) -> torch.Tensor:
+    """The terms times their weights, added up.
 
-    A term of weight 0 stays in the graph with a gradient of 0, so that every parameter has a gradient on every rank.
+    One of COPE's terms of weight 0 stays in the graph with a gradient of 0, so that every parameter has a gradient on
+    every rank. Those of `alignment` may be missing then: their views have a gradient by way of the fused ones.
     """
-    return torch.stack([weight * losses[name] for name, weight in asdict(weights).items()]).sum()
+    weight_of = asdict(weights) | {name: weight for name, weight in asdict(alignment).items() if weight}
+    return torch.stack([weight * losses[name] for name, weight in weight_of.items()]).sum()

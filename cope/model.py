@@ -1,8 +1,8 @@
-"""The model: one visual tower for all domains, a text tower for titles, a projection for each domain."""
+"""The model: one visual tower for all domains, a text tower, a projection for each domain."""
 
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import nn
@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 from cope.checkpoint import check_weights, read_checkpoint, write_checkpoint
 from cope.config import CopeConfig
 from cope.text import embed_texts, text_tower
-from cope.views import Views
+from cope.views import AmpereViews, Views
 from cope.vision import VisualTower
 
 __all__ = ["Cope", "EncodedClips", "EncodedPages", "with_weights"]
@@ -38,18 +38,24 @@ class EncodedClips(NamedTuple):
 
     Attributes:
         unit: the embeddings, of length 1.
-        projected: the same before normalisation.
+        projected: the same before normalisation; frames and text fused where the text of the domain is read.
+        visual: projection of the frames alone.
+        text: projection of the text alone; None where it is not read.
     """
 
     unit: torch.Tensor
     projected: torch.Tensor
+    visual: torch.Tensor
+    text: torch.Tensor | None
 
 
 class Cope(nn.Module):
     """COPE (Bai et al., ICCV 2023): pages, videos and live clips of one product become neighbours.
 
     A page is its image and its title: each has a projection, and a linear layer fuses the two. Videos and live clips
-    are their frames alone, as in the released code, and have a projection each.
+    are their frames alone, as in the released code, and have a projection each. With all domains in
+    `config.text_domains` this is AMPere (Zhao et al., 2024): videos and live clips have a text too, and a projection
+    and a fusion for it as pages have.
 
     Weights are drawn from torch's global generator; seed it first for the same model twice.
 
@@ -74,6 +80,11 @@ class Cope(nn.Module):
         self.page_fusion = nn.Linear(2 * config.embedding_dim, config.embedding_dim)
         self.video = nn.Linear(config.feature_dim, config.embedding_dim)
         self.live = nn.Linear(config.feature_dim, config.embedding_dim)
+        if config.has_clip_texts:
+            self.video_text = nn.Linear(config.text_width, config.embedding_dim)
+            self.video_fusion = nn.Linear(2 * config.embedding_dim, config.embedding_dim)
+            self.live_text = nn.Linear(config.text_width, config.embedding_dim)
+            self.live_fusion = nn.Linear(2 * config.embedding_dim, config.embedding_dim)
 
     def encode_pages(self, pixels: torch.Tensor, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> EncodedPages:
         """Embed b pages.
@@ -93,22 +104,34 @@ class Cope(nn.Module):
         fused = self.page_fusion(torch.cat([text, visual], dim=1))
         return EncodedPages(normalize(fused), fused, visual, text)
 
-    def encode_videos(self, pixels: torch.Tensor) -> EncodedClips:
+    def encode_videos(
+        self,
+        pixels: torch.Tensor,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+    ) -> EncodedClips:
         """Embed b videos.
 
         Args:
             pixels: the frames, [b, num_frames, 3, image_size, image_size], normalised as those of pages.
+            input_ids: tokens of the texts, integers [b, length], where the model reads them; a video
+                without a text has the tokens of the empty marker. Else None.
+            attention_mask: [b, length], 1 for a token and 0 for padding; None where `input_ids` is.
 
         Raises:
-            ValueError: there is another number of frames, or they have another size.
+            ValueError: there is another number of frames, they have another size, or a text is given or not given
+                against `config.text_domains`.
         """
-        projected = self.video(self._clip_features(pixels))
-        return EncodedClips(normalize(projected), projected)
+        return self._encode_clips("video", self._clip_features(pixels), input_ids, attention_mask)
 
-    def encode_lives(self, pixels: torch.Tensor) -> EncodedClips:
-        """Embed b live clips; as `encode_videos`, with the projection of live clips."""
-        projected = self.live(self._clip_features(pixels))
-        return EncodedClips(normalize(projected), projected)
+    def encode_lives(
+        self,
+        pixels: torch.Tensor,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+    ) -> EncodedClips:
+        """Embed b live clips; as `encode_videos`, with the layers of live clips."""
+        return self._encode_clips("live", self._clip_features(pixels), input_ids, attention_mask)
 
     def forward(
         self,
@@ -117,7 +140,8 @@ class Cope(nn.Module):
         attention_mask: torch.Tensor,
         videos: torch.Tensor,
         lives: torch.Tensor,
-    ) -> Views:
+        *clip_texts: torch.Tensor,
+    ) -> Views | AmpereViews:
         """What the losses compare, of b products with a page, a video and a live clip each.
 
         Videos and live clips go through the visual tower as one batch.
@@ -128,14 +152,37 @@ class Cope(nn.Module):
             attention_mask: which of them are no padding.
             videos: as in `encode_videos`.
             lives: as in `encode_lives`.
+            clip_texts: where they are read, tokens and mask of the videos' texts, then of the live clips'.
 
         Raises:
-            ValueError: pixels have another shape than they should.
+            ValueError: pixels have another shape than they should, or there are more or fewer texts.
         """
         page = self.encode_pages(pages, input_ids, attention_mask)
-        clips = self._clip_features(torch.cat([videos, lives]))
-        video, live = clips[: len(videos)], clips[len(videos) :]
-        return Views(page.fused, page.visual, page.text, self.video(video), self.live(live))
+        features = self._clip_features(torch.cat([videos, lives]))
+        video = self._encode_clips("video", features[: len(videos)], *clip_texts[:2])
+        live = self._encode_clips("live", features[len(videos) :], *clip_texts[2:])
+        five = Views(page.fused, page.visual, page.text, video.projected, live.projected)
+        if video.text is None or live.text is None:
+            return five
+        return AmpereViews(*five, video.visual, video.text, live.visual, live.text)
+
+    def _encode_clips(
+        self,
+        domain: Literal["video", "live"],
+        features: torch.Tensor,
+        *tokens: torch.Tensor | None,
+    ) -> EncodedClips:
+        """Project the features of clips, and fuse them with their texts where those are read."""
+        input_ids, attention_mask = (*tokens, None, None)[:2]
+        if self.config.has_clip_texts != (input_ids is not None and attention_mask is not None):
+            wanted = "reads the texts of" if self.config.has_clip_texts else "does not read the texts of"
+            raise ValueError(f"this model {wanted} {domain}s: give tokens and mask, or neither, accordingly")
+        visual = self.get_submodule(domain)(features)
+        if input_ids is None or attention_mask is None:
+            return EncodedClips(normalize(visual), visual, visual, None)
+        text = self.get_submodule(f"{domain}_text")(embed_texts(self.text, input_ids, attention_mask))
+        fused = self.get_submodule(f"{domain}_fusion")(torch.cat([text, visual], dim=1))
+        return EncodedClips(normalize(fused), fused, visual, text)
 
     def _clip_features(self, pixels: torch.Tensor) -> torch.Tensor:
         n_frames = self.config.num_frames

@@ -1,14 +1,14 @@
 """What training minimises: the contrastive terms and the product classification of one global batch."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 
 from cope.classification import ProductCentres, capped, sample_classes
 from cope.config import LossConfig
-from cope.losses import contrastive_losses, weighted_sum
+from cope.losses import ALIGNMENT_PAIRS, CONTRASTIVE_PAIRS, contrastive_losses, weighted_sum
 from cope.ranks import ALONE, Ranks, gather_for_copies, undo_average
-from cope.views import Views
+from cope.views import AmpereViews, Views
 from rope.domain import DOMAINS
 
 __all__ = ["Losses", "objective"]
@@ -20,8 +20,9 @@ class Losses:
 
     Attributes:
         total: what to call `backward` on.
-        terms: by name and without weights: the seven contrastive ones, and `classify_page`, `classify_video` and
-            `classify_live` where there is a classification. They have no gradient.
+        terms: by name and without weights: the seven contrastive ones, those of `config.alignment` that have a
+            weight, and `classify_page`, `classify_video` and `classify_live`
+            where there is a classification. They have no gradient.
     """
 
     total: torch.Tensor
@@ -29,7 +30,7 @@ class Losses:
 
 
 def objective(
-    views: Views,
+    views: Views | AmpereViews,
     labels: torch.Tensor,
     centres: ProductCentres | None,
     config: LossConfig,
@@ -59,20 +60,20 @@ def objective(
     ['classify_live', 'classify_page', 'classify_video']
     """
     with torch.autocast(views.page.device.type, enabled=False):
-        rows = undo_average(torch.stack(views, dim=1).float(), ranks)  # [b, 5, dim]
-        terms = contrastive_losses(
-            Views(*gather_for_copies(rows, ranks).unbind(1)), config.temperature, config.smoothing
-        )
-        total = weighted_sum(terms, config.weights)
+        rows = undo_average(torch.stack([*views], dim=1).float(), ranks)  # [b, 5 or 9, dim]
+        everyone = type(views)(*gather_for_copies(rows, ranks).unbind(1))
+        aligned = {name: ALIGNMENT_PAIRS[name] for name, weight in asdict(config.alignment).items() if weight}
+        terms = contrastive_losses(everyone, config.temperature, config.smoothing, {**CONTRASTIVE_PAIRS, **aligned})
+        total = weighted_sum(terms, config.weights, config.alignment)
         if centres is not None and config.classification_weight:
-            by_domain = _classification(Views(*rows.unbind(1)), labels, centres, config, seed, step)
+            by_domain = _classification(type(views)(*rows.unbind(1)), labels, centres, config, seed, step)
             total = total + config.classification_weight * by_domain.sum()
             terms |= {f"classify_{domain}": loss for domain, loss in zip(DOMAINS, by_domain, strict=True)}
     return Losses(total, {name: term.detach() for name, term in terms.items()})
 
 
 def _classification(
-    views: Views, labels: torch.Tensor, centres: ProductCentres, config: LossConfig, seed: int, step: int
+    views: Views | AmpereViews, labels: torch.Tensor, centres: ProductCentres, config: LossConfig, seed: int, step: int
 ) -> torch.Tensor:
     """The mean loss over the global batch of pages, videos and live clips, [3], in one pass over the centres."""
     ranks = centres.ranks

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hi
 import yaml
 
 from cope.config import CopeConfig, LossConfig
+from rope.domain import DOMAINS
 from rope.errors import UsageError
 
 __all__ = ["PRESETS", "RECIPE_NAME", "Recipe", "preset_purpose", "read_recipe", "recipe_text"]
@@ -35,7 +36,7 @@ class Recipe:
         text_weights: a BERT on the Hub or in a folder that the text tower begins with; None begins at random.
         tokenizer: a BERT tokenizer on the Hub or in a folder; None makes one of the characters of the training texts.
         max_tokens: longest text, in tokens.
-        use_text: whether titles are read; without, every page has the empty text.
+        use_text: whether texts are read; without, every sample has the empty text.
         sampling: `balanced` visits every product once an epoch; `proportional` draws as many products, each as often
             as its samples are many.
         crop: smallest share of the image's area that an augmenting crop keeps; 1 crops nothing.
@@ -117,6 +118,13 @@ class Recipe:
         for name, inside in ranges.items():
             if not inside:
                 raise UsageError(f"{name}: {getattr(self, name)!r} is out of range; see `cope.recipe.Recipe`")
+        for name, weight in asdict(self.loss.alignment).items():
+            domains = {word for word in name.split("_") if word in DOMAINS}
+            if weight and not domains <= set(self.model.text_domains):
+                raise UsageError(
+                    f"loss.alignment.{name}: compares views of {' and '.join(sorted(domains))}, but model.text_domains "
+                    f"has {', '.join(self.model.text_domains)} alone; give it all three, or set the weight to 0"
+                )
 
 
 def read_recipe(source: str) -> Recipe:
@@ -198,6 +206,8 @@ def _value(expected: Any, value: Any, where: str) -> Any:  # noqa: ANN401
         if value is None and type(None) in choices:
             return None
         return _value(next(choice for choice in choices if choice is not type(None)), value, where)
+    if get_origin(expected) is tuple and isinstance(value, list | tuple):
+        return tuple(_value(get_args(expected)[0], item, where) for item in value)
     if get_origin(expected) is Literal:
         if value in get_args(expected):
             return value

@@ -31,12 +31,12 @@ from cope.pretrained import load_text_tower, load_visual_tower
 from cope.ranks import Ranks, current_ranks
 from cope.recipe import RECIPE_NAME, Recipe, read_recipe, recipe_text
 from cope.state import Progress, find_progress, load_state, save_state
-from cope.titles import character_tokenizer, load_tokenizer, tokenize
-from cope.views import Views
+from cope.titles import Tokens, character_tokenizer, load_tokenizer, tokenize
+from cope.views import AmpereViews, Views
 from rope.console import progress_bar
 from rope.dataset.directory import reading, shard_names
 from rope.dataset.manifest import read_manifest
-from rope.domain import DOMAINS
+from rope.domain import CONFIG_OF, DOMAINS, Domain
 from rope.errors import RopeError, UsageError
 from rope.feed import Feed, ProductBatch, Share
 from rope.files import atomic_path
@@ -176,18 +176,21 @@ class _Run:
 
     def _inputs(self, batch: ProductBatch) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
         """Arguments of the model, and the classes of the products [b], on the device."""
-        texts = [text if self.recipe.use_text else None for text in batch.samples["page"].texts]
-        tokens = tokenize(self.tokenizer, texts)
         device = self.accelerator.device
         frames = {domain: batch.samples[domain].frames.to(device, non_blocking=True) for domain in DOMAINS}
         labels = torch.tensor([self.class_of[product] for product in batch.product_ids], device=device)
+        titles, *clip_texts = (self._tokens(batch, domain) for domain in self.recipe.model.text_domains)
         return (
             frames["page"],
-            tokens.input_ids.to(device),
-            tokens.attention_mask.to(device),
+            *titles,
             frames["video"],
             frames["live"],
+            *(t for pair in clip_texts for t in pair),
         ), labels
+
+    def _tokens(self, batch: ProductBatch, domain: Domain) -> Tokens:
+        texts = [text if self.recipe.use_text else None for text in batch.samples[domain].texts]
+        return Tokens(*(part.to(self.accelerator.device) for part in tokenize(self.tokenizer, texts)))
 
     def _backward(self, inputs: tuple[torch.Tensor, ...], labels: torch.Tensor) -> Losses:
         """Leave the gradients of one batch in the parameters."""
@@ -212,7 +215,7 @@ class _Run:
             torch.manual_seed(seed)
             with torch.no_grad():
                 made.append(self._encode(plain, part))
-        views = Views(*(torch.cat(view).requires_grad_() for view in zip(*made, strict=True)))
+        views = type(made[0])(*(torch.cat(view).requires_grad_() for view in zip(*made, strict=True)))
         losses = self._objective(views, labels)
         losses.total.backward()  # type: ignore[no-untyped-call]
         for i, (part, seed) in enumerate(zip(parts, seeds, strict=True)):
@@ -220,17 +223,20 @@ class _Run:
             is_last = i + 1 == len(parts)
             with nullcontext() if is_last else self.accelerator.no_sync(self.model):
                 again = self._encode(self.model, part)
-                gradients = [view.grad[i * size : (i + 1) * size] for view in views if view.grad is not None]
-                torch.autograd.backward(list(again), gradients)
+                moved = [(new, view.grad) for new, view in zip(again, views, strict=True) if view.grad is not None]
+                gradients = [gradient[i * size : (i + 1) * size] for _, gradient in moved]
+                torch.autograd.backward([new for new, _ in moved], gradients)
         return losses
 
-    def _encode(self, model: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Views:
-        pages, input_ids, attention_mask, videos, lives = inputs
+    def _encode(self, model: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Views | AmpereViews:
+        pages, input_ids, attention_mask, videos, lives, *texts = inputs
         with self.accelerator.autocast():
-            views = model(normalised(pages), input_ids, attention_mask, normalised(videos), normalised(lives))
-        return Views(*(view.float() for view in views))
+            views: Views | AmpereViews = model(
+                normalised(pages), input_ids, attention_mask, normalised(videos), normalised(lives), *texts
+            )
+        return type(views)(*(view.float() for view in views))
 
-    def _objective(self, views: Views, labels: torch.Tensor) -> Losses:
+    def _objective(self, views: Views | AmpereViews, labels: torch.Tensor) -> Losses:
         recipe = self.recipe
         return objective(views, labels, self.centres, recipe.loss, seed=recipe.seed, step=self.step, ranks=self.ranks)
 
@@ -329,16 +335,17 @@ def _prepare(directory: Path, recipe: Recipe, product_ids: list[str], ranks: Ran
 
 def _tokenizer(directory: Path, recipe: Recipe) -> PreTrainedTokenizerBase:
     if recipe.tokenizer is None:
-        tokenizer = character_tokenizer(_titles(directory), recipe.model.vocabulary)
+        tokenizer = character_tokenizer(_texts(directory, recipe.model.text_domains), recipe.model.vocabulary)
     else:
         tokenizer = load_tokenizer(recipe.tokenizer)
     tokenizer.model_max_length = recipe.max_tokens
     return tokenizer
 
 
-def _titles(directory: Path) -> Iterator[str | None]:
-    """The titles of the training pages."""
-    for name in shard_names(read_manifest(directory), "pages", "train"):
+def _texts(directory: Path, domains: tuple[Domain, ...]) -> Iterator[str | None]:
+    """The texts of the training samples of some domains."""
+    manifest = read_manifest(directory)
+    for name in (name for domain in domains for name in shard_names(manifest, CONFIG_OF[domain], "train")):
         with reading(directory / name):
             yield from pq.read_table(directory / name, columns=["text"])["text"].to_pylist()
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import torch
 
-__all__ = ["Views"]
+__all__ = ["AmpereViews", "Views"]
 
 
 class Views(NamedTuple):
@@ -25,3 +25,29 @@ class Views(NamedTuple):
     page_text: torch.Tensor
     video: torch.Tensor
     live: torch.Tensor
+
+
+class AmpereViews(NamedTuple):
+    """Nine views of b products, where videos and live clips have a text too.
+
+    Attributes:
+        page: as in `Views`, and so are the next two.
+        page_visual: the page's image alone.
+        page_text: the page's title alone.
+        video: frames and text of the video fused.
+        live: frames and text of the live clip fused.
+        video_visual: the video's frames alone.
+        video_text: the video's text alone.
+        live_visual: the live clip's frames alone.
+        live_text: the live clip's text alone.
+    """
+
+    page: torch.Tensor
+    page_visual: torch.Tensor
+    page_text: torch.Tensor
+    video: torch.Tensor
+    live: torch.Tensor
+    video_visual: torch.Tensor
+    video_text: torch.Tensor
+    live_visual: torch.Tensor
+    live_text: torch.Tensor

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from rope.asr.cli import app as asr
 from rope.console import output, parse_bytes, progress_bar, run_app
 from rope.curation.cli import app as curate
 
@@ -28,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+app.add_typer(asr, name="asr")
 app.add_typer(curate, name="curate")
 
 Directory = Annotated[Path, typer.Argument(metavar="OUT", help="A dataset directory.", show_default=False)]

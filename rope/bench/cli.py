@@ -10,6 +10,7 @@ import typer
 
 from rope.bench.attributes.cli import attributes, tail
 from rope.bench.recommend.cli import recommend
+from rope.bench.tsne_cli import tsne
 from rope.console import run_app
 from rope.domain import DOMAINS, Domain, Split
 from rope.errors import UsageError
@@ -114,6 +115,14 @@ def run(
     data: Data = None,
     split: SplitOption = "validation",
     batch_size: Annotated[int, typer.Option(min=1, help="Samples handed to the embedder at a time.")] = 64,
+    share: Annotated[
+        str | None,
+        typer.Option(
+            help="Embed one share alone, 0/2 or 1/2 for two processes, and score nothing; when all have ended, the "
+            "same command without --share joins and scores.",
+            show_default="all",
+        ),
+    ] = None,
     seed: Seed = 0,
     trials: Trials = 20,
     shots: Shots = 1,
@@ -127,11 +136,16 @@ def run(
     from rope.bench.embedder import load_embedder
     from rope.bench.one_shot import Draws
     from rope.bench.run import run_embedder
+    from rope.bench.share import parse_share
     from rope.dataset.locate import locate
 
+    own = None if share is None else parse_share(share)
     directory, draws, effort = locate(data), Draws(seed, trials, shots), _effort(memory, threads, device)
     embedder = load_embedder(model)
-    run_embedder(embedder, directory, out, split=split, batch_size=batch_size)
+    run_embedder(embedder, directory, out, split=split, batch_size=batch_size, share=own)
+    if own is not None:
+        typer.echo(f"share {share} is embedded; when all are, join and score them: the same command without --share")
+        return
     _score([out], directory, split, embedder.name, draws, effort, json, save_ranks)
 
 
@@ -374,6 +388,7 @@ def product1m(
 app.command()(recommend)
 app.command()(attributes)
 app.command()(tail)
+app.command()(tsne)
 
 
 def main() -> None:

@@ -94,7 +94,7 @@ def _file_problems(directory: Path, manifest: Manifest) -> Iterator[Problem]:
     }
     for name in sorted(known - found):
         yield Problem(name, "is missing; build the dataset again")
-    if extra := sorted(found - known - {FAULTS_NAME, "croissant.json"}):
+    if extra := sorted(found - known - {FAULTS_NAME, "croissant.json", "curation.json"}):
         what = f"{len(extra):,} files are not in the manifest, so no part of the dataset"
         yield Problem(str(directory), _with_examples(what, len(extra), extra[:_N_EXAMPLES]))
 

@@ -51,7 +51,7 @@ def test_a_file_says_what_differs_from_a_base_beside_it(tmp_path):
         ("model: tiny", "model: expected CopeConfig, got 'tiny'"),
         ("- 3", "expected fields of a recipe"),
         ("a: [", "is no YAML"),
-        ("base: nowhere", "nowhere: no such file, and no preset; presets are h200"),
+        ("base: nowhere", "nowhere: no such file, and no preset; presets are ampere, h200"),
         ("base: r.yaml", "is based on itself"),
     ],
 )

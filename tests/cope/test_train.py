@@ -16,6 +16,7 @@ from cope.recipe import recipe_text
 from cope.train import LOG_NAME, train
 from rope.bench.embedder import load_embedder
 from rope.dataset.directory import iter_samples
+from rope.domain import DOMAINS
 from rope.errors import RopeError, UsageError
 from tests.cope.runs import NO_DROPOUT, RECIPE, dataset
 
@@ -48,9 +49,22 @@ def tensors(out: Path) -> dict[str, torch.Tensor]:
     return load_file(out / "model.safetensors")
 
 
-def assert_close(one: Path, other: Path, tolerance: float) -> None:
+def assert_close(one: Path, other: Path) -> None:
+    """The same model up to rounding: by its weights, and more closely by what it makes of samples.
+
+    Biases of attention keys are left out: they change nothing, so that their gradients are rounding errors, which Adam
+    turns into steps of full length. Those of the messages between similar frames are nearly so.
+    """
     a, b = tensors(one), tensors(other)
-    assert max(float((a[name] - b[name]).abs().max()) for name in a) < tolerance
+    apart = {
+        name: float((a[name] - b[name]).abs().max()) for name in a if not name.endswith(("k_proj.bias", "key.bias"))
+    }
+    assert max(apart.values()) < 3e-4, max(apart, key=apart.__getitem__)
+    assert max(value for name, value in apart.items() if "message_attn" not in name) < 5e-5
+    for domain in DOMAINS:
+        (samples,) = iter_samples(dataset(), domain, "validation", batch_size=1000)
+        made = [load_embedder(f"cope:{out}").embed(samples) for out in (one, other)]
+        np.testing.assert_allclose(made[0], made[1], atol=2e-5)
 
 
 @pytest.fixture(scope="module")
@@ -106,13 +120,13 @@ def test_a_killed_run_goes_on_to_the_same_bytes(whole, tmp_path):
 def test_parts_of_a_batch_give_the_gradients_of_the_whole(size, tmp_path):
     run(tmp_path / "whole", NO_DROPOUT)
     run(tmp_path / "parts", replace(NO_DROPOUT, micro_batch=size))
-    assert_close(tmp_path / "whole", tmp_path / "parts", 1e-5)
+    assert_close(tmp_path / "whole", tmp_path / "parts")
 
 
 def test_activation_checkpointing_changes_nothing(tmp_path):
     run(tmp_path / "whole", NO_DROPOUT)
     run(tmp_path / "again", replace(NO_DROPOUT, activation_checkpointing=True))
-    assert_close(tmp_path / "whole", tmp_path / "again", 1e-6)
+    assert_close(tmp_path / "whole", tmp_path / "again")
 
 
 @pytest.mark.slow
@@ -134,7 +148,7 @@ def test_two_processes_train_as_one_with_the_same_batch(micro_batch, tmp_path):
     launch += ["--out", str(tmp_path / "two"), "--config", str(tmp_path / "recipe.yaml")]
     subprocess.run(launch, check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert len([entry for entry in log(tmp_path / "two") if "loss" in entry]) == 21
-    assert_close(tmp_path / "one", tmp_path / "two", 1e-5)
+    assert_close(tmp_path / "one", tmp_path / "two")
 
 
 def test_a_run_of_another_recipe_is_left_alone(whole):

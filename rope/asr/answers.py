@@ -1,0 +1,99 @@
+"""What a language model answers, and what becomes of it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol
+
+from rope.asr.prompt import Message
+
+__all__ = ["Answer", "ChatModel", "Lost", "Outcome", "Reader", "outcome", "summary"]
+
+Outcome = Literal["summary", "empty", "refused"]
+
+_EMPTY: Final = frozenset({"", "无", "空", "没有", "none", "null", "n/a"})
+"""Answers that say that there is no product, without the full stop and quotes around them."""
+
+_REFUSALS: Final = (
+    "抱歉",
+    "对不起",
+    "很抱歉",
+    "非常抱歉",
+    "我无法",
+    "i'm sorry",
+    "i am sorry",
+    "sorry,",
+    "i cannot",
+    "i can't",
+)
+"""How models begin when they decline; no summary of a product begins so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer.
+
+    Attributes:
+        text: as it came.
+        is_refused: whether the endpoint says that the model, or its filter, declined.
+        prompt_tokens: read by the model; 0 where the endpoint does not say.
+        completion_tokens: written by it; 0 where the endpoint does not say.
+    """
+
+    text: str
+    is_refused: bool = False
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A conversation that got no answer.
+
+    Attributes:
+        index: its place among those that were asked together.
+        reason: of the last try.
+    """
+
+    index: int
+    reason: str
+
+
+Reader = Callable[[int, Answer], None]
+"""Takes the place of a conversation and its answer, as soon as it is there."""
+
+
+class ChatModel(Protocol):
+    """Something that answers conversations.
+
+    Attributes:
+        name: of the model; answers of another name are not taken for its own.
+    """
+
+    name: str
+
+    def answer(self, conversations: Sequence[Sequence[Message]], keep: Reader) -> list[Lost]:
+        """Answer conversations in any order, calling `keep` once for each, and return those without an answer."""
+        ...
+
+
+def summary(answer: Answer) -> str | None:
+    r"""The summary of an answer in one line, or None where it is empty or refused.
+
+    >>> [summary(Answer(text)) for text in ("A red\n cup", "无。", "Sorry, I can't help", "「空」")]
+    ['A red cup', None, None, None]
+    """
+    return " ".join(answer.text.split()) if outcome(answer) == "summary" else None
+
+
+def outcome(answer: Answer) -> Outcome:
+    """What kind of answer it is.
+
+    >>> [outcome(Answer(text)) for text in ("a cup", "None.", "很抱歉，我不能")]
+    ['summary', 'empty', 'refused']
+    >>> outcome(Answer("a cup", is_refused=True))
+    'refused'
+    """
+    plain = answer.text.casefold().strip().strip("。.\"'“”「」 ")
+    if answer.is_refused or plain.replace("’", "'").startswith(_REFUSALS):
+        return "refused"
+    return "empty" if plain in _EMPTY else "summary"

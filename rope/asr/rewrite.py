@@ -1,0 +1,157 @@
+"""A dataset with other texts: the same rows, images and files but for one column, and a manifest that says so."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rope.console import progress_bar
+from rope.dataset.build import FAULTS_NAME
+from rope.dataset.card import render_card
+from rope.dataset.columns import optional_columns
+from rope.dataset.directory import reading
+from rope.dataset.fingerprint import fingerprint
+from rope.dataset.manifest import MANIFEST_NAME, Manifest, Shard, read_manifest, write_manifest
+from rope.dataset.shards import Batch, write_shards
+from rope.domain import CONFIG_OF
+from rope.errors import UsageError
+from rope.files import atomic_path
+
+__all__ = ["check_target", "write_with_texts"]
+
+_BUILDING: Final = ".rewrite"
+_OUR_NAMES: Final = frozenset({_BUILDING, *CONFIG_OF.values(), "products", FAULTS_NAME, "README.md", MANIFEST_NAME})
+
+Replace = Callable[[list[str | None]], list[str | None]]
+"""The new texts of some samples, in order."""
+
+
+def check_target(out: Path, source: Manifest, lineage: Mapping[str, str]) -> bool:
+    """Whether the folder holds the finished dataset already; what is unfinished is gone on with.
+
+    Args:
+        out: the folder.
+        source: manifest of the dataset that the new one is made of.
+        lineage: what the new manifest says of its texts.
+
+    Raises:
+        UsageError: the folder holds something else.
+    """
+    if (out / MANIFEST_NAME).is_file():
+        if read_manifest(out).source != {**source.source, **lineage}:
+            raise UsageError(
+                f"{out}: a dataset is there already, of other texts, another model or another prompt; choose another "
+                "folder, or delete it"
+            )
+        return True
+    names = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    if (out.exists() and not out.is_dir()) or (names and (_BUILDING not in names or names - _OUR_NAMES)):
+        raise UsageError(f"{out}: exists and is no unfinished dataset; choose a folder that is empty or does not exist")
+    return False
+
+
+def write_with_texts(
+    directory: Path,
+    out: Path,
+    shards: frozenset[str],
+    replaced: Replace,
+    lineage: Mapping[str, str],
+    *,
+    progress: bool = True,
+) -> tuple[Manifest, bool]:
+    """Write a dataset directory whose texts are others in some shards; the other shards are copied.
+
+    The manifest comes last. Stopped and called again with the same arguments, it ends with the same bytes.
+
+    Args:
+        directory: the dataset directory to start from.
+        out: the new one.
+        shards: names of the shards whose texts change.
+        replaced: gives the new texts.
+        lineage: added to `source` in the manifest; it has to tell the texts apart from any others.
+        progress: whether to draw a bar on stderr.
+
+    Returns:
+        The new manifest, and False if the dataset was there already.
+
+    Raises:
+        UsageError: `out` holds something else.
+        DatasetError: the dataset cannot be read.
+    """
+    source = read_manifest(directory)
+    if check_target(out, source, lineage):
+        return read_manifest(out), False
+    _claim(out, {**source.source, **lineage})
+    made = dict(source.shards)
+    with progress_bar("writing", sum(shard.rows for shard in source.shards.values()), shown=progress) as advance:
+        for name in sorted(source.shards):
+            if name in shards:
+                made[name] = _rewrite(directory / name, out, name, source.shards[name].rows, replaced, advance)
+            else:
+                _copy(directory, out, name)
+                advance(source.shards[name].rows)
+    if (directory / FAULTS_NAME).is_file():
+        _copy(directory, out, FAULTS_NAME)
+    manifest = replace(
+        source, source={**source.source, **lineage}, shards=made, fingerprint=fingerprint(out, list(made))
+    )
+    with atomic_path(out / _BUILDING / "README.md") as temporary:
+        temporary.write_text(render_card(manifest, optional_columns(out, list(made))) + _note(lineage), "utf-8")
+    write_manifest(out / _BUILDING, manifest)
+    for name in ("README.md", MANIFEST_NAME):
+        (out / _BUILDING / name).replace(out / name)
+    shutil.rmtree(out / _BUILDING)
+    return manifest, True
+
+
+def _claim(out: Path, key: Mapping[str, str]) -> None:
+    """Make the folder to build in, and throw away what was begun there of something else."""
+    stored, text = out / _BUILDING / "key.json", json.dumps(key, sort_keys=True)
+    if not stored.exists() or stored.read_text("utf-8") != text:
+        for name in (*CONFIG_OF.values(), "products", _BUILDING):
+            shutil.rmtree(out / name, ignore_errors=True)
+        for name in (FAULTS_NAME, "README.md"):
+            (out / name).unlink(missing_ok=True)
+        with atomic_path(stored) as temporary:
+            temporary.write_text(text, "utf-8")
+
+
+def _rewrite(path: Path, out: Path, name: str, n_rows: int, replaced: Replace, advance: Callable[[int], None]) -> Shard:
+    """Write one shard with other texts, in row groups as they were, unless it is there."""
+    building, stem = out / _BUILDING, name.replace("/", "-").removesuffix(".parquet")
+
+    def read(_: int) -> Iterator[Batch]:
+        with reading(path), pq.ParquetFile(path) as shard:
+            for i in range(shard.num_row_groups):
+                table = shard.read_row_group(i)
+                texts = pa.array(replaced(table["text"].to_pylist()), pa.string())
+                table = table.set_column(table.schema.get_field_index("text"), "text", texts)
+                yield Batch(table, table.num_rows, 0)
+
+    (record,) = write_shards(building, stem, pq.read_schema(path), n_rows, read, 1, advance)
+    if (written := building / f"{stem}-00000.parquet").exists():
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        written.replace(out / name)
+    return Shard(record.rows, record.bytes, record.sha256)
+
+
+def _copy(directory: Path, out: Path, name: str) -> None:
+    """Copy a file, unless it is there; by way of the building folder, where a kill may leave half of it."""
+    if not (out / name).exists():
+        half = out / _BUILDING / "copy"
+        shutil.copyfile(directory / name, half)
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        half.replace(out / name)
+
+
+def _note(lineage: Mapping[str, str]) -> str:
+    rows = "\n".join(f"| {name} | `{value}` |" for name, value in lineage.items())
+    return (
+        "\n## Texts\n\nThe texts of videos and live clips are summaries of the recognised speech, written by a "
+        f"language model. `asr_of` is the fingerprint of the dataset that has the speech.\n\n| | |\n|---|---|\n{rows}\n"
+    )

@@ -1,0 +1,174 @@
+"""A map of some products over the domains, by t-SNE: one colour a product, one marker a domain, as in the paper.
+
+A picture to look at, no measurement: distances between far points mean nothing, and another seed gives another map.
+"""
+
+import colorsys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from rope.bench.embeddings import DomainEmbeddings
+from rope.dataset.directory import Labels
+from rope.domain import Domain
+from rope.errors import UsageError
+from rope.files import atomic_path
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["FORMATS", "Points", "choose_points", "draw_map", "lay_out", "save_map"]
+
+FORMATS: Final = (".png", ".svg")
+_MARKERS: Final[dict[Domain, str]] = {"page": "o", "video": "^", "live": "s"}
+_PERPLEXITY: Final = 30.0
+_SIDE_INCHES: Final = 7.0
+_DPI: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """The samples of some products.
+
+    Attributes:
+        vectors: float32 [n, dim], of length 1.
+        products: the product of each, integers [n] that index `product_ids`.
+        domains: the domain of each, n of them.
+        product_ids: in the order of the products' colours.
+    """
+
+    vectors: npt.NDArray[np.float32]
+    products: npt.NDArray[np.int64]
+    domains: list[Domain]
+    product_ids: list[str]
+
+
+def choose_points(
+    embeddings: Mapping[Domain, DomainEmbeddings], labels: Mapping[Domain, Labels], *, n_products: int, seed: int
+) -> Points:
+    """All samples of products drawn at random among those that every domain has.
+
+    Args:
+        embeddings: in the order of their labels; see `rope.bench.embeddings.align`.
+        labels: of a split.
+        n_products: how many; at least 2.
+        seed: of the draw.
+
+    Raises:
+        UsageError: there are fewer products.
+    """
+    shared = sorted(set.intersection(*(set(rows.product_ids) for rows in labels.values())))
+    if not 2 <= n_products <= len(shared):
+        raise UsageError(
+            f"--products {n_products}: expected from 2 to {len(shared)}, the products that have samples in all of "
+            f"{', '.join(labels)}"
+        )
+    drawn = np.random.default_rng(seed).choice(len(shared), n_products, replace=False)
+    place_of = {shared[product]: place for place, product in enumerate(sorted(drawn.tolist()))}
+    vectors, products, domains = [], [], list[Domain]()
+    for domain, rows in labels.items():
+        for row, product in enumerate(rows.product_ids):
+            if product in place_of:
+                vectors.append(embeddings[domain].vectors[row])
+                products.append(place_of[product])
+                domains.append(domain)
+    stacked = np.stack(vectors).astype(np.float64)
+    unit = (stacked / np.linalg.norm(stacked, axis=1, keepdims=True)).astype(np.float32)
+    return Points(unit, np.array(products, np.int64), domains, list(place_of))
+
+
+def lay_out(points: Points, *, seed: int) -> npt.NDArray[np.float32]:
+    """Places [n, 2] of the points in the plane, by t-SNE (van der Maaten and Hinton, 2008) on cosine distances.
+
+    The perplexity is 30, or a third of the points where they are few. The same machine gives the same places; another
+    may differ in the last digits, and so, after many steps, in the picture.
+
+    Args:
+        points: at least 4.
+        seed: of the start.
+
+    Raises:
+        UsageError: there are fewer than 4 points, or scikit-learn is not installed.
+    """
+    n = len(points.domains)
+    if n < 4:
+        raise UsageError(f"a map of {n} samples cannot be laid out; expected at least 4, so choose more products")
+    try:
+        from sklearn.manifold import TSNE  # type: ignore[import-untyped,unused-ignore]
+    except ImportError as error:
+        raise UsageError("t-SNE needs scikit-learn: pip install 'rope-bench[figures]'") from error
+    from threadpoolctl import threadpool_limits
+
+    # On unit vectors the squared Euclidean distance, which t-SNE takes, is twice the cosine distance.
+    method = TSNE(perplexity=min(_PERPLEXITY, (n - 1) / 3), init="pca", random_state=seed, n_jobs=1)
+    with threadpool_limits(1):  # the order of sums, and so the picture, would change with the number of threads
+        places: npt.NDArray[np.float32] = method.fit_transform(points.vectors)
+    return places
+
+
+def draw_map(points: Points, places: npt.NDArray[np.float32]) -> "Figure":
+    """The figure of a map; colours go round the circle of hues, and the legend names the domains.
+
+    Args:
+        points: what is shown.
+        places: where, [n, 2].
+
+    Raises:
+        UsageError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+        from matplotlib.lines import Line2D
+    except ImportError as error:
+        raise UsageError("a figure needs matplotlib: pip install 'rope-bench[figures]'") from error
+    colours = np.array(_colours(len(points.product_ids)))
+    figure = Figure(figsize=(_SIDE_INCHES, _SIDE_INCHES), layout="constrained")
+    axes = figure.subplots()
+    axes.set_axis_off()
+    axes.set_aspect("equal", adjustable="datalim")
+    shown = [domain for domain in _MARKERS if domain in points.domains]
+    for domain in shown:
+        rows = np.array([other == domain for other in points.domains])
+        axes.scatter(
+            places[rows, 0],
+            places[rows, 1],
+            c=colours[points.products[rows]],
+            marker=_MARKERS[domain],
+            s=26,
+            linewidths=0.4,
+            edgecolors="white",
+            gid=domain,
+        )
+    handles = [Line2D([], [], marker=_MARKERS[d], linestyle="", color="#555555", label=d) for d in shown]
+    axes.legend(handles=handles, loc="upper left", frameon=False)
+    return figure
+
+
+def save_map(figure: "Figure", path: Path) -> None:
+    """Write a figure as PNG or SVG; the same figure gives the same bytes.
+
+    Raises:
+        UsageError: the name ends otherwise.
+    """
+    import matplotlib
+
+    if path.suffix.lower() not in FORMATS:
+        raise UsageError(f"{path}: expected a name that ends in {' or '.join(FORMATS)}")
+    kind = path.suffix.lower()[1:]
+    metadata: dict[str, Any] = {"Date": None} if kind == "svg" else {"Software": None}
+    # Without a salt, names inside an SVG are random.
+    with atomic_path(path) as temporary, matplotlib.rc_context({"svg.hashsalt": "rope-bench"}):
+        figure.savefig(temporary, format=kind, dpi=_DPI, metadata=metadata)
+
+
+def _colours(n: int) -> list[tuple[float, float, float]]:
+    """`n` colours with different hues; neighbours on the circle differ in brightness too.
+
+    >>> len(set(_colours(30)))
+    30
+    """
+    return [colorsys.hsv_to_rgb(i / n, (0.9, 0.6)[i % 2], (0.75, 0.95, 0.55)[i % 3]) for i in range(n)]
