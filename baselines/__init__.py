@@ -11,6 +11,7 @@ __all__ = [
     "clip4clip",
     "fashion_clip",
     "handcrafted",
+    "mteb_model",
     "open_clip",
     "sentence_transformer",
     "transformers_model",

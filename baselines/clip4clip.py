@@ -6,7 +6,6 @@ vector, see `baselines.options.Options`.
 """
 
 import html
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, cast
@@ -14,6 +13,7 @@ from typing import Any, Final, cast
 import numpy as np
 import numpy.typing as npt
 import torch
+from rich.console import Console
 from transformers import AutoTokenizer
 
 from baselines.clip4clip_checkpoint import Clip4ClipWeights, read_clip4clip
@@ -150,10 +150,11 @@ def load_clip4clip(
         UsageError: a file or the tokenizer cannot be read.
     """
     weights = read_clip4clip(Path(model), head=head, cross_heads=cross_heads)
+    notes = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     if not weights.trained:
-        print(f"note: {model} has no weights for {weights.head_name}; it is initialised, not trained", file=sys.stderr)
+        notes.print(f"note: {model} has no weights for {weights.head_name}; it is initialised, not trained")
     if weights.head_name == "tightTransf":
-        print("note: tightTransf has no vectors; these are those of meanP, for `rerank`", file=sys.stderr)
+        notes.print("note: tightTransf has no vectors; these are those of meanP, for `rerank`")
     try:
         words = AutoTokenizer.from_pretrained(tokenizer)
     except (OSError, ValueError) as error:
@@ -174,6 +175,8 @@ def embedder(
         **shared: see `baselines.options.Options`; `frames` is 12 here, `pool` says nothing.
     """
     options = read_options(shared, _DEFAULTS)
+    if not cross_heads.isdecimal() or not int(cross_heads):
+        raise UsageError(f"cross_heads: {cross_heads!r} is not a whole number from 1 on")
     encoder = load_clip4clip(
         model,
         head=head or None,

@@ -17,7 +17,7 @@ from rope.media import decode_frames
 __all__ = ["ClipEncoder", "FusedEmbedder", "ImageEncoder", "PooledImages", "fuse", "pool_frames"]
 
 _THREADS: Final = 4
-"""Frames are decoded while a GPU computes. On a CPU the model has every core already, and threads slow it down."""
+"""Frames are decoded while a GPU computes. On a CPU the model has every core already (assumed)."""
 
 
 class ImageEncoder(Protocol):

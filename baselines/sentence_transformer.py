@@ -10,7 +10,7 @@ from PIL import Image
 
 from baselines.fusion import FusedEmbedder, PooledImages
 from baselines.options import Options, read_options
-from rope.encoders.running import choose_device, choose_dtype, fingerprint_model
+from rope.encoders.running import choose_device, choose_dtype, fingerprint_model, without_bars
 from rope.errors import UsageError
 
 __all__ = ["SentenceTransformerModel", "embedder", "load_sentence_transformer"]
@@ -63,7 +63,8 @@ def load_sentence_transformer(source: str, *, precision: str, device: str, image
         raise UsageError(message) from error
     dtype = choose_dtype(precision)
     try:
-        model = SentenceTransformer(source, device=str(choose_device(device)), model_kwargs={"dtype": dtype})
+        with without_bars():
+            model = SentenceTransformer(source, device=str(choose_device(device)), model_kwargs={"dtype": dtype})
     except (OSError, ValueError) as error:
         raise UsageError(f"{source}: sentence-transformers cannot load it: {str(error).splitlines()[0]}") from error
     return SentenceTransformerModel(model, [precision, source], images)

@@ -16,7 +16,7 @@ from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
 from baselines.fusion import FusedEmbedder, PooledImages
 from baselines.options import Options, read_options
-from rope.encoders.running import choose_device, choose_dtype, fingerprint_model
+from rope.encoders.running import choose_device, choose_dtype, fingerprint_model, without_bars
 from rope.errors import UsageError
 
 __all__ = ["TransformersModel", "embedder", "load_transformers_model"]
@@ -68,7 +68,8 @@ def load_transformers_model(source: str, *, precision: str, device: str) -> Tran
     """
     place, dtype = choose_device(device), choose_dtype(precision)
     try:
-        model = AutoModel.from_pretrained(source, dtype=dtype).to(place)
+        with without_bars():
+            model = AutoModel.from_pretrained(source, dtype=dtype).to(place)
         images: Any = AutoImageProcessor
         processor = images.from_pretrained(source, backend="pil")
         tokenizer = AutoTokenizer.from_pretrained(source) if hasattr(model, "get_text_features") else None

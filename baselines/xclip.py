@@ -16,7 +16,7 @@ from transformers import AutoImageProcessor, AutoTokenizer, XCLIPModel
 
 from baselines.fusion import FusedEmbedder
 from baselines.options import Options, read_options
-from rope.encoders.running import choose_device, choose_dtype, fingerprint_model
+from rope.encoders.running import choose_device, choose_dtype, fingerprint_model, without_bars
 from rope.errors import UsageError
 
 __all__ = ["XClip", "embedder", "load_xclip"]
@@ -80,7 +80,8 @@ def load_xclip(source: str, *, precision: str, device: str) -> XClip:
     """
     place, dtype = choose_device(device), choose_dtype(precision)
     try:
-        model: Any = XCLIPModel.from_pretrained(source, dtype=dtype)
+        with without_bars():
+            model: Any = XCLIPModel.from_pretrained(source, dtype=dtype)
         images: Any = AutoImageProcessor
         processor = images.from_pretrained(source, backend="pil")
         tokenizer = AutoTokenizer.from_pretrained(source)

@@ -1,7 +1,7 @@
 """Run an embedder over a split, keeping what is finished so that a stopped run can be continued."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rope.bench.embedder import Embedder
+from rope.bench.share import Share
 from rope.bench.writer import embedding_schema, embedding_table, open_writer
 from rope.console import progress_bar
 from rope.dataset.directory import iter_samples
@@ -75,6 +76,10 @@ class _Part:
     stop: int
     path: Path
 
+    @property
+    def n_samples(self) -> int:
+        return self.stop - self.start
+
 
 def run_embedder(
     embedder: Embedder,
@@ -83,6 +88,7 @@ def run_embedder(
     *,
     split: Split = "validation",
     batch_size: int = 64,
+    share: Share | None = None,
     progress: bool = True,
 ) -> Path:
     """Embed every sample of a split, batch by batch, into one Parquet file.
@@ -92,21 +98,29 @@ def run_embedder(
     was not. Rows are in the order of the dataset: pages, videos, lives. When `out` is the result of the same run
     already, nothing is embedded.
 
+    A kill costs the part that was open, of 8 batches at most: those samples alone are embedded again.
+
+    Several processes divide the work when each is given its share: they write their parts into the same folder and
+    leave them there. When all have ended, a call without a share joins the parts to the bytes that one process would
+    have written, and embeds what is missing where one of them was stopped.
+
     Args:
         embedder: see `rope.bench.embedder.Embedder`.
         data: a dataset directory.
         out: the Parquet file to write, with the columns domain, sample_id and embedding (float32 [dim]).
         split: the split to embed.
         batch_size: samples handed to the embedder at a time.
+        share: embed this share alone and join nothing; None for all that is missing.
         progress: whether to draw a bar on stderr.
 
     Returns:
-        `out`.
+        `out`, which a share has not written yet.
 
     Raises:
-        UsageError: `out` exists and is not of this run, or `OUT.parts` holds the parts of another run.
+        UsageError: `out` exists and is not of this run, or `OUT.parts` holds a part of another run.
         DatasetError: the dataset cannot be read, its split is empty, or a sample cannot be decoded.
-        EmbeddingError: the embedder returned something else than finite floats [n, dim] with no zero row.
+        EmbeddingError: the embedder returned something else than finite floats [n, dim] with no zero row, or vectors
+            of another dimension in another process.
     """
     if batch_size < 1:
         raise UsageError(f"the batch size must be at least 1, got {batch_size}")
@@ -118,9 +132,13 @@ def run_embedder(
         counts = _counts(manifest, split, data)
         _claim(folder, key)
         parts = _plan(folder, counts, batch_size)
-        with progress_bar(f"embedding with {embedder.name}", sum(counts.values()), shown=progress) as advance:
-            _embed_missing(embedder, data, key, parts, advance)
-        _merge(parts, folder, out)
+        own = parts if share is None else _of_share(parts, share)
+        n_samples = sum(part.n_samples for part in own)
+        with progress_bar(f"embedding with {embedder.name}", n_samples, shown=progress) as advance:
+            _embed_missing(embedder, data, key, own, advance)
+        if share is not None:
+            return out
+        _merge(parts, key, folder, out)
     _remove(folder, key)
     return out
 
@@ -160,8 +178,10 @@ def _claim(folder: Path, key: _RunKey) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     stored = folder / _KEY_NAME
+    # Looked at before the key is: another process may be starting, and it writes its parts after the key.
+    others = [path for path in folder.iterdir() if not path.name.startswith(".")]
     if not stored.exists():
-        if any(not path.name.startswith(".") for path in folder.iterdir()):
+        if others:
             raise UsageError(f"{folder} exists and is not of this command; delete it or choose another output file")
         with atomic_path(stored) as temporary:
             temporary.write_text(key.to_json() + "\n", "utf-8")
@@ -183,19 +203,46 @@ def _plan(folder: Path, counts: Mapping[Domain, int], batch_size: int) -> list[_
     ]
 
 
+def _of_share(parts: Sequence[_Part], share: Share) -> list[_Part]:
+    """The parts of one process: of every domain as many as of any other, since a video costs more than a page."""
+    return [part for domain in DOMAINS for part in share.of([part for part in parts if part.domain == domain])]
+
+
 def _embed_missing(embedder: Embedder, data: Path, key: _RunKey, parts: Sequence[_Part], advance: _Advance) -> None:
     """Write the parts that are not there yet."""
     finished = [part for part in parts if part.path.exists()]
-    advance(sum(part.stop - part.start for part in finished))
-    dim = pq.read_schema(finished[0].path).field("embedding").type.list_size if finished else None
-    for domain in DOMAINS:
-        # Parts are written in order, so the missing ones of a domain are its last.
-        missing = [part for part in parts if part.domain == domain and not part.path.exists()]
-        if not missing:
-            continue
-        batches = iter_samples(data, domain, key.split, start=missing[0].start, batch_size=key.batch_size)
-        for part in missing:
+    missing = [part for part in parts if not part.path.exists()]
+    advance(sum(part.n_samples for part in finished))
+    dim = _read_schema(finished[0], key).field("embedding").type.list_size if finished else None
+    for stretch in _stretches(missing):
+        first = stretch[0]
+        batches = iter_samples(data, first.domain, key.split, start=first.start, batch_size=key.batch_size)
+        for part in stretch:
             dim = _write_part(embedder, part, islice(batches, _BATCHES_A_PART), key, dim, advance)
+
+
+def _stretches(parts: Iterable[_Part]) -> Iterator[list[_Part]]:
+    """Parts in order, those that follow on each other together, so that the dataset is sought through once for each."""
+    stretch: list[_Part] = []
+    for part in parts:
+        if stretch and (part.domain, part.start) != (stretch[-1].domain, stretch[-1].stop):
+            yield stretch
+            stretch = []
+        stretch.append(part)
+    if stretch:
+        yield stretch
+
+
+def _read_schema(part: _Part, key: _RunKey) -> pa.Schema:
+    """The schema of a finished part.
+
+    Raises:
+        UsageError: the part is of another run: two that began at the same moment had both found an empty folder.
+    """
+    schema = pq.read_schema(part.path)
+    if difference := key.differences(schema.metadata[_METADATA_KEY.encode()].decode()):
+        raise UsageError(f"{part.path} is of another run: {difference}; delete the folder and run again")
+    return schema
 
 
 def _write_part(
@@ -214,9 +261,9 @@ def _write_part(
         ids += [sample.sample_id for sample in samples]
         dim = blocks[-1].shape[1]
         advance(len(samples))
-    if dim is None or len(ids) != part.stop - part.start:
+    if dim is None or len(ids) != part.n_samples:
         raise DatasetError(
-            f"{part.domain}: read {len(ids)} samples from number {part.start} on, expected {part.stop - part.start}; "
+            f"{part.domain}: read {len(ids)} samples from number {part.start} on, expected {part.n_samples}; "
             "the dataset is not what its manifest says, so check it with: rope validate"
         )
     schema = embedding_schema(dim, {_METADATA_KEY: key.to_json()})
@@ -249,12 +296,15 @@ def _embed(embedder: Embedder, samples: Sequence[Sample], dim: int | None) -> np
     return vectors
 
 
-def _merge(parts: Sequence[_Part], folder: Path, out: Path) -> None:
+def _merge(parts: Sequence[_Part], key: _RunKey, folder: Path, out: Path) -> None:
     """Write `out` from its parts, a row group each. It is made among them, so that nothing is left if killed."""
     merged = folder / "merged.parquet"
-    schema = pq.read_schema(parts[0].path)
+    schema = _read_schema(parts[0], key)
     with atomic_path(merged) as temporary, open_writer(temporary, schema) as writer:
         for part in parts:
+            if (found := _read_schema(part, key)) != schema:
+                what, expected = found.field("embedding").type, schema.field("embedding").type
+                raise EmbeddingError(f"{part.path} holds {what}, expected {expected} as in {parts[0].path.name}")
             with pq.ParquetFile(part.path) as file:
                 writer.write_table(file.read())
     merged.replace(out)

@@ -15,7 +15,7 @@ from transformers import AutoTokenizer, BertTokenizer, ChineseCLIPConfig, Chines
 
 from rope.encoders.openai_keys import count_blocks, rename_vision
 from rope.encoders.pixels import square_pixels
-from rope.encoders.running import choose_device, choose_dtype, fingerprint_model
+from rope.encoders.running import choose_device, choose_dtype, fingerprint_model, without_bars
 from rope.errors import UsageError
 
 __all__ = ["BACKENDS", "CONTEXT", "DEFAULT_MODEL", "ChineseClip", "load_chinese_clip", "read_checkpoint"]
@@ -232,7 +232,8 @@ class _OfficialTowers:
 
 def _from_transformers(source: str, place: torch.device, dtype: torch.dtype, facts: Sequence[str]) -> ChineseClip:
     try:
-        model: Any = ChineseCLIPModel.from_pretrained(source, dtype=dtype)
+        with without_bars():
+            model: Any = ChineseCLIPModel.from_pretrained(source, dtype=dtype)
         tokenizer: Any = AutoTokenizer.from_pretrained(source)
     except (OSError, ValueError) as error:
         raise UsageError(f"{source}: no Chinese-CLIP of transformers: {str(error).splitlines()[0]}") from error

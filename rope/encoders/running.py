@@ -1,13 +1,16 @@
 """Where a model computes, in which precision, and what identifies it."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, Literal, get_args
 
 import torch
+from transformers.utils import logging
 
 from rope.errors import UsageError
 
-__all__ = ["PRECISIONS", "Precision", "choose_device", "choose_dtype", "fingerprint_model"]
+__all__ = ["PRECISIONS", "Precision", "choose_device", "choose_dtype", "fingerprint_model", "without_bars"]
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -47,6 +50,18 @@ def choose_dtype(precision: str) -> torch.dtype:
     if precision not in _DTYPES:
         raise UsageError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
     return _DTYPES[precision]
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """Load models without the bars that transformers draws, even where stderr is no terminal."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def fingerprint_model(model: torch.nn.Module, *facts: str) -> str:

@@ -25,10 +25,11 @@ _TEXT = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2}
 
 
 def scrambled(model: torch.nn.Module, seed: int) -> torch.nn.Module:
-    """The model with weights far from their initial values, where nothing is 0 or 1 by chance."""
+    """The model with weights that the seed alone decides: near 1 where all were 1, as in norms, else near 0."""
     generator = torch.Generator().manual_seed(seed)
     for parameter in model.parameters():
-        parameter.data.add_(torch.randn(parameter.shape, generator=generator) * 0.2)
+        base = float((parameter == 1).all())
+        parameter.data = base + torch.randn(parameter.shape, generator=generator) * 0.2
     return model.eval()
 
 

@@ -1,11 +1,13 @@
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from transformers import CLIPTokenizer
 
-from baselines.clip4clip import Clip4Clip, rerank, tokenize
+from baselines.clip4clip import Clip4Clip, embedder, rerank, tokenize
 from baselines.clip4clip_checkpoint import read_clip4clip
 from baselines.clip4clip_heads import HEADS, QuickGelu, SeqLstm, SeqTransf, pool_video
 from rope.encoders.pixels import clip_pixels
@@ -151,6 +153,22 @@ def test_tokens_end_and_are_padded_with_zeros():
     short, long = tokenize(tokenizer, ["ab", "a" * 50], 6).tolist()
     assert short == [start, *tokenizer("ab")["input_ids"][1:-1], end, 0, 0]
     assert (long[0], long[-1], len(long)) == (start, end, 6)
+
+
+@needs_golden
+def test_tokens_are_those_of_the_official_code():
+    open_clip = pytest.importorskip("open_clip", reason="open_clip, which brings CLIP's word pieces, is not installed")
+    theirs = open_clip.SimpleTokenizer()
+    tokenizer = CLIPTokenizer(vocab=theirs.encoder, merges=list(theirs.bpe_ranks))
+    rows = json.loads((GOLDEN / "clip4clip_public_aux.json").read_text("utf-8"))["tokens"]["rows"]
+    found = tokenize(tokenizer, [row["text"] for row in rows])
+    assert found.tolist() == [row["input_ids"] for row in rows]
+
+
+@pytest.mark.parametrize("given", ["many", "0", "-1", "1.5", ""])
+def test_heads_that_are_no_number_are_refused(given):
+    with pytest.raises(UsageError, match="cross_heads"):
+        embedder("m", cross_heads=given)
 
 
 def test_html_entities_are_undone_twice():

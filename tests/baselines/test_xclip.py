@@ -1,10 +1,82 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from transformers import XCLIPConfig, XCLIPModel
 
-from baselines.xclip import embedder, load_xclip
+from baselines.xclip import XClip, embedder, load_xclip
 from tests.baselines.checkpoints import save_xclip
 from tests.baselines.samples import samples
+
+GOLDEN = Path(__file__).parents[3] / "shared" / "reference" / "cope" / "cope_public_xclip.npz"
+
+RENAMED = {
+    "visual.class_embedding": "vision_model.embeddings.class_embedding",
+    "visual.conv1.weight": "vision_model.embeddings.patch_embedding.weight",
+    "visual.positional_embedding": "vision_model.embeddings.position_embedding.weight",
+    "visual.ln_pre": "vision_model.pre_layernorm",
+    "visual.ln_post": "vision_model.post_layernorm",
+    "visual.transformer.resblocks": "vision_model.encoder.layers",
+    "mit.positional_embedding": "mit.position_embedding",
+    "mit.resblocks": "mit.encoder.layers",
+    ".message_attn.": ".MESSAGE.",
+    ".attn.": ".self_attn.",
+    ".MESSAGE.": ".message_attn.",
+    ".ln_1.": ".layer_norm1.",
+    ".ln_2.": ".layer_norm2.",
+    ".mlp.c_fc.": ".mlp.fc1.",
+    ".mlp.c_proj.": ".mlp.fc2.",
+}
+
+
+def golden_state(stored):
+    """The authors' weights under transformers' names."""
+    state = {}
+    for name in stored.files:
+        if not name.startswith("state."):
+            continue
+        key, value = name.removeprefix("state."), torch.tensor(stored[name])
+        for old, new in RENAMED.items():
+            key = key.replace(old, new)
+        if key == "visual.proj":
+            state["visual_projection.weight"] = value.T
+        elif "in_proj_" in key:
+            parts = zip("qkv", value.chunk(3), strict=True)
+            state |= {key.replace("in_proj_", f"{part}_proj."): third for part, third in parts}
+        else:
+            state[key] = value
+    return state
+
+
+def golden_model(stored):
+    sizes = {"num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 128, "intermediate_size": 512}
+    mit = {"mit_hidden_size": 64, "mit_intermediate_size": 256, "mit_num_hidden_layers": 2}
+    vision = sizes | mit | {"mit_num_attention_heads": 1, "patch_size": 16, "image_size": 32, "num_frames": 8}
+    text = {"vocab_size": 9, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 1}
+    model = XCLIPModel(XCLIPConfig(vision_config=vision, text_config=text, projection_dim=64, prompt_layers=1))
+    left = model.load_state_dict(golden_state(stored), strict=False)
+    assert not left.unexpected_keys
+    assert not [key for key in left.missing_keys if key.startswith(("vision_model", "mit", "visual_projection"))]
+    return model
+
+
+class Nothing:
+    """Stands for the processor and the tokenizer, which pixels and no texts do not need."""
+
+    def to_json_string(self):
+        return ""
+
+    def get_vocab(self):
+        return {}
+
+
+@pytest.mark.skipif(not GOLDEN.is_file(), reason="the vectors of the official code are not there")
+def test_videos_are_those_of_the_official_tower():
+    stored = np.load(GOLDEN)
+    model = XClip(golden_model(stored), Nothing(), Nothing(), "fp32")
+    found = model.encode_clips([list(clip) for clip in torch.tensor(stored["in.T8.image"])])
+    assert np.allclose(found, stored["out.T8.video_features"], atol=2e-5, rtol=0)
 
 
 @pytest.mark.parametrize(("domain", "n_frames"), [("page", 1), ("video", 3), ("live", 9)])

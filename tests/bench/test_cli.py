@@ -46,6 +46,19 @@ def rope_bench(monkeypatch, capsys):
     return run
 
 
+def test_shares_are_embedded_one_by_one_and_the_call_without_one_scores(rope_bench, dataset, embeddings, tmp_path):
+    out_file = tmp_path / "e.parquet"
+    run = ["run", "--model", "baselines:handcrafted", "--data", dataset, "--out", out_file]
+    for share in ("0/2", "1/2"):
+        code, out, err = rope_bench(*run, "--share", share)
+        assert (code, err, out_file.exists()) == (0, "", False)
+        assert f"share {share} is embedded" in out
+    code, out, _ = rope_bench(*run)
+    assert code == 0
+    assert "mean R@1 of the six cross-domain pairs" in out
+    assert out_file.read_bytes() == embeddings.read_bytes()
+
+
 def test_run_keeps_the_vectors_and_score_gives_the_same_numbers(rope_bench, dataset, tmp_path):
     kept, ranks = tmp_path / "kept.parquet", tmp_path / "ranks.parquet"
     run = ["run", "--model", "baselines:handcrafted", "--data", dataset, "--out", kept, "--json", tmp_path / "a.json"]
@@ -183,6 +196,7 @@ def test_embeddings_that_do_not_fit_are_named(change, words, rope_bench, dataset
         ["score"],
         ["run", "--model", "baselines", "--out", "x.parquet"],
         ["run", "--model", "baselines:nobody", "--out", "x.parquet"],
+        ["run", "--model", "baselines:handcrafted", "--out", "x.parquet", "--share", "2/2"],
         ["score", __file__, "--memory", "much"],
         ["score", __file__, "--trials", "0"],
         ["score", __file__, "--device", "abacus"],

@@ -1,0 +1,145 @@
+"""Any model of images, or of images and texts, that mteb knows by name, as an embedder.
+
+Frames and texts are embedded apart and summed as `baselines.options.Options` says; mteb is told of no query and no
+document, since a sample has one vector for both.
+"""
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+
+from baselines.fusion import FusedEmbedder, PooledImages
+from baselines.options import Options, read_options
+from rope.encoders.running import choose_device, fingerprint_model, without_bars
+from rope.errors import UsageError
+
+__all__ = ["MtebModel", "embedder", "load_mteb_model"]
+
+
+class MtebModel:
+    """Images and texts through `encode` of a model of mteb.
+
+    Attributes:
+        fingerprint: changes with the name and the revision that mteb gives and with mteb's version, and with the
+            weights where the model is one of torch (not one behind a service).
+        has_text: whether mteb says that it takes texts.
+    """
+
+    def __init__(self, model: Any, mteb: Any) -> None:  # noqa: ANN401  mteb may not be installed
+        self._model = model
+        self._task = _task_metadata()
+        meta = model.mteb_model_meta
+        self.has_text = "text" in meta.modalities
+        network = next((value for value in vars(model).values() if isinstance(value, torch.nn.Module)), None)
+        weights = (network or torch.nn.Identity()).eval()
+        self.fingerprint = fingerprint_model(weights, f"mteb {mteb.__version__}", str(meta.name), str(meta.revision))
+
+    def prepare(self, image: npt.NDArray[np.uint8]) -> Image.Image:
+        """The image for Pillow; the model prepares it itself."""
+        return Image.fromarray(image)
+
+    def encode_images(self, prepared: Sequence[Image.Image]) -> torch.Tensor:
+        """float32 [n, dim] of n images."""
+        return self._encode("image", prepared)
+
+    def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
+        """float32 [n, dim] of n texts."""
+        return self._encode("text", texts)
+
+    def _encode(self, kind: str, inputs: Sequence[object]) -> torch.Tensor:
+        batch = torch.utils.data.DataLoader(
+            _Column(kind, inputs), batch_size=max(1, len(inputs)), collate_fn=lambda items: {kind: items}
+        )
+        found = self._model.encode(
+            batch,
+            task_metadata=self._task,
+            hf_split="validation",
+            hf_subset="default",
+            prompt_type=None,
+            batch_size=len(inputs),
+            show_progress_bar=False,
+        )
+        return torch.as_tensor(found).detach().float().cpu()
+
+
+class _Column(torch.utils.data.Dataset[object]):
+    """Inputs of one kind as models of mteb look at them: rows, and `features` that names the kind."""
+
+    def __init__(self, kind: str, inputs: Sequence[object]) -> None:
+        self.features = {kind: kind}
+        self._inputs = inputs
+
+    def __len__(self) -> int:
+        return len(self._inputs)
+
+    def __getitem__(self, index: int) -> object:
+        return self._inputs[index]
+
+
+def load_mteb_model(name: str, *, revision: str | None, device: str) -> MtebModel:
+    """Load a model by its name in mteb.
+
+    Args:
+        name: such as `openai/clip-vit-base-patch32`.
+        revision: None for the one that mteb names.
+        device: see `choose_device`.
+
+    Raises:
+        UsageError: mteb is not installed or cannot load the model, or the model takes no images.
+    """
+    try:
+        mteb = import_module("mteb")
+    except ImportError as error:
+        raise UsageError("baselines:mteb_model needs mteb: pip install mteb") from error
+    place = choose_device(device)
+    try:
+        with without_bars():
+            model = mteb.get_model(name, revision=revision, device=str(place))
+    except Exception as error:  # whatever its loaders raise, the network's errors among it
+        raise UsageError(f"{name}: mteb cannot load it: {(str(error).splitlines() or [repr(error)])[0]}") from error
+    if "image" not in model.mteb_model_meta.modalities:
+        raise UsageError(f"{name} takes {', '.join(model.mteb_model_meta.modalities)} but no images, which samples are")
+    return MtebModel(model, mteb)
+
+
+def embedder(model: str, revision: str = "", **shared: str) -> FusedEmbedder:
+    """The embedder of `baselines:mteb_model?model=openai/clip-vit-base-patch32`.
+
+    Args:
+        model: the name in mteb.
+        revision: of the weights; empty for the one that mteb names.
+        **shared: see `baselines.options.Options`; `precision` is the model's own, `text_weight` is 0 where the model
+            takes no texts.
+
+    Raises:
+        UsageError: see `load_mteb_model`; or `precision` is given.
+    """
+    if "precision" in shared:
+        raise UsageError("precision: a model of mteb chooses its own")
+    options = read_options(shared, Options())
+    encoder = load_mteb_model(model, revision=revision or None, device=options.device)
+    if not encoder.has_text and "text_weight" not in shared:
+        options = read_options(shared, Options(text_weight=0))
+    return FusedEmbedder(model.rpartition("/")[2], PooledImages(encoder, options.pool), options)
+
+
+def _task_metadata() -> Any:  # noqa: ANN401  a class of mteb
+    """What mteb's models choose their prompts by: a task of images and texts that has no prompt of its own."""
+    metadata: Any = import_module("mteb.abstasks.task_metadata").TaskMetadata
+    return metadata(
+        name="RopeEmbedding",
+        description="Products on pages, in videos and in live streams.",
+        dataset={"path": "rope", "revision": "1"},
+        type="Any2AnyRetrieval",
+        category="it2it",
+        modalities=["image", "text"],
+        eval_splits=["validation"],
+        eval_langs=["zho-Hans"],
+        main_score="hit_rate_at_1",
+        is_public=False,
+    )

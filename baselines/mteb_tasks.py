@@ -1,0 +1,147 @@
+"""The pairs of domains as retrieval tasks of mteb, so that its models and its leaderboard tools can run on a dataset.
+
+    import mteb
+    from baselines.mteb_tasks import mteb_tasks
+
+    mteb.evaluate(mteb.get_model("openai/clip-vit-base-patch32"), mteb_tasks(Path("dataset")))
+
+`hit_rate_at_k` there is R@k here, but for ties: mteb lets the order of its sort decide, where this project counts them
+against the model. A task shows a model one picture of a sample and its text, so a video has only its middle frame;
+`rope-bench run` shows all frames that a model asks for.
+"""
+
+import io
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+from PIL import Image
+
+from rope.dataset.directory import Labels, iter_samples, read_labels
+from rope.dataset.manifest import Manifest, read_manifest
+from rope.domain import CROSS_DOMAIN_PAIRS, Domain, Pair, Sample, Split
+from rope.errors import UsageError
+from rope.media import choose_frames, decode_frames
+
+__all__ = ["HIT_RATES", "mteb_tasks", "pair_metadata", "relevant_documents"]
+
+HIT_RATES: Final = (1, 5, 10, 20, 50)
+"""The k of `hit_rate_at_k`; mteb's own tasks have neither 50 nor all of the others."""
+
+_BATCH: Final = 64
+
+
+def mteb_tasks(data: Path, split: Split = "validation", pairs: Sequence[Pair] = CROSS_DOMAIN_PAIRS) -> list[Any]:
+    """A task of mteb (2.x) for each pair; samples are read when the task is run.
+
+    Args:
+        data: a dataset directory.
+        split: the split whose samples are queries and documents.
+        pairs: of different domains; the task of page to video is called RopeP2V.
+
+    Raises:
+        UsageError: mteb is not installed, a pair is of one domain, or the dataset lacks a domain or has galleries of
+            its own, which mteb knows nothing of.
+        DatasetError: the dataset cannot be read.
+    """
+    try:
+        base: Any = import_module("mteb.abstasks.retrieval").AbsTaskRetrieval
+    except ImportError as error:
+        raise UsageError("the tasks of mteb need mteb: pip install mteb") from error
+    manifest, labels = read_manifest(data), read_labels(data, split)
+    for pair in pairs:
+        _check(pair, labels, data)
+    return [_task_class(base, pair, data, split, manifest, labels)() for pair in pairs]
+
+
+def pair_metadata(pair: Pair, manifest: Manifest, split: Split) -> Any:  # noqa: ANN401  a class of mteb
+    """The `TaskMetadata` of a pair; its revision is the fingerprint of the dataset."""
+    metadata: Any = import_module("mteb.abstasks.task_metadata").TaskMetadata
+    return metadata(
+        name=f"Rope{pair.name}",
+        description=f"Find the {pair.gallery}s that show the product of a {pair.query}.",
+        dataset={"path": manifest.name, "revision": manifest.fingerprint},
+        type="Any2AnyRetrieval",
+        category="it2it",
+        modalities=["image", "text"],
+        eval_splits=[split],
+        eval_langs=["zho-Hans"],
+        main_score="hit_rate_at_1",
+        domains=["Web"],
+        is_public=False,
+    )
+
+
+def relevant_documents(queries: Labels, gallery: Labels) -> dict[str, dict[str, int]]:
+    """For each query that has one, its positives with the relevance 1.
+
+    >>> relevant_documents(Labels(["1", "2"], ["a", "b"]), Labels(["7", "8"], ["a", "a"]))
+    {'1': {'7': 1, '8': 1}}
+    """
+    of_product: dict[str, dict[str, int]] = defaultdict(dict)
+    for sample_id, product_id in zip(gallery.sample_ids, gallery.product_ids, strict=True):
+        of_product[product_id][sample_id] = 1
+    asked = zip(queries.sample_ids, queries.product_ids, strict=True)
+    return {query: of_product[product] for query, product in asked if product in of_product}
+
+
+def _check(pair: Pair, labels: dict[Domain, Labels], data: Path) -> None:
+    if pair.query == pair.gallery:
+        raise UsageError(f"{pair.name}: the tasks of mteb cannot leave a query out of its own gallery")
+    for domain in (pair.query, pair.gallery):
+        if domain not in labels:
+            raise UsageError(f"{data}: has no {domain}s, which the task {pair.name} needs")
+        if labels[domain].galleries is not None:
+            raise UsageError(f"{data}: its {domain}s have galleries of their own; mteb searches among all")
+
+
+def _task_class(
+    base: Any,  # noqa: ANN401  a class of mteb
+    pair: Pair,
+    data: Path,
+    split: Split,
+    manifest: Manifest,
+    labels: dict[Domain, Labels],
+) -> Any:  # noqa: ANN401
+    """The class of one task: mteb keeps what describes a task in the class, not in the object."""
+
+    def load_data(self: Any, num_proc: int | None = None, **_: object) -> None:  # noqa: ANN401
+        if not self.data_loaded:
+            found = {
+                "queries": _rows(data, pair.query, split, manifest),
+                "corpus": _rows(data, pair.gallery, split, manifest),
+                "relevant_docs": relevant_documents(labels[pair.query], labels[pair.gallery]),
+                "top_ranked": None,
+            }
+            self.dataset, self.data_loaded = {"default": {split: found}}, True
+
+    content = {"metadata": pair_metadata(pair, manifest, split), "k_values": HIT_RATES, "load_data": load_data}
+    return type(f"Rope{pair.name}", (base,), {**content, "__module__": __name__})
+
+
+def _rows(data: Path, domain: Domain, split: Split, manifest: Manifest) -> Any:  # noqa: ANN401  a datasets.Dataset
+    """Samples of a domain as rows of id, text and image, kept on disk by `datasets`."""
+    import datasets
+
+    image = {"id": datasets.Value("string"), "text": datasets.Value("string"), "image": datasets.Image()}
+    # Part of the arguments, so that what `datasets` keeps of another dataset in the same folder is not taken for it.
+    asked = {"data": str(data.resolve()), "domain": domain, "split": split, "fingerprint": manifest.fingerprint}
+    return datasets.Dataset.from_generator(_generate, features=datasets.Features(image), gen_kwargs=asked)
+
+
+def _generate(data: str, domain: Domain, split: Split, fingerprint: str) -> Iterator[dict[str, object]]:
+    for samples in iter_samples(Path(data), domain, split, batch_size=_BATCH):
+        for sample in samples:
+            yield {"id": sample.sample_id, "text": sample.text or "", "image": _picture(sample)}
+
+
+def _picture(sample: Sample) -> dict[str, object]:
+    """The middle frame: as it is stored, or that of a video file without loss."""
+    if sample.frames:
+        frame = sample.frames[choose_frames(len(sample.frames), 1)[0]]
+        return {"bytes": frame.data, "path": frame.path}
+    buffer = io.BytesIO()
+    Image.fromarray(decode_frames(sample, 1)[0]).save(buffer, "PNG")
+    return {"bytes": buffer.getvalue(), "path": None}

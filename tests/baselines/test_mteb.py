@@ -1,0 +1,154 @@
+"""Both adapters of mteb; all but the first test need mteb itself."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+from baselines import mteb_model
+from baselines.mteb_tasks import HIT_RATES, mteb_tasks, relevant_documents
+from rope.bench.engine import Effort
+from rope.bench.quick import quick_score
+from rope.bench.readers import read_embeddings
+from rope.bench.run import run_embedder
+from rope.bench.writer import write_embeddings
+from rope.dataset.directory import Labels, iter_samples, read_labels
+from rope.domain import DOMAINS, Pair
+from rope.errors import UsageError
+from rope.media import decode_frames
+from tests.baselines.samples import samples
+from tests.bench.test_run import write_dataset
+
+INSTALLED = importlib.util.find_spec("mteb") is not None
+needs_mteb = pytest.mark.skipif(not INSTALLED, reason="mteb is not installed")
+ignore_its_warnings = pytest.mark.filterwarnings("ignore")
+RANDOM = "mteb/baseline-random-encoder"
+
+
+@pytest.mark.skipif(INSTALLED, reason="mteb is installed")
+def test_the_missing_package_is_named(tmp_path):
+    for call in (lambda: mteb_model.embedder(RANDOM), lambda: mteb_tasks(tmp_path)):
+        with pytest.raises(UsageError, match="pip install mteb"):
+            call()
+
+
+def test_a_query_without_a_positive_is_not_asked():
+    queries, gallery = Labels(["1", "2", "3"], ["a", "b", "c"]), Labels(["1", "8", "9"], ["c", "a", "a"])
+    assert relevant_documents(queries, gallery) == {"1": {"8": 1, "9": 1}, "3": {"1": 1}}
+
+
+@needs_mteb
+@ignore_its_warnings
+def test_a_model_of_mteb_is_an_embedder():
+    model = mteb_model.embedder(RANDOM, device="cpu")
+    given = samples("video", 3, n_frames=2)
+    rows = model.embed(given)
+    assert rows.shape == (3, 32)
+    assert np.allclose(rows, np.concatenate([model.embed([sample]) for sample in given]), atol=1e-6)
+    assert len({model.fingerprint, mteb_model.embedder(RANDOM, device="cpu", frames="3").fingerprint}) == 2
+
+
+@needs_mteb
+@ignore_its_warnings
+def test_what_mteb_cannot_give_is_refused():
+    with pytest.raises(UsageError, match="chooses its own"):
+        mteb_model.embedder(RANDOM, precision="bf16")
+    with pytest.raises(UsageError, match="no-such/model-of-anybody: mteb cannot load it"):
+        mteb_model.embedder("no-such/model-of-anybody")
+
+
+class Texts:
+    """Vectors that a sample's text decides, with what mteb asks of an encoder."""
+
+    mteb_model_meta = None
+
+    def __init__(self, model_name="texts", revision=None, device=None):
+        pass
+
+    def encode(self, inputs, *, task_metadata, hf_split, hf_subset, prompt_type=None, **_):
+        assert set(inputs.dataset.features) >= {"text", "image"}
+        return vectors([text for batch in inputs for text in batch["text"]])
+
+    def similarity(self, first, second):
+        unit = [rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (first, second)]
+        return unit[0] @ unit[1].T
+
+    def similarity_pairwise(self, first, second):
+        return np.diag(self.similarity(first, second))
+
+
+def vectors(texts):
+    """A noisy vector of the product, which is half the sample's number."""
+    rows = []
+    for text in texts:
+        domain, number = text.split()
+        noise = np.random.default_rng([DOMAINS.index(domain), int(number)]).normal(size=8)
+        rows.append(np.random.default_rng(int(number) // 2).normal(size=8) + 0.9 * noise)
+    return np.array(rows, np.float32)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_dataset(tmp_path_factory.mktemp("data"))
+
+
+@needs_mteb
+@ignore_its_warnings
+def test_hit_rates_of_mteb_are_the_recalls_of_this_project(data, tmp_path, monkeypatch):
+    import datasets
+    import mteb
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    model, tasks = Texts(), mteb_tasks(data)
+    meta = mteb.get_model_meta(RANDOM).model_copy(update={"name": "rope/texts"})
+    monkeypatch.setattr(Texts, "mteb_model_meta", meta)
+    result = mteb.evaluate(model, tasks, cache=None, show_progress_bar=False)
+    found = {task.task_name: task.scores["validation"][0] for task in result.task_results}
+    ours = quick_score(our_vectors(data, tmp_path), read_labels(data, "validation"), Effort()).pairs
+    expected = {f"Rope{name}": [pair.hit_rate[k] for k in HIT_RATES] for name, pair in ours.items()}
+    assert sorted(found) == sorted(expected)
+    for name, rates in expected.items():
+        assert [found[name][f"hit_rate_at_{k}"] for k in HIT_RATES] == pytest.approx(rates, abs=1e-5)
+    assert 0 < min(rates[0] for rates in expected.values()) < 1
+
+
+def our_vectors(data, folder):
+    given = {}
+    for domain in DOMAINS:
+        found = [sample for batch in iter_samples(data, domain, "validation", batch_size=64) for sample in batch]
+        given[domain] = ([sample.sample_id for sample in found], vectors([sample.text for sample in found]))
+    write_embeddings(folder / "e.parquet", given)
+    return read_embeddings([folder / "e.parquet"])
+
+
+@needs_mteb
+@ignore_its_warnings
+def test_a_task_shows_the_middle_frame_and_an_empty_text_for_none(tmp_path, monkeypatch):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    given = [*samples("video", 1, n_frames=3), *samples("video", 1, text=None, seed=1)]
+    monkeypatch.setattr("baselines.mteb_tasks.iter_samples", lambda *_, **__: iter([given]))
+    rows = query_rows(tmp_path)
+    assert rows["text"] == [given[0].text, ""]
+    for image, sample in zip(rows["image"], given, strict=True):
+        assert np.array_equal(np.asarray(image), decode_frames(sample, 1)[0])
+
+
+def query_rows(folder):
+    data = write_dataset(folder / "data", fingerprint="two rows")
+    (task,) = mteb_tasks(data, pairs=[Pair("video", "page")])
+    task.load_data()
+    return task.dataset["default"]["validation"]["queries"]
+
+
+@needs_mteb
+def test_a_pair_of_one_domain_is_refused(data):
+    with pytest.raises(UsageError, match="cannot leave a query out"):
+        mteb_tasks(data, pairs=[Pair("page", "page")])
+
+
+@needs_mteb
+@ignore_its_warnings
+def test_an_mteb_model_runs_over_a_dataset(data, tmp_path):
+    model = mteb_model.embedder(RANDOM, device="cpu", text_weight="1")
+    out = run_embedder(model, data, tmp_path / "e.parquet", progress=False)
+    assert {len(rows.sample_ids) for rows in read_embeddings([out]).values()} == {70, 33, 17}
