@@ -41,7 +41,12 @@ NOT_SAMPLED: Final = "not sampled"
 
 BUILT_IN: Final[Mapping[str, str]] = {
     "decode": "rope.curation.operations.decode:DECODE",
+    "thumbnail": "rope.curation.operations.thumbnail:THUMBNAIL",
+    "embed": "rope.curation.operations.embed:EMBED",
     "filter": "rope.curation.operations.filter:FILTER",
+    "sample": "rope.curation.operations.sample:SAMPLE",
+    "merge": "rope.curation.operations.merge:MERGE",
+    "split": "rope.curation.operations.split:SPLIT",
 }
 """Short name in a recipe -> module and constant."""
 
