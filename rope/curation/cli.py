@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from rope.console import output
+from rope.curation.annotation.cli import app as annotate
 
 if TYPE_CHECKING:
     from rope.curation.books import Step
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(help="Make a dataset of a raw pool, by a recipe.", no_args_is_help=True)
+app.add_typer(annotate, name="annotate")
 
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe in TOML.", show_default=False)]
 
@@ -114,9 +116,86 @@ def audit(recipe: RecipeFile) -> None:
     _end_with(found.problems, recipe)
 
 
-def _end_with(problems: tuple[str, ...], recipe: Path) -> None:
+@app.command()
+def plan(
+    recipe: RecipeFile,
+    rows: Annotated[
+        float | None, typer.Option(min=1, help="Of the pool to plan for, such as 2e9.", show_default="this pool's")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes, each as fast as one of this machine.")] = 1,
+    gpus: Annotated[int, typer.Option(min=0, help="Accelerators, each as fast as the one here.")] = 0,
+    share: Annotated[float, typer.Option(help="Of this pool to try; 500 rows or all of them at least.")] = 0.001,
+    seconds_per_item: Annotated[float, typer.Option(min=0, help="That a person looks at one row that is kept.")] = 20.0,
+) -> None:
+    """Try a small part of the pool in a temporary folder, and forecast rows, time, storage and annotators' hours."""
+    from rope.curation.dry_run import measure_stages, pool_rows
+    from rope.curation.forecast import annotator_hours, forecast, forecast_table
+    from rope.curation.recipe import read_recipe
+
+    checked = read_recipe(recipe)
+    made = forecast(measure_stages(checked, share), rows or pool_rows(checked), workers=workers, gpus=gpus)
+    output().print(forecast_table(checked.name, made))
+    people = annotator_hours(made.stages[-1].kept, seconds_per_item)
+    for what, found in (("hours in all", made.hours), ("GB in all", made.gigabytes), ("annotators' hours", people)):
+        typer.echo(f"{what}: {found.value:,.3g} ({found.low:,.3g} - {found.high:,.3g})")
+
+
+@app.command()
+def sweep(
+    recipe: RecipeFile,
+    stage: Annotated[str, typer.Option(help="A filter.")] = "filter",
+    column: Annotated[str, typer.Option(help="That it judges by, from -1 to 1.")] = "similarity",
+    step: Annotated[float, typer.Option(help="Between two cuts, a multiple of 0.001.")] = 0.02,
+) -> None:
+    """Show how many rows of each domain any cut would keep, from the scores of a run."""
+    from rope.curation.recipe import read_recipe
+    from rope.curation.sweep import sketch_of, sweep_table
+
+    output().print(sweep_table(sketch_of(read_recipe(recipe), stage, column), step))
+
+
+@app.command()
+def threshold(
+    recipe: RecipeFile,
+    labels: Annotated[
+        Path,
+        typer.Option(metavar="FILE", help="Parquet of annotate labels, or CSV: item_id, label.", show_default=False),
+    ],
+    precision: Annotated[float, typer.Option(help="Share of matches among the rows that a cut keeps.")] = 0.95,
+    stage: Annotated[str, typer.Option(help="A filter.")] = "filter",
+    column: Annotated[str, typer.Option(help="That it judges by, from -1 to 1.")] = "similarity",
+) -> None:
+    """Find the lowest cut of each domain whose precision labels can vouch for, with 95 % confidence."""
+    from rope.curation.recipe import read_recipe
+    from rope.curation.sweep import cuts_from_labels, read_labels
+
+    found = cuts_from_labels(read_recipe(recipe), stage, column, read_labels(labels), precision=precision)
+    for domain, cut in found.items():
+        shown = "no cut" if cut.cut is None else f"{cut.cut:g}"
+        typer.echo(f"{domain}: {shown}; {cut.n_labels:,} labels, {cut.observed:.1%} of them match; {cut.statement}")
+
+
+@app.command()
+def publish(
+    recipe: RecipeFile,
+    out: Annotated[Path, typer.Option(metavar="DATASET", help="Dataset directory to write.", show_default=False)],
+) -> None:
+    """Build a dataset directory of what a recipe has kept, and validate it; repeat it to go on where it stopped."""
+    from rope.curation.publish import publish as build
+    from rope.curation.recipe import read_recipe
+    from rope.dataset.validate import validate
+
+    built = build(recipe, read_recipe(recipe), out)
+    for fault in built.faults:
+        typer.echo(f"{out}: {fault.kind}: {fault.count:,}, {fault.rule}")
+    _end_with(tuple(f"{problem.where}: {problem.what}" for problem in validate(out)), out)
+    sizes = [f"{split} {counts['products']:,} products" for split, counts in built.manifest.counts.items()]
+    typer.echo(f"{out}: sound; {', '.join(sizes)}")
+
+
+def _end_with(problems: tuple[str, ...], subject: Path) -> None:
     for problem in problems:
-        typer.echo(f"{recipe}: {problem}")
+        typer.echo(f"{subject}: {problem}")
     if problems:
         raise typer.Exit(1)
 

@@ -166,12 +166,17 @@ def _scores(connection: duckdb.DuckDBPyConnection, stages: Stages, stage: str, c
 def _examples(
     connection: duckdb.DuckDBPyConnection, stages: Stages, before: str, count: StageCount, column: str | None
 ) -> dict[str, tuple[Example, ...]]:
-    """Rejected rows for each reason, the nearest to the cut first; and, where there is a cut, the lowest kept rows."""
+    """Rejected rows for each reason, the nearest to the cut first; and, where there is a cut, the lowest kept rows.
+
+    The domains take turns, as their cuts may differ.
+    """
     found = {}
     for fate, reason in sorted(_by_reason(count)):
         rows = connection.execute(
             f"""SELECT id, score, detail FROM {scan(reject_files(stages, count.stage))}
-            WHERE fate = ? AND reason = ? ORDER BY score DESC NULLS LAST, id LIMIT ?""",  # noqa: S608
+            WHERE fate = ? AND reason = ?
+            ORDER BY row_number() OVER (PARTITION BY domain ORDER BY score DESC NULLS LAST, id), domain
+            LIMIT ?""",  # noqa: S608
             [fate, reason, _N_EXAMPLES],
         ).fetchall()
         found[fate if fate == reason else f"{fate}: {reason}"] = _shown(connection, kept_files(stages, before), rows)
@@ -179,7 +184,7 @@ def _examples(
         quoted = '"' + column.replace('"', '""') + '"'
         rows = connection.execute(
             f"""SELECT id, CAST({quoted} AS DOUBLE), NULL FROM {scan(kept_files(stages, count.stage))}
-            ORDER BY {quoted}, id LIMIT ?""",  # noqa: S608
+            ORDER BY row_number() OVER (PARTITION BY domain ORDER BY {quoted}, id), domain LIMIT ?""",  # noqa: S608
             [_N_EXAMPLES],
         ).fetchall()
         found[f"kept with the lowest {column}"] = _shown(connection, kept_files(stages, before), rows)

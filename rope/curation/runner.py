@@ -11,7 +11,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -125,18 +125,42 @@ def finished_stages(recipe: Recipe) -> dict[str, list[tuple[Path, Manifest]]]:
     return found
 
 
+class _Engines(AbstractContextManager["_Engines"]):
+    """One engine at a time, opened when it is needed, and kept as long as the next stage needs one of its kind.
+
+    It ends with the block, also when a stage was given up: then tasks may still be under way.
+    """
+
+    def __init__(self, open_engine: OpenEngine) -> None:
+        self._open_engine = open_engine
+        self._stack = ExitStack()
+        self._opened: tuple[bool, Engine] | None = None
+
+    def get(self, *, needs_gpu: bool) -> Engine:
+        """The engine for a stage."""
+        if self._opened is None or self._opened[0] != needs_gpu:
+            self._stack.close()
+            self._opened = (needs_gpu, self._stack.enter_context(self._open_engine(needs_gpu)))
+        return self._opened[1]
+
+    def __exit__(self, *exception: object) -> None:
+        """End the engine that is open, if any."""
+        self._stack.close()
+
+
 def _run_stages(
     recipe: Recipe, open_engine: OpenEngine, attempt: int, chaos: Chaos | None, progress: bool
 ) -> dict[str, list[Manifest]]:
     sources: list[Slice] | None = None
     done: dict[str, list[Manifest]] = {}
-    for stage, planned in _planned(recipe):
-        jobs = planned(sources)
-        _run_stage(recipe, stage, jobs, open_engine, attempt, chaos, progress)
-        done[stage.name] = [_manifest(job) for job in jobs]
-        _refuse_many_quarantined(recipe, stage, done[stage.name])
-        _sweep(recipe.work / "stages" / stage.name, jobs)
-        sources = _outputs(jobs)
+    with _Engines(open_engine) as engines:
+        for stage, planned in _planned(recipe):
+            jobs = planned(sources)
+            _run_stage(recipe, stage, jobs, engines, attempt, chaos, progress)
+            done[stage.name] = [_manifest(job) for job in jobs]
+            _refuse_many_quarantined(recipe, stage, done[stage.name])
+            _sweep(recipe.work / "stages" / stage.name, jobs)
+            sources = _outputs(jobs)
     for source in sources or []:  # nobody reads these after us
         if sha256_of(source.path) != source.sha256:
             raise DamagedError(str(source.path))
@@ -148,7 +172,7 @@ def _run_stage(
     recipe: Recipe,
     stage: Stage,
     jobs: Sequence[Job],
-    open_engine: OpenEngine,
+    engines: "_Engines",
     attempt: int,
     chaos: Chaos | None,
     progress: bool,
@@ -159,9 +183,9 @@ def _run_stage(
     operation = load_operation(stage.use)
     needs_gpu = isinstance(operation, MapOperation) and operation.needs_gpu
     n_rows = sum(job.n_rows for job in stale)
-    with progress_bar(stage.name, n_rows, shown=progress) as advance, open_engine(needs_gpu) as engine:
+    with progress_bar(stage.name, n_rows, shown=progress) as advance:
         supervise(
-            engine,
+            engines.get(needs_gpu=needs_gpu),
             stale,
             first_attempt=attempt,
             max_lethal=_allowed(recipe, sum(job.n_rows for job in jobs)),
@@ -267,7 +291,7 @@ def _sweep(folder: Path, jobs: Sequence[Job]) -> None:
     wanted |= {file.name for job in jobs for file in _manifest(job).files}
     for path in folder.iterdir():
         if path.name not in wanted:
-            path.unlink()
+            path.unlink(missing_ok=True)  # a worker of a killed run may just be removing it
 
 
 def _sweep_stages(folder: Path, names: set[str]) -> None:

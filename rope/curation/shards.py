@@ -262,11 +262,7 @@ def _commit(
                 _write(job.folder / f"{stem}.rejects.parquet", rejects, None),
             )
         )
-        counts.update((domain or "", "kept", None) for domain in kept["domain"].to_pylist())
-        counts.update(
-            (row["domain"] or "", row["fate"], row["reason"])
-            for row in rejects.select(["domain", "fate", "reason"]).to_pylist()
-        )
+        counts += _counts(kept, rejects)
     if counts.total() != job.n_rows:
         raise DatasetError(f"{job.stage}/{job.name}: {job.n_rows} rows went in, and {counts.total()} came out")
     ordered = sorted(counts.items(), key=lambda item: [word or "" for word in item[0]])
@@ -274,6 +270,16 @@ def _commit(
     write_manifest(job.manifest_path, manifest)
     if parts:
         strike_after(fault, job.folder / parts[0].kept.name)
+
+
+def _counts(kept: pa.Table, rejects: pa.Table) -> Counter[tuple[str, str, str | None]]:
+    """How many rows of a domain have a fate, and for which reason; None for kept rows."""
+    found = Counter[tuple[str, str, str | None]]()
+    for row in kept.group_by("domain").aggregate([([], "count_all")]).to_pylist():
+        found[row["domain"] or "", "kept", None] += row["count_all"]
+    for row in rejects.group_by(["domain", "fate", "reason"]).aggregate([([], "count_all")]).to_pylist():
+        found[row["domain"] or "", row["fate"], row["reason"]] += row["count_all"]
+    return found
 
 
 def _stored_rejects(rejects: pa.Table | pa.RecordBatch, quarantined: Sequence[pa.RecordBatch]) -> pa.Table:

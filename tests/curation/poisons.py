@@ -65,7 +65,29 @@ def break_always(batch: pa.RecordBatch, _: Half) -> Outcome:
     raise KeyError("colour")
 
 
+@dataclass(frozen=True)
+class Halve:
+    """The last product, by name, is for validation."""
+
+
+def halve(paths: Sequence[Path], _: Halve) -> Iterator[Outcome]:
+    table = pa.concat_tables([pq.read_table(path) for path in paths]).combine_chunks()
+    last = pc.max(table["product_hint"])
+    split = pc.if_else(pc.equal(table["product_hint"], last), "validation", "train")
+    rows = table.append_column("product_id", table["product_hint"]).append_column("split", split).to_batches()[0]
+    yield Outcome(rows, rejects_of(rows.slice(0, 0), NOT_SAMPLED))
+
+
 POISON = MapOperation(version=1, options=Poison, apply=poison, score_column=lambda _: "length")
+
+
+def score(batch: pa.RecordBatch, _: Halve) -> Outcome:
+    values = [int(row_id[1:]) / 1000 for row_id in batch["id"].to_pylist()]
+    return divide(batch.append_column("similarity", pa.array(values, pa.float64())), [None] * len(values))
+
+
+SCORE = MapOperation(version=1, options=Halve, apply=score, score_column=lambda _: "similarity")
+HALVE = GlobalOperation(version=1, options=Halve, apply=halve)
 HALF = GlobalOperation(version=1, options=Half, apply=half)
 BROKEN = MapOperation(version=1, options=Half, apply=break_always)
 NOT_ONE = "a string"

@@ -58,4 +58,4 @@ def column(recipe: Recipe, stage: str, name: str, kind: str = "kept") -> list[ob
 
 POISON = 'use = "tests.curation.poisons:POISON"\n'
 HALF = 'use = "tests.curation.poisons:HALF"\n'
-QUICK = "deadline_s = 1.0\nrow_deadline_s = 0.0"
+QUICK = "deadline_s = 0.5\nrow_deadline_s = 0.0"

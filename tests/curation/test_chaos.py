@@ -8,10 +8,10 @@ from rope.curation.chaos import CALM_ATTEMPT, FAULTS, Chaos
 from rope.curation.runner import run_recipe
 from tests.curation.pools import HALF, POISON, files_of, local, recipe_of
 
-N_RUNS = 6
+N_RUNS = 10
 STAGES = (POISON + 'raises = ["r01"]\nrejects = ["r11"]', HALF + "parts = 2")
 LETHAL = (POISON + 'segfaults = ["r05"]',)
-LIMITS = "global_deadline_s = 2.0\ndeadline_s = 2.0\nrow_deadline_s = 0.0"
+LIMITS = "global_deadline_s = 1.0\ndeadline_s = 1.0\nrow_deadline_s = 0.0"
 
 
 def test_strikes_come_at_the_asked_rate_each_fault_as_often_and_never_in_the_end():

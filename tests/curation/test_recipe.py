@@ -55,7 +55,11 @@ def test_little_has_to_be_said(read, tmp_path):
         ("shard_rows = 10", "shard_rows = 0", r"\[pool\]: shard_rows is 0; expected at least 1"),
         ("deadline_s = 5", "deadline_s = -1", "deadline_s and global_deadline_s above 0"),
         ("deadline_s = 5", "deadline = 5", r"\[limits\]: unknown option 'deadline'; expected one of batch_rows"),
-        ('use = "decode"', 'use = "decoed"', "stage 'decoed': no operation 'decoed'; expected one of decode, filter"),
+        (
+            'use = "decode"',
+            'use = "decoed"',
+            "stage 'decoed': no operation 'decoed'; expected one of decode, thumbnail",
+        ),
         ('use = "decode"', 'use = "nowhere:X"', "stage 'x': operation 'nowhere:X': no module 'nowhere'"),
         ('use = "decode"', 'use = "tests.curation.poisons:NOT_ONE"', "is no MapOperation or GlobalOperation"),
         (

@@ -17,9 +17,10 @@ from rope.curation.shards import Task, execute
 from rope.curation.supervisor import Ended
 from rope.errors import UsageError
 
-__all__ = ["LocalEngine", "local_engine"]
+__all__ = ["PRELOAD", "LocalEngine", "local_engine"]
 
-_PRELOAD: Final = ["rope.curation.shards", "rope.curation.operations.decode", "rope.curation.operations.filter"]
+PRELOAD: Final = ("rope.curation.shards", "rope.curation.operations.decode", "rope.curation.operations.filter")
+"""Modules that a worker has imported before its first task, whose deadline they are no part of."""
 
 
 class LocalEngine:
@@ -76,7 +77,7 @@ def local_engine(workers: int | None) -> Iterator[LocalEngine]:
 
 def _new_pool(workers: int) -> ProcessPool:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOAD)  # a process that replaces a dead one starts with all imported
+    context.set_forkserver_preload(list(PRELOAD))  # a process that replaces a dead one starts with all imported
     return ProcessPool(workers, initializer=_end_with_parent, context=context)
 
 

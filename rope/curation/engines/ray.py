@@ -4,6 +4,7 @@ Every node must see the pool and the folder of work under the same paths, and ha
 tasks, because a deadline must not begin before there is a worker, and a model stays loaded from one shard to the next.
 """
 
+import importlib
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+from rope.curation.engines.local import PRELOAD
 from rope.curation.shards import Task, execute
 from rope.curation.supervisor import Ended
 from rope.errors import DatasetError, UsageError
@@ -40,7 +42,9 @@ class _Worker:
     """Carries out one task after the other."""
 
     def start(self) -> None:
-        """Return, which an actor does not before it runs."""
+        """Return, which an actor does not before it runs and has imported what most operations import."""
+        for module in PRELOAD:
+            importlib.import_module(module)
 
     def execute(self, task: Task) -> None:
         """Carry out a task."""
@@ -95,7 +99,10 @@ class RayEngine:
         """Wait for something to happen, and say which tasks ended."""
         refs = [*self._starting, *self._running]
         pause = min((one.deadline - time.monotonic() for one in self._running.values()), default=_START_S)
-        ready, _ = ray.wait(refs, num_returns=1, timeout=max(pause, 0.0))
+        ray.wait(refs, num_returns=1, timeout=max(pause, 0.0))
+        # Looked at again after the clock: what has ended in time must not be taken for hung because others came first.
+        now = time.monotonic()
+        ready, _ = ray.wait(refs, num_returns=len(refs), timeout=0)
         ended = []
         for ref in ready:
             if ref in self._starting:
@@ -103,7 +110,7 @@ class RayEngine:
             else:
                 ended.append(self._end(ref))
         for ref, one in list(self._running.items()):
-            if time.monotonic() > one.deadline:
+            if now > one.deadline:
                 del self._running[ref]
                 self._replace(one.actor)
                 ended.append(Ended(one.task, "hung"))

@@ -6,7 +6,9 @@ import time
 import pytest
 
 from rope.curation.chaos import Chaos
+from rope.curation.pool import Slice
 from rope.curation.runner import run_recipe
+from rope.curation.shards import Job, Task
 from rope.errors import UsageError
 from tests.curation.pools import HALF, POISON, files_of, local, recipe_of
 
@@ -30,7 +32,9 @@ LIMITS = "deadline_s = 20.0\nrow_deadline_s = 0.0\nglobal_deadline_s = 30.0"
 @pytest.fixture(scope="module")
 def cluster():
     """A head without cores, and two nodes with one each; the driver is connected to it."""
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    quick = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_failure_threshold": 4}
+    head = {"num_cpus": 0, "include_dashboard": False, "_system_config": quick}  # a node is soon known to be dead
+    made = Cluster(initialize_head=True, head_node_args=head)
     for _ in range(2):
         made.add_node(num_cpus=1)
     made.wait_for_nodes()
@@ -67,7 +71,41 @@ def test_ray_under_chaos_makes_the_same_bytes(cluster, pool):
     assert files_of(recipe) == calm
 
 
+def test_a_task_that_hangs_ends_at_its_deadline_and_its_worker_is_replaced(cluster, tmp_path):
+    job = Job("s", "0", "", "", {}, (Slice(tmp_path / "x.parquet", 0, 1, ""),), tmp_path, 1, 0.5, 0.0, True, True)
+    with ray_engine(1, needs_gpu=False) as engine:
+        engine.submit(Task(job, chaos=Chaos(0, rate=1.0, faults=("hang",))))
+        began = time.monotonic()
+        assert [ended.how for ended in engine.wait()] == ["hung"]
+        n_seconds = time.monotonic() - began
+        engine.submit(Task(job))
+        assert [type(ended.error) for ended in engine.wait()] == [FileNotFoundError]
+    assert 0.5 <= n_seconds < 60
+
+
+def test_a_task_that_ended_in_time_is_not_taken_for_hung_though_nobody_looked(cluster, tmp_path):
+    job = Job("s", "0", "", "", {}, (Slice(tmp_path / "x.parquet", 0, 1, ""),), tmp_path, 1, 2.0, 0.0, True, True)
+    with ray_engine(2, needs_gpu=False) as engine:
+        for _ in range(2):  # until both workers have started
+            engine.submit(Task(job))
+            assert [ended.how for ended in engine.wait()] == ["failed"]
+            time.sleep(1)
+        for _ in range(2):
+            engine.submit(Task(job))
+        time.sleep(2.2)
+        hows: list[str] = []
+        while len(hows) < 2:
+            hows += [ended.how for ended in engine.wait()]
+    assert hows == ["failed", "failed"]
+
+
+def test_options_that_cannot_be_are_refused(cluster):
+    with pytest.raises(UsageError, match="workers is 0; expected at least 1"), ray_engine(0, needs_gpu=False):
+        pass
+
+
 def test_a_node_that_is_killed_in_the_middle_changes_nothing(cluster, pool):
+    """The last test of this cluster: it has one node less then."""
     folder, calm = pool
     recipe = recipe_of(folder, *STAGES, shard_rows=4, limits=LIMITS, work="node")
 
@@ -82,8 +120,3 @@ def test_a_node_that_is_killed_in_the_middle_changes_nothing(cluster, pool):
     killer.join(20)
     assert len(cluster.worker_nodes) == 1
     assert files_of(recipe) == calm
-
-
-def test_options_that_cannot_be_are_refused(cluster):
-    with pytest.raises(UsageError, match="workers is 0; expected at least 1"), ray_engine(0, needs_gpu=False):
-        pass

@@ -1,0 +1,116 @@
+"""What a recipe has kept becomes a dataset that anybody can load."""
+
+import json
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from rope.curation.publish import LINEAGE_NAME, publish
+from rope.curation.runner import run_recipe
+from rope.dataset.manifest import MANIFEST_NAME, read_manifest
+from rope.dataset.validate import validate
+from rope.errors import DatasetError, UsageError
+from tests.curation.pools import DOMAINS, POISON, local, recipe_of
+
+HALVE = 'use = "tests.curation.poisons:HALVE"\n'
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory):
+    """Three products, each with a page, a video and a live clip; one row is rejected by the recipe."""
+    folder = tmp_path_factory.mktemp("pool")
+    write_pictures(folder, n_products=3)
+    recipe = recipe_of(folder, POISON + 'rejects = ["p0-live"]', HALVE, shard_rows=4)
+    run_recipe(recipe, local(1), progress=False)
+    return recipe
+
+
+def write_pictures(folder: Path, n_products: int) -> None:
+    rows = []
+    for i in range(n_products):
+        for domain in DOMAINS:
+            names = [f"p{i}-{domain}-{frame}.jpg" for frame in range(1 if domain == "page" else 3)]
+            for k, name in enumerate(names):
+                Image.fromarray(np.full((24, 24, 3), 40 * i + 9 * k, np.uint8)).save(folder / name)
+            row = {"id": f"p{i}-{domain}", "domain": domain, "text": f"cup {i}", "frames": names}
+            rows.append(row | {"product_hint": f"p{i}", "category": "cups"})
+    pq.write_table(pa.Table.from_pylist(rows), folder / "pool.parquet")
+
+
+def bytes_of(out):
+    return {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
+
+
+def test_the_kept_rows_become_a_dataset_that_is_sound(recipe, tmp_path):
+    report = publish(recipe.work.with_suffix(".toml"), recipe, tmp_path / "out", progress=False)
+    assert validate(tmp_path / "out", decode=True) == []
+    assert report.manifest.counts == {
+        "train": {"products": 2, "pages": 2, "videos": 2, "lives": 1},
+        "validation": {"products": 1, "pages": 1, "videos": 1, "lives": 1},
+    }
+    videos = pq.read_table(tmp_path / "out" / "videos" / "validation-00000-of-00001.parquet").to_pylist()
+    assert [(row["sample_id"], row["product_id"], row["text"]) for row in videos] == [("p2-video", "p2", "cup 2")]
+    assert len(videos[0]["frames"]) == 3
+
+
+def test_the_lineage_tells_the_recipe_and_what_each_stage_has_counted(recipe, tmp_path):
+    publish(recipe.work.with_suffix(".toml"), recipe, tmp_path / "out", progress=False)
+    lineage = json.loads((tmp_path / "out" / LINEAGE_NAME).read_text())
+    assert lineage["recipe"] == recipe.work.with_suffix(".toml").read_text()
+    assert {name: stage["rows_in"] for name, stage in lineage["stages"].items()} == {"pool": 9, "poison": 9, "halve": 8}
+    rejected = {"domain": "live", "fate": "rejected", "reason": "unwanted", "rows": 1}
+    assert rejected in lineage["stages"]["poison"]["counts"]
+
+
+def test_publishing_again_changes_nothing(recipe, tmp_path):
+    reports, made = [], []
+    for _ in range(2):
+        reports.append(publish(recipe.work.with_suffix(".toml"), recipe, tmp_path / "out", progress=False))
+        made.append(bytes_of(tmp_path / "out"))
+    assert [report.is_new for report in reports] == [True, False]
+    assert made[0] == made[1]
+
+
+def _publish_slowly(recipe, out):
+    import rope.dataset.build as build
+
+    def wait(directory, manifest):
+        (out / ".here").touch()
+        time.sleep(60)
+
+    build.write_manifest = wait  # the last act of a build
+    publish(recipe.work.with_suffix(".toml"), recipe, out, progress=False)
+
+
+def test_a_killed_publish_goes_on_to_the_same_bytes(recipe, tmp_path):
+    calm, out = tmp_path / "calm", tmp_path / "out"
+    publish(recipe.work.with_suffix(".toml"), recipe, calm, progress=False)
+    process = multiprocessing.get_context("spawn").Process(target=_publish_slowly, args=(recipe, out))
+    process.start()
+    deadline = time.monotonic() + 30
+    while not (out / ".here").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert not (out / MANIFEST_NAME).exists()
+    (out / ".here").unlink()
+    publish(recipe.work.with_suffix(".toml"), recipe, out, progress=False)
+    assert bytes_of(out) == bytes_of(calm)
+    assert read_manifest(out).fingerprint == read_manifest(calm).fingerprint
+
+
+def test_a_recipe_without_a_split_is_refused(recipe, tmp_path):
+    plain = recipe_of(recipe.work.parent, POISON, work="plain")
+    with pytest.raises(DatasetError, match="stage 'pool' of plain is not up to date"):
+        publish(plain.work.with_suffix(".toml"), plain, tmp_path / "out", progress=False)
+    run_recipe(plain, local(1), progress=False)
+    with pytest.raises(UsageError, match="no column 'product_id'; end the recipe with the stages merge and split"):
+        publish(plain.work.with_suffix(".toml"), plain, tmp_path / "out", progress=False)
