@@ -76,7 +76,7 @@ def test_an_embedder_is_found_by_name(spec, name, module):
         ("my_model.part:Model", "no module 'my_model.part'"),
         ("broken:Model", "module 'broken' needs 'a_module_that_nobody_has', which is not installed"),
         ("my_model:Modle", "my_model has no 'Modle'; it has Model, Nameless, make, ready$"),
-        ("baselines:nothing", "baselines has no 'nothing'; it has handcrafted$"),
+        ("baselines:nothing", "baselines has no 'nothing'; it has .*handcrafted"),
         ("my_model:math", "math has no 'embedder'"),
         ("my_model:number", "my_model:number gives int, which is not an embedder"),
         ("my_model:Nameless", "my_model:Nameless gives Nameless, which is not an embedder"),
@@ -98,9 +98,9 @@ def test_what_a_model_raises_itself_is_not_hidden(module, tmp_path):
 
 
 def test_importing_baselines_imports_no_baseline():
-    code = "import sys, baselines; print(dir(baselines), 'numpy' in sys.modules)"
+    code = "import sys, baselines; print('handcrafted' in dir(baselines), 'numpy' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout == "['handcrafted'] False\n"
+    assert run.stdout == "True False\n"
 
 
 def test_the_current_folder_comes_last_so_that_it_hides_no_installed_module(module, tmp_path):
