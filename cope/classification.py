@@ -9,6 +9,7 @@ import torch
 from torch import distributed, nn
 from torch.nn.functional import normalize
 
+from cope.long_tail import Tail
 from cope.ranks import ALONE, Ranks, gather_for_copies, gather_for_parts, shard_bounds
 
 __all__ = ["ProductCentres", "capped", "margin_logits", "sample_classes", "shard_statistics", "sharded_cross_entropy"]
@@ -131,12 +132,13 @@ class ProductCentres(nn.Module):
         dim: dimension of the embeddings.
         seed: of the initial centres, normal with deviation 0.01; each is the same for any number of ranks.
         ranks: who shares them.
+        tail: how rare products are made up for; None treats all alike.
 
     Raises:
         ValueError: there are fewer products than ranks.
     """
 
-    def __init__(self, n_products: int, dim: int, *, seed: int, ranks: Ranks = ALONE) -> None:
+    def __init__(self, n_products: int, dim: int, *, seed: int, ranks: Ranks = ALONE, tail: Tail | None = None) -> None:
         super().__init__()
         if n_products < ranks.size:
             raise ValueError(f"{n_products} products cannot be shared out over {ranks.size} ranks")
@@ -145,6 +147,10 @@ class ProductCentres(nn.Module):
         self.start, self.stop = shard_bounds(n_products, ranks)
         drawn = torch.randn(n_products, dim, generator=torch.Generator().manual_seed(seed))
         self.weight = nn.Parameter(_CENTRE_DEVIATION * drawn[self.start : self.stop])
+        self.shifts: torch.Tensor | None
+        self.loss_weights: torch.Tensor | None
+        self.register_buffer("shifts", tail.shifts[self.start : self.stop] if tail else None, persistent=False)
+        self.register_buffer("loss_weights", tail.loss_weights if tail else None, persistent=False)
 
     def forward(
         self,
@@ -173,19 +179,23 @@ class ProductCentres(nn.Module):
             raise ValueError(f"expected labels from 0 to {self.n_products - 1}, got {labels.tolist()}")
         embeddings = gather_for_parts(embeddings, self.ranks)
         labels = gather_for_copies(labels, self.ranks)
-        centres, targets = self._chosen(labels, classes)
-        own = shard_statistics(margin_logits(embeddings, centres, targets, scale, margin), targets)
+        chosen, targets = self._chosen(labels, classes)
+        logits = margin_logits(embeddings, self.weight[chosen], targets, scale, margin)
+        if self.shifts is not None:
+            logits = logits + self.shifts[chosen]
+        own = shard_statistics(logits, targets)
         everyone = gather_for_copies(own.detach()[None], self.ranks)
-        return sharded_cross_entropy(own, everyone)
+        losses = sharded_cross_entropy(own, everyone)
+        return losses if self.loss_weights is None else losses * self.loss_weights[labels]
 
-    def _chosen(self, labels: torch.Tensor, classes: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
-        """The centres of this rank that take part, and for each label the row of its own among them, or -1."""
+    def _chosen(self, labels: torch.Tensor, classes: torch.Tensor | None) -> tuple[torch.Tensor | slice, torch.Tensor]:
+        """Which centres of this rank take part, and for each label the row of its own among them, or -1."""
         is_own = (labels >= self.start) & (labels < self.stop)
         if classes is None:
-            return self.weight, torch.where(is_own, labels - self.start, -1)
+            return slice(None), torch.where(is_own, labels - self.start, -1)
         own_classes = classes[(classes >= self.start) & (classes < self.stop)]
         rows = torch.searchsorted(own_classes, labels)
-        return self.weight[own_classes - self.start], torch.where(is_own, rows, -1)
+        return own_classes - self.start, torch.where(is_own, rows, -1)
 
     @torch.no_grad()
     def whole(self) -> torch.Tensor:

@@ -211,6 +211,9 @@ class LossConfig:
         scale: multiplies the cosines of the classification.
         margin: taken from the cosine of the true product.
         class_share: share of the products that each step classifies among, drawn anew; 1 takes all.
+        logit_adjustment: how much of the logarithm of a product's share of the visits is added to its logit; see
+            `cope.long_tail.log_prior_shifts`. 0 leaves it out, 1 is the published method.
+        class_balance: beta of `cope.long_tail.effective_number_weights`; 0 weighs all products alike.
         value_cap: largest loss of one sample that the classification reports, or None. The gradient does not know
             of it. The released code has `RELEASED_VALUE_CAP`.
 
@@ -226,6 +229,8 @@ class LossConfig:
     scale: float = 64.0
     margin: float = 0.4
     class_share: float = 1.0
+    logit_adjustment: float = 0.0
+    class_balance: float = 0.0
     value_cap: float | None = None
 
     def __post_init__(self) -> None:
@@ -236,6 +241,8 @@ class LossConfig:
             "scale": self.scale > 0,
             "margin": 0 <= self.margin < 2,
             "class_share": 0 < self.class_share <= 1,
+            "logit_adjustment": self.logit_adjustment >= 0,
+            "class_balance": 0 <= self.class_balance < 1,
             "value_cap": self.value_cap is None or self.value_cap > 0,
         }
         for name, inside in ranges.items():

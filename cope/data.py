@@ -1,36 +1,58 @@
 """The products that a step learns from."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from cope.pixels import Augment, reading_size
-from cope.recipe import Recipe
+from cope.recipe import Recipe, Sampling
+from rope.dataset.directory import read_products
 from rope.errors import UsageError
 from rope.feed import BalancedProducts, ClipReader, Share
 from rope.feed.balanced import Draw
 from rope.feed.order import hash64
 
-__all__ = ["ProportionalProducts", "training_products"]
+__all__ = ["WeightedProducts", "category_weights", "n_samples", "training_products"]
+
+IntArray = npt.NDArray[np.int64]
+
+_CATEGORY_WEIGHT: Final = 1_000_000
 
 _REPEAT = 1_000_003
 """Added to the epoch of a draw for each earlier visit to its product, so that other samples are drawn."""
 
 
-class ProportionalProducts(BalancedProducts):
-    """Products as often as their samples are many: what balanced sampling is compared with.
+class WeightedProducts(BalancedProducts):
+    """Products as often as their weights say: what balanced sampling is compared with.
 
-    An epoch has as many visits as there are products, each drawn at random in proportion to the products' samples: some
+    An epoch has as many visits as there are products, each drawn at random in proportion to the products' weights: some
     come several times, each time with samples drawn anew, and some not at all.
+
+    Args:
+        sampling: its name, which the draws depend on.
+        weigh: gives the weights, int64 [n_products].
+        arguments: those of `BalancedProducts`, as `options`.
+
+    Attributes:
+        weights: as `weigh` gave them.
     """
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401  those of BalancedProducts
+    def __init__(
+        self,
+        sampling: str,
+        weigh: Callable[[BalancedProducts], IntArray],
+        *arguments: Any,  # noqa: ANN401  this and the next are those of BalancedProducts
+        **options: Any,  # noqa: ANN401
+    ) -> None:
         super().__init__(*arguments, **options)
-        self._ends = np.cumsum([self.n_samples(product) for product in range(len(self))])
-        self.identity["sampling"] = "proportional"
+        self.weights = weigh(self)
+        self._ends = np.cumsum(self.weights)
+        self.identity["sampling"] = sampling
 
     def steps(self, epoch: int, position: int) -> Iterator[tuple[list[Draw], int]]:
         """As in `BalancedProducts`, but for what is visited."""
@@ -39,7 +61,8 @@ class ProportionalProducts(BalancedProducts):
             yield [draws[place.product] for place in places], end
 
     def _draws(self, epoch: int) -> list[Draw]:
-        places = [hash64("proportional", self.seed, epoch, str(i)) % int(self._ends[-1]) for i in range(len(self))]
+        sampling = str(self.identity["sampling"])
+        places = [hash64(sampling, self.seed, epoch, str(i)) % int(self._ends[-1]) for i in range(len(self))]
         products = np.searchsorted(self._ends, places, side="right").tolist()
         visits: Counter[int] = Counter()
         draws = []
@@ -47,6 +70,24 @@ class ProportionalProducts(BalancedProducts):
             draws.append(Draw(epoch + _REPEAT * visits[product], product, stand_in))
             visits[product] += 1
         return draws
+
+
+def n_samples(products: BalancedProducts) -> IntArray:
+    """How many samples each product has, int64 [n_products]."""
+    return np.array([products.n_samples(product) for product in range(len(products))])
+
+
+def category_weights(categories: Sequence[str | None]) -> IntArray:
+    """Weights of products by which each category is visited as often as any other, int64 [n_products].
+
+    Products without a category make one of their own. Within a category all products weigh the same, to a millionth of
+    the category.
+
+    >>> category_weights(["cup", "cup", "pen", None]).tolist()
+    [500000, 500000, 1000000, 1000000]
+    """
+    sizes = Counter(categories)
+    return np.array([_CATEGORY_WEIGHT // sizes[category] for category in categories])
 
 
 def training_products(directory: Path, recipe: Recipe, share: Share) -> BalancedProducts:
@@ -61,8 +102,7 @@ def training_products(directory: Path, recipe: Recipe, share: Share) -> Balanced
             f"a batch of {recipe.batch_size} products cannot be shared evenly among {share.world_size} processes"
         )
     size = recipe.model.image_size
-    kind = BalancedProducts if recipe.sampling == "balanced" else ProportionalProducts
-    return kind(
+    return _kind(directory, recipe.sampling)(
         directory,
         "train",
         reader=ClipReader(
@@ -75,4 +115,17 @@ def training_products(directory: Path, recipe: Recipe, share: Share) -> Balanced
         share=share,
         drop_last=True,
         on_damaged="skip",
+    )
+
+
+def _kind(directory: Path, sampling: Sampling) -> Callable[..., BalancedProducts]:
+    if sampling == "balanced":
+        return BalancedProducts
+    if sampling == "proportional":
+        return partial(WeightedProducts, sampling, n_samples)
+    category_of = read_products(directory, "train")
+    return partial(
+        WeightedProducts,
+        sampling,
+        lambda products: category_weights([category_of[product] for product in products.product_ids]),
     )

@@ -12,7 +12,7 @@ from cope.config import CopeConfig, LossConfig
 from rope.domain import DOMAINS
 from rope.errors import UsageError
 
-__all__ = ["PRESETS", "RECIPE_NAME", "Recipe", "preset_purpose", "read_recipe", "recipe_text"]
+__all__ = ["PRESETS", "RECIPE_NAME", "Recipe", "Sampling", "preset_purpose", "read_recipe", "recipe_text"]
 
 _PRESET_FOLDER: Final = Path(__file__).parent / "presets"
 PRESETS: Final = tuple(sorted(path.stem for path in _PRESET_FOLDER.glob("*.yaml")))
@@ -22,7 +22,7 @@ RECIPE_NAME: Final = "recipe.yaml"
 """The whole recipe of a run, beside its weights."""
 
 Precision = Literal["float32", "bf16"]
-Sampling = Literal["balanced", "proportional"]
+Sampling = Literal["balanced", "proportional", "category_balanced"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,8 @@ class Recipe:
         max_tokens: longest text, in tokens.
         use_text: whether texts are read; without, every sample has the empty text.
         sampling: `balanced` visits every product once an epoch; `proportional` draws as many products, each as often
-            as its samples are many.
+            as its samples are many; `category_balanced` draws each category as often as any other, and its products
+            alike.
         crop: smallest share of the image's area that an augmenting crop keeps; 1 crops nothing.
         flip: probability that a sample is mirrored.
         jitter: largest change of brightness, contrast and saturation, as a share; 0 changes nothing.
@@ -118,6 +119,11 @@ class Recipe:
         for name, inside in ranges.items():
             if not inside:
                 raise UsageError(f"{name}: {getattr(self, name)!r} is out of range; see `cope.recipe.Recipe`")
+        if self.sampling == "balanced" and (self.loss.logit_adjustment or self.loss.class_balance):
+            raise UsageError(
+                "loss.logit_adjustment and loss.class_balance make up for products that are visited more often than "
+                "others, but sampling is balanced: choose `sampling: proportional`, or set them to 0"
+            )
         for name, weight in asdict(self.loss.alignment).items():
             domains = {word for word in name.split("_") if word in DOMAINS}
             if weight and not domains <= set(self.model.text_domains):

@@ -13,16 +13,18 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import torch
 from accelerate import Accelerator
 from transformers import PreTrainedTokenizerBase
 
 from cope.classification import ProductCentres
-from cope.data import training_products
+from cope.data import WeightedProducts, n_samples, training_products
 from cope.embed import CopeEmbedder
 from cope.evaluate import score_on_validation
 from cope.initial_weights import draw_visual_tower
+from cope.long_tail import Tail, effective_number_weights, log_prior_shifts
 from cope.model import Cope
 from cope.objective import Losses, objective
 from cope.optimisation import learning_rate_factor, make_optimizer
@@ -38,7 +40,7 @@ from rope.dataset.directory import reading, shard_names
 from rope.dataset.manifest import read_manifest
 from rope.domain import CONFIG_OF, DOMAINS, Domain
 from rope.errors import RopeError, UsageError
-from rope.feed import Feed, ProductBatch, Share
+from rope.feed import BalancedProducts, Feed, ProductBatch, Share
 from rope.files import atomic_path
 
 __all__ = ["LOG_NAME", "TrainReport", "train"]
@@ -105,7 +107,7 @@ def train(
     if trackers:
         accelerator.init_trackers("cope", config=_flat(asdict(recipe)))
     products = training_products(directory, recipe, Share(ranks.rank, ranks.size))
-    run = _prepare(directory, recipe, products.product_ids, ranks, accelerator)
+    run = _prepare(directory, recipe, products, ranks, accelerator)
     run.feed = Feed(products, num_workers=num_workers, pin_memory=accelerator.device.type == "cuda")
     found = find_progress(out / "state")
     if found is not None:
@@ -302,7 +304,9 @@ class _Run:
             self.accelerator.log({name: value for name, value in values.items() if name != "step"}, step=self.step)
 
 
-def _prepare(directory: Path, recipe: Recipe, product_ids: list[str], ranks: Ranks, accelerator: Accelerator) -> _Run:
+def _prepare(
+    directory: Path, recipe: Recipe, products: BalancedProducts, ranks: Ranks, accelerator: Accelerator
+) -> _Run:
     """Model, tokenizer, centres and optimizers as they are before the first step."""
     tokenizer = _tokenizer(directory, recipe)
     torch.manual_seed(recipe.seed)
@@ -321,16 +325,29 @@ def _prepare(directory: Path, recipe: Recipe, product_ids: list[str], ranks: Ran
     optimizers: list[torch.optim.Optimizer] = [make_optimizer(model, recipe)]
     centres = None
     if recipe.loss.classification_weight:
-        centres = ProductCentres(len(product_ids), recipe.model.embedding_dim, seed=recipe.seed, ranks=ranks)
+        centres = ProductCentres(
+            len(products), recipe.model.embedding_dim, seed=recipe.seed, ranks=ranks, tail=_tail(products, recipe)
+        )
         centres.to(accelerator.device)
         optimizers.append(torch.optim.AdamW(centres.parameters(), lr=recipe.lr_head, weight_decay=recipe.weight_decay))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
     prepared = accelerator.prepare_model(model)
-    class_of = {product: i for i, product in enumerate(sorted(product_ids))}
+    class_of = {product: i for i, product in enumerate(sorted(products.product_ids))}
     feed: Any = None  # made by the caller, which knows the workers
     return _Run(recipe, accelerator, ranks, prepared, tokenizer, centres, optimizers, class_of, feed, 0, [])
+
+
+def _tail(products: BalancedProducts, recipe: Recipe) -> Tail | None:
+    """Of the products in the order of their classes."""
+    if not isinstance(products, WeightedProducts) or not (recipe.loss.logit_adjustment or recipe.loss.class_balance):
+        return None
+    order = np.argsort(products.product_ids)
+    return Tail(
+        log_prior_shifts(torch.from_numpy(products.weights[order]), recipe.loss.logit_adjustment),
+        effective_number_weights(torch.from_numpy(n_samples(products)[order]), recipe.loss.class_balance),
+    )
 
 
 def _tokenizer(directory: Path, recipe: Recipe) -> PreTrainedTokenizerBase:

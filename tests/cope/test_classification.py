@@ -13,6 +13,7 @@ from cope.classification import (
     sharded_cross_entropy,
 )
 from cope.config import RELEASED_VALUE_CAP
+from cope.long_tail import Tail, effective_number_weights, log_prior_shifts
 from cope.ranks import Ranks, shard_bounds
 from tests.cope.golden import golden, largest, relative
 
@@ -75,6 +76,22 @@ def test_a_sample_of_the_products_is_all_there_is():
     left_out = sorted(set(range(len(weight))) - set(classes.tolist()))
     assert left_out
     assert not centres.weight.grad[left_out].any()
+
+
+@pytest.mark.parametrize("share", [1.0, 0.7])
+def test_rare_products_are_made_up_for(share):
+    embeddings, weight, labels = random_case()
+    n_seen = torch.arange(1, len(weight) + 1)
+    tail = Tail(log_prior_shifts(n_seen, 0.5).double(), effective_number_weights(n_seen, 0.9).double())
+    centres = ProductCentres(len(weight), 5, seed=0, tail=tail).double()
+    centres.load_whole(weight.detach())
+    classes = sample_classes(labels, len(weight), share, seed=0, step=3)
+    losses = centres(embeddings, labels, classes if share < 1 else None, scale=SCALE, margin=MARGIN)
+    cosines = normalize(embeddings) @ normalize(weight).T - MARGIN * torch.nn.functional.one_hot(labels, len(weight))
+    logits = SCALE * cosines + 0.5 * (n_seen / 66).log()
+    own = torch.searchsorted(classes, labels)
+    plain = cross_entropy(logits[:, classes], own, reduction="none")
+    assert torch.allclose(losses, plain * (0.1 / (1 - 0.9**n_seen) / (0.1 / (1 - 0.9**n_seen)).mean())[labels])
 
 
 @pytest.mark.parametrize(("share", "size"), [(0.01, 3), (0.3, 30), (1.0, 100)])

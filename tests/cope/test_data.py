@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 
 from cope.data import training_products
+from rope.dataset.directory import read_products
 from rope.errors import UsageError
 from rope.feed import Share
 from tests.cope.runs import RECIPE, dataset
@@ -27,6 +28,16 @@ def test_proportional_sampling_visits_products_as_often_as_they_have_samples():
     sizes = [products.n_samples(product) for product in range(12)]
     for product, size in enumerate(sizes):
         assert counts[product] / counts.total() == pytest.approx(size / sum(sizes), abs=0.02)
+
+
+def test_category_balanced_sampling_visits_categories_equally_often():
+    recipe = replace(RECIPE, sampling="category_balanced")
+    categories = read_products(dataset(), "train")
+    products = training_products(dataset(), recipe, Share()).product_ids
+    counts = Counter(categories[products[draw.product]] for epoch in range(400) for draw in visits(recipe, epoch))
+    assert len(set(Counter(categories[product] for product in products).values())) > 1  # they differ in size
+    for count in counts.values():
+        assert count / counts.total() == pytest.approx(1 / len(counts), abs=0.02)
 
 
 def test_a_second_visit_draws_anew():

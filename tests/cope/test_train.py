@@ -78,6 +78,17 @@ def whole(tmp_path_factory):
     return out
 
 
+def test_rare_products_weigh_more_when_asked_for(tmp_path):
+    proportional = replace(RECIPE, sampling="proportional", epochs=1)
+    adjusted = replace(proportional, loss=replace(RECIPE.loss, logit_adjustment=1.0, class_balance=0.9))
+    logs = []
+    for name, recipe in (("plain", proportional), ("adjusted", adjusted)):
+        run(tmp_path / name, recipe)
+        logs.append(log(tmp_path / name)[0])
+    assert logs[0]["page_video"] == logs[1]["page_video"]  # the first step begins with the same weights
+    assert logs[0]["classify_page"] != logs[1]["classify_page"]
+
+
 def test_a_run_logs_every_step_and_its_score(whole):
     entries = log(whole)
     assert [entry["step"] for entry in entries] == [*range(1, 10), 9]
