@@ -8,9 +8,11 @@ from types import ModuleType
 
 __all__ = [
     "chinese_clip",
+    "clap",
     "clip4clip",
     "fashion_clip",
     "handcrafted",
+    "llm_text",
     "mteb_model",
     "open_clip",
     "sentence_transformer",

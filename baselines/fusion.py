@@ -10,14 +10,13 @@ import torch
 
 from baselines.options import Options, Pooling
 from rope.domain import Sample
-from rope.encoders.running import choose_device
 from rope.errors import UsageError
 from rope.media import decode_frames
 
 __all__ = ["ClipEncoder", "FusedEmbedder", "ImageEncoder", "PooledImages", "fuse", "pool_frames"]
 
 _THREADS: Final = 4
-"""Frames are decoded while a GPU computes. On a CPU the model has every core already (assumed)."""
+"""Frames are decoded and prepared in threads, while the model computes; Pillow and PyAV let others run meanwhile."""
 
 
 class ImageEncoder(Protocol):
@@ -101,7 +100,6 @@ class FusedEmbedder:
         self.fingerprint = f"{encoder.fingerprint} {options.describe()}"
         self._encoder = encoder
         self._options = options
-        self._overlaps = choose_device(options.device).type != "cpu"
 
     def embed(self, samples: Sequence[Sample]) -> npt.NDArray[np.float32]:
         """Embed n samples as float32 [n, dim], every row of length 1.
@@ -109,27 +107,26 @@ class FusedEmbedder:
         Raises:
             DatasetError: a sample has no frame, or one that cannot be decoded; names the sample.
         """
-        texts = [self._text(sample) for sample in samples]
+        weight = self._options.text_weight
+        texts = [self._options.text_of(sample) if weight or self._needs_text(sample) else None for sample in samples]
         # Where the text alone counts, only samples without one are decoded.
-        seen = [i for i, text in enumerate(texts) if text is None or self._options.text_weight < 1]
+        seen = [i for i, text in enumerate(texts) if text is None or (weight < 1 and not self._needs_text(samples[i]))]
         read = [i for i, text in enumerate(texts) if text is not None]
         frame_vectors = self._embed_frames([samples[i] for i in seen])
         text_vectors = self._embed_texts([text for text in texts if text is not None])
         by_frames = dict(zip(seen, frame_vectors, strict=True))
         by_text = dict(zip(read, text_vectors, strict=True))
-        rows = [fuse(by_frames.get(i), by_text.get(i), self._options.text_weight) for i in range(len(samples))]
+        rows = [fuse(by_frames.get(i), by_text.get(i), weight) for i in range(len(samples))]
         return torch.stack(rows).numpy() if rows else np.zeros((0, 0), np.float32)
 
-    def _text(self, sample: Sample) -> str | None:
-        if not sample.text or not self._options.text_weight or sample.domain not in self._options.texts:
-            return None
-        return self._options.prompt(sample.text)
+    def _needs_text(self, sample: Sample) -> bool:
+        """Whether there is nothing but a text that the model could look at."""
+        return self._encoder.has_text and not sample.frames and sample.video is None
 
     @torch.inference_mode()
     def _embed_frames(self, samples: Sequence[Sample]) -> list[torch.Tensor]:
         with ThreadPoolExecutor(_THREADS) as pool:
-            ahead = pool.map if self._overlaps else map
-            chunks = _chunks(ahead(self._prepare, samples), self._options.images)
+            chunks = _chunks(pool.map(self._prepare, samples), self._options.images)
             return [row for chunk in chunks for row in self._encoder.encode_clips(chunk).float().cpu()]
 
     @torch.inference_mode()

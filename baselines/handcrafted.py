@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from rope.domain import Sample
+from rope.domain import Sample, may_be_text_alone
 from rope.media import decode_frames
 
 __all__ = ["DIM", "Handcrafted", "embedder"]
@@ -41,6 +41,14 @@ _N_COLOURS: Final = _COLOUR_BINS[0] * _COLOUR_BINS[1] * _COLOUR_BINS[2]
 DIM: Final = 2 * _N_COLOURS + _EDGE_CELLS**2 * _EDGE_DIRECTIONS + 3 * _LAYOUT_CELLS**2 + _TEXT_DIM
 """Dimension of the embeddings."""
 
+_NOTHING_SEEN: Final = {
+    "colour": np.zeros(_N_COLOURS),
+    "balanced_colour": np.zeros(_N_COLOURS),
+    "edges": np.zeros(_EDGE_CELLS**2 * _EDGE_DIRECTIONS),
+    "layout": np.zeros(3 * _LAYOUT_CELLS**2),
+}
+"""The blocks of a sample that is a text alone, which only domains other than ROPE's have."""
+
 _ROWS, _COLUMNS = np.mgrid[:_SIDE, :_SIDE]
 _EDGE_CELL: Final = (_ROWS * _EDGE_CELLS // _SIDE) * _EDGE_CELLS + _COLUMNS * _EDGE_CELLS // _SIDE
 """[side, side]: the cell of the grid that each pixel lies in."""
@@ -63,10 +71,11 @@ class Handcrafted:
     def embed(self, samples: Sequence[Sample]) -> npt.NDArray[np.float32]:
         """Embed n samples as float32 [n, DIM].
 
-        Up to 8 frames are looked at, evenly spread. No row is zero, since every frame has colours.
+        Up to 8 frames are looked at, evenly spread. No row is zero, since every frame has colours, and so has every
+        text its characters where a sample of a domain other than ROPE's has nothing else.
 
         Raises:
-            DatasetError: a sample has no frame, or one that cannot be decoded; names the sample.
+            DatasetError: a sample has nothing to look at, or a frame that cannot be decoded; names the sample.
         """
         return np.array([_embed(sample) for sample in samples], np.float32).reshape(len(samples), DIM)
 
@@ -77,11 +86,17 @@ def embedder() -> Handcrafted:
 
 
 def _embed(sample: Sample) -> FloatArray:
-    frames = decode_frames(sample, min(_MAX_FRAMES, max(1, len(sample.frames))))
-    described = [_describe(_shrink(frame)) for frame in frames]
-    blocks = {name: np.mean([of_frame[name] for of_frame in described], axis=0) for name in described[0]}
+    is_text_alone = bool(sample.text) and not sample.frames and sample.video is None
+    blocks = dict(_NOTHING_SEEN) if is_text_alone and may_be_text_alone(sample.domain) else _look_at(sample)
     blocks["text"] = _text(sample.text or "")
     return np.concatenate([weight * _unit(blocks[name]) for name, weight in _WEIGHTS.items()])
+
+
+def _look_at(sample: Sample) -> dict[str, FloatArray]:
+    """The blocks of a sample's frames: the means over up to 8 of them."""
+    frames = decode_frames(sample, min(_MAX_FRAMES, max(1, len(sample.frames))))
+    described = [_describe(_shrink(frame)) for frame in frames]
+    return {name: np.mean([of_frame[name] for of_frame in described], axis=0) for name in described[0]}
 
 
 def _shrink(frame: npt.NDArray[np.uint8]) -> FloatArray:

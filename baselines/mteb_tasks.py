@@ -21,7 +21,7 @@ from PIL import Image
 
 from rope.dataset.directory import Labels, iter_samples, read_labels
 from rope.dataset.manifest import Manifest, read_manifest
-from rope.domain import CROSS_DOMAIN_PAIRS, Domain, Pair, Sample, Split
+from rope.domain import CROSS_DOMAIN_PAIRS, DomainName, Pair, Sample, Split
 from rope.errors import UsageError
 from rope.media import choose_frames, decode_frames
 
@@ -87,7 +87,7 @@ def relevant_documents(queries: Labels, gallery: Labels) -> dict[str, dict[str, 
     return {query: of_product[product] for query, product in asked if product in of_product}
 
 
-def _check(pair: Pair, labels: dict[Domain, Labels], data: Path) -> None:
+def _check(pair: Pair, labels: dict[DomainName, Labels], data: Path) -> None:
     if pair.query == pair.gallery:
         raise UsageError(f"{pair.name}: the tasks of mteb cannot leave a query out of its own gallery")
     for domain in (pair.query, pair.gallery):
@@ -103,7 +103,7 @@ def _task_class(
     data: Path,
     split: Split,
     manifest: Manifest,
-    labels: dict[Domain, Labels],
+    labels: dict[DomainName, Labels],
 ) -> Any:  # noqa: ANN401
     """The class of one task: mteb keeps what describes a task in the class, not in the object."""
 
@@ -121,7 +121,7 @@ def _task_class(
     return type(f"Rope{pair.name}", (base,), {**content, "__module__": __name__})
 
 
-def _rows(data: Path, domain: Domain, split: Split, manifest: Manifest) -> Any:  # noqa: ANN401  a datasets.Dataset
+def _rows(data: Path, domain: DomainName, split: Split, manifest: Manifest) -> Any:  # noqa: ANN401  a datasets.Dataset
     """Samples of a domain as rows of id, text and image, kept on disk by `datasets`."""
     import datasets
 
@@ -131,7 +131,7 @@ def _rows(data: Path, domain: Domain, split: Split, manifest: Manifest) -> Any: 
     return datasets.Dataset.from_generator(_generate, features=datasets.Features(image), gen_kwargs=asked)
 
 
-def _generate(data: str, domain: Domain, split: Split, fingerprint: str) -> Iterator[dict[str, object]]:
+def _generate(data: str, domain: DomainName, split: Split, fingerprint: str) -> Iterator[dict[str, object]]:
     for samples in iter_samples(Path(data), domain, split, batch_size=_BATCH):
         for sample in samples:
             yield {"id": sample.sample_id, "text": sample.text or "", "image": _picture(sample)}

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Final, Literal, cast, get_args
+from typing import Final, Literal, get_args
 
-from rope.domain import DOMAINS, Domain
+from rope.domain import DomainName, Sample, domain_problem
 from rope.errors import UsageError
 
 __all__ = ["POOLINGS", "TEMPLATES", "Options", "Pooling", "read_options"]
@@ -27,7 +27,7 @@ class Options:
             (in each coordinate) or `first`.
         text_weight: share of the text in the sum of the two vectors, each of length 1; 0 = frames alone, 1 = text
             alone. A sample without a text, or whose domain is not in `texts`, is always embedded by its frames.
-        texts: domains whose text is read, parted by commas.
+        texts: domains whose text is read, parted by commas; None, on the command line `all`, for every one.
         template: `none`, `en`, `zh`, or a prompt with `{}` in the place of the text.
         precision: `fp32`, `bf16` or `fp16`.
         device: `auto`, `cpu`, `cuda`, `cuda:1` ...
@@ -37,7 +37,7 @@ class Options:
     frames: int = 8
     pool: Pooling = "mean"
     text_weight: float = 0.5
-    texts: tuple[Domain, ...] = DOMAINS
+    texts: tuple[DomainName, ...] | None = None
     template: str = "none"
     precision: str = "fp32"
     device: str = "auto"
@@ -50,10 +50,21 @@ class Options:
             raise UsageError(f"pool {self.pool!r} is not one of {', '.join(POOLINGS)}")
         if not 0 <= self.text_weight <= 1:
             raise UsageError(f"text_weight must be from 0 to 1, got {self.text_weight}")
-        if unknown := sorted(set(self.texts) - set(DOMAINS)):
-            raise UsageError(f"texts: {unknown[0]!r} is no domain; they are {', '.join(DOMAINS)}")
+        for domain in self.texts or ():
+            if problem := domain_problem(domain):
+                raise UsageError(f"texts: {domain!r} {problem}")
         if self.template not in TEMPLATES and "{}" not in self.template:
             raise UsageError(f"template {self.template!r} has no {{}} and is not one of {', '.join(TEMPLATES)}")
+
+    def text_of(self, sample: Sample) -> str | None:
+        """A sample's text in the template; None where it has none, or where that of its domain is not read.
+
+        >>> Options(texts=("page",)).text_of(Sample("1", "live", "red dress", ())) is None
+        True
+        """
+        if not sample.text or (self.texts is not None and sample.domain not in self.texts):
+            return None
+        return self.prompt(sample.text)
 
     def prompt(self, text: str) -> str:
         """The text in the template.
@@ -86,7 +97,7 @@ def read_options(given: Mapping[str, str], defaults: Options) -> Options:
 def _read(name: str, text: str) -> object:
     kinds = {"frames": int, "images": int, "text_weight": float}
     if name == "texts":
-        return tuple(cast("Domain", word) for word in text.split(",") if word)
+        return None if text == "all" else tuple(word for word in text.split(",") if word)
     try:
         return kinds.get(name, str)(text)
     except ValueError as error:

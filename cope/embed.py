@@ -13,7 +13,7 @@ from cope.model import Cope
 from cope.pixels import normalised
 from cope.recipe import RECIPE_NAME, read_recipe
 from cope.titles import load_tokenizer, tokenize
-from rope.domain import Sample
+from rope.domain import DOMAINS, Sample
 from rope.errors import UsageError
 from rope.media import decode_frames
 
@@ -56,8 +56,14 @@ class CopeEmbedder:
         """Embed n samples of one domain as float32 [n, embedding_dim], of length 1.
 
         Raises:
+            UsageError: the domain is none of those that the model has a tower for.
             DatasetError: a sample has no frame, or one that cannot be decoded; names the sample.
         """
+        if samples and samples[0].domain not in DOMAINS:
+            raise UsageError(
+                f"{self.name}: COPE embeds {', '.join(DOMAINS)}; the dataset has {samples[0].domain} too, for which it "
+                "has no tower: choose another model, or build the dataset without that domain"
+            )
         parts = [samples[i : i + self._batch_size] for i in range(0, len(samples), self._batch_size)]
         made = [self._embed(part) for part in parts]
         return np.concatenate(made) if made else np.empty((0, self._model.config.embedding_dim), np.float32)

@@ -10,10 +10,11 @@ import numpy.typing as npt
 
 from leaderboard.entry import Entry, entry_paths, read_entry
 from leaderboard.significance import separate_pairs
-from rope.bench.compare import COLUMNS, MEAN, shared_ranks
+from rope.bench.compare import MEAN, shared_ranks
 from rope.bench.intervals import Estimate, average, micro_estimate, share_interval
 from rope.bench.metrics import KS
 from rope.bench.ranks import PairRanks, Ranks, load_ranks, query_values
+from rope.domain import DomainName
 
 __all__ = ["HEADLINE", "METRICS", "Board", "Cell", "ProductHits", "Row", "View", "load_boards", "product_hits"]
 
@@ -21,11 +22,9 @@ METRICS: Final = (*(f"R@{k}" for k in KS), "MRR", "mAP")
 """What a board can show."""
 
 View = tuple[str, str]
-"""A metric and a column: a pair, or the mean of the six."""
+"""A metric and a column: a pair, or the mean of the cross-domain pairs."""
 
 HEADLINE: Final[View] = ("R@1", MEAN)
-
-VIEWS: Final[tuple[View, ...]] = tuple((metric, column) for metric in METRICS for column in COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +84,21 @@ class Board:
     fingerprint: str | None
     rows: tuple[Row, ...]
 
+    @property
+    def domains(self) -> tuple[DomainName, ...]:
+        """The domains of the dataset, in order."""
+        return self.rows[0].entry.domains
+
+    @property
+    def pairs(self) -> tuple[str, ...]:
+        """The cross-domain pairs of the dataset, in order."""
+        return self.rows[0].entry.pairs
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What the rows are compared on: the pairs, and their mean."""
+        return self.rows[0].entry.columns
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Measured:
@@ -129,9 +143,9 @@ def load_boards(root: Path, advance: Callable[[int], None] = lambda _: None) -> 
 
 
 def product_hits(ranks: Ranks) -> ProductHits:
-    """Count queries and hits at 1 of each product, in each of the six pairs."""
+    """Count queries and hits at 1 of each product, in each cross-domain pair."""
     n_products, counts, hits = len(ranks.product_ids), {}, {}
-    for column in COLUMNS[:-1]:
+    for column in ranks.cross_pairs:
         pair = ranks.pairs[column]
         found = np.bincount(pair.products[pair.rank <= 1], minlength=n_products)
         counts[column] = tuple(np.bincount(pair.products, minlength=n_products).tolist())
@@ -159,9 +173,9 @@ def _measure(entry: Entry, ranks: Ranks) -> _Measured:
     n_products = len(ranks.product_ids)
     estimates: dict[View, Estimate] = {}
     for metric in METRICS:
-        of_pairs = [_estimate(ranks.pairs[column], metric, n_products) for column in COLUMNS[:-1]]
-        estimates |= {(metric, column): one for column, one in zip(COLUMNS, of_pairs, strict=False)}
-        estimates[metric, MEAN] = average(of_pairs)
+        of_pairs = {name: _estimate(ranks.pairs[name], metric, n_products) for name in ranks.cross_pairs}
+        estimates |= {(metric, name): one for name, one in of_pairs.items()}
+        estimates[metric, MEAN] = average([*of_pairs.values()])
     return _Measured(entry, estimates, product_hits(ranks))
 
 
@@ -190,13 +204,14 @@ def _ranks(measured: Sequence[_Measured], metric: str) -> dict[View, dict[str, i
     names = [one.entry.card.id for one in measured]
     if not names:
         return {}
-    values = {column: np.array([one.estimates[metric, column].value for one in measured]) for column in COLUMNS}
+    columns = measured[0].entry.columns
+    values = {column: np.array([one.estimates[metric, column].value for one in measured]) for column in columns}
     shifts = {
-        column: np.stack([_shifts_of_queried(one.estimates[metric, column]) for one in measured]) for column in COLUMNS
+        column: np.stack([_shifts_of_queried(one.estimates[metric, column]) for one in measured]) for column in columns
     }
     separate = separate_pairs(names, values, shifts)
     ranks = {}
-    for column in COLUMNS:
+    for column in columns:
         by_value = sorted(zip(-values[column], names, strict=True))
         ordered = [name for _, name in by_value]
         ranks[metric, column] = dict(zip(ordered, shared_ranks(ordered, separate[column]), strict=True))
@@ -213,7 +228,8 @@ def _cell(estimate: Estimate, rank: int) -> Cell:
 
 
 def _reported_cells(entry: Entry) -> dict[View, Cell]:
-    values: dict[View, Any] = {(metric, column): entry.value(column, metric) for metric, column in VIEWS}
+    views = ((metric, column) for metric in METRICS for column in entry.columns)
+    values: dict[View, Any] = {(metric, column): entry.value(column, metric) for metric, column in views}
     return {view: Cell(value) for view, value in values.items() if value is not None}
 
 

@@ -1,15 +1,15 @@
 """Model cards: what the author of a model says of it, in YAML."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from leaderboard.schema import check, read_small
-from rope.domain import DOMAINS, Domain
+from rope.domain import DomainName, in_order
 from rope.errors import RopeError, UsageError
 
-__all__ = ["Card", "card_of", "read_card"]
+__all__ = ["Card", "card_of", "check_modalities", "read_card"]
 
 _MAX_BYTES: Final = 64 << 10
 
@@ -27,7 +27,7 @@ class Card:
         weights: address.
         licence: of the weights.
         parameters: number of parameters used to embed.
-        modalities: what the model looks at in each domain: image, text, audio.
+        modalities: what the model looks at in each domain that it is for: image, text, audio.
         training_data: what it was trained on, all stages.
         contact: an address for questions.
         command: what makes the embeddings.
@@ -41,7 +41,7 @@ class Card:
     weights: str | None
     licence: str | None
     parameters: int | None
-    modalities: Mapping[Domain, tuple[str, ...]]
+    modalities: Mapping[DomainName, tuple[str, ...]]
     training_data: tuple[str, ...]
     contact: str | None
     command: str | None
@@ -49,7 +49,7 @@ class Card:
     @property
     def all_modalities(self) -> tuple[str, ...]:
         """Every modality that the model uses in some domain, in the order image, text, audio."""
-        used = {modality for domain in DOMAINS for modality in self.modalities[domain]}
+        used = {modality for of_domain in self.modalities.values() for modality in of_domain}
         return tuple(modality for modality in ("image", "text", "audio") if modality in used)
 
 
@@ -60,8 +60,21 @@ def card_of(raw: Mapping[str, Any], where: str) -> Card:
         RopeError: it does not fit `schemas/card.schema.json`; begins with `where`.
     """
     check(raw, "card", where)
-    modalities = {domain: tuple(raw["modalities"][domain]) for domain in DOMAINS}
+    modalities = {domain: tuple(raw["modalities"][domain]) for domain in in_order(raw["modalities"])}
     return Card(**{**raw, "modalities": modalities, "training_data": tuple(raw["training_data"])})
+
+
+def check_modalities(card: Card, domains: Sequence[DomainName], where: str) -> None:
+    """Whether a card says what its model looks at in each domain of a dataset.
+
+    Raises:
+        RopeError: it does not; begins with `where`.
+    """
+    if silent := [domain for domain in domains if domain not in card.modalities]:
+        raise RopeError(
+            f"{where}: the card's modalities say nothing of {' and '.join(silent)}; the dataset has the domains "
+            f"{', '.join(domains)}, so add e.g. '{silent[0]}: [image]'"
+        )
 
 
 def read_card(path: Path) -> dict[str, Any]:

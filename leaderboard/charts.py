@@ -1,51 +1,42 @@
 """Drawings of the model pages: inline SVG, coloured by the style sheet."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
+from typing import Final
 
 from markupsafe import Markup
 
 from leaderboard.entry import Entry
 from leaderboard.projection import Point
-from rope.bench.doctor.charts import Line, lines
+from rope.bench.doctor.charts import Line, in_words, lines, pair_style
 from rope.bench.doctor.growth import expected_hits, gallery_sizes
 from rope.bench.metrics import KS, mean
 from rope.bench.ranks import PairRanks, Ranks
-from rope.domain import CROSS_DOMAIN_PAIRS, DOMAINS, LETTER_OF
+from rope.domain import DomainName, domains_of
 
-__all__ = ["growth_chart", "hit_rate_chart", "map_chart", "pair_style"]
-
-_DOMAIN_OF = {letter: domain for domain, letter in LETTER_OF.items()}
-
-
-def pair_style(name: str) -> str:
-    """Classes of a pair: the colour of the query's domain; the second of a domain's two pairs is dashed.
-
-    >>> pair_style("P2V"), pair_style("P2L")
-    ('of-page', 'of-page dashed')
-    """
-    query, gallery = name.split("2")
-    dashed = " dashed" if gallery == "L" or (query, gallery) == ("L", "V") else ""
-    return f"of-{_DOMAIN_OF[query]}{dashed}"
+__all__ = ["growth_chart", "hit_rate_chart", "map_chart", "shapes_of"]
 
 
 def hit_rate_chart(entry: Entry) -> Markup | None:
-    """R@k of the six pairs over k; None where no pair has two values of k."""
+    """R@k of the cross-domain pairs over k; None where no pair has two values of k."""
     series = []
-    for pair in CROSS_DOMAIN_PAIRS:
-        points = [(float(k), value) for k in KS if (value := entry.value(pair.name, f"R@{k}")) is not None]
+    for name in entry.pairs:
+        points = [(float(k), value) for k in KS if (value := entry.value(name, f"R@{k}")) is not None]
         if len(points) > 1:
-            series.append(Line(pair.name, pair_style(pair.name), points))
-    return _drawing(lines("R@k of the six pairs, in percent, as k grows", "k", series)) if series else None
+            series.append(Line(name, pair_style(name, entry.domains), points))
+    title = f"R@k of the {in_words(len(entry.pairs))} pairs, in percent, as k grows"
+    return _drawing(lines(title, "k", series)) if series else None
 
 
 def growth_chart(ranks: Ranks, n_gallery: Mapping[str, int]) -> Markup | None:
-    """Expected R@1 of the six pairs in random smaller galleries; None where some query has no negative.
+    """Expected R@1 of the cross-domain pairs in random smaller galleries; None where some query has no negative.
 
     Args:
         ranks: of the model.
         n_gallery: pair -> gallery samples.
     """
-    negatives = {pair.name: n_gallery[pair.name] - ranks.pairs[pair.name].n_positives for pair in CROSS_DOMAIN_PAIRS}
+    negatives = {name: n_gallery[name] - ranks.pairs[name].n_positives for name in ranks.cross_pairs}
+    domains = domains_of(negatives)
     smallest = min(int(of_pair.min()) for of_pair in negatives.values())
     if smallest < 2:
         return None
@@ -55,42 +46,59 @@ def growth_chart(ranks: Ranks, n_gallery: Mapping[str, int]) -> Markup | None:
         return mean(expected_hits(pair.rank - 1, negatives[name], size, 1))
 
     series = [
-        Line(name, pair_style(name), [(float(size), at(ranks.pairs[name], name, size)) for size in sizes])
+        Line(name, pair_style(name, domains), [(float(size), at(ranks.pairs[name], name, size)) for size in sizes])
         for name in negatives
     ]
-    return _drawing(lines("R@1 of the six pairs, in percent, as the gallery grows", "negatives in the gallery", series))
+    title = f"R@1 of the {in_words(len(negatives))} pairs, in percent, as the gallery grows"
+    return _drawing(lines(title, "negatives in the gallery", series))
 
 
-def map_chart(points: Sequence[Point]) -> Markup | None:
-    """Samples by their first two principal components: the product is the colour, the domain is the shape."""
+def map_chart(points: Sequence[Point], domains: Sequence[DomainName]) -> Markup | None:
+    """Samples by their first two principal components: the product is the colour, the domain is the shape.
+
+    Args:
+        points: the samples; None comes back where there are none.
+        domains: of the dataset, in order.
+    """
     if not points:
         return None
     width, height, margin = 520, 360, 16
     left, right = min(point.x for point in points), max(point.x for point in points)
     low, high = min(point.y for point in points), max(point.y for point in points)
     scale = min((width - 2 * margin) / max(right - left, 1e-9), (height - 2 * margin) / max(high - low, 1e-9))
-    parts = []
+    parts, shapes = [], shapes_of(domains)
     for point in points:
         x = width / 2 + (point.x - (left + right) / 2) * scale
         y = height / 2 - (point.y - (low + high) / 2) * scale
         parts.append(
-            f'<g class="product-{point.product}" transform="translate({x:.1f} {y:.1f})">{_SHAPES[point.domain]}</g>'
+            f'<g class="product-{point.product}" transform="translate({x:.1f} {y:.1f})">{shapes[point.domain]}</g>'
         )
     title = "Samples of eight products by their first two principal components"
     return _drawing(f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{title}">{"".join(parts)}</svg>')
 
 
-_SHAPES = dict(
-    zip(
-        DOMAINS,
-        (
-            '<rect x="-4" y="-4" width="8" height="8" rx="1"/>',
-            '<circle r="4.4"/>',
-            '<path d="M0,-5.6 L5.2,4 L-5.2,4 Z"/>',
-        ),
-        strict=True,
-    )
+_SHAPES: Final[dict[DomainName, str]] = {
+    "page": '<rect x="-4" y="-4" width="8" height="8" rx="1"/>',
+    "video": '<circle r="4.4"/>',
+    "live": '<path d="M0,-5.6 L5.2,4 L-5.2,4 Z"/>',
+}
+_OTHER_SHAPES: Final = (
+    '<path d="M0,-5.8 L5.4,0 L0,5.8 L-5.4,0 Z"/>',
+    '<path d="M-1.7,-5 h3.4 v3.3 h3.3 v3.4 h-3.3 v3.3 h-3.4 v-3.3 h-3.3 v-3.4 h3.3 Z"/>',
+    '<path d="M0,5.6 L5.2,-4 L-5.2,-4 Z"/>',
 )
+"""Of domains that are none of ROPE's, in turn."""
+
+
+def shapes_of(domains: Sequence[DomainName]) -> dict[DomainName, Markup]:
+    """What stands for a sample of each domain on a map, around the origin.
+
+    >>> list(shapes_of(["live", "review"]))
+    ['live', 'review']
+    """
+    others = zip((domain for domain in domains if domain not in _SHAPES), cycle(_OTHER_SHAPES), strict=False)
+    known = {**_SHAPES, **dict(others)}
+    return {domain: _drawing(known[domain]) for domain in domains}
 
 
 def _drawing(svg: str) -> Markup:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from leaderboard.board import HEADLINE, METRICS, Board, Row
-from rope.bench.compare import COLUMNS
 
 __all__ = ["as_csv", "as_json", "as_latex"]
 
@@ -27,7 +26,7 @@ def as_json(boards: Sequence[Board]) -> dict[str, Any]:
                 "key": board.key,
                 "dataset": board.dataset,
                 "fingerprint": board.fingerprint,
-                "rows": [_row_json(row) for row in board.rows],
+                "rows": [_row_json(row, board.columns) for row in board.rows],
             }
             for board in boards
         ],
@@ -54,16 +53,16 @@ def as_csv(boards: Sequence[Board]) -> str:
 
 
 def as_latex(board: Board, metric: str = HEADLINE[0]) -> str:
-    """The six pairs and their mean in percent, for a paper that loads booktabs."""
+    """The pairs and their mean in percent, for a paper that loads booktabs."""
     lines = [
         f"% {metric} in %, {board.dataset}" + (f" ({board.fingerprint[:12]})" if board.fingerprint else ""),
-        r"\begin{tabular}{l" + "r" * len(COLUMNS) + "}",
+        r"\begin{tabular}{l" + "r" * len(board.columns) + "}",
         r"\toprule",
-        " & ".join(["Model", *(column.replace("2", r"$\to$") for column in COLUMNS)]) + r" \\",
+        " & ".join(["Model", *(column.replace("2", r"$\to$") for column in board.columns)]) + r" \\",
         r"\midrule",
     ]
     for row in board.rows:
-        cells = [row.cells.get((metric, column)) for column in COLUMNS]
+        cells = [row.cells.get((metric, column)) for column in board.columns]
         values = ["--" if cell is None else f"{100 * cell.value:.2f}" for cell in cells]
         mark = r"$^{\ast}$" if row.entry.status != "recomputed" else ""
         lines.append(" & ".join([_escape(row.entry.card.name) + mark, *values]) + r" \\")
@@ -71,7 +70,7 @@ def as_latex(board: Board, metric: str = HEADLINE[0]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _row_json(row: Row) -> dict[str, Any]:
+def _row_json(row: Row, columns: Sequence[str]) -> dict[str, Any]:
     entry = row.entry
     return {
         "id": entry.card.id,
@@ -89,7 +88,7 @@ def _row_json(row: Row) -> dict[str, Any]:
                 else _cell_json(cell.value, cell.low, cell.high, cell.rank)
                 for metric in METRICS
             }
-            for column in COLUMNS
+            for column in columns
         },
     }
 

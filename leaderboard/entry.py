@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from leaderboard.card import Card, card_of
+from leaderboard.card import Card, card_of, check_modalities
 from leaderboard.schema import check, migrate, read_json
-from rope.domain import CROSS_DOMAIN_PAIRS, DOMAINS, Domain
+from rope.bench.compare import MEAN
+from rope.domain import DomainName, cross_domain_pairs, in_order
 from rope.errors import RopeError, UsageError
 from rope.files import sha256_of
 
@@ -57,21 +58,36 @@ class Entry:
     dataset: str
     fingerprint: str | None
     split: str
-    samples: Mapping[Domain, int]
+    samples: Mapping[DomainName, int]
     files: Mapping[str, str]
     float16_change: float | None
     score: Mapping[str, Any] | None
     source: Mapping[str, str] | None
     reported: Mapping[str, Mapping[str, float]]
 
+    @property
+    def domains(self) -> tuple[DomainName, ...]:
+        """The domains of the dataset, in order."""
+        return tuple(self.samples)
+
+    @property
+    def pairs(self) -> tuple[str, ...]:
+        """The cross-domain pairs of the dataset."""
+        return tuple(pair.name for pair in cross_domain_pairs(self.samples))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What a board shows of the row: the cross-domain pairs, and their mean."""
+        return (*self.pairs, MEAN)
+
     def part(self, name: str) -> Path:
         """The path of one of `PARTS`."""
         return self.path.with_name(f"{self.path.stem}{PARTS[name]}")
 
     def value(self, column: str, metric: str) -> float | None:
-        """A metric of a pair, or of `mean`, the mean over the six cross-domain pairs; None where it is not known."""
-        if column == "mean":
-            values = [self.value(pair.name, metric) for pair in CROSS_DOMAIN_PAIRS]
+        """A metric of a pair, or of `mean`, the mean over the cross-domain pairs; None where it is not known."""
+        if column == MEAN:
+            values = [self.value(pair, metric) for pair in self.pairs]
             known = [value for value in values if value is not None]
             return sum(known) / len(known) if len(known) == len(values) else None
         pairs = self.reported if self.score is None else self.score["pairs"]
@@ -115,7 +131,7 @@ def read_entry(path: Path, *, check_score: bool = True) -> Entry:
         dataset=dataset["name"],
         fingerprint=dataset["fingerprint"],
         split=dataset["split"],
-        samples={domain: dataset["samples"][domain] for domain in DOMAINS},
+        samples={domain: dataset["samples"][domain] for domain in in_order(dataset["samples"])},
         files={name: raw[name]["sha256"] for name in PARTS if raw[name] is not None},
         float16_change=raw["float16_change"],
         score=None if raw["score"] is None else _read_score(path, raw["score"]["sha256"], check_score),
@@ -123,6 +139,7 @@ def read_entry(path: Path, *, check_score: bool = True) -> Entry:
         reported=raw["reported"] or {},
     )
     _check_names(entry, raw)
+    check_modalities(card, entry.domains, str(path))
     if entry.score is not None:
         _check_score(entry, entry.score)
     return entry

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any, Final
 
+from rope.bench.doctor.charts import in_words
 from rope.bench.metrics import KS
-from rope.domain import CROSS_DOMAIN_PAIRS
+from rope.domain import all_pairs, cross_domain_pairs, in_order, pair_of
 
 __all__ = ["reported_problems", "score_problems"]
 
@@ -18,15 +19,19 @@ def score_problems(score: Mapping[str, Any]) -> list[str]:
     Args:
         score: an object that fits the schema of scores.
     """
+    domains = in_order(score["embeddings"])
+    known = {pair.name for pair in all_pairs(domains)}
+    if strange := [name for name in score["pairs"] if name not in known]:
+        return [f"{name} is no pair of the domains {', '.join(domains)}" for name in strange]
     problems = [text for name, pair in score["pairs"].items() for text in _pair_problems(name, pair, score)]
-    lacking = [pair.name for pair in CROSS_DOMAIN_PAIRS if score["pairs"].get(pair.name, {"R@1": None})["R@1"] is None]
+    cross = [pair.name for pair in cross_domain_pairs(domains)]
+    lacking = [name for name in cross if score["pairs"].get(name, {"R@1": None})["R@1"] is None]
     if problems or lacking:
         return problems + [f"{name} is missing, and every pair is part of the protocol" for name in lacking]
-    mean = sum(score["pairs"][pair.name]["R@1"] for pair in CROSS_DOMAIN_PAIRS) / len(CROSS_DOMAIN_PAIRS)
+    mean = sum(score["pairs"][name]["R@1"] for name in cross) / max(len(cross), 1)
     if score["headline"]["value"] is None or abs(score["headline"]["value"] - mean) > _ROUNDING:
-        problems.append(
-            f"the headline is {score['headline']['value']}, but the mean R@1 of the six pairs is {mean:.6f}"
-        )
+        told = score["headline"]["value"]
+        problems.append(f"the headline is {told}, but the mean R@1 of the {in_words(len(cross))} pairs is {mean:.6f}")
     return problems
 
 
@@ -79,8 +84,8 @@ def _bounds(where: str, numbers: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _counts(name: str, pair: Mapping[str, Any], embeddings: Mapping[str, Any]) -> Iterator[str]:
-    domains = {"P": "page", "V": "video", "L": "live"}
-    asked, gallery = embeddings[domains[name[0]]]["n"], embeddings[domains[name[2]]]["n"]
+    of = pair_of(name)
+    asked, gallery = embeddings[of.query]["n"], embeddings[of.gallery]["n"]
     if pair["n_queries"] + pair["n_no_positive"] != asked:
         yield f"{name}: {pair['n_queries']} queries and {pair['n_no_positive']} without a positive, of {asked} samples"
     if pair["n_gallery"] != gallery:

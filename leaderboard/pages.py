@@ -10,12 +10,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from leaderboard.board import HEADLINE, METRICS, Board, Row
-from leaderboard.charts import pair_style
-from rope.bench.compare import COLUMNS
+from leaderboard.charts import shapes_of
+from rope.bench.doctor.charts import in_words, pair_style, tones_of
 from rope.bench.metrics import KS, mean
 from rope.bench.score import PROTOCOL_VERSION
 from rope.bench.slices import Slice
-from rope.domain import CROSS_DOMAIN_PAIRS, DOMAINS, LETTER_OF
+from rope.domain import Pair
 
 __all__ = ["ModelPage", "board_data", "compare_page", "index_page", "model_page", "text_page"]
 
@@ -25,11 +25,11 @@ class ModelPage:
     """What a model's page shows beside its row; None or empty where it is not known.
 
     Attributes:
-        hit_rates: R@k of the six pairs.
+        hit_rates: R@k of the cross-domain pairs.
         growth: R@1 as the gallery grows.
         map: principal components.
         map_products: the products on the map.
-        slices: R@k of parts of the queries, in the mean of the six pairs.
+        slices: R@k of parts of the queries, in the mean of these pairs.
     """
 
     hit_rates: Markup | None = None
@@ -66,14 +66,14 @@ def board_data(board: Board) -> dict[str, Any]:
     """What the board's script needs: for each row and view, value, low, high in hundredths of a percent, and rank."""
     return {
         "metrics": METRICS,
-        "columns": COLUMNS,
+        "columns": board.columns,
         "rows": {
             row.entry.card.id: [
                 None
                 if (cell := row.cells.get((metric, column))) is None
                 else [*map(_hundredths, (cell.value, cell.low, cell.high)), cell.rank]
                 for metric in METRICS
-                for column in COLUMNS
+                for column in board.columns
             ]
             for row in board.rows
         },
@@ -92,11 +92,13 @@ def _render(name: str, root: str, board: Board, **values: object) -> str:
         board=board,
         headline=HEADLINE,
         metrics=METRICS,
-        columns=COLUMNS,
+        columns=board.columns,
         ks=KS,
-        pairs=[pair.name for pair in CROSS_DOMAIN_PAIRS],
-        domains=DOMAINS,
-        letter_of=LETTER_OF,
+        pairs=list(board.pairs),
+        domains=board.domains,
+        tones=tones_of(board.domains),
+        shapes=shapes_of(board.domains),
+        pair=Pair,
         protocol_version=PROTOCOL_VERSION,
         **values,
     )
@@ -116,6 +118,8 @@ def _environment() -> Environment:
         "arrow": _arrow,
         "size": _size,
         "pair_style": pair_style,
+        "in_words": in_words,
+        "in_chinese": _in_chinese,
         "inline": _inline,
     }
     environment.globals["t"] = _both
@@ -147,6 +151,15 @@ def _size(number: int | None) -> str:
         if number >= unit:
             return f"{number / unit:.3g}{letter}"
     return str(number)
+
+
+def _in_chinese(number: int) -> str:
+    """A small number of domains or pairs as a Chinese word, a larger one in digits.
+
+    >>> _in_chinese(6), _in_chinese(30)
+    ('六', '30')
+    """
+    return {2: "两", 3: "三", 4: "四", 5: "五", 6: "六", 12: "十二", 20: "二十"}.get(number, str(number))
 
 
 def _both(english: str, chinese: str) -> Markup:

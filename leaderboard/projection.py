@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from rope.bench.embeddings import DomainEmbeddings
-from rope.domain import DOMAINS, Domain
+from rope.domain import DomainName, in_order
 
 __all__ = ["N_PRODUCTS", "Point", "project"]
 
@@ -32,11 +32,11 @@ class Point:
     x: float
     y: float
     product: int
-    domain: Domain
+    domain: DomainName
 
 
 def project(
-    embeddings: Mapping[Domain, DomainEmbeddings], products: Mapping[Domain, Mapping[str, str]]
+    embeddings: Mapping[DomainName, DomainEmbeddings], products: Mapping[DomainName, Mapping[str, str]]
 ) -> tuple[list[str], list[Point]]:
     """The two principal components of the samples of eight products.
 
@@ -53,9 +53,9 @@ def project(
         each axis the point that is farthest out lies on the positive side.
     """
     shown = _most_present(products)
-    rows: list[tuple[int, Domain]] = []
+    rows: list[tuple[int, DomainName]] = []
     vectors = []
-    for domain in (domain for domain in DOMAINS if domain in embeddings):
+    for domain in in_order(embeddings):
         given = embeddings[domain]
         row_of = {sample_id: row for row, sample_id in enumerate(given.sample_ids)}
         for number, product in enumerate(shown):
@@ -75,14 +75,14 @@ def project(
     return shown, points
 
 
-def _most_present(products: Mapping[Domain, Mapping[str, str]]) -> list[str]:
+def _most_present(products: Mapping[DomainName, Mapping[str, str]]) -> list[str]:
     """The products whose rarest domain has the most samples; equal ones by id."""
-    counts: dict[str, dict[Domain, int]] = {}
+    counts: dict[str, dict[DomainName, int]] = {}
     for domain, owner in products.items():
         for product in owner.values():
             of_product = counts.setdefault(product, {})
             of_product[domain] = of_product.get(domain, 0) + 1
     least: Sequence[tuple[int, str]] = sorted(
-        (-min(of_product.get(domain, 0) for domain in DOMAINS), product) for product, of_product in counts.items()
+        (-min(of_product.get(domain, 0) for domain in products), product) for product, of_product in counts.items()
     )
     return sorted(product for _, product in least[:N_PRODUCTS])

@@ -1,6 +1,6 @@
 """Which models of a board can be told apart: the test of `rope.bench.compare`, for hundreds of models at once.
 
-The tests of one metric, in the six pairs and their mean, are corrected together, by Holm's method.
+The tests of one metric, in the pairs and their mean, are corrected together, by Holm's method.
 """
 
 from collections.abc import Mapping, Sequence

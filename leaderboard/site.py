@@ -19,7 +19,7 @@ from rope.bench.readers import read_embeddings
 from rope.bench.report import write_json
 from rope.bench.slices import slice_ranks
 from rope.dataset.manifest import read_manifest
-from rope.domain import CROSS_DOMAIN_PAIRS, DOMAINS, Domain
+from rope.domain import DomainName, domains_of, pair_of
 from rope.errors import UsageError
 from rope.files import atomic_path
 
@@ -121,24 +121,24 @@ def _model_page(row: Row, data: Path | None) -> ModelPage:
     points: list[Point] = []
     if "embeddings" in entry.files:
         check_vectors_file(entry.part("embeddings"), sum(entry.samples.values()))
-        names, points = project(read_embeddings([entry.part("embeddings")]), _products_of(ranks))
+        names, points = project(read_embeddings([entry.part("embeddings")], list(entry.samples)), _products_of(ranks))
     slices = slice_ranks(ranks, data) if data is not None else []
     return ModelPage(
         hit_rates=hit_rate_chart(entry),
         growth=growth_chart(ranks, {name: pair["n_gallery"] for name, pair in entry.score["pairs"].items()}),
-        map=map_chart(points),
+        map=map_chart(points, entry.domains),
         map_products=tuple(names),
         slices=tuple(one for one in slices if one.pair == "mean"),
     )
 
 
-def _products_of(ranks: Ranks) -> dict[Domain, dict[str, str]]:
+def _products_of(ranks: Ranks) -> dict[DomainName, dict[str, str]]:
     """Domain -> sample -> product, of the samples that are queries of some cross-domain pair."""
-    products: dict[Domain, dict[str, str]] = {domain: {} for domain in DOMAINS}
-    for pair in CROSS_DOMAIN_PAIRS:
-        found = ranks.pairs[pair.name]
+    products: dict[DomainName, dict[str, str]] = {domain: {} for domain in domains_of(ranks.cross_pairs)}
+    for name in ranks.cross_pairs:
+        found = ranks.pairs[name]
         owners = (ranks.product_ids[i] for i in found.products)
-        products[pair.query] |= dict(zip(found.query_ids, owners, strict=True))
+        products[pair_of(name).query] |= dict(zip(found.query_ids, owners, strict=True))
     return products
 
 

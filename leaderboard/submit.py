@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from leaderboard.card import card_of
+from leaderboard.card import card_of, check_modalities
 from leaderboard.entry import PARTS
 from leaderboard.schema import SCHEMA_VERSION
 from leaderboard.vectors import MAX_BYTES, as_float16, write_float16
@@ -19,7 +19,7 @@ from rope.bench.score import Score, score
 from rope.bench.subject import EmbeddingsNote, Subject, load_subject
 from rope.dataset.directory import Labels, read_labels
 from rope.dataset.manifest import read_manifest
-from rope.domain import DOMAINS, Domain
+from rope.domain import DomainName
 from rope.errors import RopeError, UsageError
 from rope.files import sha256_of
 
@@ -38,7 +38,7 @@ class Scored:
 
     subject: Subject
     score: Score
-    embeddings: Mapping[Domain, DomainEmbeddings]
+    embeddings: Mapping[DomainName, DomainEmbeddings]
 
 
 def submit(
@@ -57,20 +57,23 @@ def submit(
     Args:
         files: embeddings, in any format that `rope-bench score` reads.
         card: as `leaderboard.card.read_card` returns it.
-        data: the dataset directory; all three domains, split `validation`.
+        data: the dataset directory; two domains or more, split `validation`.
         out: a folder of results; the model gets a folder of its own in it.
         effort: how to spend the machine; it changes no number.
         with_embeddings: False leaves the vectors out, and the row is `claimed`.
 
     Raises:
         RopeError: float16 changes a metric by more than `FLOAT16_TOLERANCE`, or the vectors are too large.
-        UsageError: the dataset lacks a domain, or a file is of no known format.
+        UsageError: the dataset has one domain or galleries of its own, or a file is of no known format.
         EmbeddingError: the embeddings do not fit the dataset.
     """
     effort, model = effort or Effort(), card_of(card, "the card")
     manifest, labels = read_manifest(data), read_labels(data, "validation")
-    if len(labels) < len(DOMAINS):
-        raise UsageError(f"{data}: has only {', '.join(labels)}; the board is of datasets with all three domains")
+    if len(labels) < 2:
+        raise UsageError(f"{data}: has only {', '.join(labels)}; the board is of the pairs of different domains")
+    if any(rows.galleries is not None for rows in labels.values()):
+        raise UsageError(f"{data}: its queries have galleries of their own; the board is of searches in whole domains")
+    check_modalities(model, list(labels), "the card")
     given, ordered, subject = load_subject(files, manifest, "validation", labels, model.name)
     before = score(given, ordered, DRAWS, effort)
     stored = score_as_stored(given, ordered, subject, effort)
@@ -106,7 +109,10 @@ def submit(
 
 
 def score_as_stored(
-    embeddings: Mapping[Domain, DomainEmbeddings], labels: Mapping[Domain, Labels], subject: Subject, effort: Effort
+    embeddings: Mapping[DomainName, DomainEmbeddings],
+    labels: Mapping[DomainName, Labels],
+    subject: Subject,
+    effort: Effort,
 ) -> Scored:
     """Round aligned vectors to float16 and score them."""
     halves = {domain: as_float16(rows) for domain, rows in embeddings.items()}
@@ -144,7 +150,7 @@ def _numbers(scored: Score) -> Iterator[tuple[str, int, float]]:
         yield f"one-shot accuracy of {name}", one_shot.n_queries, one_shot.expected
 
 
-def _write_vectors(path: Path, embeddings: Mapping[Domain, DomainEmbeddings]) -> None:
+def _write_vectors(path: Path, embeddings: Mapping[DomainName, DomainEmbeddings]) -> None:
     write_float16(path, embeddings)
     if path.stat().st_size > MAX_BYTES:
         n_bytes = path.stat().st_size

@@ -7,14 +7,14 @@ from rich.table import Table
 
 from leaderboard.board import HEADLINE, METRICS, Board, Row
 from leaderboard.verify import Verdict
-from rope.bench.compare import COLUMNS, MEAN
+from rope.bench.compare import MEAN
 from rope.errors import UsageError
 
 __all__ = ["board_table", "verdict_lines"]
 
 
 def board_table(board: Board, metric: str = HEADLINE[0]) -> Table:
-    """The rows of a board, best first in the mean of the six pairs, in percent.
+    """The rows of a board, best first in the mean of the pairs, in percent.
 
     Raises:
         UsageError: the board has no such metric.
@@ -23,11 +23,11 @@ def board_table(board: Board, metric: str = HEADLINE[0]) -> Table:
         raise UsageError(f"--metric {metric!r}: expected one of {', '.join(METRICS)}")
     fingerprint = f" ({board.fingerprint[:12]})" if board.fingerprint else ""
     table = Table(title=f"{metric} in %, {escape(board.dataset)}{fingerprint}", title_justify="left")
-    for heading in ("rank", "model", *COLUMNS, "95 % interval of the mean", "status"):
+    for heading in ("rank", "model", *board.columns, "95 % interval of the mean", "status"):
         table.add_column(heading, justify="left" if heading in ("model", "status") else "right")
     rows = sorted(board.rows, key=lambda row: -_value(row, metric))
     for row in rows:
-        cells = [row.cells.get((metric, column)) for column in COLUMNS]
+        cells = [row.cells.get((metric, column)) for column in board.columns]
         mean = row.cells.get((metric, MEAN))
         table.add_row(
             "-" if mean is None or mean.rank is None else str(mean.rank),

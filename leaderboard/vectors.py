@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from rope.bench.embeddings import DomainEmbeddings
 from rope.bench.writer import open_writer
-from rope.domain import DOMAINS, Domain
+from rope.domain import DomainName, in_order
 from rope.errors import RopeError
 from rope.files import atomic_path
 
@@ -33,7 +33,7 @@ def as_float16(embeddings: DomainEmbeddings) -> DomainEmbeddings:
     return DomainEmbeddings(embeddings.sample_ids, halves.astype(np.float32), "float16")
 
 
-def write_float16(path: Path, embeddings: Mapping[Domain, DomainEmbeddings]) -> None:
+def write_float16(path: Path, embeddings: Mapping[DomainName, DomainEmbeddings]) -> None:
     """Write `domain`, `sample_id`, `embedding` (float16), domain by domain.
 
     Args:
@@ -43,7 +43,7 @@ def write_float16(path: Path, embeddings: Mapping[Domain, DomainEmbeddings]) -> 
     dim = next(iter(embeddings.values())).vectors.shape[1]
     schema = _schema(dim)
     with atomic_path(path) as temporary, open_writer(temporary, schema) as writer:
-        for domain in (domain for domain in DOMAINS if domain in embeddings):
+        for domain in in_order(embeddings):
             rows = embeddings[domain]
             halves = pa.array(rows.vectors.astype(np.float16).reshape(-1))
             lists = pa.FixedSizeListArray.from_arrays(halves, type=schema.field("embedding").type)

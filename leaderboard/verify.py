@@ -25,7 +25,7 @@ from rope.bench.score import PROTOCOL_VERSION, score
 from rope.bench.subject import load_subject
 from rope.dataset.directory import read_labels
 from rope.dataset.manifest import read_manifest
-from rope.domain import DOMAINS, Domain, Split
+from rope.domain import DomainName, Split, in_order, with_published
 from rope.errors import RopeError
 from rope.files import sha256_of
 
@@ -184,7 +184,7 @@ def _rescore(entry: Entry, ranks: Ranks, data: Path | None, effort: Effort) -> l
     if entry.split != split:
         return [f"scored on the split {entry.split}; the board is of {split}"]
     labels, vectors = read_labels(data, split), entry.part("embeddings")
-    if leaks := _leaks(data, read_embeddings([vectors])):
+    if leaks := _leaks(data, read_embeddings([vectors], with_published(labels))):
         return leaks
     embeddings, ordered, subject = load_subject([vectors], read_manifest(data), split, labels, entry.card.name)
     assert entry.score is not None
@@ -206,13 +206,13 @@ def _rescore(entry: Entry, ranks: Ranks, data: Path | None, effort: Effort) -> l
     return problems[:_SHOWN] + more
 
 
-def _leaks(data: Path, embeddings: Mapping[Domain, DomainEmbeddings]) -> list[str]:
+def _leaks(data: Path, embeddings: Mapping[DomainName, DomainEmbeddings]) -> list[str]:
     """Samples of the training split among the vectors."""
     if "train" not in read_manifest(data).counts:
         return []
     train, validation = read_labels(data, "train"), read_labels(data, "validation")
     problems = []
-    for domain in (domain for domain in DOMAINS if domain in embeddings):
+    for domain in in_order(embeddings):
         known = set(train[domain].sample_ids) - set(validation[domain].sample_ids)
         leaked = sorted(known.intersection(embeddings[domain].sample_ids))
         if leaked:

@@ -11,6 +11,8 @@ import typer
 from rope.asr.cli import app as asr
 from rope.console import output, parse_bytes, progress_bar, run_app
 from rope.curation.cli import app as curate
+from rope.domain import DOMAINS
+from rope.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -233,6 +235,9 @@ def synthesize(
         Literal["release", "pool"],
         typer.Option("--format", help="A release to build a dataset from, or a raw pool to curate."),
     ] = "release",
+    domains: Annotated[
+        str, typer.Option(help="Domains of a release, parted by commas: page, video, live, and review.")
+    ] = ",".join(DOMAINS),
     mp4: Annotated[
         bool, typer.Option(help="Write a tenth of a release's videos as MP4 too, which needs the extra 'video'.")
     ] = True,
@@ -241,8 +246,13 @@ def synthesize(
     from rope.synthetic.pool import write_pool
     from rope.synthetic.release import write_release
 
+    chosen = tuple(domain.strip() for domain in domains.split(","))
     if layout == "release":
-        write_release(out, products=products, seed=seed, mp4=mp4)
+        write_release(out, products=products, seed=seed, domains=chosen, mp4=mp4)
+    elif chosen != DOMAINS:
+        raise UsageError(
+            f"--domains {domains}: a raw pool has {', '.join(DOMAINS)}; choose other domains for a release"
+        )
     else:
         write_pool(out, products=products, seed=seed)
     typer.echo(f"wrote {products} products to {out}")

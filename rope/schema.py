@@ -5,11 +5,14 @@ shard loads with images decoded where `rope` is not installed.
 """
 
 import json
+from collections.abc import Iterable
 from typing import Any, Final
 
 import pyarrow as pa
 
-__all__ = ["EMPTY_TEXT", "FORMAT_VERSION", "PRODUCT_SCHEMA", "SAMPLE_SCHEMA", "sample_schema"]
+from rope.domain import DomainName, with_published
+
+__all__ = ["EMPTY_TEXT", "FORMAT_VERSION", "SAMPLE_SCHEMA", "product_schema", "sample_schema"]
 
 FORMAT_VERSION: Final = 1
 """Version of the directory layout and columns, kept in `rope.json`."""
@@ -30,13 +33,15 @@ def _with_features(fields: list[tuple[str, pa.DataType]], features: dict[str, An
 _FILE: Final = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
-def sample_schema(*, video: bool = False, gallery: bool = False) -> pa.Schema:
-    """The columns of `pages/`, `videos/` and `lives/`; the last two are there only where a release needs them.
+def sample_schema(*, video: bool = False, audio: bool = False, gallery: bool = False) -> pa.Schema:
+    """The columns of samples, the same in every domain; the last two are there only where a release needs them.
 
-    `frame_times` is a frame number (video), a timestamp in ms or a frame number (live), 0 (page).
+    `frame_times` is a frame number (video), a timestamp in ms or a frame number (live), 0 (page), the number of an
+    image (other domains).
 
     Args:
         video: with a column `video`, the file of a sample that is a video file; such a sample has no frames.
+        audio: with a column `audio`, a file with the sound of a sample that is no video file.
         gallery: with a column `gallery`, the group of samples that a sample is searched among.
 
     >>> sample_schema(gallery=True).names
@@ -62,6 +67,9 @@ def sample_schema(*, video: bool = False, gallery: bool = False) -> pa.Schema:
         fields.append(("video", _FILE))
         # `datasets` decodes with torchcodec alone, and where that is missing no row would load.
         features["video"] = {"decode": False, "_type": "Video"}
+    if audio:
+        fields.append(("audio", _FILE))
+        features["audio"] = {"decode": False, "_type": "Audio"}
     if gallery:
         fields.append(("gallery", pa.string()))
         features["gallery"] = _STRING
@@ -71,20 +79,19 @@ def sample_schema(*, video: bool = False, gallery: bool = False) -> pa.Schema:
 SAMPLE_SCHEMA: Final = sample_schema()
 """The columns that every release has."""
 
-PRODUCT_SCHEMA: Final = _with_features(
-    [
-        ("product_id", pa.string()),
-        ("category", pa.string()),
-        ("page_ids", pa.list_(pa.string())),
-        ("video_ids", pa.list_(pa.string())),
-        ("live_ids", pa.list_(pa.string())),
-    ],
-    {
-        "product_id": _STRING,
-        "category": _STRING,
-        "page_ids": _STRINGS,
-        "video_ids": _STRINGS,
-        "live_ids": _STRINGS,
-    },
-)
-"""`products/`: the samples of each product, by domain."""
+
+def product_schema(domains: Iterable[DomainName] = ()) -> pa.Schema:
+    """The columns of `products/`: the samples of each product, by domain.
+
+    Args:
+        domains: those of the dataset. ROPE's three have a column even where the dataset lacks them; then its lists are
+            empty.
+
+    >>> product_schema(["review", "page"]).names
+    ['product_id', 'category', 'page_ids', 'video_ids', 'live_ids', 'review_ids']
+    """
+    ids = [f"{domain}_ids" for domain in with_published(domains)]
+    return _with_features(
+        [("product_id", pa.string()), ("category", pa.string()), *((name, pa.list_(pa.string())) for name in ids)],
+        {"product_id": _STRING, "category": _STRING, **dict.fromkeys(ids, _STRINGS)},
+    )

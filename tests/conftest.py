@@ -1,7 +1,32 @@
-"""Settings of all tests."""
+"""Settings of all tests, and a dataset that tests of several packages look at."""
 
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
+
+from rope.dataset.build import build_dataset
+from rope.synthetic.release import write_release
 
 # The same cases in every run, and no time limit on a case: the first one compiles.
 settings.register_profile("rope", deadline=None, derandomize=True)
 settings.load_profile("rope")
+
+
+@pytest.fixture(scope="session")
+def four_domains(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset of ten drawn products with pages, videos, live clips and reviews; read-only."""
+    folder = tmp_path_factory.mktemp("four")
+    domains = ("page", "video", "live", "review")
+    write_release(
+        folder / "release",
+        products=10,
+        seed=5,
+        domains=domains,
+        validation_share=0.5,
+        mp4=False,
+        workers=1,
+        progress=False,
+    )
+    build_dataset(folder / "release", folder / "data", progress=False)
+    return folder / "data"

@@ -116,6 +116,8 @@ def test_a_pool_is_made_by_its_format(rope, tmp_path):
         (["validate"], 2, "Missing argument 'OUT'"),
         (["validate", "small", "--fast"], 2, "No such option"),
         (["synthesize", "out", "--format", "zip"], 2, "'zip' is not one of"),
+        (["synthesize", "out", "--domains", "page,session"], 2, "error: domains: 'session' cannot be drawn; expected"),
+        (["synthesize", "out", "--format", "pool", "--domains", "page"], 2, "error: --domains page: a raw pool"),
     ],
 )
 def test_what_is_wrong_with_a_command_is_said_in_a_sentence(arguments, code, sentence, rope, small, monkeypatch):

@@ -35,7 +35,7 @@
       one.row.querySelector("td.rank").textContent = found?.[3] ?? "–";
       fillMain(one.row.querySelector("td.main"), found);
       const pairs = one.row.querySelectorAll("td.pair");
-      columns.slice(0, 6).forEach((pair, i) => {
+      columns.slice(0, -1).forEach((pair, i) => {
         const value = cell(one, pair)?.[0];
         pairs[i].textContent = value === undefined ? "–" : show(value);
         pairs[i].style.setProperty("--heat", (value ?? 0) / 1e4);

@@ -1,10 +1,10 @@
 "use strict";
 // Two models compared from their hits by product: the arithmetic of rope.bench.compare (docs/statistics.md).
 (() => {
-  const columns = ["P2V", "V2P", "P2L", "L2P", "V2L", "L2V"];
   const get = (id) => document.getElementById(id);
   const loaded = new Map();
   let shared = null;
+  const columns = () => Object.keys(shared.queries); // the cross-domain pairs, in order
   window.ropeProducts = (data) => { shared = data; };
   window.ropeHits = (data) => { loaded.set(data.model, data.hits); };
 
@@ -112,23 +112,23 @@
     const corrected = holm(results.map((result) => result.p));
     get("differences").tBodies[0].replaceChildren(...results.map((result, i) => {
       const row = document.createElement("tr");
-      const name = i < 6 ? columns[i].replace("2", "→") : window.ropeText("mean", "平均");
+      const name = i < columns().length ? columns()[i].replace("2", "→") : window.ropeText("mean", "平均");
       row.append(cell(name, "th", "left"), cell(window.ropePercent(result.a)), cell(window.ropePercent(result.b)), cell(points(result.value)), cell(`${points(result.low)} … ${points(result.high)}`), cell(chance(result.p)), cell(chance(corrected[i])), wins(result));
       row.dataset.p = result.p;
       return row;
     }));
-    const mean = results[6];
+    const mean = results.at(-1);
     const [first, second] = mean.value >= 0 ? [nameOf("first"), nameOf("second")] : [nameOf("second"), nameOf("first")];
     const by = Math.abs(100 * mean.value).toFixed(2);
     get("verdict").textContent = get("first").value === get("second").value
       ? window.ropeText("Choose two different models.", "请选择两个不同的模型。")
-      : corrected[6] < 0.05
+      : corrected.at(-1) < 0.05
         ? window.ropeText(`${first} is ahead of ${second} by ${by} points in the mean, and the difference is significant.`, `${first} 平均领先 ${second} ${by} 个百分点，差异显著。`)
         : window.ropeText(`${first} is ahead of ${second} by ${by} points in the mean, which chance alone could explain.`, `${first} 平均领先 ${second} ${by} 个百分点，但可能出于偶然。`);
   };
   const showProducts = (a, b) => {
     const totals = shared.products.map((product, i) => {
-      const total = (counts) => sum(columns.map((column) => counts[column][i]));
+      const total = (counts) => sum(columns().map((column) => counts[column][i]));
       return { product, a: total(a), b: total(b), queries: total(shared.queries) };
     });
     for (const [id, sign] of [["gains", 1], ["losses", -1]]) {
@@ -146,7 +146,7 @@
     await Promise.all([shared ? null : load("products"), ...[first, second].filter((id) => !loaded.has(id)).map((id) => load(`model-${id}`))]);
     if (first !== get("first").value || second !== get("second").value) return;
     const [a, b] = [loaded.get(first), loaded.get(second)];
-    const of = (hits) => { const pairs = columns.map((column) => estimate(hits[column], shared.queries[column])); return [...pairs, average(pairs)]; };
+    const of = (hits) => { const pairs = columns().map((column) => estimate(hits[column], shared.queries[column])); return [...pairs, average(pairs)]; };
     const [ofA, ofB] = [of(a), of(b)];
     showDifferences(ofA.map((one, i) => compare(one, ofB[i])));
     showProducts(a, b);

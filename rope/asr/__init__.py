@@ -1,1 +1,1 @@
-"""Recognised speech, which is long and noisy, to one line about the product: by a language model, as in AMPere."""
+"""Sound to recognised speech by a speech model; and that, long and noisy, to one line about the product by an LLM."""

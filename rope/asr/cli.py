@@ -1,7 +1,7 @@
-"""The command `rope asr`: recognised speech to summaries."""
+"""The command `rope asr`: sound to recognised speech, and that to summaries."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
@@ -10,15 +10,52 @@ from rope.errors import UsageError
 if TYPE_CHECKING:
     from rope.asr.answers import ChatModel
     from rope.asr.summarize import SummaryReport
+    from rope.asr.transcribe import TranscriptReport
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Summarise recognised speech by a language model.", no_args_is_help=True)
+app = typer.Typer(help="Recognise speech, and summarise it by a language model.", no_args_is_help=True)
+
+_N_DAMAGED_SHOWN: Final = 10
 
 
-@app.callback()
-def commands() -> None:
-    """Keep `summarize` a command of its own, where typer would make the only one the whole."""
+@app.command()
+def transcribe(
+    data: Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset directory.", show_default=False)],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Dataset directory to write.", show_default=False)],
+    model: Annotated[str, typer.Option(help="A Whisper model on the Hub, or a folder with one.", show_default=False)],
+    media: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder with videos/ID.mp4, lives/ID.wav, ... for samples that consist of frames.",
+            show_default=False,
+        ),
+    ] = None,
+    language: Annotated[str, typer.Option(help="Code of what is spoken, or auto for what the model hears.")] = "zh",
+    precision: Annotated[Literal["fp32", "bf16", "fp16"], typer.Option(help="What the model computes in.")] = "fp32",
+    batch_size: Annotated[int, typer.Option(min=1, help="Parts of at most 30 s that are heard together.")] = 8,
+    cache: Annotated[
+        Path | None, typer.Option(help="File that keeps texts.", show_default="in the cache folder of rope-bench")
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda; auto for an accelerator.")] = "auto",
+) -> None:
+    """Write a dataset in which videos and live clips without a text have what is said; repeat it to go on."""
+    from rope.dataset.locate import cache_folder, locate
+
+    try:
+        from rope.asr.transcribe import transcribe_dataset
+        from rope.asr.whisper import Whisper
+    except ImportError as error:
+        raise UsageError(f"a speech model needs {error.name}: pip install 'rope-bench[cope,video]'") from error
+    report = transcribe_dataset(
+        locate(data),
+        out,
+        Whisper(model, language=language, precision=precision, device=device, batch_size=batch_size),
+        cache=cache or cache_folder() / "asr" / "transcripts.sqlite",
+        media=media,
+    )
+    _print_transcripts(report, out)
 
 
 @app.command()
@@ -94,6 +131,24 @@ def _key(variable: str | None) -> str | None:
     if not os.environ.get(variable):
         raise UsageError(f"--key-variable {variable}: is not set in the environment")
     return os.environ[variable]
+
+
+def _print_transcripts(report: "TranscriptReport", out: Path) -> None:
+    counts = report.counts
+    if not report.is_new:
+        typer.echo(f"{out}: is up to date; fingerprint {report.manifest.fingerprint[:12]}")
+        return
+    typer.echo(f"{out}: written; fingerprint {report.manifest.fingerprint[:12]}")
+    typer.echo(
+        f"{counts.get('speech', 0):,} samples have a new text; without one stay {counts.get('silent', 0):,} in which "
+        f"nobody speaks, {counts.get('no_track', 0):,} without a track of sound, {counts.get('no_file', 0):,} that are "
+        f"frames alone, {counts.get('damaged', 0):,} broken"
+    )
+    typer.echo(f"listened to {report.n_heard:,} different files now")
+    for sentence in report.damaged[:_N_DAMAGED_SHOWN]:
+        typer.echo(f"    {sentence}")
+    if len(report.damaged) > _N_DAMAGED_SHOWN:
+        typer.echo(f"    and {len(report.damaged) - _N_DAMAGED_SHOWN:,} more")
 
 
 def _print(report: "SummaryReport", out: Path, cost: float | None) -> None:

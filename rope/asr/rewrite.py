@@ -22,13 +22,15 @@ from rope.domain import CONFIG_OF
 from rope.errors import UsageError
 from rope.files import atomic_path
 
-__all__ = ["check_target", "write_with_texts"]
+__all__ = ["SPOKEN", "Replace", "check_target", "write_with_texts"]
+
+SPOKEN: Final = (CONFIG_OF["video"], CONFIG_OF["live"])
+"""The configurations whose texts are recognised speech."""
 
 _BUILDING: Final = ".rewrite"
-_OUR_NAMES: Final = frozenset({_BUILDING, *CONFIG_OF.values(), "products", FAULTS_NAME, "README.md", MANIFEST_NAME})
 
-Replace = Callable[[list[str | None]], list[str | None]]
-"""The new texts of some samples, in order."""
+Replace = Callable[[str, pa.Table], list[str | None]]
+"""From a configuration and some rows of it to their new texts, in order."""
 
 
 def check_target(out: Path, source: Manifest, lineage: Mapping[str, str]) -> bool:
@@ -45,12 +47,13 @@ def check_target(out: Path, source: Manifest, lineage: Mapping[str, str]) -> boo
     if (out / MANIFEST_NAME).is_file():
         if read_manifest(out).source != {**source.source, **lineage}:
             raise UsageError(
-                f"{out}: a dataset is there already, of other texts, another model or another prompt; choose another "
-                "folder, or delete it"
+                f"{out}: a dataset is there already, of other texts or sounds, another model or another prompt; choose "
+                "another folder, or delete it"
             )
         return True
     names = {path.name for path in out.iterdir()} if out.is_dir() else set()
-    if (out.exists() and not out.is_dir()) or (names and (_BUILDING not in names or names - _OUR_NAMES)):
+    ours = {_BUILDING, *_folders(source), FAULTS_NAME, "README.md", MANIFEST_NAME}
+    if (out.exists() and not out.is_dir()) or (names and (_BUILDING not in names or names - ours)):
         raise UsageError(f"{out}: exists and is no unfinished dataset; choose a folder that is empty or does not exist")
     return False
 
@@ -61,6 +64,7 @@ def write_with_texts(
     shards: frozenset[str],
     replaced: Replace,
     lineage: Mapping[str, str],
+    note: str,
     *,
     progress: bool = True,
 ) -> tuple[Manifest, bool]:
@@ -74,6 +78,7 @@ def write_with_texts(
         shards: names of the shards whose texts change.
         replaced: gives the new texts.
         lineage: added to `source` in the manifest; it has to tell the texts apart from any others.
+        note: what the card says of the texts; the lineage follows it.
         progress: whether to draw a bar on stderr.
 
     Returns:
@@ -86,7 +91,7 @@ def write_with_texts(
     source = read_manifest(directory)
     if check_target(out, source, lineage):
         return read_manifest(out), False
-    _claim(out, {**source.source, **lineage})
+    _claim(out, source, lineage)
     made = dict(source.shards)
     with progress_bar("writing", sum(shard.rows for shard in source.shards.values()), shown=progress) as advance:
         for name in sorted(source.shards):
@@ -101,7 +106,7 @@ def write_with_texts(
         source, source={**source.source, **lineage}, shards=made, fingerprint=fingerprint(out, list(made))
     )
     with atomic_path(out / _BUILDING / "README.md") as temporary:
-        temporary.write_text(render_card(manifest, optional_columns(out, list(made))) + _note(lineage), "utf-8")
+        temporary.write_text(render_card(manifest, optional_columns(out, list(made))) + _note(note, lineage), "utf-8")
     write_manifest(out / _BUILDING, manifest)
     for name in ("README.md", MANIFEST_NAME):
         (out / _BUILDING / name).replace(out / name)
@@ -109,16 +114,20 @@ def write_with_texts(
     return manifest, True
 
 
-def _claim(out: Path, key: Mapping[str, str]) -> None:
+def _claim(out: Path, source: Manifest, lineage: Mapping[str, str]) -> None:
     """Make the folder to build in, and throw away what was begun there of something else."""
-    stored, text = out / _BUILDING / "key.json", json.dumps(key, sort_keys=True)
+    stored, text = out / _BUILDING / "key.json", json.dumps({**source.source, **lineage}, sort_keys=True)
     if not stored.exists() or stored.read_text("utf-8") != text:
-        for name in (*CONFIG_OF.values(), "products", _BUILDING):
+        for name in (*_folders(source), _BUILDING):
             shutil.rmtree(out / name, ignore_errors=True)
         for name in (FAULTS_NAME, "README.md"):
             (out / name).unlink(missing_ok=True)
         with atomic_path(stored) as temporary:
             temporary.write_text(text, "utf-8")
+
+
+def _folders(source: Manifest) -> set[str]:
+    return {name.partition("/")[0] for name in source.shards}
 
 
 def _rewrite(path: Path, out: Path, name: str, n_rows: int, replaced: Replace, advance: Callable[[int], None]) -> Shard:
@@ -129,7 +138,7 @@ def _rewrite(path: Path, out: Path, name: str, n_rows: int, replaced: Replace, a
         with reading(path), pq.ParquetFile(path) as shard:
             for i in range(shard.num_row_groups):
                 table = shard.read_row_group(i)
-                texts = pa.array(replaced(table["text"].to_pylist()), pa.string())
+                texts = pa.array(replaced(name.partition("/")[0], table), pa.string())
                 table = table.set_column(table.schema.get_field_index("text"), "text", texts)
                 yield Batch(table, table.num_rows, 0)
 
@@ -149,9 +158,6 @@ def _copy(directory: Path, out: Path, name: str) -> None:
         half.replace(out / name)
 
 
-def _note(lineage: Mapping[str, str]) -> str:
+def _note(note: str, lineage: Mapping[str, str]) -> str:
     rows = "\n".join(f"| {name} | `{value}` |" for name, value in lineage.items())
-    return (
-        "\n## Texts\n\nThe texts of videos and live clips are summaries of the recognised speech, written by a "
-        f"language model. `asr_of` is the fingerprint of the dataset that has the speech.\n\n| | |\n|---|---|\n{rows}\n"
-    )
+    return f"\n## Texts\n\n{note}\n\n| | |\n|---|---|\n{rows}\n"

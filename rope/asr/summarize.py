@@ -12,17 +12,20 @@ import pyarrow.parquet as pq
 from rope.asr.answers import Answer, ChatModel, Outcome, outcome, summary
 from rope.asr.cache import AnswerCache, open_cache
 from rope.asr.prompt import Prompt
-from rope.asr.rewrite import check_target, write_with_texts
+from rope.asr.rewrite import SPOKEN, check_target, write_with_texts
 from rope.console import progress_bar
 from rope.dataset.directory import reading
 from rope.dataset.manifest import Manifest, read_manifest
-from rope.domain import CONFIG_OF
 from rope.errors import RopeError
 
 __all__ = ["SummaryReport", "summarize_dataset"]
 
-_SPOKEN: Final = (CONFIG_OF["video"], CONFIG_OF["live"])
 _TEXTS_AT_ONCE: Final = 8192
+
+_NOTE: Final = (
+    "The texts of videos and live clips are summaries of the recognised speech, written by a language model. `asr_of` "
+    "is the fingerprint of the dataset that has the speech."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ def summarize_dataset(
     }
     if check_target(out, source, lineage):
         return SummaryReport(read_manifest(out), {}, 0, 0, 0, 0, is_new=False)
-    shards = [name for name in sorted(source.shards) if name.split("/")[0] in _SPOKEN]
+    shards = [name for name in sorted(source.shards) if name.split("/")[0] in SPOKEN]
     outcomes: Counter[Outcome] = Counter()
     n_null, spent = 0, _Spent()
     with open_cache(cache) as answers:
@@ -99,11 +102,14 @@ def summarize_dataset(
                 f"{spent.asked:,} answers are kept: run the same command again"
             )
 
-        def replaced(texts: list[str | None]) -> list[str | None]:
+        def replaced(_: str, rows: pa.Table) -> list[str | None]:
+            texts: list[str | None] = rows["text"].to_pylist()
             found = _Some(prompt, model, texts).found(answers)
             return [None if text is None else summary(found[text]) for text in texts]
 
-        manifest, is_new = write_with_texts(directory, out, frozenset(shards), replaced, lineage, progress=progress)
+        manifest, is_new = write_with_texts(
+            directory, out, frozenset(shards), replaced, lineage, _NOTE, progress=progress
+        )
     return SummaryReport(
         manifest, dict(outcomes), n_null, spent.asked, spent.prompt_tokens, spent.completion_tokens, is_new
     )

@@ -12,22 +12,19 @@ from rope.bench.attributes.cli import attributes, tail
 from rope.bench.recommend.cli import recommend
 from rope.bench.tsne_cli import tsne
 from rope.console import run_app
-from rope.domain import DOMAINS, Domain, Split
+from rope.domain import Split, all_pairs, domains_of, with_published
 from rope.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from rope.bench.engine import Effort
     from rope.bench.one_shot import Draws
     from rope.bench.score import Score
     from rope.bench.subject import Subject
-    from rope.dataset.directory import Labels
 
 __all__ = ["main"]
 
 app = typer.Typer(
-    help="Score cross-domain product representations: six retrieval pairs and one-shot classification.",
+    help="Score cross-domain product representations: retrieval between domains and one-shot classification.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -262,7 +259,7 @@ def compare(
 def slices(
     result: Annotated[Path, typer.Argument(metavar="RESULT", help="A file of score --json.")],
     data: Data = None,
-    pair: Annotated[str, typer.Option(help="P2V and so on, or mean for the mean of the six pairs.")] = "mean",
+    pair: Annotated[str, typer.Option(help="P2V and so on, or mean for the mean of the cross-domain pairs.")] = "mean",
     json: Annotated[
         Path | None, typer.Option("--json", help="Write all slices of all pairs here.", show_default=False)
     ] = None,
@@ -273,12 +270,12 @@ def slices(
     from rope.bench.slices import slice_ranks, slice_table, slices_json
     from rope.console import output
     from rope.dataset.locate import locate
-    from rope.domain import ALL_PAIRS
 
-    names = ["mean", *(known.name for known in ALL_PAIRS)]
+    ranks = load_ranks(result)
+    names = ["mean", *(known.name for known in all_pairs(domains_of(ranks.pairs)))]
     if pair not in names:
         raise UsageError(f"--pair {pair!r}: expected one of {', '.join(names)}")
-    found = slice_ranks(load_ranks(result), locate(data))
+    found = slice_ranks(ranks, locate(data))
     output().print(slice_table(found, pair))
     if json is not None:
         write_json(json, {"schema_version": 1, "slices": slices_json(found)})
@@ -315,9 +312,7 @@ def doctor(
     effort = _effort(memory, threads, "cpu")
     directory = locate(data)
     manifest, labels = read_manifest(directory), read_labels(directory, split)
-    if len(labels) < len(DOMAINS):
-        raise UsageError(f"{directory}: has no {_absent(labels)}; the doctor compares all three domains")
-    embeddings = read_embeddings(files)
+    embeddings = read_embeddings(files, with_published(labels))
     with progress_bar("diagnosing", count_similarities(embeddings, labels)) as advance:
         diagnosis = diagnose(embeddings, labels, replace(effort, advance=advance))
     console = output()
@@ -330,10 +325,6 @@ def doctor(
     if json is not None:
         write_json(json, as_json(diagnosis))
         console.print(f"wrote {json}")
-
-
-def _absent(labels: "Mapping[Domain, Labels]") -> str:
-    return " and no ".join(domain for domain in DOMAINS if domain not in labels)
 
 
 @app.command()

@@ -13,16 +13,15 @@ import numpy as np
 from rope.bench.intervals import TAIL, Estimate, Interval, mean_of_pairs, micro_estimate, share_interval
 from rope.bench.ranks import Ranks, query_values
 from rope.bench.student_t import t_quantile, two_sided_p
-from rope.domain import CROSS_DOMAIN_PAIRS
 from rope.errors import UsageError
 
 __all__ = [
-    "COLUMNS",
     "MEAN",
     "SIGNIFICANT",
     "Comparison",
     "Difference",
     "Standing",
+    "columns_of",
     "compare",
     "comparison_json",
     "holm",
@@ -33,10 +32,7 @@ __all__ = [
 ]
 
 MEAN: Final = "mean"
-"""The column of the mean over the six cross-domain pairs; for R@1, the headline."""
-
-COLUMNS: Final = (*(pair.name for pair in CROSS_DOMAIN_PAIRS), MEAN)
-"""What models are compared on: the six pairs and their mean."""
+"""The column of the mean over the cross-domain pairs; for R@1, the headline."""
 
 SIGNIFICANT: Final = 0.05
 """A difference counts where its corrected p-value is below this."""
@@ -55,7 +51,7 @@ class Standing:
     Attributes:
         rank: 1 for the best and all that cannot be told from it; see `shared_ranks`.
         model: its name.
-        intervals: each of `COLUMNS` -> the metric with its 95 % interval.
+        intervals: each of `columns_of` -> the metric with its 95 % interval.
     """
 
     rank: int
@@ -68,9 +64,9 @@ class Difference:
     """How far model `a` is ahead of model `b` in one column; negative where it is behind.
 
     Attributes:
-        a: name of the first model, the better one in the mean of the six pairs.
+        a: name of the first model, the better one in the mean.
         b: name of the second.
-        column: one of `COLUMNS`.
+        column: one of `columns_of`.
         value: the difference, a fraction.
         low: lower end of its 95 % interval, which is not corrected for the number of comparisons.
         high: upper end.
@@ -108,8 +104,8 @@ class Comparison:
         split: the split that was scored.
         protocol: version of the protocol.
         n_products: products with a query.
-        standings: by the mean of the six pairs; equal ones by name.
-        differences: for each two models in the order of the standings, each of `COLUMNS`.
+        standings: by the mean of the pairs; equal ones by name.
+        differences: for each two models in the order of the standings, each of `columns_of`.
     """
 
     metric: str
@@ -120,6 +116,16 @@ class Comparison:
     n_products: int
     standings: tuple[Standing, ...]
     differences: tuple[Difference, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What the models are compared on, see `columns_of`."""
+        return tuple(self.standings[0].intervals)
+
+
+def columns_of(ranks: Ranks) -> tuple[str, ...]:
+    """What models are compared on: the cross-domain pairs of the dataset, and `MEAN`."""
+    return (*ranks.cross_pairs, MEAN)
 
 
 def compare(models: Sequence[Ranks], metric: str) -> Comparison:
@@ -134,12 +140,13 @@ def compare(models: Sequence[Ranks], metric: str) -> Comparison:
             models were scored on different datasets, splits, protocol versions or queries.
     """
     _check_comparable(models)
+    columns = columns_of(models[0])
     estimates = {ranks.origin.model: _columns(ranks, metric) for ranks in models}
     names = sorted(estimates, key=lambda name: (-estimates[name][MEAN].value, name))
     tests = [
         (a, b, column, subtract(estimates[a][column], estimates[b][column]))
         for a, b in combinations(names, 2)
-        for column in COLUMNS
+        for column in columns
     ]
     corrected = holm([p_value(difference) for *_, difference in tests])
     differences = tuple(
@@ -231,7 +238,7 @@ def p_value(difference: Estimate) -> float:
 
 def _columns(ranks: Ranks, metric: str) -> dict[str, Estimate]:
     columns = {}
-    for name in COLUMNS[:-1]:
+    for name in ranks.cross_pairs:
         pair = ranks.pairs[name]
         columns[name] = micro_estimate(query_values(pair, metric), pair.products, len(ranks.product_ids))
     return {**columns, MEAN: mean_of_pairs(ranks, metric)}
@@ -259,12 +266,12 @@ def _difference(a: str, b: str, column: str, difference: Estimate, p_holm: float
 
 
 def _check_comparable(models: Sequence[Ranks]) -> None:
-    lacking = [(ranks, name) for ranks in models for name in COLUMNS[:-1] if name not in ranks.pairs]
+    lacking = [ranks for ranks in models if not ranks.cross_pairs]
     if lacking:
-        ranks, name = lacking[0]
+        origin = lacking[0].origin
         raise UsageError(
-            f"{ranks.origin.model} was scored on {ranks.origin.dataset}, which has no pair {name}; results are "
-            "compared on datasets that have all six"
+            f"{origin.model} was scored on {origin.dataset}, which has no two domains; results are compared on the "
+            "pairs of different domains"
         )
     if len(models) < 2:
         raise UsageError(f"a comparison needs at least two models, got {len(models)}")
@@ -274,7 +281,7 @@ def _check_comparable(models: Sequence[Ranks]) -> None:
         raise UsageError(f"two models are called {twice!r}; score one of them again with another --name")
     for other in models[1:]:
         _check_same_task(models[0], other)
-    for name in COLUMNS[:-1]:
+    for name in models[0].cross_pairs:
         if len(np.unique(models[0].pairs[name].products)) < 2:
             raise UsageError(f"{name} has queries of one product only, and a comparison needs at least two products")
 
@@ -291,7 +298,12 @@ def _check_same_task(first: Ranks, other: Ranks) -> None:
                 f"{a.model} and {b.model} cannot be compared: they were scored on different {what}, {wanted} and "
                 f"{found}; score both on the same"
             )
-    for name in COLUMNS[:-1]:
+    if first.cross_pairs != other.cross_pairs:
+        raise UsageError(
+            f"{a.model} and {b.model} cannot be compared: the first has the pairs {', '.join(first.cross_pairs)}, the "
+            f"second {', '.join(other.cross_pairs)}; score both with the same rope-bench"
+        )
+    for name in first.cross_pairs:
         ours, theirs = first.pairs[name], other.pairs[name]
         same = ours.query_ids == theirs.query_ids and np.array_equal(ours.n_positives, theirs.n_positives)
         if not same or first.product_ids != other.product_ids or not np.array_equal(ours.products, theirs.products):

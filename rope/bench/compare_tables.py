@@ -2,19 +2,19 @@
 
 from rich.table import Table
 
-from rope.bench.compare import COLUMNS, MEAN, SIGNIFICANT, Comparison, Difference, leads
+from rope.bench.compare import MEAN, SIGNIFICANT, Comparison, Difference, leads
 from rope.bench.intervals import Interval
 
 __all__ = ["as_latex", "as_markdown", "difference_table", "standing_table"]
 
 
 def standing_table(comparison: Comparison) -> Table:
-    """The models with their ranks, the six pairs and their mean in percent, for a terminal."""
+    """The models with their ranks, the pairs and their mean in percent, for a terminal."""
     table = Table(title=_title(comparison), title_justify="left", caption=_FOOTNOTE, caption_justify="left")
-    for heading in ("rank", "model", *COLUMNS, "95 % interval of the mean"):
+    for heading in ("rank", "model", *comparison.columns, "95 % interval of the mean"):
         table.add_column(heading, justify="left" if heading == "model" else "right")
     for standing in comparison.standings:
-        values = [_percent(standing.intervals[column].value) for column in COLUMNS]
+        values = [_percent(standing.intervals[column].value) for column in comparison.columns]
         table.add_row(str(standing.rank), standing.model, *values, _range(standing.intervals[MEAN]))
     return table
 
@@ -25,21 +25,21 @@ def difference_table(comparison: Comparison) -> Table:
     for heading in ("models", *_DIFFERENCE_HEADINGS):
         table.add_column(heading, justify="left" if heading in ("models", "on") else "right")
     for one in comparison.differences:
-        if one.column == COLUMNS[0]:
+        if one.column == comparison.columns[0]:
             table.add_section()
-        table.add_row(f"{one.a} - {one.b}" if one.column == COLUMNS[0] else "", *_cells(one))
+        table.add_row(f"{one.a} - {one.b}" if one.column == comparison.columns[0] else "", *_cells(one))
     return table
 
 
 def as_markdown(comparison: Comparison) -> str:
     """Both tables as Markdown; the best of a column is bold only where it is significantly better than the next."""
-    best = {column: leads(comparison, column) for column in COLUMNS}
+    best = {column: leads(comparison, column) for column in comparison.columns}
     lines = [_title(comparison), ""]
-    lines += _markdown_head(["rank", "model", *COLUMNS, "95 % interval of the mean"])
+    lines += _markdown_head(["rank", "model", *comparison.columns, "95 % interval of the mean"])
     for standing in comparison.standings:
         values = [
             f"**{text}**" if best[column] == standing.model else text
-            for column in COLUMNS
+            for column in comparison.columns
             for text in [_percent(standing.intervals[column].value)]
         ]
         lines.append(_markdown_row([str(standing.rank), standing.model, *values, _range(standing.intervals[MEAN])]))
@@ -51,19 +51,19 @@ def as_markdown(comparison: Comparison) -> str:
 
 def as_latex(comparison: Comparison) -> str:
     """The table of models for a paper that loads booktabs; bold as in `as_markdown`."""
-    best = {column: leads(comparison, column) for column in COLUMNS}
+    best = {column: leads(comparison, column) for column in comparison.columns}
     lines = [
         f"% {_title(comparison)}",
         f"% {_FOOTNOTE}",
-        rf"\begin{{tabular}}{{rl{'r' * len(COLUMNS)}}}",
+        rf"\begin{{tabular}}{{rl{'r' * len(comparison.columns)}}}",
         r"\toprule",
-        " & ".join(["Rank", "Model", *(column.replace("2", "$\\to$") for column in COLUMNS)]) + r" \\",
+        " & ".join(["Rank", "Model", *(column.replace("2", "$\\to$") for column in comparison.columns)]) + r" \\",
         r"\midrule",
     ]
     for standing in comparison.standings:
         values = [
             rf"\textbf{{{text}}}" if best[column] == standing.model else text
-            for column in COLUMNS
+            for column in comparison.columns
             for text in [_percent(standing.intervals[column].value)]
         ]
         mean = standing.intervals[MEAN]

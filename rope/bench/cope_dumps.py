@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from rope.bench.embeddings import DomainEmbeddings
-from rope.domain import Domain
+from rope.domain import DomainName
 from rope.errors import EmbeddingError
 
 __all__ = ["is_dump", "read_dumps"]
 
 _NAME: Final = re.compile(r"\d+_(item|photo|live)")
-_DOMAIN_OF: Final[dict[str, Domain]] = {"item": "page", "photo": "video", "live": "live"}
+_DOMAIN_OF: Final[dict[str, DomainName]] = {"item": "page", "photo": "video", "live": "live"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def is_dump(path: Path) -> bool:
     return _NAME.fullmatch(path.name) is not None
 
 
-def read_dumps(files: Sequence[Path]) -> dict[Domain, DomainEmbeddings]:
+def read_dumps(files: Sequence[Path]) -> dict[DomainName, DomainEmbeddings]:
     r"""Read the dumps of all GPUs: `0_item`, `1_item`, … are pages, `*_photo` videos, `*_live` live clips.
 
     A line is `id\tnumber,number,…`; in a live dump `id\tstart\tend\tnumber,number,…`. A distributed sampler pads
@@ -57,7 +57,7 @@ def read_dumps(files: Sequence[Path]) -> dict[Domain, DomainEmbeddings]:
         EmbeddingError: a line cannot be read, its dimension differs from the first of its domain, or an id comes
             again with other numbers or with another start or end. Names the file and the line.
     """
-    found: dict[Domain, DomainEmbeddings] = {}
+    found: dict[DomainName, DomainEmbeddings] = {}
     for kind, domain in _DOMAIN_OF.items():
         shards = [file for file in files if file.name.endswith(f"_{kind}")]
         if shards:

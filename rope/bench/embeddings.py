@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rope.dataset.directory import Labels
-from rope.domain import Domain
+from rope.domain import DomainName
 from rope.errors import EmbeddingError
 
 __all__ = ["DomainEmbeddings", "align", "embeddings_sha256"]
@@ -51,8 +51,8 @@ class DomainEmbeddings:
 
 
 def align(
-    embeddings: dict[Domain, DomainEmbeddings], labels: Mapping[Domain, Labels]
-) -> dict[Domain, DomainEmbeddings]:
+    embeddings: dict[DomainName, DomainEmbeddings], labels: Mapping[DomainName, Labels]
+) -> dict[DomainName, DomainEmbeddings]:
     """Put the vectors of every domain in the order of its labels.
 
     `embeddings` is emptied domain by domain, so that at most one domain is in memory twice; it is left as it was
@@ -112,7 +112,7 @@ def _reorder(embeddings: DomainEmbeddings, wanted: list[str]) -> DomainEmbedding
     return replace(embeddings, sample_ids=list(wanted), vectors=embeddings.vectors[order])
 
 
-def _dimension_problems(embeddings: Mapping[Domain, DomainEmbeddings]) -> list[str]:
+def _dimension_problems(embeddings: Mapping[DomainName, DomainEmbeddings]) -> list[str]:
     dims = {domain: given.vectors.shape[1] for domain, given in embeddings.items()}
     problems = [f"{domain}: the vectors have dimension 0" for domain, dim in dims.items() if dim == 0]
     if len(set(dims.values())) > 1:

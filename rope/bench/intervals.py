@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from rope.bench.ranks import METRICS, PairRanks, Ranks, query_values
 from rope.bench.student_t import t_quantile
-from rope.domain import CROSS_DOMAIN_PAIRS
 
 __all__ = [
     "TAIL",
@@ -108,8 +107,7 @@ def intervals_of(ranks: Ranks) -> Intervals:
     """
     n_products = len(ranks.product_ids)
     pairs = {name: _pair_intervals(pair, n_products) for name, pair in ranks.pairs.items()}
-    has_headline = any(pair.name in ranks.pairs for pair in CROSS_DOMAIN_PAIRS)
-    return Intervals(share_interval(mean_of_pairs(ranks, "R@1")) if has_headline else None, pairs)
+    return Intervals(share_interval(mean_of_pairs(ranks, "R@1")) if ranks.cross_pairs else None, pairs)
 
 
 def intervals_json(intervals: Intervals) -> dict[str, Any]:
@@ -172,7 +170,7 @@ def average(estimates: Sequence[Estimate]) -> Estimate:
 
 def mean_of_pairs(ranks: Ranks, metric: str) -> Estimate:
     """The mean of a metric over the cross-domain pairs of the dataset; with `R@1`, the headline."""
-    pairs = [ranks.pairs[pair.name] for pair in CROSS_DOMAIN_PAIRS if pair.name in ranks.pairs]
+    pairs = [ranks.pairs[name] for name in ranks.cross_pairs]
     n_products = len(ranks.product_ids)
     return average([micro_estimate(query_values(pair, metric), pair.products, n_products) for pair in pairs])
 

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from rope.bench.embeddings import DomainEmbeddings
 from rope.bench.engine import Effort, rank_pair
 from rope.bench.metrics import KS, mean
-from rope.bench.score import cross_domain_pairs, sides_of
+from rope.bench.score import scorable_pairs, sides_of
 from rope.dataset.directory import Labels
-from rope.domain import Domain
+from rope.domain import DomainName
 from rope.errors import DatasetError
 
 __all__ = ["QuickPair", "QuickScore", "quick_score"]
@@ -39,7 +39,7 @@ class QuickScore:
 
 
 def quick_score(
-    embeddings: Mapping[Domain, DomainEmbeddings], labels: Mapping[Domain, Labels], effort: Effort
+    embeddings: Mapping[DomainName, DomainEmbeddings], labels: Mapping[DomainName, Labels], effort: Effort
 ) -> QuickScore:
     """Score the cross-domain pairs of one split of a dataset.
 
@@ -53,7 +53,7 @@ def quick_score(
         ValueError: the dimensions of two domains differ.
     """
     sides = sides_of(embeddings, labels)
-    cross = cross_domain_pairs(sides)
+    cross = scorable_pairs(sides)
     if not cross or any(side.galleries is not None for side in sides.values()):
         raise DatasetError("a quick score is of pairs of whole domains, which this dataset lacks; make a full score")
     above: dict[str, npt.NDArray[np.int64]] = {}

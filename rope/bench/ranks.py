@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from rope.bench.metrics import KS, mean
 from rope.bench.score import PROTOCOL_VERSION, Score
 from rope.bench.subject import Subject
-from rope.domain import ALL_PAIRS, SPLITS, Split
+from rope.domain import SPLITS, Split, all_pairs, cross_domain_pairs, domains_of
 from rope.errors import UsageError
 from rope.files import sha256_of
 
@@ -103,6 +103,11 @@ class Ranks:
     product_ids: list[str]
     pairs: dict[str, PairRanks]
 
+    @property
+    def cross_pairs(self) -> tuple[str, ...]:
+        """The names of the cross-domain pairs, in order."""
+        return tuple(pair.name for pair in cross_domain_pairs(domains_of(self.pairs)) if pair.name in self.pairs)
+
 
 def query_values(pair: PairRanks, metric: str) -> FloatArray:
     """What each query scored in one of `METRICS`: float64 [n] between 0 and 1.
@@ -175,7 +180,7 @@ def read_ranks(path: Path, result: Path) -> Ranks:
     table = _read_table(path)
     columns = {}
     names = table["pair"]
-    for name in (pair.name for pair in ALL_PAIRS):
+    for name in _pair_names(names, path):
         rows = table.filter(pc.equal(names, name))
         if rows.num_rows:
             columns[name] = {field: _column(rows, field) for field in rows.column_names if field != "pair"}
@@ -184,6 +189,14 @@ def read_ranks(path: Path, result: Path) -> Ranks:
         _check_pair(pair, f"{path}: {name}")
     _check_same_run(ranks, raw, path, result)
     return ranks
+
+
+def _pair_names(column: pa.ChunkedArray, path: Path) -> list[str]:
+    """The pairs of the domains that a file is of, in order."""
+    try:
+        return [pair.name for pair in all_pairs(domains_of(pc.unique(column).to_pylist()))]
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}; score again") from error
 
 
 def _read_result(path: Path) -> dict[str, Any]:

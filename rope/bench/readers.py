@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ from numpy.lib.npyio import NpzFile
 
 from rope.bench.cope_dumps import is_dump, read_dumps
 from rope.bench.embeddings import DomainEmbeddings
-from rope.domain import DOMAINS, Domain
+from rope.domain import DOMAINS, Domain, DomainName, config_of
 from rope.errors import EmbeddingError, UsageError
 
 __all__ = ["read_embeddings"]
@@ -34,7 +34,7 @@ _FORMATS: Final = (
     "text dumps of COPE's infer.py (0_item, 0_photo, 0_live)"
 )
 _ROWS_A_BATCH: Final = 2048
-_NPY_STEM: Final = re.compile(r"(?:.*[^a-z])?(page|video|live)s?", re.IGNORECASE)
+_NPY_STEM: Final = re.compile(r"(?:.*[^a-z])?([a-z]+)", re.IGNORECASE)
 _FLOATS: Final = (np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.float64))
 _Loaded = TypeVar("_Loaded", npt.NDArray[Any], NpzFile)
 _SAFETENSORS_TYPES: Final = {"F16": "<f2", "BF16": "<u2", "F32": "<f4", "F64": "<f8"}
@@ -44,12 +44,18 @@ _SAFETENSORS_TYPES: Final = {"F16": "<f2", "BF16": "<u2", "F32": "<f4", "F64": "
 class _Piece:
     """Some rows of one domain, and the file that held them."""
 
-    domain: Domain
+    domain: DomainName
     file: Path
     embeddings: DomainEmbeddings
 
 
-def read_embeddings(paths: Sequence[Path]) -> dict[Domain, DomainEmbeddings]:
+@overload
+def read_embeddings(paths: Sequence[Path]) -> dict[Domain, DomainEmbeddings]: ...
+@overload
+def read_embeddings(paths: Sequence[Path], domains: Sequence[DomainName]) -> dict[DomainName, DomainEmbeddings]: ...
+def read_embeddings(
+    paths: Sequence[Path], domains: Sequence[DomainName] = DOMAINS
+) -> dict[Domain, DomainEmbeddings] | dict[DomainName, DomainEmbeddings]:
     """Read every row of some files of embeddings; a folder stands for the files in it.
 
     Formats can be mixed, and one domain may be spread over files; a file given twice is read once. float64 is rounded
@@ -58,24 +64,25 @@ def read_embeddings(paths: Sequence[Path]) -> dict[Domain, DomainEmbeddings]:
 
     Args:
         paths: files and folders, in any order.
+        domains: the domains there can be, by which files and arrays are known; see `rope.domain.with_published`.
 
     Returns:
-        The domains that were found, in the order page, video, live.
+        The domains that were found, in the order of `domains`.
 
     Raises:
         UsageError: a path does not exist, a folder is empty, or a file is of no known format.
         EmbeddingError: a file cannot be read, its numbers are not floats, or its rows differ in length.
     """
     files = _list_files(paths)
-    pieces: dict[Domain, list[_Piece]] = defaultdict(list)
+    pieces: dict[DomainName, list[_Piece]] = defaultdict(list)
     for file in files:
         if not is_dump(file):
-            for piece in _reader_of(file)(file):
+            for piece in _reader_of(file)(file, domains):
                 pieces[piece.domain].append(piece)
     dumps = [file for file in files if is_dump(file)]
     for domain, embeddings in read_dumps(dumps).items():
         pieces[domain].append(_Piece(domain, dumps[0], embeddings))
-    return {domain: _join(pieces.pop(domain)) for domain in DOMAINS if domain in pieces}
+    return {domain: _join(pieces.pop(domain)) for domain in domains if domain in pieces}
 
 
 def _list_files(paths: Sequence[Path]) -> list[Path]:
@@ -96,7 +103,7 @@ def _is_ids(path: Path) -> bool:
     return path.name.endswith((".ids.txt", "_ids.npy"))
 
 
-def _reader_of(file: Path) -> Callable[[Path], Iterator[_Piece]]:
+def _reader_of(file: Path) -> Callable[[Path, Sequence[DomainName]], Iterator[_Piece]]:
     readers = {
         ".parquet": _read_parquet,
         ".npy": _read_npy,
@@ -130,7 +137,7 @@ def _join(pieces: list[_Piece]) -> DomainEmbeddings:
 # Parquet
 
 
-def _read_parquet(file: Path) -> Iterator[_Piece]:
+def _read_parquet(file: Path, domains: Sequence[DomainName]) -> Iterator[_Piece]:
     """Rows of `domain, sample_id, embedding`, a few thousand at a time."""
     try:
         # With these two a row group streams, however large its writer made it.
@@ -141,10 +148,10 @@ def _read_parquet(file: Path) -> Iterator[_Piece]:
                 vectors = _list_rows(batch["embedding"], dim, file, row)
                 dim = vectors.shape[1]
                 stored = str(vectors.dtype)
-                domains = _domains(batch["domain"], file, row)
+                names = _domains(batch["domain"], domains, file, row)
                 ids = np.array(_strings(batch["sample_id"], "sample_id", file, row), object)
-                for domain in DOMAINS:
-                    rows = np.flatnonzero(domains == domain)
+                for domain in domains:
+                    rows = np.flatnonzero(names == domain)
                     if len(rows):
                         yield _Piece(domain, file, _float32(ids[rows].tolist(), vectors[rows], stored, file))
                 row += batch.num_rows
@@ -201,24 +208,27 @@ def _strings(column: pa.Array, name: str, file: Path, row: int) -> list[str]:
     return strings
 
 
-def _domains(column: pa.Array, file: Path, row: int) -> npt.NDArray[np.object_]:
+def _domains(column: pa.Array, domains: Sequence[DomainName], file: Path, row: int) -> npt.NDArray[np.object_]:
     names = np.array(_strings(column, "domain", file, row), object)
-    unknown = np.flatnonzero(~np.isin(names, DOMAINS))
+    unknown = np.flatnonzero(~np.isin(names, domains))
     if len(unknown):
         bad = int(unknown[0])
-        raise EmbeddingError(f"{file}: row {row + bad + 1}: domain {names[bad]!r}, expected page, video or live")
+        raise EmbeddingError(f"{file}: row {row + bad + 1}: domain {names[bad]!r}, expected {_either(domains)}")
     return names
 
 
 # NumPy
 
 
-def _read_npy(file: Path) -> Iterator[_Piece]:
+def _read_npy(file: Path, domains: Sequence[DomainName]) -> Iterator[_Piece]:
     """`page.npy`, or any name that ends in a domain, with its ids beside it."""
     match = _NPY_STEM.fullmatch(file.stem)
-    if match is None:
-        raise UsageError(f"{file}: cannot tell the domain; end the name with page, video or live, as in clip_page.npy")
-    domain = next(domain for domain in DOMAINS if domain == match[1].lower())
+    ending = match[1].lower() if match is not None else ""
+    domain = next((domain for domain in domains if ending in (domain, config_of(domain))), None)
+    if domain is None:
+        raise UsageError(
+            f"{file}: cannot tell the domain; end the name with {_either(domains)}, as in clip_{domains[0]}.npy"
+        )
     text, array = file.with_name(f"{file.stem}.ids.txt"), file.with_name(f"{file.stem}_ids.npy")
     if text.exists() == array.exists():
         found = "both are there" if text.exists() else "neither is there"
@@ -227,12 +237,12 @@ def _read_npy(file: Path) -> Iterator[_Piece]:
     yield _piece(domain, file, ids, _load(file, np.ndarray))
 
 
-def _read_npz(file: Path) -> Iterator[_Piece]:
+def _read_npz(file: Path, domains: Sequence[DomainName]) -> Iterator[_Piece]:
     """The arrays `page` and `page_ids`, and so on for the domains that are there."""
     archive = _load(file, NpzFile)
     try:
         names = set(archive.files)
-        for domain in _domains_in(names, file):
+        for domain in _domains_in(names, domains, file):
             if f"{domain}_ids" not in names:
                 raise EmbeddingError(f"{file}: the array {domain} has no {domain}_ids beside it")
             yield _piece(domain, file, _ids(archive[f"{domain}_ids"], file), archive[domain])
@@ -273,14 +283,14 @@ def _ids(array: npt.NDArray[Any], file: Path) -> list[str]:
 # safetensors
 
 
-def _read_safetensors(file: Path) -> Iterator[_Piece]:
+def _read_safetensors(file: Path, domains: Sequence[DomainName]) -> Iterator[_Piece]:
     """The tensors `page`, `video`, `live`, with `page_ids` and so on as JSON lists in the metadata."""
     try:
         with safetensors.safe_open(file, framework="numpy") as checked:  # refuses offsets that do not fit the file
             names, metadata = set(checked.keys()), checked.metadata() or {}
     except (safetensors.SafetensorError, OSError) as error:
         raise EmbeddingError(f"{file}: not a readable safetensors file: {error}") from error
-    for domain in _domains_in(names, file):
+    for domain in _domains_in(names, domains, file):
         try:
             ids = json.loads(metadata[f"{domain}_ids"])
         except (KeyError, ValueError):
@@ -309,15 +319,27 @@ def _tensor(file: Path, name: str) -> tuple[npt.NDArray[Any], str]:
 # Shared by the formats that hold whole arrays
 
 
-def _domains_in(names: set[str], file: Path) -> list[Domain]:
-    found = [domain for domain in DOMAINS if domain in names]
+def _domains_in(names: set[str], domains: Sequence[DomainName], file: Path) -> list[DomainName]:
+    found = [domain for domain in domains if domain in names]
     if not found:
         listed = ", ".join(sorted(names)) or "nothing"
-        raise EmbeddingError(f"{file}: expected the arrays page, video or live, found {listed}")
+        raise EmbeddingError(f"{file}: expected the arrays {_either(domains)}, found {listed}")
     return found
 
 
-def _piece(domain: Domain, file: Path, ids: list[str], array: npt.NDArray[Any], stored: str | None = None) -> _Piece:
+def _either(domains: Sequence[DomainName]) -> str:
+    """Domains in a sentence.
+
+    >>> _either(["page", "video", "live"]), _either(["page"])
+    ('page, video or live', 'page')
+    """
+    *others, last = domains
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _piece(
+    domain: DomainName, file: Path, ids: list[str], array: npt.NDArray[Any], stored: str | None = None
+) -> _Piece:
     if array.ndim != 2 or len(array) != len(ids):
         raise EmbeddingError(f"{file}: {domain} is an array {array.shape}, expected [{len(ids)}, dim] for its ids")
     return _Piece(domain, file, _float32(ids, array, stored or str(array.dtype), file))

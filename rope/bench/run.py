@@ -18,7 +18,7 @@ from rope.bench.writer import embedding_schema, embedding_table, open_writer
 from rope.console import progress_bar
 from rope.dataset.directory import iter_samples
 from rope.dataset.manifest import Manifest, read_manifest
-from rope.domain import CONFIG_OF, DOMAINS, Domain, Sample, Split
+from rope.domain import DomainName, Sample, Split, config_of
 from rope.errors import DatasetError, EmbeddingError, UsageError
 from rope.files import atomic_path
 
@@ -71,7 +71,7 @@ class _RunKey:
 class _Part:
     """The samples `start` to `stop` of a domain, in the order of the dataset, and the file for their vectors."""
 
-    domain: Domain
+    domain: DomainName
     start: int
     stop: int
     path: Path
@@ -95,8 +95,8 @@ def run_embedder(
 
     Finished parts are kept in the folder `OUT.parts` until the whole is written. So a run that was stopped,
     however abruptly, goes on from there when it is called again, and ends with the same bytes as a run that
-    was not. Rows are in the order of the dataset: pages, videos, lives. When `out` is the result of the same run
-    already, nothing is embedded.
+    was not. Rows are in the order of the dataset: pages, videos, lives, other domains by name. When `out` is the
+    result of the same run already, nothing is embedded.
 
     A kill costs the part that was open, of 8 batches at most: those samples alone are embedded again.
 
@@ -162,9 +162,9 @@ def _is_finished(out: Path, key: _RunKey) -> bool:
     return True
 
 
-def _counts(manifest: Manifest, split: Split, data: Path) -> dict[Domain, int]:
+def _counts(manifest: Manifest, split: Split, data: Path) -> dict[DomainName, int]:
     of_split = manifest.counts.get(split, {})
-    counts = {domain: of_split.get(CONFIG_OF[domain], 0) for domain in DOMAINS}
+    counts = {domain: of_split.get(config_of(domain), 0) for domain in manifest.domains}
     if not any(counts.values()):
         raise DatasetError(f"{data}: the split {split} has no samples; the dataset has {', '.join(manifest.counts)}")
     return counts
@@ -193,19 +193,20 @@ def _claim(folder: Path, key: _RunKey) -> None:
         )
 
 
-def _plan(folder: Path, counts: Mapping[Domain, int], batch_size: int) -> list[_Part]:
+def _plan(folder: Path, counts: Mapping[DomainName, int], batch_size: int) -> list[_Part]:
     """Cut every domain into parts of as many batches; the last of a domain may be smaller."""
     step = batch_size * _BATCHES_A_PART
     return [
         _Part(domain, start, min(start + step, counts[domain]), folder / f"{domain}-{start // step:06d}.parquet")
-        for domain in DOMAINS
+        for domain in counts
         for start in range(0, counts[domain], step)
     ]
 
 
 def _of_share(parts: Sequence[_Part], share: Share) -> list[_Part]:
     """The parts of one process: of every domain as many as of any other, since a video costs more than a page."""
-    return [part for domain in DOMAINS for part in share.of([part for part in parts if part.domain == domain])]
+    domains = dict.fromkeys(part.domain for part in parts)
+    return [part for domain in domains for part in share.of([part for part in parts if part.domain == domain])]
 
 
 def _embed_missing(embedder: Embedder, data: Path, key: _RunKey, parts: Sequence[_Part], advance: _Advance) -> None:

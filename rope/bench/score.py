@@ -14,7 +14,7 @@ from rope.bench.metrics import QueryScores, Summary, mean, score_queries, summar
 from rope.bench.one_shot import Draws, OneShot, classify, support_bits
 from rope.bench.similarity import Vectors
 from rope.dataset.directory import Labels
-from rope.domain import ALL_PAIRS, CROSS_DOMAIN_PAIRS, DOMAINS, Domain, Pair
+from rope.domain import DomainName, Pair, all_pairs, cross_domain_pairs, in_order
 from rope.errors import DatasetError
 
 __all__ = [
@@ -24,7 +24,7 @@ __all__ = [
     "Side",
     "by_product",
     "count_similarities",
-    "cross_domain_pairs",
+    "scorable_pairs",
     "score",
     "sides_of",
 ]
@@ -67,8 +67,8 @@ class Score:
     """Everything that is reported of one set of embeddings.
 
     Attributes:
-        headline: the mean R@1 of the cross-domain pairs, a fraction: six where the dataset has all three domains; None
-            where it has one domain alone.
+        headline: the mean R@1 of the cross-domain pairs, a fraction: six where the dataset has ROPE's three domains;
+            None where it has one domain alone.
         pairs: `P2V` and so on -> its score; the cross-domain pairs, then those within a domain.
         one_shot: the cross-domain pairs -> accuracy; support of the first domain, queries of the second. Empty where
             queries have galleries of their own, as a support set would cut across these.
@@ -92,8 +92,8 @@ class Side:
 
 
 def score(
-    embeddings: Mapping[Domain, DomainEmbeddings],
-    labels: Mapping[Domain, Labels],
+    embeddings: Mapping[DomainName, DomainEmbeddings],
+    labels: Mapping[DomainName, Labels],
     draws: Draws,
     effort: Effort,
 ) -> Score:
@@ -110,7 +110,7 @@ def score(
         ValueError: the dimensions of two domains differ.
     """
     sides = sides_of(embeddings, labels)
-    cross = cross_domain_pairs(sides)
+    cross = scorable_pairs(sides)
     is_grouped = any(side.galleries is not None for side in sides.values())
     ranks: dict[str, PositiveRanks] = {}
     for pair in cross[::2]:
@@ -118,7 +118,7 @@ def score(
         ranks[pair.name], ranks[pair.reverse.name] = _rank(a, b, draws, effort, is_grouped)
     for domain, side in sides.items():
         ranks[Pair(domain, domain).name] = _rank_within(side, effort, is_grouped)
-    pairs = {pair.name: _pair_score(pair, ranks[pair.name], sides) for pair in ALL_PAIRS if pair.name in ranks}
+    pairs = {pair.name: _pair_score(pair, ranks[pair.name], sides) for pair in all_pairs(sides)}
     one_shot = {
         pair.name: classify(
             sides[pair.query].labelled, sides[pair.gallery].labelled, ranks[pair.reverse.name], draws, effort
@@ -130,13 +130,13 @@ def score(
     return Score(headline, pairs, one_shot, draws)
 
 
-def cross_domain_pairs(sides: Mapping[Domain, Side]) -> list[Pair]:
+def scorable_pairs(sides: Mapping[DomainName, Side]) -> tuple[Pair, ...]:
     """The cross-domain pairs of the domains there are, each beside its reverse.
 
     Raises:
         DatasetError: two domains have no product in common.
     """
-    cross = [pair for pair in CROSS_DOMAIN_PAIRS if pair.query in sides and pair.gallery in sides]
+    cross = cross_domain_pairs(sides)
     for pair in cross[::2]:
         if _products_by_group(sides[pair.query]).isdisjoint(_products_by_group(sides[pair.gallery])):
             raise DatasetError(
@@ -146,9 +146,9 @@ def cross_domain_pairs(sides: Mapping[Domain, Side]) -> list[Pair]:
     return cross
 
 
-def count_similarities(labels: Mapping[Domain, Labels], draws: Draws) -> int:
+def count_similarities(labels: Mapping[DomainName, Labels], draws: Draws) -> int:
     """About how many similarities `score` will compute; the total of a progress bar."""
-    pairs = [pair for pair in ALL_PAIRS if pair.query in labels and pair.gallery in labels]
+    pairs = all_pairs(labels)
     found = sum(_count_pairs(labels[pair.query], labels[pair.gallery]) for pair in pairs) // 2
     if draws.shots == 1 or any(rows.galleries is not None for rows in labels.values()):
         return found
@@ -170,12 +170,14 @@ def by_product(labels: Labels) -> Labels:
     )
 
 
-def sides_of(embeddings: Mapping[Domain, DomainEmbeddings], labels: Mapping[Domain, Labels]) -> dict[Domain, Side]:
+def sides_of(
+    embeddings: Mapping[DomainName, DomainEmbeddings], labels: Mapping[DomainName, Labels]
+) -> dict[DomainName, Side]:
     """Number the products of all domains alike, and put each domain in the order of its products."""
     ids = sorted({product for rows in labels.values() for product in rows.product_ids})
     number = {product: i for i, product in enumerate(ids)}
-    sides: dict[Domain, Side] = {}
-    for domain in (domain for domain in DOMAINS if domain in labels):
+    sides: dict[DomainName, Side] = {}
+    for domain in in_order(labels):
         products = np.array([number[product] for product in labels[domain].product_ids], np.int64)
         order = np.argsort(products, kind="stable")
         vectors = embeddings[domain].vectors
@@ -218,7 +220,7 @@ def _count_pairs(queries: Labels, gallery: Labels) -> int:
     return sum(sizes[group] for group in queries.galleries or [None] * len(queries.sample_ids))
 
 
-def _pair_score(pair: Pair, ranks: PositiveRanks, sides: Mapping[Domain, Side]) -> PairScore:
+def _pair_score(pair: Pair, ranks: PositiveRanks, sides: Mapping[DomainName, Side]) -> PairScore:
     asked = sides[pair.query]
     queries = score_queries(ranks)
     products = asked.labelled.products[queries.queries]

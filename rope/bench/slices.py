@@ -16,7 +16,7 @@ from rope.bench.metrics import KS
 from rope.bench.ranks import PairRanks, Ranks, query_values
 from rope.dataset.directory import read_labels, read_products, reading, shard_names
 from rope.dataset.manifest import read_manifest
-from rope.domain import ALL_PAIRS, CONFIG_OF, CROSS_DOMAIN_PAIRS, DOMAINS, Domain, Split
+from rope.domain import DomainName, Split, config_of, domains_of, pair_of
 from rope.errors import UsageError
 
 __all__ = [
@@ -54,13 +54,13 @@ Names = npt.NDArray[np.str_]
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """The queries of one kind in one pair, or in the mean of the six pairs.
+    """The queries of one kind in one pair, or in the mean of the cross-domain pairs.
 
     Attributes:
         kind: by what the queries are parted.
         name: the part, such as `tail` or `20-39`.
         pair: `P2V` and so on, or `mean`.
-        n_queries: queries in it; for `mean`, of the six pairs together.
+        n_queries: queries in it; for `mean`, of these pairs together.
         n_products: products that have one of them.
         hit_rate: k -> R@k with its 95 % interval.
     """
@@ -79,7 +79,7 @@ class Slice:
 
 
 def slice_ranks(ranks: Ranks, directory: Path) -> list[Slice]:
-    """R@k of every slice of every pair that has queries, and of the mean of the six pairs where all six have.
+    """R@k of every slice of every pair that has queries, and of the mean of the cross-domain pairs where all have.
 
     Args:
         ranks: of one model, on a split of the dataset.
@@ -101,14 +101,14 @@ def slice_ranks(ranks: Ranks, directory: Path) -> list[Slice]:
     ]
 
 
-def read_text_lengths(directory: Path, domain: Domain, split: Split) -> dict[str, int | None]:
+def read_text_lengths(directory: Path, domain: DomainName, split: Split) -> dict[str, int | None]:
     """The number of characters (code points) of each sample's text, by sample id; None where there is no text.
 
     Raises:
         DatasetError: the directory is no dataset, or a shard cannot be read.
     """
     lengths: dict[str, int | None] = {}
-    for name in shard_names(read_manifest(directory), CONFIG_OF[domain], split):
+    for name in shard_names(read_manifest(directory), config_of(domain), split):
         with reading(directory / name), pq.ParquetFile(directory / name) as shard:
             table = shard.read(columns=["sample_id", "text"])
         counts = pc.utf8_length(table["text"]).to_pylist()
@@ -205,9 +205,9 @@ def _parts(ranks: Ranks, directory: Path) -> dict[SliceKind, dict[str, Names]]:
     }
     thirds = product_thirds(_product_sizes(directory, ranks.origin.split))
     parts: dict[SliceKind, dict[str, Names]] = {kind: {} for kind in get_args(SliceKind)}
-    for asked in DOMAINS:
+    for asked in domains_of(ranks.pairs):
         lengths = read_text_lengths(directory, asked, ranks.origin.split)
-        for name in (pair.name for pair in ALL_PAIRS if pair.query == asked and pair.name in ranks.pairs):
+        for name in (name for name in ranks.pairs if pair_of(name).query == asked):
             pair = ranks.pairs[name]
             products = [ranks.product_ids[i] for i in pair.products]
             parts["category"][name] = np.array([categories[product] for product in products])
@@ -218,7 +218,7 @@ def _parts(ranks: Ranks, directory: Path) -> dict[SliceKind, dict[str, Names]]:
 
 
 def _product_sizes(directory: Path, split: Split) -> dict[str, int]:
-    """Samples of each product over the three domains."""
+    """Samples of each product over all domains."""
     sizes: dict[str, int] = {}
     for labels in read_labels(directory, split).values():
         for product in labels.product_ids:
@@ -249,17 +249,17 @@ def _in_order(kind: SliceKind, names: Mapping[str, Names]) -> list[str]:
 
 
 def _slices(ranks: Ranks, kind: SliceKind, name: str, chosen: Mapping[str, BoolArray]) -> list[Slice]:
-    """One part in each pair that has queries of it, and in the mean of the six pairs where all have."""
+    """One part in each pair that has queries of it, and in the mean of the cross-domain pairs where all have."""
     estimates = {
         pair: _estimates(ranks.pairs[pair], queries, len(ranks.product_ids))
         for pair, queries in chosen.items()
         if queries.any()
     }
     counts = {pair: int(np.count_nonzero(chosen[pair])) for pair in estimates}
-    six = [pair.name for pair in CROSS_DOMAIN_PAIRS]
-    if all(pair in estimates for pair in six):
-        estimates["mean"] = {k: average([estimates[pair][k] for pair in six]) for k in KS}
-        counts["mean"] = sum(counts[pair] for pair in six)
+    cross = ranks.cross_pairs
+    if cross and all(pair in estimates for pair in cross):
+        estimates["mean"] = {k: average([estimates[pair][k] for pair in cross]) for k in KS}
+        counts["mean"] = sum(counts[pair] for pair in cross)
     return [
         Slice(kind, name, pair, counts[pair], of_pair[1].n_products, {k: share_interval(of_pair[k]) for k in KS})
         for pair, of_pair in estimates.items()

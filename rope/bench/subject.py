@@ -9,7 +9,7 @@ from rope.bench.readers import read_embeddings
 from rope.bench.score import by_product
 from rope.dataset.directory import Labels
 from rope.dataset.manifest import Manifest
-from rope.domain import Domain, Split
+from rope.domain import DomainName, Split, with_published
 
 __all__ = ["EmbeddingsNote", "Subject", "load_subject"]
 
@@ -41,16 +41,16 @@ class Subject:
     dataset: str
     fingerprint: str
     split: Split
-    embeddings: Mapping[Domain, EmbeddingsNote]
+    embeddings: Mapping[DomainName, EmbeddingsNote]
 
 
 def load_subject(
     files: Sequence[Path],
     manifest: Manifest,
     split: Split,
-    labels: Mapping[Domain, Labels],
+    labels: Mapping[DomainName, Labels],
     model: str,
-) -> tuple[dict[Domain, DomainEmbeddings], dict[Domain, Labels], Subject]:
+) -> tuple[dict[DomainName, DomainEmbeddings], dict[DomainName, Labels], Subject]:
     """Read embeddings and check them against the labels of a split.
 
     Args:
@@ -68,7 +68,7 @@ def load_subject(
         EmbeddingError: the embeddings do not fit the dataset, or hold values that have no direction.
     """
     ordered = {domain: by_product(rows) for domain, rows in labels.items()}
-    embeddings = align(read_embeddings(files), ordered)
+    embeddings = align(read_embeddings(files, with_published(ordered)), ordered)
     notes = {
         domain: EmbeddingsNote(
             n=len(embeddings[domain].sample_ids),

@@ -18,7 +18,7 @@ from rope.bench.slices import FEW_PRODUCTS, THIRDS, product_thirds
 from rope.bench.student_t import t_quantile
 from rope.dataset.directory import read_labels, read_products
 from rope.dataset.manifest import read_manifest
-from rope.domain import CROSS_DOMAIN_PAIRS, Split
+from rope.domain import Split
 from rope.errors import UsageError
 
 __all__ = ["Counting", "Third", "gap_interval", "tail_json", "tail_of", "tail_table"]
@@ -53,7 +53,7 @@ class Third:
 def tail_of(ranks: Ranks, directory: Path, metric: str = "R@1", counted_in: Split | None = None) -> list[Third]:
     """Compare head, torso and tail in every cross-domain pair, and in their mean where all pairs have such queries.
 
-    Categories (or products) are put in order of how many products (or samples of the three domains) they have, largest
+    Categories (or products) are put in order of how many products (or samples of all domains) they have, largest
     first and equal ones by name. The head is what holds the first third of these, the torso the second, the tail the
     third; a category is where its first product falls. Products without a category are left out there. The two sides of
     a gap are different products, so that their errors add up; its interval is Student's.
@@ -162,9 +162,7 @@ class _Part:
 
 def _thirds(ranks: Ranks, counting: Counting, groups: Mapping[str, tuple[str, str]], metric: str) -> list[Third]:
     """The three parts and the gap, in the mean of the cross-domain pairs and in each."""
-    by_pair = {
-        pair.name: _parts(ranks, pair.name, groups, metric) for pair in CROSS_DOMAIN_PAIRS if pair.name in ranks.pairs
-    }
+    by_pair = {name: _parts(ranks, name, groups, metric) for name in ranks.cross_pairs}
     everywhere = [name for name in THIRDS if by_pair and all(name in parts for parts in by_pair.values())]
     mean = {name: _together([parts[name] for parts in by_pair.values()]) for name in everywhere}
     return [row for pair, parts in {"mean": mean, **by_pair}.items() for row in _rows(counting, pair, parts)]

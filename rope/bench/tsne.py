@@ -6,6 +6,7 @@ A picture to look at, no measurement: distances between far points mean nothing,
 import colorsys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from rope.bench.embeddings import DomainEmbeddings
 from rope.dataset.directory import Labels
-from rope.domain import Domain
+from rope.domain import DomainName, in_order
 from rope.errors import UsageError
 from rope.files import atomic_path
 
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["FORMATS", "Points", "choose_points", "draw_map", "lay_out", "save_map"]
 
 FORMATS: Final = (".png", ".svg")
-_MARKERS: Final[dict[Domain, str]] = {"page": "o", "video": "^", "live": "s"}
+_MARKERS: Final[dict[DomainName, str]] = {"page": "o", "video": "^", "live": "s"}
+_OTHER_MARKERS: Final = ("D", "P", "X", "v")
+"""Of domains that are none of ROPE's, in turn."""
+
 _PERPLEXITY: Final = 30.0
 _SIDE_INCHES: Final = 7.0
 _DPI: Final = 200
@@ -43,12 +47,16 @@ class Points:
 
     vectors: npt.NDArray[np.float32]
     products: npt.NDArray[np.int64]
-    domains: list[Domain]
+    domains: list[DomainName]
     product_ids: list[str]
 
 
 def choose_points(
-    embeddings: Mapping[Domain, DomainEmbeddings], labels: Mapping[Domain, Labels], *, n_products: int, seed: int
+    embeddings: Mapping[DomainName, DomainEmbeddings],
+    labels: Mapping[DomainName, Labels],
+    *,
+    n_products: int,
+    seed: int,
 ) -> Points:
     """All samples of products drawn at random among those that every domain has.
 
@@ -69,7 +77,7 @@ def choose_points(
         )
     drawn = np.random.default_rng(seed).choice(len(shared), n_products, replace=False)
     place_of = {shared[product]: place for place, product in enumerate(sorted(drawn.tolist()))}
-    vectors, products, domains = [], [], list[Domain]()
+    vectors, products, domains = [], [], list[DomainName]()
     for domain, rows in labels.items():
         for row, product in enumerate(rows.product_ids):
             if product in place_of:
@@ -130,20 +138,22 @@ def draw_map(points: Points, places: npt.NDArray[np.float32]) -> "Figure":
     axes = figure.subplots()
     axes.set_axis_off()
     axes.set_aspect("equal", adjustable="datalim")
-    shown = [domain for domain in _MARKERS if domain in points.domains]
+    shown = in_order(points.domains)
+    others = zip((domain for domain in shown if domain not in _MARKERS), cycle(_OTHER_MARKERS), strict=False)
+    markers = _MARKERS | dict(others)
     for domain in shown:
         rows = np.array([other == domain for other in points.domains])
         axes.scatter(
             places[rows, 0],
             places[rows, 1],
             c=colours[points.products[rows]],
-            marker=_MARKERS[domain],
+            marker=markers[domain],
             s=26,
             linewidths=0.4,
             edgecolors="white",
             gid=domain,
         )
-    handles = [Line2D([], [], marker=_MARKERS[d], linestyle="", color="#555555", label=d) for d in shown]
+    handles = [Line2D([], [], marker=markers[d], linestyle="", color="#555555", label=d) for d in shown]
     axes.legend(handles=handles, loc="upper left", frameon=False)
     return figure
 

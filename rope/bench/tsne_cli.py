@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rope.domain import Split
+from rope.domain import Split, with_published
 from rope.errors import UsageError
 
 __all__ = ["tsne"]
@@ -34,6 +34,7 @@ def tsne(
     if out.suffix.lower() not in FORMATS:  # before minutes of work
         raise UsageError(f"--out {out}: expected a name that ends in {' or '.join(FORMATS)}")
     labels = read_labels(locate(data), split)
-    points = choose_points(align(read_embeddings(files), labels), labels, n_products=products, seed=seed)
+    embeddings = align(read_embeddings(files, with_published(labels)), labels)
+    points = choose_points(embeddings, labels, n_products=products, seed=seed)
     save_map(draw_map(points, lay_out(points, seed=seed)), out)
     typer.echo(f"{out}: {len(points.domains):,} samples of {products} products; a picture, no measurement")

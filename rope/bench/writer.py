@@ -9,14 +9,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rope.domain import DOMAINS, Domain
+from rope.domain import DomainName, in_order
 from rope.files import atomic_path
 
 __all__ = ["embedding_schema", "embedding_table", "open_writer", "write_embeddings"]
 
 
 def write_embeddings(
-    path: Path, embeddings: Mapping[Domain, tuple[Sequence[str], npt.NDArray[np.floating[Any]]]]
+    path: Path, embeddings: Mapping[DomainName, tuple[Sequence[str], npt.NDArray[np.floating[Any]]]]
 ) -> None:
     """Write one Parquet file that `rope-bench score` takes.
 
@@ -39,9 +39,8 @@ def write_embeddings(
         raise ValueError(f"need arrays [n, dim] of one dimension, got {sorted(dims)}")
     schema = embedding_schema(next(iter(dims))[0], {})
     with atomic_path(path) as temporary, open_writer(temporary, schema) as writer:
-        for domain in DOMAINS:
-            if domain in embeddings:
-                writer.write_table(embedding_table(domain, *embeddings[domain], schema))
+        for domain in in_order(embeddings):
+            writer.write_table(embedding_table(domain, *embeddings[domain], schema))
 
 
 def embedding_schema(dim: int, metadata: Mapping[str, str]) -> pa.Schema:
@@ -55,7 +54,7 @@ def embedding_schema(dim: int, metadata: Mapping[str, str]) -> pa.Schema:
 
 
 def embedding_table(
-    domain: Domain, sample_ids: Sequence[str], vectors: npt.NDArray[np.floating[Any]], schema: pa.Schema
+    domain: DomainName, sample_ids: Sequence[str], vectors: npt.NDArray[np.floating[Any]], schema: pa.Schema
 ) -> pa.Table:
     """Rows of one domain; `vectors` [n, dim] are stored as float32.
 

@@ -23,12 +23,12 @@ from rope.dataset.fingerprint import fingerprint
 from rope.dataset.manifest import MANIFEST_NAME, Manifest, Media, Shard, read_manifest, write_manifest
 from rope.dataset.rows import Images, product_batches, sample_batches
 from rope.dataset.shards import read_records, write_shards
-from rope.domain import CONFIG_OF, DOMAINS, Domain, Split
+from rope.domain import DomainName, Split, config_of, with_published
 from rope.errors import ReleaseError, UsageError
 from rope.fetch.tar_shards import has_shards, load_places
 from rope.files import atomic_path, sha256_of
-from rope.schema import FORMAT_VERSION, PRODUCT_SCHEMA
-from rope.sources.faults import RULES, Fault, FaultCount
+from rope.schema import FORMAT_VERSION, product_schema
+from rope.sources.faults import Fault, FaultCount, in_order_of_rules, rule_of
 from rope.sources.formats import Format, find_source
 from rope.sources.source import Source
 from rope.sources.thinning import thin_frames
@@ -42,7 +42,7 @@ _VERSION: Final = 1
 """A change that alters the bytes of a dataset makes it higher, so that no half-built one is continued."""
 
 _N_EXAMPLES: Final = 5
-_OUR_NAMES: Final = {".build", *CONFIG_OF.values(), "products", "README.md", FAULTS_NAME, MANIFEST_NAME}
+_FILES: Final = ("README.md", FAULTS_NAME, MANIFEST_NAME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,16 @@ class _Plan:
     @property
     def folder(self) -> Path:
         return self.out / ".build"
+
+    @property
+    def domains(self) -> tuple[DomainName, ...]:
+        """What the dataset has a place for, be it empty."""
+        return with_published(self.release.domains)
+
+    @property
+    def configs(self) -> tuple[str, ...]:
+        """The folders of samples, then that of products."""
+        return (*(config_of(domain) for domain in self.domains), "products")
 
     def options(self) -> dict[str, Any]:
         """What is not in the release; the image folder counts only where its path is written."""
@@ -199,9 +209,8 @@ def _claim(plan: _Plan) -> None:
     """Make the folder to build in, and throw away what an unfinished build of something else has left there."""
     if plan.out.exists() and not plan.out.is_dir():
         raise UsageError(f"{plan.out}: is a file; expected a folder that is empty or does not exist")
-    strangers = (
-        sorted(path.name for path in plan.out.iterdir() if path.name not in _OUR_NAMES) if plan.out.exists() else []
-    )
+    ours = {plan.folder.name, *plan.configs, *_FILES}
+    strangers = sorted(path.name for path in plan.out.iterdir() if path.name not in ours) if plan.out.exists() else []
     if plan.out.exists() and (strangers or (any(plan.out.iterdir()) and not plan.folder.exists())):
         raise UsageError(
             f"{plan.out}: exists and is no unfinished build (it holds {', '.join(strangers) or 'other files'}); "
@@ -214,7 +223,7 @@ def _claim(plan: _Plan) -> None:
     key = json.dumps(given, sort_keys=True)
     stored = plan.folder / "key.json"
     if not stored.exists() or stored.read_text("utf-8") != key:
-        for path in [plan.out / config for config in (*CONFIG_OF.values(), "products")] + [plan.folder]:
+        for path in [plan.out / config for config in plan.configs] + [plan.folder]:
             shutil.rmtree(path, ignore_errors=True)
         with atomic_path(stored) as temporary:
             temporary.write_text(key, "utf-8")
@@ -270,7 +279,7 @@ def _write_everything(connection: duckdb.DuckDBPyConnection, plan: _Plan, progre
             records = {
                 domain: write_shards(
                     plan.folder,
-                    f"{CONFIG_OF[domain]}-{split}",
+                    f"{config_of(domain)}-{split}",
                     schemas[domain],
                     n_rows[split, domain],
                     sample_batches(
@@ -288,11 +297,11 @@ def _write_everything(connection: duckdb.DuckDBPyConnection, plan: _Plan, progre
 
 
 def _write_products(
-    connection: duckdb.DuckDBPyConnection, plan: _Plan, split: Split, found: dict[Domain, list[Fault]]
+    connection: duckdb.DuckDBPyConnection, plan: _Plan, split: Split, found: dict[DomainName, list[Fault]]
 ) -> None:
-    dropped = {
+    dropped: dict[DomainName, list[str]] = {
         domain: [fault.subject for fault in found.get(domain, ()) if fault.kind == "no_readable_image"]
-        for domain in DOMAINS
+        for domain in plan.domains
     }
     n_products, read = product_batches(connection, split, dropped)
     if n_products == 0:
@@ -301,7 +310,8 @@ def _write_products(
             f"image (images are looked for in {plan.images.root}); name their folder with --image-root, or build with "
             "--media reference"
         )
-    write_shards(plan.folder, f"products-{split}", PRODUCT_SCHEMA, n_products, read, plan.shard_bytes, lambda _: None)
+    schema = product_schema(plan.domains)
+    write_shards(plan.folder, f"products-{split}", schema, n_products, read, plan.shard_bytes, lambda _: None)
 
 
 def _write_faults(connection: duckdb.DuckDBPyConnection, path: Path, release: Source, more: Sequence[Fault]) -> None:
@@ -316,7 +326,7 @@ def _write_faults(connection: duckdb.DuckDBPyConnection, path: Path, release: So
         for domain in release.domains:
             parts.append(
                 f"SELECT {_literal(release.file_of(split, domain))}, 0, 'no_{domain}', product_id "
-                f"FROM members_{split} WHERE {domain} = 0"
+                f"FROM members_{split} WHERE n_{domain} = 0"
             )
     with atomic_path(path) as temporary:
         connection.execute(
@@ -330,7 +340,7 @@ def _publish(plan: _Plan, hashes: dict[str, str]) -> Manifest:
     shards: dict[str, Shard] = {}
     counts: dict[str, dict[str, int]] = {}
     for split in plan.release.splits:
-        for config in (*CONFIG_OF.values(), "products"):
+        for config in plan.configs:
             records = read_records(plan.folder, f"{config}-{split}")
             for i, record in enumerate(records):
                 target = f"{config}/{split}-{i:05d}-of-{len(records):05d}.parquet"
@@ -393,9 +403,8 @@ def _count_faults(connection: duckdb.DuckDBPyConnection, relation: str) -> tuple
         FaultCount(
             kind,
             by_kind[kind][0],
-            rule.consequence,
+            rule_of(kind).consequence,
             tuple(str(Fault(e["file"], e["line"], kind, e["subject"])) for e in by_kind[kind][1]),
         )
-        for kind, rule in RULES.items()
-        if kind in by_kind
+        for kind in in_order_of_rules(by_kind)
     )

@@ -5,14 +5,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from rope.dataset.manifest import Manifest
-from rope.domain import CONFIG_OF
-from rope.sources.faults import RULES
+from rope.domain import DOMAINS, config_of, with_published
+from rope.sources.faults import rule_of
 
 __all__ = ["render_card"]
-
-_SAMPLE_CONFIGS: Final = tuple(CONFIG_OF.values())
-_CONFIGS: Final = (*_SAMPLE_CONFIGS, "products", "aligned")
-_ALIGNED_COLUMNS: Final = ("product_id", "page_ids", "video_ids", "live_ids")
 
 _SIZE_CATEGORIES: Final = (
     (1_000, "n<1K"),
@@ -26,7 +22,8 @@ _SIZE_CATEGORIES: Final = (
 _BODY: Final = """\
 # {name}
 
-Products as they are seen on product pages, in short videos and in live streams, in the directory format {version} of
+Products as they are seen on product pages, in short videos and in live streams{also}, in the directory \
+format {version} of
 rope-bench: plain Parquet, read by `datasets` with no code of its own.
 
 ```python
@@ -37,15 +34,15 @@ from datasets import load_dataset
 
 {counts}
 
-| column of pages, videos, lives | type | |
+| column of {samples} | type | |
 |---|---|---|
 | `sample_id`, `product_id` | string | samples with one `product_id` show one product |
-| `text` | string or null | the title of a page, the recognised speech of a video or live clip |
+| `text` | string or null | the title of a page, the recognised speech of a video or live clip{other_texts} |
 | `frames` | list of images | {media}; a page has one |
-| `frame_times` | list of int64 | frame number (video), timestamp in ms (live), 0 (page); ascending |
+| `frame_times` | list of int64 | frame number (video), timestamp in ms (live), 0 (page){other_times}; ascending |
 | `category` | string or null | |{optional}
 
-`products` has one row a product: `product_id`, `category`, `page_ids`, `video_ids`, `live_ids`. `aligned` is the same
+`products` has one row a product: `product_id`, `category`, {ids}. `aligned` is the same
 without the category. Rows are in order of the ids, by length and then by code point.
 
 Fingerprint: `{fingerprint}`
@@ -82,6 +79,7 @@ _ASK: Final = "Its owners decide who may have a copy: ask them before you pass o
 
 _OPTIONAL: Final = {
     "video": "| `video` | video or null | the file of a sample that is a video file; it has no frames |",
+    "audio": "| `audio` | audio or null | a file with the sound of a sample that is no video file |",
     "gallery": "| `gallery` | string or null | a query is answered from samples of its own gallery alone |",
 }
 
@@ -91,10 +89,16 @@ def render_card(manifest: Manifest, optional: Sequence[str] = ()) -> str:
 
     Args:
         manifest: of the dataset.
-        optional: the columns of samples, of `video` and `gallery`, that some domain has.
+        optional: the columns of samples, of `rope.dataset.columns.OPTIONAL_COLUMNS`, that some domain has.
     """
-    configs = _configs(manifest)
+    configs, domains = _configs(manifest), with_published(manifest.domains)
+    others = domains[len(DOMAINS) :]
     return _front_matter(manifest) + _BODY.format(
+        also="".join(f", in {config_of(domain)}" for domain in others),
+        samples=", ".join(map(config_of, domains)),
+        other_texts="".join(f", the text of a {domain}" for domain in others),
+        other_times=f", number of the image ({', '.join(others)})" if others else "",
+        ids=", ".join(f"`{name}`" for name in _ids(manifest)),
         config="videos" if "videos" in configs else configs[0],
         optional="".join(f"\n{_OPTIONAL[column]}" for column in optional),
         origin=_origin(manifest),
@@ -110,12 +114,17 @@ def render_card(manifest: Manifest, optional: Sequence[str] = ()) -> str:
 
 def _configs(manifest: Manifest) -> list[str]:
     """The configurations that the dataset has; those of a domain that a release lacks are left out."""
-    absent = {
-        config
-        for domain, config in CONFIG_OF.items()
-        if domain not in manifest.domains and not any(counts[config] for counts in manifest.counts.values())
-    }
-    return [config for config in _CONFIGS if config not in absent]
+    there = [
+        config_of(domain)
+        for domain in with_published(manifest.domains)
+        if domain in manifest.domains or any(counts[config_of(domain)] for counts in manifest.counts.values())
+    ]
+    return [*there, "products", "aligned"]
+
+
+def _ids(manifest: Manifest) -> list[str]:
+    """The columns of products that hold ids of samples."""
+    return [f"{domain}_ids" for domain in with_published(manifest.domains)]
 
 
 def _origin(manifest: Manifest) -> str:
@@ -125,7 +134,7 @@ def _origin(manifest: Manifest) -> str:
 
 
 def _front_matter(manifest: Manifest) -> str:
-    samples = sum(counts[config] for counts in manifest.counts.values() for config in _SAMPLE_CONFIGS)
+    samples = sum(counts[config] for counts in manifest.counts.values() for config in manifest.configs[1:])
     size = next((name for limit, name in _SIZE_CATEGORIES if samples < limit), "n>100M")
     content = hashlib.sha256("".join(shard.sha256 for _, shard in sorted(manifest.shards.items())).encode()).hexdigest()
     lines = ["---", f"pretty_name: {_quoted(manifest.name)}", "license: other"]
@@ -139,7 +148,7 @@ def _front_matter(manifest: Manifest) -> str:
         lines += ["  default: true"] if config == configs[0] else []
         folder = "products" if config == "aligned" else config
         if config == "aligned":
-            lines.append(f"  columns: [{', '.join(_ALIGNED_COLUMNS)}]")
+            lines.append(f"  columns: [{', '.join(['product_id', *_ids(manifest)])}]")
         lines.append("  data_files:")
         for split in manifest.counts:
             lines += [f"  - split: {split}", f"    path: {folder}/{split}-*.parquet"]
@@ -152,7 +161,7 @@ def _quoted(text: str) -> str:
 
 
 def _counts(manifest: Manifest) -> str:
-    configs = ("products", *_SAMPLE_CONFIGS)
+    configs = manifest.configs
     rows = [
         f"| {split} | " + " | ".join(f"{counts[c]:,}" for c in configs) + " |"
         for split, counts in manifest.counts.items()
@@ -164,7 +173,7 @@ def _faults(manifest: Manifest) -> str:
     if not manifest.faults:
         return "Nothing was found."
     rows = [
-        f"| {kind} | {count:,} | {RULES[kind].consequence} | {RULES[kind].meaning} |"
+        f"| {kind} | {count:,} | {rule_of(kind).consequence} | {rule_of(kind).meaning} |"
         for kind, count in manifest.faults.items()
     ]
     return "\n".join(

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rope.dataset.manifest import Manifest, read_manifest
-from rope.domain import CONFIG_OF, Domain, Frame, Sample, Split, Video
+from rope.domain import Audio, DomainName, Frame, Sample, Split, Video, config_of
 from rope.errors import DatasetError
 
 __all__ = ["Labels", "iter_samples", "read_labels", "read_products", "reading", "shard_names"]
@@ -42,15 +42,15 @@ def shard_names(manifest: Manifest, config: str, split: Split) -> list[str]:
     return sorted(name for name in manifest.shards if name.startswith(f"{config}/{split}-"))
 
 
-def read_labels(directory: Path, split: Split) -> dict[Domain, Labels]:
+def read_labels(directory: Path, split: Split) -> dict[DomainName, Labels]:
     """The labels of a split, for each domain that the dataset has; reads no text and no image.
 
     Raises:
         DatasetError: the directory is no dataset, has no such split, or a shard cannot be read.
     """
-    labels: dict[Domain, Labels] = {}
+    labels: dict[DomainName, Labels] = {}
     for domain in read_manifest(directory).domains:
-        columns = _read_columns(directory, CONFIG_OF[domain], split, ["sample_id", "product_id"], ["gallery"])
+        columns = _read_columns(directory, config_of(domain), split, ["sample_id", "product_id"], ["gallery"])
         labels[domain] = Labels(columns["sample_id"], columns["product_id"], columns.get("gallery"))
     return labels
 
@@ -66,7 +66,7 @@ def read_products(directory: Path, split: Split) -> dict[str, str | None]:
 
 
 def iter_samples(
-    directory: Path, domain: Domain, split: Split, *, start: int = 0, batch_size: int
+    directory: Path, domain: DomainName, split: Split, *, start: int = 0, batch_size: int
 ) -> Iterator[list[Sample]]:
     """The samples of a domain and split, in canonical order, batch by batch.
 
@@ -89,7 +89,7 @@ def iter_samples(
         raise ValueError(f"need start >= 0 and batch_size >= 1, got {start} and {batch_size}")
     batch: list[Sample] = []
     row = start
-    for sample in _samples_from(_shard_paths(directory, CONFIG_OF[domain], split), domain, start, batch_size):
+    for sample in _samples_from(_shard_paths(directory, config_of(domain), split), domain, start, batch_size):
         batch.append(sample)
         row += 1
         if row % batch_size == 0:
@@ -131,7 +131,7 @@ def _read_columns(
     return columns
 
 
-def _samples_from(paths: Sequence[Path], domain: Domain, start: int, batch_size: int) -> Iterator[Sample]:
+def _samples_from(paths: Sequence[Path], domain: DomainName, start: int, batch_size: int) -> Iterator[Sample]:
     """Samples from row `start` of all shards together."""
     to_skip = start
     for path in paths:
@@ -143,7 +143,7 @@ def _samples_from(paths: Sequence[Path], domain: Domain, start: int, batch_size:
                     break
                 to_skip -= rows
                 first_group += 1
-            there = [name for name in ("video",) if name in shard.schema_arrow.names]
+            there = [name for name in ("video", "audio") if name in shard.schema_arrow.names]
             batches = shard.iter_batches(
                 batch_size,
                 row_groups=range(first_group, shard.num_row_groups),
@@ -155,8 +155,14 @@ def _samples_from(paths: Sequence[Path], domain: Domain, start: int, batch_size:
                 yield from (_sample_of(row, domain) for row in wanted.to_pylist())
 
 
-def _sample_of(row: dict[str, Any], domain: Domain) -> Sample:
+def _sample_of(row: dict[str, Any], domain: DomainName) -> Sample:
     frames = tuple(Frame(frame["bytes"], frame["path"]) for frame in row["frames"])
-    stored = row.get("video")
-    video = None if stored is None else Video(stored["bytes"], stored["path"])
-    return Sample(row["sample_id"], domain, row["text"], frames, video)
+    video, audio = row.get("video"), row.get("audio")
+    return Sample(
+        row["sample_id"],
+        domain,
+        row["text"],
+        frames,
+        None if video is None else Video(video["bytes"], video["path"]),
+        None if audio is None else Audio(audio["bytes"], audio["path"]),
+    )

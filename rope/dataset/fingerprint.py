@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rope.domain import CONFIG_OF, SPLITS
+from rope.domain import SPLITS, config_of, domain_of_config, with_published
+from rope.schema import product_schema
 
 __all__ = ["fingerprint"]
 
 _ROWS: Final = 1 << 16
 _SAMPLE_COLUMNS: Final = ("sample_id", "product_id", "text", "category", "frame_times")
-_PRODUCT_COLUMNS: Final = ("product_id", "category", "page_ids", "video_ids", "live_ids")
 
 
 def fingerprint(directory: Path, shards: list[str]) -> str:
@@ -24,10 +24,11 @@ def fingerprint(directory: Path, shards: list[str]) -> str:
 
     Two builds have the same fingerprint if they pose the same task: the media mode, image bytes, shard size and the
     Parquet writer do not enter. The hashed bytes, for `train` then `validation`, and in each for `pages`, `videos`,
-    `lives`, `products`: the name `train/pages` and so on in ASCII with a zero byte, then for each run of 65,536 rows
-    and each column: the length of each value (uint32, little-endian; bytes of a string, items of a list; 2^32 - 1 for
-    null), then the values back to back (UTF-8; int64 little-endian; the strings of a list with lengths of their own).
-    Where the samples have a column `gallery`, it comes last, and the name is `train/pages/gallery`.
+    `lives`, the other domains by name, `products`: the name `train/pages` and so on in ASCII with a zero byte, then
+    for each run of 65,536 rows and each column: the length of each value (uint32, little-endian; bytes of a string,
+    items of a list; 2^32 - 1 for null), then the values back to back (UTF-8; int64 little-endian; the strings of a list
+    with lengths of their own). Where the samples have a column `gallery`, it comes last, and the name is
+    `train/pages/gallery`.
 
     Args:
         directory: a dataset directory.
@@ -37,9 +38,12 @@ def fingerprint(directory: Path, shards: list[str]) -> str:
         OSError: a shard cannot be read.
     """
     digest = hashlib.sha256()
+    folders = {name.partition("/")[0] for name in shards}
+    domains = with_published(domain for folder in folders if (domain := domain_of_config(folder)) is not None)
+    of_products = tuple(product_schema(domains).names)
     for split in SPLITS:
-        for config in (*CONFIG_OF.values(), "products"):
-            columns: tuple[str, ...] = _PRODUCT_COLUMNS if config == "products" else _SAMPLE_COLUMNS
+        for config in (*(config_of(domain) for domain in domains), "products"):
+            columns: tuple[str, ...] = of_products if config == "products" else _SAMPLE_COLUMNS
             names = sorted(name for name in shards if name.startswith(f"{config}/{split}-"))
             paths = [directory / name for name in names]
             has_gallery = any("gallery" in pq.read_schema(path).names for path in paths)

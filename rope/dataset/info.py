@@ -2,7 +2,7 @@
 
 # ruff: noqa: S608 -- SQL is put together from configurations, splits and domains, which are closed sets
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from rope.dataset.manifest import Manifest, read_manifest
-from rope.dataset.views import CONFIGS, open_views
-from rope.domain import CONFIG_OF, DOMAINS, SPLITS, Domain, Split
+from rope.dataset.views import open_views
+from rope.domain import SPLITS, DomainName, Split, config_of, with_published
 
 __all__ = ["CategorySize", "Description", "DomainFacts", "Spread", "describe", "sizes", "tables"]
 
@@ -47,7 +47,7 @@ class DomainFacts:
     """
 
     split: Split
-    domain: Domain
+    domain: DomainName
     n_samples: int
     share_without_text: float
     text_median: int
@@ -63,7 +63,7 @@ class CategorySize:
 
     name: str | None
     n_products: int
-    n_samples: dict[Domain, int]
+    n_samples: dict[DomainName, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +90,19 @@ def describe(directory: Path) -> Description:
         DatasetError: the directory is not a finished dataset.
     """
     manifest = read_manifest(directory)
+    domains = with_published(manifest.domains)
     with open_views(directory, manifest) as connection:
         facts = tuple(
-            _facts(connection, split, domain) for split in SPLITS if split in manifest.counts for domain in DOMAINS
+            _facts(connection, split, domain) for split in SPLITS if split in manifest.counts for domain in domains
         )
-        categories = tuple(_categories(connection))
+        categories = tuple(_categories(connection, domains))
     return Description(manifest, sum(shard.bytes for shard in manifest.shards.values()), facts, categories)
 
 
 def sizes(manifest: Manifest) -> dict[str, str]:
     """The rows of each split in words: `{"train": "61 products, 179 pages, ..."}`."""
     return {
-        split: ", ".join(f"{manifest.counts[split].get(config, 0):,} {config}" for config in CONFIGS)
+        split: ", ".join(f"{manifest.counts[split].get(config, 0):,} {config}" for config in manifest.configs)
         for split in SPLITS
         if split in manifest.counts
     }
@@ -111,15 +112,15 @@ def tables(description: Description) -> Iterator[Table]:
     """The description as tables for a terminal."""
     yield _overview_table(description)
     yield _facts_table(description.facts)
-    yield _category_table(description.categories)
+    yield _category_table(description)
 
 
-def _facts(connection: duckdb.DuckDBPyConnection, split: Split, domain: Domain) -> DomainFacts:
+def _facts(connection: duckdb.DuckDBPyConnection, split: Split, domain: DomainName) -> DomainFacts:
     lengths = "SELECT length(text) AS text, len(frame_times) AS frames FROM"
     n, without, median, p95, longest, *frames = connection.execute(
         "SELECT count(*), coalesce(avg((text IS NULL)::INT), 0), coalesce(quantile_disc(text, 0.5), 0), "
         "coalesce(quantile_disc(text, 0.95), 0), coalesce(max(text), 0), "
-        f"{_spread('frames')} FROM ({lengths} {CONFIG_OF[domain]}_{split})"
+        f"{_spread('frames')} FROM ({lengths} {config_of(domain)}_{split})"
     ).fetchall()[0]
     of_product = connection.execute(
         f"SELECT {_spread('n')} FROM (SELECT len({domain}_ids) AS n FROM products_{split})"
@@ -132,14 +133,14 @@ def _spread(column: str) -> str:
     return ", ".join(f"coalesce({function}, 0)" for function in functions)
 
 
-def _categories(connection: duckdb.DuckDBPyConnection) -> Iterator[CategorySize]:
-    sums = ", ".join(f"coalesce(sum(len({domain}_ids)), 0)::BIGINT" for domain in DOMAINS)
+def _categories(connection: duckdb.DuckDBPyConnection, domains: Sequence[DomainName]) -> Iterator[CategorySize]:
+    sums = ", ".join(f"coalesce(sum(len({domain}_ids)), 0)::BIGINT" for domain in domains)
     products = " UNION ALL ".join(f"SELECT * FROM products_{split}" for split in SPLITS)
     rows = connection.execute(
         f"SELECT category, count(*), {sums} FROM ({products}) GROUP BY category ORDER BY count(*) DESC, category"
     ).fetchall()
     for name, n_products, *n_samples in rows:
-        yield CategorySize(name, n_products, dict(zip(DOMAINS, n_samples, strict=True)))
+        yield CategorySize(name, n_products, dict(zip(domains, n_samples, strict=True)))
 
 
 def _overview_table(description: Description) -> Table:
@@ -172,19 +173,20 @@ def _facts_table(facts: tuple[DomainFacts, ...]) -> Table:
             *(f"{length:,}" for length in (row.text_median, row.text_p95, row.text_max)),
             _shown(row.frames),
             _shown(row.of_product),
-            end_section=row.domain == DOMAINS[-1],
+            end_section=row.domain == facts[-1].domain,
         )
     return table
 
 
-def _category_table(categories: tuple[CategorySize, ...]) -> Table:
+def _category_table(description: Description) -> Table:
+    categories = description.categories
     shown = categories[:N_CATEGORIES]
     table = Table(title=f"Categories ({len(shown)} of {len(categories)}, both splits)", title_justify="left")
     table.add_column("category")
-    for heading in ("products", *CONFIG_OF.values()):
+    for heading in description.manifest.configs:
         table.add_column(heading, justify="right")
     for category in shown:
-        sizes = (category.n_products, *(category.n_samples[domain] for domain in DOMAINS))
+        sizes = (category.n_products, *category.n_samples.values())
         table.add_row(Text(category.name or "(none)"), *(f"{size:,}" for size in sizes))
     return table
 

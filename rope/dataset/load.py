@@ -3,28 +3,27 @@
 import re
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, get_args, overload
+from typing import TYPE_CHECKING, Final, Literal, overload
 
 from rope.dataset import hook
 from rope.dataset.locate import locate
 from rope.dataset.manifest import read_manifest
-from rope.domain import CONFIG_OF, SPLITS, Domain
+from rope.domain import SPLITS, config_of, domain_of_config
 from rope.errors import UsageError
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 
-__all__ = ["CONFIGS", "Config", "load_dataset"]
+__all__ = ["load_dataset"]
 
-Config = Literal["pages", "videos", "lives", "products", "aligned"]
-CONFIGS: Final[tuple[Config, ...]] = get_args(Config)
-_DOMAIN_OF: Final[dict[str, Domain]] = {config: domain for domain, config in CONFIG_OF.items()}
+_OF_PRODUCTS: Final = ("products", "aligned")
+"""The configurations with one row a product; the others are those of domains."""
 
 
 @overload
 def load_dataset(
     path: str | PathLike[str] = ...,
-    name: Config = ...,
+    name: str = ...,
     *,
     split: str,
     streaming: Literal[False] = ...,
@@ -33,7 +32,7 @@ def load_dataset(
 @overload
 def load_dataset(
     path: str | PathLike[str] = ...,
-    name: Config = ...,
+    name: str = ...,
     *,
     split: None = ...,
     streaming: Literal[False] = ...,
@@ -42,7 +41,7 @@ def load_dataset(
 @overload
 def load_dataset(
     path: str | PathLike[str] = ...,
-    name: Config = ...,
+    name: str = ...,
     *,
     split: str,
     streaming: Literal[True],
@@ -51,7 +50,7 @@ def load_dataset(
 @overload
 def load_dataset(
     path: str | PathLike[str] = ...,
-    name: Config = ...,
+    name: str = ...,
     *,
     split: None = ...,
     streaming: Literal[True],
@@ -59,7 +58,7 @@ def load_dataset(
 ) -> "IterableDatasetDict": ...
 def load_dataset(
     path: str | PathLike[str] = hook.DATASET_NAME,
-    name: Config = "pages",
+    name: str = "pages",
     *,
     split: str | None = None,
     streaming: bool = False,
@@ -71,8 +70,8 @@ def load_dataset(
 
     Args:
         path: `"rope"`, or a dataset directory.
-        name: `pages`, `videos` or `lives` for samples, with `frames` as decoded images; `products` or `aligned` for
-            one row a product, with the ids of its samples.
+        name: `pages`, `videos`, `lives`, or the name of another domain of the dataset with an s, for samples, with
+            `frames` as decoded images; `products` or `aligned` for one row a product, with the ids of its samples.
         split: `train` or `validation`, or a slice such as `train[:100]`; None for a dictionary of all splits.
         streaming: read the rows from the Parquet files as they are asked for, instead of through a cache.
         data_dir: the dataset directory where `path` is `"rope"`; None for `ROPE_DATA`, or else the one built last.
@@ -95,17 +94,19 @@ def load_dataset(
     return datasets.load_dataset(hook.DATASET_NAME, name, split=split, streaming=streaming, data_dir=str(directory))
 
 
-def _check_domain(directory: Path, name: Config) -> None:
+def _check_domain(directory: Path, name: str) -> None:
     """Refuse the configuration of a domain that the dataset lacks; `datasets` would not say what it has instead."""
-    domains = read_manifest(directory).domains
-    there = [config for config in CONFIGS if config not in _DOMAIN_OF or _DOMAIN_OF[config] in domains]
+    there = [*(config_of(domain) for domain in read_manifest(directory).domains), *_OF_PRODUCTS]
     if name not in there:
         raise UsageError(f"{directory}: has no {name}; choose one of {', '.join(there)}")
 
 
 def _check_names(name: str, split: str | None) -> None:
-    if name not in CONFIGS:
-        raise UsageError(f"load_dataset: unknown configuration {name!r}; choose one of {', '.join(CONFIGS)}")
+    if name not in _OF_PRODUCTS and domain_of_config(name) is None:
+        raise UsageError(
+            f"load_dataset: unknown configuration {name!r}; choose {', '.join(_OF_PRODUCTS)} or the name of a domain "
+            "with an s, such as pages"
+        )
     for part in (split or SPLITS[0]).split("+"):
         if re.sub(r"\[.*\]$", "", part.strip()) not in SPLITS:
             raise UsageError(f"load_dataset: unknown split {part!r}; choose one of {', '.join(SPLITS)}")

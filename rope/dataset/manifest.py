@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from rope.domain import CONFIG_OF, DOMAINS, Domain
+from rope.domain import DomainName, config_of, domain_of_config, in_order, with_published
 from rope.errors import DatasetError
 from rope.files import atomic_path
 from rope.schema import FORMAT_VERSION
@@ -39,7 +39,7 @@ class Manifest:
         name: what the dataset is called in reports.
         source: kind of the source (`rope_release` and so on) and the SHA-256 of each of its files by name.
         media: whether image bytes are inside.
-        counts: split -> configuration (`products`, `pages`, `videos`, `lives`) -> rows.
+        counts: split -> configuration (see `configs`) -> rows.
         faults: kind of fault -> how many rows of the source had it.
         shards: path relative to the directory -> shard.
         fingerprint: SHA-256 of the ids, product labels, texts, categories and frame times of both splits in canonical
@@ -56,11 +56,15 @@ class Manifest:
     fingerprint: str
 
     @property
-    def domains(self) -> tuple[Domain, ...]:
+    def domains(self) -> tuple[DomainName, ...]:
         """The domains that the dataset has: those with shards, be they empty."""
-        return tuple(
-            domain for domain in DOMAINS if any(name.startswith(f"{CONFIG_OF[domain]}/") for name in self.shards)
-        )
+        found = (domain_of_config(name.partition("/")[0]) for name in self.shards)
+        return in_order(domain for domain in found if domain is not None)
+
+    @property
+    def configs(self) -> tuple[str, ...]:
+        """The folders that rows can be in: `products`, and one for each domain of ROPE and of the dataset."""
+        return ("products", *(config_of(domain) for domain in with_published(self.domains)))
 
 
 def write_manifest(directory: Path, manifest: Manifest) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from rope.domain import CONFIG_OF, DOMAINS, SPLITS, Domain, Split
+from rope.domain import DOMAINS, SPLITS, DomainName, Split, config_of, with_published
 from rope.schema import EMPTY_TEXT
 
 __all__ = ["Question", "questions"]
@@ -33,16 +33,16 @@ class Question:
     declared_as: str | None = None
 
 
-def questions(domains: Collection[Domain] = DOMAINS) -> Iterator[Question]:
+def questions(domains: Collection[DomainName] = DOMAINS) -> Iterator[Question]:
     """All questions, in the order of a report.
 
     Args:
         domains: those that the dataset has; no product is expected to have a sample of another.
     """
-    for domain in DOMAINS:
+    for domain in with_published(domains):
         for split in SPLITS:
             yield from _about_samples(domain, split)
-        yield _about_repeats(CONFIG_OF[domain], "sample_id")
+        yield _about_repeats(config_of(domain), "sample_id")
     for split in SPLITS:
         yield from _about_products(split)
     yield _about_repeats("products", "product_id")
@@ -50,8 +50,8 @@ def questions(domains: Collection[Domain] = DOMAINS) -> Iterator[Question]:
         yield _about_missing(domain)
 
 
-def _about_samples(domain: Domain, split: Split) -> Iterator[Question]:
-    config = CONFIG_OF[domain]
+def _about_samples(domain: DomainName, split: Split) -> Iterator[Question]:
+    config = config_of(domain)
     view, where = f"{config}_{split}", f"{config}/{split}"
     labels = f"SELECT product_id, sample_id FROM {view}"
     listed = f"SELECT product_id, unnest({domain}_ids) FROM products_{split}"
@@ -114,7 +114,7 @@ def _about_repeats(config: str, column: str) -> Question:
     )
 
 
-def _about_missing(domain: Domain) -> Question:
+def _about_missing(domain: DomainName) -> Question:
     everywhere = " UNION ALL ".join(f"SELECT product_id, {domain}_ids AS ids FROM products_{split}" for split in SPLITS)
     return Question(
         "products",

@@ -15,13 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image, UnidentifiedImageError
 
-from rope.dataset.containers import is_video
+from rope.dataset.containers import is_sound, is_video
 from rope.dataset.manifest import Media
 from rope.dataset.shards import Batch
-from rope.domain import DOMAINS, Domain, Split
+from rope.domain import DomainName, Split, may_be_text_alone
 from rope.fetch.names import stored_name_sql
 from rope.fetch.tar_shards import read_place
-from rope.schema import PRODUCT_SCHEMA, SAMPLE_SCHEMA
+from rope.schema import SAMPLE_SCHEMA, product_schema
 from rope.sources.faults import Fault
 
 __all__ = ["Images", "product_batches", "sample_batches"]
@@ -32,8 +32,11 @@ _SAMPLES_A_BATCH: Final = 16_384
 _FRAMES_A_BATCH: Final[dict[Media, int]] = {"embed": 256, "reference": 1 << 18}
 """A batch is a row group: with images of 128 KB inside, 32 MB; a sample with more frames is one alone."""
 
-_FRAMES_OF_A_VIDEO: Final = 64
-"""What a video file counts as in a batch: 8 MB, so that a row group has at most four."""
+_FRAMES_OF_A_FILE: Final = 64
+"""What a video or sound file counts as in a batch: 8 MB, so that a row group has at most four."""
+
+_IS_KNOWN: Final = {"video": is_video, "audio": is_sound}
+"""Columns of files -> whether first bytes are those of one."""
 
 _NO_FRAMES: Final = pa.schema([("time", pa.int64()), ("image", pa.string())]).empty_table()
 _PRODUCTS_A_BATCH: Final = 8192
@@ -91,7 +94,7 @@ class _Rows:
 def sample_batches(
     connection: duckdb.DuckDBPyConnection,
     split: Split,
-    domain: Domain,
+    domain: DomainName,
     images: Images,
     file: str,
     schema: pa.Schema = SAMPLE_SCHEMA,
@@ -111,14 +114,17 @@ def sample_batches(
     """
     table = f"{split}_{domain}"
     weight = "n_frames"
-    if "video" in schema.names:
-        weight += f" + CASE WHEN video IS NULL THEN 0 ELSE {_FRAMES_OF_A_VIDEO} END"
+    for column in (column for column in _IS_KNOWN if column in schema.names):
+        weight += f" + CASE WHEN {column} IS NULL THEN 0 ELSE {_FRAMES_OF_A_FILE} END"
+
+    suffices = "text IS NOT NULL" if may_be_text_alone(domain) else "false"
 
     def read(start: int) -> Iterator[Batch]:
         (skip,) = connection.sql(
             f"SELECT coalesce(sum(n_frames), 0)::BIGINT FROM samples_{table} WHERE rowid < {start}"
         ).fetchall()[0]
-        samples = _Rows(connection, f"SELECT *, {weight} AS weight FROM samples_{table} WHERE rowid >= {start}")
+        extra = f"{weight} AS weight, {suffices} AS text_suffices"
+        samples = _Rows(connection, f"SELECT *, {extra} FROM samples_{table} WHERE rowid >= {start}")
         if images.in_shards:
             _locate(connection, table)
         columns = "* FROM located" if images.in_shards else "time, image FROM frames"
@@ -144,7 +150,10 @@ def _locate(connection: duckdb.DuckDBPyConnection, table: str) -> None:
 def _assemble(
     rows: pa.Table, frames: pa.Table, images: Images, file: str, schema: pa.Schema, pool: ThreadPoolExecutor
 ) -> Batch:
-    """One batch; `frames` are those of the rows, in order, as many each as the column `n_frames` says."""
+    """One batch; `frames` are those of the rows, in order, as many each as the column `n_frames` says.
+
+    A row without media stays where `text_suffices` says so.
+    """
     faults: list[Fault] = []
     frames = frames if len(frames) else _NO_FRAMES
     owner = np.repeat(np.arange(len(rows)), rows["n_frames"].to_numpy())
@@ -164,12 +173,13 @@ def _assemble(
     columns = {name: rows[name] for name in rows.column_names if name in schema.names}
     columns["frames"] = pa.ListArray.from_arrays(offsets, stored)
     columns["frame_times"] = pa.ListArray.from_arrays(offsets, frames["time"].combine_chunks())
-    is_left, n_bytes = n_left > 0, _n_bytes(data, paths, rows["text"])
+    is_left, n_bytes = (n_left > 0) | rows["text_suffices"].to_numpy(), _n_bytes(data, paths, rows["text"])
+    for column in (column for column in _IS_KNOWN if column in schema.names):
+        columns[column], file_faults = _files(rows, column, images, pool)
+        n_bytes += _n_bytes(*columns[column].flatten())
+        faults += file_faults
     if "video" in schema.names:
-        columns["video"], video_faults = _videos(rows, images, pool)
         is_left |= columns["video"].is_valid().to_numpy(zero_copy_only=False)
-        n_bytes += _n_bytes(*columns["video"].flatten())
-        faults += video_faults
     faults += [
         Fault(row.get("file", file), row["line"], "no_readable_image", row["sample_id"])
         for row in rows.filter(pa.array(~is_left)).to_pylist()
@@ -215,44 +225,45 @@ def _image_faults(rows: pa.Table, frames: pa.Table, owner: IntArray, readable: n
     ]
 
 
-def _videos(rows: pa.Table, images: Images, pool: ThreadPoolExecutor) -> tuple[pa.StructArray, list[Fault]]:
-    """The column `video`, null where a sample has no video file that can be read, and the faults of those files."""
-    names: list[str | None] = rows["video"].to_pylist()
+def _files(rows: pa.Table, column: str, images: Images, pool: ThreadPoolExecutor) -> tuple[pa.StructArray, list[Fault]]:
+    """A column of files, null where a sample has none that can be read, and the faults of those files."""
+    names: list[str | None] = rows[column].to_pylist()
     contents: list[bytes | None] = [None] * len(names)
     paths, lost = [name and f"{images.root}/{name}" for name in names], list[int]()
     if images.media == "embed":
-        contents = list(pool.map(lambda name: None if name is None else _read_video(images.root / name), names))
+        contents = list(pool.map(lambda name: name and _read_file(images.root / name, column), names))
         paths = [name if content is not None else None for name, content in zip(names, contents, strict=True)]
         lost = [i for i, content in enumerate(contents) if content is None and names[i] is not None]
     is_null = pa.array([path is None for path in paths])
     columns = [pa.array(contents, pa.binary()), pa.array(paths, pa.string())]
     stored = pa.StructArray.from_arrays(columns, names=["bytes", "path"], mask=is_null)
-    return stored, [Fault(str(names[i]), 0, "unreadable_video", rows["sample_id"][i].as_py()) for i in lost]
+    return stored, [Fault(str(names[i]), 0, f"unreadable_{column}", rows["sample_id"][i].as_py()) for i in lost]
 
 
-def _read_video(path: Path) -> bytes | None:
-    """The bytes of a video file, or None where it is missing or does not begin like one."""
+def _read_file(path: Path, column: str) -> bytes | None:
+    """The bytes of a video or sound file, or None where it is missing or does not begin like one."""
     try:
         content = path.read_bytes()
     except OSError:
         return None
-    return content if is_video(content) else None
+    return content if _IS_KNOWN[column](content) else None
 
 
 def product_batches(
-    connection: duckdb.DuckDBPyConnection, split: Split, dropped: Mapping[Domain, Sequence[str]]
+    connection: duckdb.DuckDBPyConnection, split: Split, dropped: Mapping[DomainName, Sequence[str]]
 ) -> tuple[int, Callable[[int], Iterator[Batch]]]:
-    """Batches of PRODUCT_SCHEMA: the products that have a sample left, and their samples.
+    """Batches of `rope.schema.product_schema`: the products that have a sample left, and their samples.
 
     Args:
         connection: the staged release.
         split: the split to read.
-        dropped: samples that were left out after staging.
+        dropped: domain -> samples that were left out after staging; the domains are those of the columns, in order.
 
     Returns:
         The number of products, and a function from the first row to the batches.
     """
-    for domain in DOMAINS:
+    domains = tuple(dropped)
+    for domain in domains:
         lost = pa.table({"sample_id": pa.array(dropped[domain], pa.string())})
         connection.register("lost", lost)
         connection.execute(f"""
@@ -261,27 +272,28 @@ def product_batches(
             ORDER BY length(product_id), product_id, length(sample_id), sample_id""")
         connection.unregister("lost")
     everything = " UNION ALL ".join(
-        f"SELECT *, '{domain}' AS domain FROM members_{split}_{domain}" for domain in DOMAINS
+        f"SELECT *, '{domain}' AS domain FROM members_{split}_{domain}" for domain in domains
     )
-    counts = ", ".join(f"count(*) FILTER (domain = '{domain}') AS {domain}" for domain in DOMAINS)
+    counts = ", ".join(f"count(*) FILTER (domain = '{domain}') AS n_{domain}" for domain in domains)
     connection.execute(f"""
         CREATE OR REPLACE TABLE members_{split} AS
         SELECT product_id, any_value(category) AS category, {counts} FROM ({everything})
         GROUP BY product_id ORDER BY length(product_id), product_id""")
 
     def read(start: int) -> Iterator[Batch]:
-        counted = ", ".join(f"coalesce(sum({domain}), 0)::BIGINT" for domain in DOMAINS)
+        counted = ", ".join(f"coalesce(sum(n_{domain}), 0)::BIGINT" for domain in domains)
         skips = connection.sql(f"SELECT {counted} FROM members_{split} WHERE rowid < {start}").fetchall()[0]
         products = _Rows(connection, f"SELECT * FROM members_{split} WHERE rowid >= {start}")
         samples = {
             domain: _Rows(connection, f"SELECT sample_id FROM members_{split}_{domain} WHERE rowid >= {skip}")
-            for domain, skip in zip(DOMAINS, skips, strict=True)
+            for domain, skip in zip(domains, skips, strict=True)
         }
         while len(rows := products.take(_PRODUCTS_A_BATCH)):
-            lists = [_lists(samples[domain], rows[domain].to_numpy()) for domain in DOMAINS]
-            table = pa.table([rows["product_id"], rows["category"], *lists], schema=PRODUCT_SCHEMA)
+            lists = [_lists(samples[domain], rows[f"n_{domain}"].to_numpy()) for domain in domains]
+            table = pa.table([rows["product_id"], rows["category"], *lists], schema=schema)
             yield Batch(table, len(rows), _n_bytes(rows["product_id"], *(ids.flatten() for ids in lists)))
 
+    schema = product_schema(domains)
     (n_products,) = connection.sql(f"SELECT count(*) FROM members_{split}").fetchall()[0]
     return n_products, read
 

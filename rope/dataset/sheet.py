@@ -1,4 +1,4 @@
-"""A contact sheet: one row a product, with its pages, frames of a video and frames of a live clip."""
+"""A contact sheet: one row a product, with its pages, frames of a video and of a live clip, and samples of others."""
 
 # ruff: noqa: S608 -- SQL is put together from configurations, splits and domains, which are closed sets
 
@@ -13,17 +13,19 @@ from PIL import Image, ImageDraw, ImageOps
 from rope.dataset.fonts import drawable, find_font, fit
 from rope.dataset.manifest import read_manifest
 from rope.dataset.views import open_views
-from rope.domain import CONFIG_OF, DOMAINS, Domain, Frame, Sample, Split
+from rope.domain import DomainName, Frame, Sample, Split, config_of, with_published
 from rope.errors import DatasetError, UsageError
 from rope.files import atomic_path
 from rope.media.frames import choose_frames, decode_frame
 
 __all__ = ["draw_sheet"]
 
-_CELLS: Final[dict[Domain, int]] = {"page": 2, "video": 4, "live": 4}
-"""Images of a product, by domain."""
+_CELLS: Final[dict[DomainName, int]] = {"video": 4, "live": 4}
+"""Frames of one clip, by domain; of pages and of other domains, `_STILLS` samples are shown with one image each."""
 
-_HEADINGS: Final[dict[Domain, str]] = {"page": "pages", "video": "one short video", "live": "one live clip"}
+_STILLS: Final = 2
+
+_HEADINGS: Final[dict[DomainName, str]] = {"page": "pages", "video": "one short video", "live": "one live clip"}
 
 # Pixels.
 _CELL: Final = 112
@@ -35,7 +37,8 @@ _HEADER: Final = 64
 _ROW: Final = _CELL + 34
 
 _INK, _FAINT, _EMPTY = "#1d2430", "#727b8a", "#f3f4f6"
-_TINT: Final[dict[Domain, str]] = {"page": "#2f6fb3", "video": "#b3591e", "live": "#2b8a5b"}
+_TINT: Final[dict[DomainName, str]] = {"page": "#2f6fb3", "video": "#b3591e", "live": "#2b8a5b"}
+_OTHER_TINT: Final = "#7a4fa3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class _Row:
     product_id: str
     category: str | None
     title: str | None
-    strips: dict[Domain, _Strip]
+    strips: dict[DomainName, _Strip]
 
 
 def draw_sheet(directory: Path, target: Path, split: Split, *, n_products: int = 8) -> None:
@@ -74,8 +77,11 @@ def draw_sheet(directory: Path, target: Path, split: Split, *, n_products: int =
     """
     if target.suffix.lower() != ".png":
         raise UsageError(f"{target}: a contact sheet is written as PNG; give a name that ends in .png")
-    with open_views(directory, read_manifest(directory)) as connection:
-        rows = [_row(connection, split, product_id) for product_id in _chosen_products(connection, split, n_products)]
+    manifest = read_manifest(directory)
+    domains = with_published(manifest.domains)
+    with open_views(directory, manifest) as connection:
+        chosen = _chosen_products(connection, split, n_products)
+        rows = [_row(connection, split, product_id, domains) for product_id in chosen]
     if not rows:
         raise DatasetError(f"{directory}: has no products in split {split}, so there is nothing to draw")
     with atomic_path(target) as path:
@@ -91,25 +97,27 @@ def _chosen_products(connection: duckdb.DuckDBPyConnection, split: Split, n_prod
     return [found[index][0] for index in choose_frames(len(found), min(n_products, len(found)))]
 
 
-def _row(connection: duckdb.DuckDBPyConnection, split: Split, product_id: str) -> _Row:
-    ids = ", ".join(f"{domain}_ids" for domain in DOMAINS)
+def _row(connection: duckdb.DuckDBPyConnection, split: Split, product_id: str, domains: Sequence[DomainName]) -> _Row:
+    ids = ", ".join(f"{domain}_ids" for domain in domains)
     category, *lists = connection.execute(
         f"SELECT category, {ids} FROM products_{split} WHERE product_id = ?", [product_id]
     ).fetchall()[0]
-    ids_of: dict[Domain, list[str]] = dict(zip(DOMAINS, lists, strict=True))
-    pages = _stored(connection, split, "page", ids_of["page"][: _CELLS["page"]])
-    strips: dict[Domain, _Strip] = {
-        "page": _Strip(f"{len(ids_of['page'])} in all", [_thumbnail(page.frames[0]) for page in pages if page.frames]),
-        "video": _clip_strip(_stored(connection, split, "video", ids_of["video"][:1]), _CELLS["video"]),
-        "live": _clip_strip(_stored(connection, split, "live", ids_of["live"][:1]), _CELLS["live"]),
+    ids_of: dict[DomainName, list[str]] = dict(zip(domains, lists, strict=True))
+    shown = {
+        domain: _stored(connection, split, domain, of_domain[: 1 if domain in _CELLS else _STILLS])
+        for domain, of_domain in ids_of.items()
     }
-    return _Row(product_id, category, next((page.text for page in pages if page.text), None), strips)
+    strips = {
+        domain: _clip_strip(samples) if domain in _CELLS else _still_strip(samples, len(ids_of[domain]))
+        for domain, samples in shown.items()
+    }
+    return _Row(product_id, category, next((page.text for page in shown["page"] if page.text), None), strips)
 
 
-def _stored(connection: duckdb.DuckDBPyConnection, split: Split, domain: Domain, ids: list[str]) -> list[Sample]:
+def _stored(connection: duckdb.DuckDBPyConnection, split: Split, domain: DomainName, ids: list[str]) -> list[Sample]:
     """The samples with these ids, in their order."""
     found = connection.execute(
-        f"SELECT sample_id, text, frames FROM {CONFIG_OF[domain]}_{split} WHERE list_contains(?, sample_id)", [ids]
+        f"SELECT sample_id, text, frames FROM {config_of(domain)}_{split} WHERE list_contains(?, sample_id)", [ids]
     ).fetchall()
     samples = {
         sample_id: Sample(sample_id, domain, text, tuple(Frame(frame["bytes"], frame["path"]) for frame in frames))
@@ -118,12 +126,17 @@ def _stored(connection: duckdb.DuckDBPyConnection, split: Split, domain: Domain,
     return [samples[sample_id] for sample_id in ids if sample_id in samples]
 
 
-def _clip_strip(samples: list[Sample], n_cells: int) -> _Strip:
+def _still_strip(samples: list[Sample], n_all: int) -> _Strip:
+    """The first image of each sample."""
+    return _Strip(f"{n_all} in all", [_thumbnail(sample.frames[0]) for sample in samples if sample.frames])
+
+
+def _clip_strip(samples: list[Sample]) -> _Strip:
     """Frames spread over the first sample."""
     if not samples or not samples[0].frames:
         return _Strip("none", [])
     frames = samples[0].frames
-    chosen = choose_frames(len(frames), min(n_cells, len(frames)))
+    chosen = choose_frames(len(frames), min(_CELLS[samples[0].domain], len(frames)))
     return _Strip(f"{samples[0].sample_id}, {len(frames)} frames", [_thumbnail(frames[index]) for index in chosen])
 
 
@@ -131,26 +144,27 @@ def _thumbnail(frame: Frame) -> Image.Image:
     return ImageOps.contain(Image.fromarray(decode_frame(frame)), (_CELL, _CELL), Image.Resampling.LANCZOS)
 
 
-def _left_of(domain: Domain) -> int:
+def _left_of(domain: DomainName, domains: Sequence[DomainName]) -> int:
     """Where the columns of a domain begin."""
-    before = DOMAINS[: DOMAINS.index(domain)]
+    before = domains[: domains.index(domain)]
     return _MARGIN + _LABEL_WIDTH + sum(_width_of(earlier) + _GROUP_GAP for earlier in before)
 
 
-def _width_of(domain: Domain) -> int:
-    return _CELLS[domain] * (_CELL + _GAP) - _GAP
+def _width_of(domain: DomainName) -> int:
+    return _CELLS.get(domain, _STILLS) * (_CELL + _GAP) - _GAP
 
 
 def _drawn(rows: Sequence[_Row], split: Split) -> Image.Image:
-    width = _left_of(DOMAINS[-1]) + _width_of(DOMAINS[-1]) + _MARGIN
+    domains = list(rows[0].strips)
+    width = _left_of(domains[-1], domains) + _width_of(domains[-1]) + _MARGIN
     sheet = Image.new("RGB", (width, _HEADER + len(rows) * _ROW + _MARGIN), "white")
     draw = ImageDraw.Draw(sheet)
     heading = find_font(16)
     draw.text((_MARGIN, _MARGIN), f"{len(rows)} products of {split}", _INK, heading)
-    for domain in DOMAINS:
-        left = _left_of(domain)
-        draw.text((left, _MARGIN), _HEADINGS[domain], _TINT[domain], heading)
-        draw.line((left, _HEADER - 12, left + _width_of(domain), _HEADER - 12), _TINT[domain], 2)
+    for domain in domains:
+        left, tint = _left_of(domain, domains), _TINT.get(domain, _OTHER_TINT)
+        draw.text((left, _MARGIN), _HEADINGS.get(domain, config_of(domain)), tint, heading)
+        draw.line((left, _HEADER - 12, left + _width_of(domain), _HEADER - 12), tint, 2)
     for index, row in enumerate(rows):
         _draw_row(sheet, draw, row, _HEADER + index * _ROW)
     return sheet
@@ -158,12 +172,11 @@ def _drawn(rows: Sequence[_Row], split: Split) -> Image.Image:
 
 def _draw_row(sheet: Image.Image, draw: ImageDraw.ImageDraw, row: _Row, top: int) -> None:
     _draw_label(draw, row, top)
-    for domain in DOMAINS:
-        left, strip = _left_of(domain), row.strips[domain]
-        for cell in range(_CELLS[domain]):
-            corner = (left + cell * (_CELL + _GAP), top)
-            if cell < len(strip.images):
-                _draw_cell(sheet, draw, strip.images[cell], corner)
+    domains = list(row.strips)
+    for domain, strip in row.strips.items():
+        left = _left_of(domain, domains)
+        for cell, image in enumerate(strip.images):
+            _draw_cell(sheet, draw, image, (left + cell * (_CELL + _GAP), top))
         font = find_font(12)
         draw.text((left, top + _CELL + 4), drawable(strip.caption, font), _FAINT, font)
 

@@ -17,10 +17,10 @@ from rope.dataset.fingerprint import fingerprint
 from rope.dataset.frame_check import FrameCheck
 from rope.dataset.manifest import MANIFEST_NAME, Manifest, Shard, read_manifest
 from rope.dataset.questions import questions
-from rope.dataset.views import CONFIGS, open_views
-from rope.domain import CONFIG_OF, Domain, Split
+from rope.dataset.views import open_views
+from rope.domain import Split, domain_of_config
 from rope.files import sha256_of
-from rope.schema import PRODUCT_SCHEMA
+from rope.schema import product_schema
 
 __all__ = ["OFFICIAL_COUNTS", "Problem", "validate"]
 
@@ -73,8 +73,8 @@ def validate(
         problems.extend(_official_problems(manifest))
     readable = True
     for name, shard in sorted(manifest.shards.items()):
-        problems.extend(_shard_problems(directory / name, name, shard))
-        if _has_rows(directory / name, name):
+        problems.extend(_shard_problems(directory / name, name, shard, manifest))
+        if _has_rows(directory / name, name, manifest):
             problems.extend(_media_problems(directory / name, name, manifest, decode))
         else:
             readable = False
@@ -107,7 +107,7 @@ def _counts_as_file(path: Path, directory: Path) -> bool:
 
 def _count_problems(manifest: Manifest) -> Iterator[Problem]:
     for split, counts in sorted(manifest.counts.items()):
-        for config in CONFIGS:
+        for config in manifest.configs:
             expected = counts.get(config, 0)
             got = sum(shard.rows for name, shard in manifest.shards.items() if name.startswith(f"{config}/{split}-"))
             if got != expected:
@@ -122,7 +122,9 @@ def _official_problems(manifest: Manifest) -> Iterator[Problem]:
                 yield Problem(f"{config}/{split}", f"has {got:,} rows; ROPE as published has {expected:,}")
 
 
-def _shard_problems(path: Path, name: str, shard: Shard) -> Iterator[Problem]:
+def _shard_problems(path: Path, name: str, shard: Shard, manifest: Manifest) -> Iterator[Problem]:
+    if name.partition("/")[0] not in manifest.configs:
+        yield Problem(name, "is in a folder of no domain; expected products, or the name of a domain with an s")
     if not path.is_file():
         return
     size = path.stat().st_size
@@ -137,11 +139,11 @@ def _shard_problems(path: Path, name: str, shard: Shard) -> Iterator[Problem]:
         return
     if metadata.num_rows != shard.rows:
         yield Problem(name, f"has {metadata.num_rows} rows, the manifest says {shard.rows}")
-    yield from _schema_problems(metadata.schema.to_arrow_schema(), name)
+    yield from _schema_problems(metadata.schema.to_arrow_schema(), name, manifest)
 
 
-def _schema_problems(got: pa.Schema, name: str) -> Iterator[Problem]:
-    expected = _schema_of(name, got.names)
+def _schema_problems(got: pa.Schema, name: str, manifest: Manifest) -> Iterator[Problem]:
+    expected = _schema_of(name, got.names, manifest)
     for field in expected:
         if field.name not in got.names:
             yield Problem(name, f"has no column {field.name}")
@@ -153,30 +155,29 @@ def _schema_problems(got: pa.Schema, name: str) -> Iterator[Problem]:
         yield Problem(name, "does not describe its columns to `datasets` as it should")
 
 
-def _schema_of(name: str, columns: list[str]) -> pa.Schema:
-    return PRODUCT_SCHEMA if name.startswith("products/") else schema_like(columns)
+def _schema_of(name: str, columns: list[str], manifest: Manifest) -> pa.Schema:
+    return product_schema(manifest.domains) if name.startswith("products/") else schema_like(columns)
 
 
-def _has_rows(path: Path, name: str) -> bool:
+def _has_rows(path: Path, name: str, manifest: Manifest) -> bool:
     """Whether the columns that later checks ask for are there."""
     try:
         got = pq.read_schema(path)
     except (OSError, pa.ArrowException):
         return False
-    expected = _schema_of(name, got.names)
+    expected = _schema_of(name, got.names, manifest)
     return all(field.name in got.names and got.field(field.name).type.equals(field.type) for field in expected)
 
 
 def _media_problems(path: Path, name: str, manifest: Manifest, decode: bool) -> Iterator[Problem]:
-    domains: dict[str, Domain] = {config: domain for domain, config in CONFIG_OF.items()}
-    domain = domains.get(name.split("/")[0])
+    domain = domain_of_config(name.partition("/")[0])
     if domain is None:
         return
     check = FrameCheck(domain, manifest.media, decode)
     try:
         with pq.ParquetFile(path) as shard:
-            columns = ["sample_id", "frames", "frame_times"]
-            columns += [name for name in ("video",) if name in shard.schema_arrow.names]
+            columns = ["sample_id", "text", "frames", "frame_times"]
+            columns += [name for name in ("video", "audio") if name in shard.schema_arrow.names]
             for batch in shard.iter_batches(_ROWS_OF_MEDIA, columns=columns):
                 for row in batch.to_pylist():
                     check.see(row)

@@ -14,13 +14,10 @@ import pyarrow as pa
 
 from rope.dataset.directory import shard_names
 from rope.dataset.manifest import Manifest
-from rope.domain import CONFIG_OF, SPLITS
-from rope.schema import PRODUCT_SCHEMA, SAMPLE_SCHEMA
+from rope.domain import SPLITS
+from rope.schema import SAMPLE_SCHEMA, product_schema
 
-__all__ = ["CONFIGS", "open_views"]
-
-CONFIGS: Final = ("products", *CONFIG_OF.values())
-"""The folders of a dataset directory."""
+__all__ = ["open_views"]
 
 _MEMORY_LIMIT: Final = "1GB"
 
@@ -36,13 +33,13 @@ def open_views(directory: Path, manifest: Manifest) -> Iterator[duckdb.DuckDBPyC
         connection.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
         connection.execute(f"SET temp_directory = {_quoted(scratch)}")
         connection.execute("SET enable_progress_bar = false")
-        for config in CONFIGS:
+        for config in manifest.configs:
             for split in SPLITS:
                 paths = [str(directory / name) for name in shard_names(manifest, config, split)]
                 if paths:
                     connection.execute(f"CREATE VIEW {config}_{split} AS {_select(paths)}")
                 else:
-                    connection.register(f"{config}_{split}", _no_rows(config))
+                    connection.register(f"{config}_{split}", _no_rows(config, manifest))
         yield connection
 
 
@@ -51,8 +48,8 @@ def _select(paths: list[str]) -> str:
     return f"SELECT * FROM read_parquet([{files}], filename = 'shard', file_row_number = true)"
 
 
-def _no_rows(config: str) -> pa.Table:
-    schema = PRODUCT_SCHEMA if config == "products" else SAMPLE_SCHEMA
+def _no_rows(config: str, manifest: Manifest) -> pa.Table:
+    schema = product_schema(manifest.domains) if config == "products" else SAMPLE_SCHEMA
     return schema.append(pa.field("shard", pa.string())).append(pa.field("file_row_number", pa.int64())).empty_table()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch.utils.data import Dataset
 
 from rope.dataset.manifest import read_manifest
-from rope.domain import DOMAINS, Domain, Split
+from rope.domain import DOMAINS, DomainName, Split
 from rope.errors import DatasetError, UsageError
 from rope.feed.clips import ClipReader, OnDamaged
 from rope.feed.order import hash64, shuffled
@@ -75,7 +75,7 @@ class BalancedProducts(Dataset[ProductSamples]):
         seed: int,
         batch_size: int,
         share: Share = Share(),  # noqa: B008 -- frozen
-        domains: Sequence[Domain] = DOMAINS,
+        domains: Sequence[DomainName] = DOMAINS,
         drop_last: bool = False,
         on_damaged: OnDamaged = "raise",
     ) -> None:
@@ -141,7 +141,7 @@ class BalancedProducts(Dataset[ProductSamples]):
         """
         damaged: list[str] = []
         for product in (draw.product, draw.stand_in):
-            clips: dict[Domain, Clip] = {}
+            clips: dict[DomainName, Clip] = {}
             for domain in self._tables:
                 clip = self._first_readable(draw.epoch, product, domain, damaged)
                 if clip is None:
@@ -156,7 +156,7 @@ class BalancedProducts(Dataset[ProductSamples]):
         """See `collate_products`."""
         return collate_products(items)
 
-    def _first_readable(self, epoch: int, product: int, domain: Domain, damaged: list[str]) -> Clip | None:
+    def _first_readable(self, epoch: int, product: int, domain: DomainName, damaged: list[str]) -> Clip | None:
         """The sample drawn, or the first after it that can be decoded; None where there is none."""
         rows = self._products.of(product, domain)
         first = hash64(f"draw-{domain}", self.seed, epoch, self._products.product_ids[product]) % len(rows)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from rope.domain import Domain, Sample
+from rope.domain import DomainName, Sample
 from rope.errors import UsageError
 from rope.feed.order import hash64
 from rope.feed.records import Clip
@@ -59,7 +59,7 @@ class ClipReader:
                 f"n_frames={self.n_frames}, size={self.size}, n_page_frames={self.n_page_frames}"
             )
 
-    def wanted(self, domain: Domain) -> int:
+    def wanted(self, domain: DomainName) -> int:
         """How many frames of a sample of this domain are decoded."""
         return self.n_page_frames if domain == "page" else self.n_frames
 

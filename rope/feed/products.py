@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rope.dataset.directory import reading
-from rope.domain import CONFIG_OF, Domain, Split
+from rope.domain import DomainName, Split, config_of
 from rope.errors import DatasetError
 from rope.feed.shards import split_shards
 
@@ -32,17 +32,17 @@ class ProductRows:
     """
 
     product_ids: list[str]
-    offsets: dict[Domain, IntArray]
-    rows: dict[Domain, IntArray]
+    offsets: dict[DomainName, IntArray]
+    rows: dict[DomainName, IntArray]
     left_out: list[str]
 
-    def of(self, product: int, domain: Domain) -> IntArray:
+    def of(self, product: int, domain: DomainName) -> IntArray:
         """The rows of one product, at least one: int64 [n_samples]."""
         start, stop = self.offsets[domain][product : product + 2]
         return self.rows[domain][start:stop]
 
 
-def read_product_rows(directory: Path, split: Split, domains: Sequence[Domain]) -> ProductRows:
+def read_product_rows(directory: Path, split: Split, domains: Sequence[DomainName]) -> ProductRows:
     """Read the ids and product labels of a split; no text and no image.
 
     Raises:
@@ -51,7 +51,7 @@ def read_product_rows(directory: Path, split: Split, domains: Sequence[Domain]) 
     """
     product_ids = _read_column(directory, "products", split)
     owners = {
-        domain: pc.index_in(_read_column(directory, CONFIG_OF[domain], split), value_set=product_ids)
+        domain: pc.index_in(_read_column(directory, config_of(domain), split), value_set=product_ids)
         for domain in domains
     }
     numbers = {domain: pc.fill_null(owner, -1).to_numpy().astype(np.int64) for domain, owner in owners.items()}
@@ -64,7 +64,7 @@ def read_product_rows(directory: Path, split: Split, domains: Sequence[Domain]) 
     return grouped
 
 
-def group_rows(product_ids: Sequence[str], owners: Mapping[Domain, IntArray]) -> ProductRows:
+def group_rows(product_ids: Sequence[str], owners: Mapping[DomainName, IntArray]) -> ProductRows:
     """Group rows by product.
 
     Args:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch.utils.data import default_collate
 
-from rope.domain import Domain
+from rope.domain import DomainName
 
 __all__ = ["Clip", "ProductBatch", "ProductSamples", "SampleBatch", "collate_clips", "collate_products"]
 
@@ -47,7 +47,7 @@ class ProductSamples(NamedTuple):
     """One sample of each domain of one product; `damaged` as in `SampleBatch`."""
 
     product_id: str
-    clips: dict[Domain, Clip]
+    clips: dict[DomainName, Clip]
     damaged: list[str]
 
 
@@ -61,7 +61,7 @@ class ProductBatch(NamedTuple):
     """
 
     product_ids: list[str]
-    samples: dict[Domain, SampleBatch]
+    samples: dict[DomainName, SampleBatch]
     damaged: list[str]
 
 

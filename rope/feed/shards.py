@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from rope.dataset.directory import shard_names
 from rope.dataset.manifest import read_manifest
-from rope.domain import Domain, Frame, Sample, Split, Video
+from rope.domain import DomainName, Frame, Sample, Split, Video
 from rope.errors import DatasetError
 from rope.media import choose_frames
 
@@ -39,7 +39,7 @@ def split_shards(directory: Path, config: str, split: Split) -> list[Path]:
     return [directory / name for name in shard_names(manifest, config, split)]
 
 
-def to_sample(rows: pa.Table, row: int, domain: Domain, n_frames: int) -> Sample:
+def to_sample(rows: pa.Table, row: int, domain: DomainName, n_frames: int) -> Sample:
     """One row as a sample, with no more frames than `n_frames`, those that `choose_frames` names.
 
     The others are not read from a table that is mapped into memory.

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from rope.dataset.directory import reading
 from rope.dataset.manifest import read_manifest
-from rope.domain import CONFIG_OF, Domain, Sample, Split
+from rope.domain import DomainName, Sample, Split, config_of
 from rope.errors import DatasetError, UsageError
 from rope.feed.clips import ClipReader, OnDamaged
 from rope.feed.order import hash64, shuffled
@@ -123,7 +123,7 @@ class SampleStream:
     def __init__(
         self,
         directory: Path,
-        domain: Domain,
+        domain: DomainName,
         split: Split,
         *,
         reader: ClipReader,
@@ -136,17 +136,17 @@ class SampleStream:
     ) -> None:
         if batch_size < 1 or groups_a_block < 1:
             raise UsageError(f"need batches and blocks of at least 1, got {batch_size} and {groups_a_block}")
-        self._groups = _read_row_groups(split_shards(directory, CONFIG_OF[domain], split))
+        self._groups = _read_row_groups(split_shards(directory, config_of(domain), split))
         n_samples = sum(group.n_rows for group in self._groups)
         if n_samples == 0:
-            raise DatasetError(f"{directory}: the split {split} has no {CONFIG_OF[domain]}")
+            raise DatasetError(f"{directory}: the split {split} has no {config_of(domain)}")
         self._n_own = _n_own(n_samples, batch_size, share, drop_last=drop_last)
         if self._n_own == 0:
             raise UsageError(
-                f"{directory}: {n_samples} {CONFIG_OF[domain]} do not make one step of {batch_size} for each of "
+                f"{directory}: {n_samples} {config_of(domain)} do not make one step of {batch_size} for each of "
                 f"{share.world_size} ranks; choose a smaller batch size, or keep the last"
             )
-        self._domain: Domain = domain
+        self._domain: DomainName = domain
         self._reader = reader
         self._seed = seed
         self._batch_size = batch_size

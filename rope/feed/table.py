@@ -1,10 +1,9 @@
 """Random access to samples by row."""
 
 from pathlib import Path
-from typing import cast
 
-from rope.dataset.load import Config, load_dataset
-from rope.domain import CONFIG_OF, Domain, Sample, Split
+from rope.dataset.load import load_dataset
+from rope.domain import DomainName, Sample, Split, config_of
 from rope.feed.shards import sample_columns, to_sample
 
 __all__ = ["SampleTable"]
@@ -18,8 +17,8 @@ class SampleTable:
     Can be pickled and forked; all processes share the cache.
     """
 
-    def __init__(self, directory: Path, domain: Domain, split: Split) -> None:
-        rows = load_dataset(directory, cast(Config, CONFIG_OF[domain]), split=split)
+    def __init__(self, directory: Path, domain: DomainName, split: Split) -> None:
+        rows = load_dataset(directory, config_of(domain), split=split)
         self._rows = rows.select_columns(sample_columns(rows.column_names)).with_format("arrow")
         self._domain = domain
 

@@ -17,7 +17,6 @@ from typing import Any, Final
 
 import duckdb
 
-from rope.domain import DOMAINS
 from rope.errors import UsageError
 from rope.fetch.checksums import load_checksums
 from rope.fetch.ledger import load_ledger
@@ -111,7 +110,7 @@ def _write_wanted(connection: duckdb.DuckDBPyConnection, source: Source, n_frame
 
     Names that the reader of the release refuses are in it too, so that they come to the ledger.
     """
-    tables = [f"{split}_{domain}" for split in source.splits for domain in DOMAINS]
+    tables = [f"{split}_{domain}" for split in source.splits for domain in source.domains]
     connection.execute("CREATE TABLE listed (address VARCHAR, image VARCHAR, refused VARCHAR)")
     connection.execute("""
         INSERT INTO listed SELECT subject, subject, concat(file, ':', line)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Final, Literal, get_args
 
 import numpy as np
@@ -13,8 +12,8 @@ from rope.domain import Video
 from rope.errors import DatasetError, UsageError
 from rope.media import with_decord, with_pyav, with_torchcodec
 from rope.media.choice import choose_frames
+from rope.media.container import checked, name_of
 from rope.media.images import check_size, resize
-from rope.media.whole import missing_bytes
 
 __all__ = ["BACKENDS", "Backend", "count_frames", "decode_video"]
 
@@ -29,6 +28,7 @@ _PACKAGE_OF: Final[dict[Backend, str]] = {
     "decord": "decord",
     "nvdec": "torchcodec",
 }
+_KINDS: Final = "MP4, QuickTime, Matroska, WebM or AVI"
 
 
 def decode_video(
@@ -57,11 +57,11 @@ def decode_video(
     """
     check_size(size)
     _require(backend)
-    source = _checked(video)
+    source = checked(video, is_video, _KINDS)
     try:
         distinct = _read(source, n_frames, backend)
     except DatasetError as error:
-        raise DatasetError(f"{_name(video)}: {error}") from error
+        raise DatasetError(f"{name_of(video)}: {error}") from error
     resized = [resize(pixels, size) for pixels in distinct]
     return [resized[index] for index in choose_frames(len(resized), n_frames)]
 
@@ -74,11 +74,11 @@ def count_frames(video: Video) -> int:
         UsageError: PyAV is not installed.
     """
     _require("pyav")
-    source = _checked(video)
+    source = checked(video, is_video, _KINDS)
     try:
         return len(with_pyav.times_s(source))
     except DatasetError as error:
-        raise DatasetError(f"{_name(video)}: {error}") from error
+        raise DatasetError(f"{name_of(video)}: {error}") from error
 
 
 def _read(source: str | bytes, n_frames: int, backend: Backend) -> list[npt.NDArray[np.uint8]]:
@@ -106,32 +106,3 @@ def _require(backend: Backend) -> None:
         if find_spec(_PACKAGE_OF[name]) is None:
             extra = "torchcodec" if _PACKAGE_OF[name] == "torchcodec" else "video"
             raise UsageError(f"decoding video needs {_PACKAGE_OF[name]}: run pip install 'rope-bench[{extra}]'")
-
-
-def _checked(video: Video) -> str | bytes:
-    """The bytes of a video, or the absolute path of a file that begins like one and is as long as it claims.
-
-    Neither a playlist nor an address gets to FFmpeg, which would follow it.
-
-    Raises:
-        DatasetError: there is no such file, or something else in it.
-    """
-    source = video.data if video.data is not None else str(Path(str(video.path)).absolute())
-    try:
-        head = source[:16] if isinstance(source, bytes) else _head(source)
-        if not is_video(head):
-            raise DatasetError(f"{_name(video)}: is no MP4, QuickTime, Matroska, WebM or AVI file")
-        if missing := missing_bytes(source):
-            raise DatasetError(f"{_name(video)}: is truncated: its last {missing:,} bytes are missing")
-    except OSError as error:
-        raise DatasetError(f"{_name(video)}: cannot be read: {error.strerror}") from error
-    return source
-
-
-def _head(path: str) -> bytes:
-    with Path(path).open("rb") as file:
-        return file.read(16)
-
-
-def _name(video: Video) -> str:
-    return video.path or "embedded video"

@@ -1,4 +1,4 @@
-"""Whether a video file holds all the bytes that its outermost elements claim, without a decoder."""
+"""Whether a video or sound file holds all the bytes that its outermost elements claim, without a decoder."""
 
 import io
 import os
@@ -14,7 +14,7 @@ def missing_bytes(source: str | bytes) -> int:
     r"""How many bytes the last outermost element claims beyond the end of the file; 0 where the claims are kept.
 
     MP4 and QuickTime are a row of boxes (ISO/IEC 14496-12), Matroska and WebM of EBML elements (RFC 8794), each with
-    its length. A file that is cut between two of them is not noticed, nor one of another format.
+    its length; a WAV file is one RIFF chunk. A file that is cut between two is not noticed, nor one of another format.
 
     >>> box = b"\0\0\0\x0cfree" + b"1234"
     >>> missing_bytes(box + box), missing_bytes(box + box[:-1]), missing_bytes(b"RIFF")
@@ -31,7 +31,10 @@ def missing_bytes(source: str | bytes) -> int:
 
 def _missing(file: BinaryIO, n_bytes: int) -> int:
     file.seek(0)
-    length_of = _ebml_length if file.read(4) == _EBML else _box_length
+    head = file.read(12)
+    if head[:4] == b"RIFF" and head[8:] == b"WAVE":
+        return max(0, _riff_length(head) - n_bytes)
+    length_of = _ebml_length if head[:4] == _EBML else _box_length
     start = 0
     while start < n_bytes:
         file.seek(start)
@@ -48,6 +51,12 @@ def _box_length(head: bytes) -> int:
     if length == 1:
         length = int.from_bytes(head[8:16], "big")
     return length if length >= 8 and head[4:8].isalnum() else _TO_THE_END
+
+
+def _riff_length(head: bytes) -> int:
+    """Bytes of a chunk with its head; _TO_THE_END also where a writer that could not go back left the length open."""
+    length = int.from_bytes(head[4:8], "little")
+    return _TO_THE_END if length in (0, 0xFFFFFFFF) else 8 + length
 
 
 def _ebml_length(head: bytes) -> int:

@@ -11,11 +11,10 @@ from typing import Any, Final
 import pyarrow as pa
 
 from rope.dataset.manifest import MANIFEST_NAME, Manifest, read_manifest
-from rope.dataset.views import CONFIGS
 from rope.domain import SPLITS
 from rope.errors import UsageError
 from rope.files import atomic_path, sha256_of
-from rope.schema import PRODUCT_SCHEMA, SAMPLE_SCHEMA
+from rope.schema import SAMPLE_SCHEMA, product_schema
 
 __all__ = ["CROISSANT_NAME", "describe_in_croissant", "write_croissant"]
 
@@ -121,14 +120,14 @@ def describe_in_croissant(manifest: Manifest, manifest_sha256: str) -> Json:
         "description": _description(manifest),
         "license": "other: see README.md",
         "version": f"{manifest.format_version}.0.0",
-        "distribution": [_manifest_file(manifest_sha256), *(_file_set(config) for config in CONFIGS)],
-        "recordSet": [_record_set(config) for config in CONFIGS],
+        "distribution": [_manifest_file(manifest_sha256), *(_file_set(config) for config in manifest.configs)],
+        "recordSet": [_record_set(config, manifest) for config in manifest.configs],
     }
 
 
 def _description(manifest: Manifest) -> str:
     sizes = "; ".join(
-        f"{split}: " + ", ".join(f"{counts[config]} {config}" for config in CONFIGS)
+        f"{split}: " + ", ".join(f"{counts[config]} {config}" for config in manifest.configs)
         for split, counts in sorted(manifest.counts.items())
     )
     return (
@@ -159,8 +158,8 @@ def _file_set(config: str) -> Json:
     }
 
 
-def _record_set(config: str) -> Json:
-    schema = PRODUCT_SCHEMA if config == "products" else SAMPLE_SCHEMA
+def _record_set(config: str, manifest: Manifest) -> Json:
+    schema = product_schema(manifest.domains) if config == "products" else SAMPLE_SCHEMA
     fields = [_split_field(config), *(_field(config, column) for column in schema)]
     key = "product_id" if config == "products" else "sample_id"
     return {
@@ -196,7 +195,8 @@ def _field(config: str, column: pa.Field) -> Json:
         "@type": "cr:Field",
         "@id": f"{config}/{column.name}",
         "name": column.name,
-        "description": _DESCRIPTIONS[column.name],
+        "description": _DESCRIPTIONS.get(column.name)
+        or f"The samples of the product in the domain {column.name.removesuffix('_ids')}.",
         "dataType": _data_type(column.type),
         "source": source,
     }

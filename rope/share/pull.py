@@ -14,7 +14,6 @@ from rope.console import progress_bar
 from rope.dataset.build import FAULTS_NAME
 from rope.dataset.manifest import MANIFEST_NAME, Manifest, read_manifest
 from rope.dataset.validate import Problem
-from rope.dataset.views import CONFIGS
 from rope.errors import DatasetError, UsageError
 from rope.files import atomic_path
 from rope.share.croissant import CROISSANT_NAME
@@ -26,8 +25,8 @@ __all__ = ["PullReport", "pull_dataset"]
 _CLAIM_NAME: Final = ".pull.json"
 """Which repository an unfinished pull is of."""
 
-_PATTERNS: Final = ("README.md", FAULTS_NAME, CROISSANT_NAME, *(f"{config}/*.parquet" for config in CONFIGS))
-"""A few patterns in place of the names: the Hub's library compares every file with every one."""
+_BESIDE: Final = ("README.md", FAULTS_NAME, CROISSANT_NAME)
+"""What is fetched beside the shards and the manifest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +70,10 @@ def pull_dataset(repo: str, out: Path, *, api: HfApi, revision: str | None = Non
         _tidy(out)
         return PullReport(manifest, commit, is_new=False)
     _claim(out, repo)
+    # A few patterns in place of the names: the Hub's library compares every file with every one.
+    patterns = [*_BESIDE, *(f"{config}/*.parquet" for config in manifest.configs)]
     with hub_errors(repo, api.endpoint), hub_bars(progress):
-        api.snapshot_download(repo, repo_type="dataset", revision=commit, local_dir=out, allow_patterns=list(_PATTERNS))
+        api.snapshot_download(repo, repo_type="dataset", revision=commit, local_dir=out, allow_patterns=patterns)
     _drop_stale(out, manifest)
     _drop_damaged(out, _damage(out, manifest, progress), repo)
     _finish(out, content)
@@ -134,7 +135,7 @@ def _drop_stale(out: Path, manifest: Manifest) -> None:
 
     The card finds shards by their names, so `datasets` would read them too.
     """
-    for config in CONFIGS:
+    for config in manifest.configs:
         for path in sorted((out / config).glob("*.parquet")):
             name = path.relative_to(out).as_posix()
             if is_shard_name(name) and name not in manifest.shards:

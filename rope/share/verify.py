@@ -7,13 +7,12 @@ from typing import Final
 
 from rope.dataset.manifest import Manifest, Shard
 from rope.dataset.validate import Problem
-from rope.dataset.views import CONFIGS
-from rope.domain import SPLITS
+from rope.domain import SPLITS, domain_of_config
 from rope.files import sha256_of
 
 __all__ = ["find_damage", "in_one_line", "is_shard_name"]
 
-_SHARD_NAME: Final = re.compile(rf"({'|'.join(CONFIGS)})/({'|'.join(SPLITS)})-\d{{5,}}-of-\d{{5,}}\.parquet")
+_SHARD_NAME: Final = re.compile(rf"([a-z]+)/({'|'.join(SPLITS)})-\d{{5,}}-of-\d{{5,}}\.parquet")
 _N_EXAMPLES: Final = 5
 
 
@@ -23,7 +22,8 @@ def is_shard_name(name: str) -> bool:
     >>> is_shard_name("pages/train-00000-of-00001.parquet"), is_shard_name("../pages/train-00000-of-00001.parquet")
     (True, False)
     """
-    return _SHARD_NAME.fullmatch(name) is not None
+    match = _SHARD_NAME.fullmatch(name)
+    return match is not None and (match[1] == "products" or domain_of_config(match[1]) is not None)
 
 
 def find_damage(

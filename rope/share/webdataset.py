@@ -18,10 +18,10 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from rope.console import progress_bar
-from rope.dataset.containers import video_extension
+from rope.dataset.containers import sound_extension, video_extension
 from rope.dataset.directory import reading, shard_names
 from rope.dataset.manifest import Manifest, read_manifest
-from rope.domain import CONFIG_OF, DOMAINS, SPLITS, Domain, Split
+from rope.domain import SPLITS, DomainName, Split, config_of
 from rope.errors import DatasetError, UsageError
 from rope.files import atomic_path, sha256_of
 
@@ -107,10 +107,11 @@ def export_webdataset(
     if (to / INDEX_NAME).is_file():
         return _up_to_date(plan)
     _claim(plan)
-    n_samples = sum(counts[config] for counts in plan.manifest.counts.values() for config in CONFIG_OF.values())
+    configs = [config_of(domain) for domain in plan.manifest.domains]
+    n_samples = sum(counts[config] for counts in plan.manifest.counts.values() for config in configs)
     files: dict[str, _Record] = {}
     with progress_bar("exporting", n_samples, shown=progress) as advance:
-        for domain in DOMAINS:
+        for domain in plan.manifest.domains:
             for split in SPLITS:
                 files |= _export_table(plan, domain, split, advance)
     index = {**plan.key(), "files": {name: asdict(record) for name, record in sorted(files.items())}}
@@ -169,9 +170,9 @@ def _claim(plan: _Plan) -> None:
         temporary.write_text(content, "utf-8")
 
 
-def _export_table(plan: _Plan, domain: Domain, split: Split, advance: Callable[[int], None]) -> dict[str, _Record]:
+def _export_table(plan: _Plan, domain: DomainName, split: Split, advance: Callable[[int], None]) -> dict[str, _Record]:
     """Write the tar files of one domain and split that are not there yet; returns the records of all."""
-    config = CONFIG_OF[domain]
+    config = config_of(domain)
     n_rows = plan.manifest.counts.get(split, {}).get(config, 0)
     records = _read_records(plan.to, f"{config}-{split}")
     row = sum(record.samples for record in records.values())
@@ -235,7 +236,7 @@ def _write_tar(path: Path, samples: Iterator[list[Member]], shard_bytes: int, ad
     return n_samples
 
 
-def _members(row: Row, domain: Domain, split: Split) -> Iterator[Member]:
+def _members(row: Row, domain: DomainName, split: Split) -> Iterator[Member]:
     """The files of a sample."""
     key = escape_id(row["sample_id"])
     described = {name: row[name] for name in ("sample_id", "product_id", "text", "category", "frame_times")}
@@ -249,6 +250,12 @@ def _members(row: Row, domain: Domain, split: Split) -> Iterator[Member]:
         content = _content(row["video"], where)
         if (extension := video_extension(content)) is None:
             raise DatasetError(f"{where}: begins like no video file; rope validate lists all that is wrong")
+        yield f"{key}.{extension}", content
+    if row.get("audio") is not None:
+        where = f"{domain} {row['sample_id']}, audio"
+        content = _content(row["audio"], where)
+        if (extension := sound_extension(content)) is None:
+            raise DatasetError(f"{where}: begins like no sound file; rope validate lists all that is wrong")
         yield f"{key}.{extension}", content
 
 

@@ -4,10 +4,11 @@ A fault never stops the rest from going through, and nothing is guessed: where t
 is believed. What is left out is counted and named by file and line.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-__all__ = ["RULES", "Fault", "FaultCount", "Rule"]
+__all__ = ["RULES", "Fault", "FaultCount", "Rule", "in_order_of_rules", "rule_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ RULES: Final[dict[str, Rule]] = {
     "no_answer": Rule("left out", "a clip none of whose right answers is in the gallery of its live stream"),
     "ambiguous_media": Rule("left out", "a sample with several files where one is expected; none is chosen"),
     "unreadable_image": Rule("left out", "an image file that is missing, or is no image; the frame is left out"),
+    "unreadable_audio": Rule("left out", "a sound file that is missing, or is none; the sample stays, without it"),
     "unreadable_video": Rule("left out", "a video file that is missing, or is no video"),
     "no_readable_image": Rule("left out", "a sample none of whose image files can be read"),
     "no_text": Rule("kept", "a sample without a text row; its text is null"),
@@ -51,7 +53,29 @@ RULES: Final[dict[str, Rule]] = {
     "no_video": Rule("kept", "a product without a video"),
     "no_live": Rule("kept", "a product without a live clip"),
 }
-"""Kind of fault -> rule."""
+"""Kind of fault -> rule; see `rule_of`."""
+
+_LACKING: Final = "no_"
+"""What the kind of a product without a domain begins with."""
+
+
+def rule_of(kind: str) -> Rule:
+    """The rule of a kind: one of `RULES`, or that of `no_DOMAIN` for a domain that is none of ROPE's.
+
+    >>> rule_of("no_review")
+    Rule(consequence='kept', meaning='a product without a review')
+    """
+    return RULES.get(kind) or Rule("kept", f"a product without a {kind.removeprefix(_LACKING)}")
+
+
+def in_order_of_rules(kinds: Iterable[str]) -> list[str]:
+    """Kinds as a report lists them: the most serious first, those that `RULES` lacks last and by name.
+
+    >>> in_order_of_rules(["no_session", "no_review", "no_page", "bad_row"])
+    ['bad_row', 'no_page', 'no_review', 'no_session']
+    """
+    found = set(kinds)
+    return [*(kind for kind in RULES if kind in found), *sorted(found - set(RULES))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +85,7 @@ class Fault:
     Attributes:
         file: name of the file in the release.
         line: its line, from 1; 0 where the fault is not in a line.
-        kind: a key of `RULES`.
+        kind: see `rule_of`.
         subject: the id or name that it is about; empty where there is none.
     """
 
@@ -72,7 +96,7 @@ class Fault:
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{place}: {self.subject!r}: {RULES[self.kind].meaning}"
+        return f"{place}: {self.subject!r}: {rule_of(self.kind).meaning}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +104,7 @@ class FaultCount:
     """How often a kind of fault occurs, and the first of them.
 
     Attributes:
-        kind: a key of `RULES`.
+        kind: see `rule_of`.
         count: rows or samples.
         rule: `left out` or `kept`.
         examples: the first, by file and line, as sentences.

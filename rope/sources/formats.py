@@ -7,7 +7,6 @@ from typing import Final, Literal, get_args
 
 import duckdb
 
-from rope.domain import DOMAINS
 from rope.errors import UsageError
 from rope.sources import folder as own_folder
 from rope.sources import lpr4m, m5product, movingfashion, product1m, rope_release
@@ -51,7 +50,7 @@ def _find_rope(folder: Path) -> Source:
         folder=folder,
         files=release.files,
         splits=release.splits,
-        domains=DOMAINS,
+        domains=release.domains,
         image_root=images if images.is_dir() else folder,
         stage=partial(_stage_rope, release=release),
         file_of=rope_release.pair_file,

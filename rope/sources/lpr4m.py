@@ -27,7 +27,7 @@ from typing import Any, Final
 
 import duckdb
 
-from rope.domain import Domain, Split
+from rope.domain import DomainName, Split
 from rope.errors import ReleaseError, UsageError
 from rope.sources.faults import Fault
 from rope.sources.reading import is_inside, iter_lines, read_object
@@ -128,7 +128,7 @@ def _test_files(folder: Path) -> dict[str, str]:
     return {pattern: names[0] for pattern, names in found.items() if names}
 
 
-def _file_of(split: Split, domain: Domain, *, files: _Files) -> str:
+def _file_of(split: Split, domain: DomainName, *, files: _Files) -> str:
     if split == "train":
         return files.training[0]
     return files.test[_ANSWERS if domain == "live" else _GALLERIES]

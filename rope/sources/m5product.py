@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import duckdb
 
-from rope.domain import SPLITS, Domain, Split
+from rope.domain import SPLITS, DomainName, Split
 from rope.errors import ReleaseError, UsageError
 from rope.sources.faults import Fault
 from rope.sources.reading import is_inside, listing_hash, read_object
@@ -62,7 +62,7 @@ def find_release(folder: Path) -> Source:
     )
 
 
-def _file_of(split: Split, domain: Domain, *, files: dict[Split, str]) -> str:
+def _file_of(split: Split, domain: DomainName, *, files: dict[Split, str]) -> str:
     return files[split]
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import duckdb
 
-from rope.domain import SPLITS, Domain, Split
+from rope.domain import SPLITS, DomainName, Split
 from rope.errors import ReleaseError, UsageError
 from rope.sources.faults import Fault
 from rope.sources.reading import is_inside, read_object
@@ -55,7 +55,7 @@ def find_release(folder: Path) -> Source:
     )
 
 
-def _file_of(split: Split, domain: Domain) -> str:
+def _file_of(split: Split, domain: DomainName) -> str:
     return _FILE_OF[split]
 
 

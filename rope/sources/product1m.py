@@ -16,7 +16,7 @@ from typing import Final
 
 import duckdb
 
-from rope.domain import SPLITS, Domain, Split
+from rope.domain import SPLITS, DomainName, Split
 from rope.errors import ReleaseError, UsageError
 from rope.sources.faults import Fault
 from rope.sources.reading import is_inside, iter_lines
@@ -87,7 +87,7 @@ def _files(folder: Path) -> list[str]:
     return [name for name in names if (folder / name).is_file()]
 
 
-def _file_of(split: Split, domain: Domain) -> str:
+def _file_of(split: Split, domain: DomainName) -> str:
     return _name(_PARTS_OF[split][0])
 
 

@@ -1,4 +1,4 @@
-"""The official ROPE release: nine text files a split, joined by id in a DuckDB database.
+"""The layout of the official ROPE release: three text files a split and domain, joined by id in a DuckDB database.
 
 | file, after `training_` or `test_` | row |
 |---|---|
@@ -6,6 +6,10 @@
 | `page_titles.txt`, `video_asrs.txt`, `live_asrs.txt` | sample id, text; the text may hold commas |
 | `page_images.txt` | page id, image name |
 | `video_frames.txt`, `live_clips.txt` | sample id, frame number or timestamp in ms, image name |
+
+A release in this layout may lack a domain, and may have others. The files of a domain `review` are
+`product_reviews_pair.txt`, `review_texts.txt` and `review_images.txt`, with rows as those of videos; one of the last
+two may be empty.
 
 Fields are parted by a comma; blanks around a field, CR, a byte order mark and empty lines mean nothing. `空` stands for
 an empty text. `products.tsv` (product_id, category), where there is one, gives categories. What is done about faults
@@ -16,7 +20,7 @@ in the database, which keeps within its memory limit by going to disk.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,7 +28,16 @@ from typing import Final
 import duckdb
 import pyarrow as pa
 
-from rope.domain import CONFIG_OF, DOMAINS, SPLITS, Domain, Split
+from rope.domain import (
+    SPLITS,
+    DomainName,
+    Split,
+    config_of,
+    domain_of_config,
+    domain_problem,
+    may_be_text_alone,
+    with_published,
+)
 from rope.errors import ReleaseError, UsageError
 from rope.schema import EMPTY_TEXT
 from rope.sources.fields import part_fields
@@ -33,13 +46,24 @@ from rope.sources.lines import LINE_SCHEMA, scan_lines
 __all__ = ["Release", "find_release", "looks_like", "pair_file", "stage_release"]
 
 _PREFIX_OF: Final[dict[Split, str]] = {"train": "training_", "validation": "test_"}
-_TEXTS_OF: Final[dict[Domain, str]] = {"page": "page_titles.txt", "video": "video_asrs.txt", "live": "live_asrs.txt"}
-_IMAGES_OF: Final[dict[Domain, str]] = {
+_TEXTS_OF: Final[dict[DomainName, str]] = {
+    "page": "page_titles.txt",
+    "video": "video_asrs.txt",
+    "live": "live_asrs.txt",
+}
+_IMAGES_OF: Final[dict[DomainName, str]] = {
     "page": "page_images.txt",
     "video": "video_frames.txt",
     "live": "live_clips.txt",
 }
 _PRODUCTS_FILE: Final = "products.tsv"
+_GOOD_TEXT: Final = "fault IS NULL AND body IS NOT NULL"
+
+_SAMPLE_COLUMNS: Final = (
+    "sample_id VARCHAR, product_id VARCHAR, text VARCHAR, category VARCHAR, n_frames BIGINT, line BIGINT"
+)
+_FRAME_COLUMNS: Final = "sample_id VARCHAR, time BIGINT, image VARCHAR"
+"""Of the tables of a domain that a release lacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,51 +73,81 @@ class Release:
     Attributes:
         folder: where they are.
         splits: the splits that it has.
+        domains: the domains that it has.
         files: names of the text files, in the order in which they are read.
     """
 
     folder: Path
     splits: tuple[Split, ...]
+    domains: tuple[DomainName, ...]
     files: tuple[str, ...]
 
 
 def looks_like(folder: Path) -> bool:
     """Whether a folder holds a text file of a ROPE release."""
-    names = (name for split in SPLITS for domain in DOMAINS for name in _names(split, domain))
-    return any((folder / name).is_file() for name in names)
+    return bool(_domains_in(folder)) or any(_pair_files(folder))
 
 
 def find_release(folder: Path) -> Release:
-    """Look which splits a folder has, and whether they are complete.
+    """Look which splits and domains a folder has, and whether they are complete.
 
     Raises:
         UsageError: there is no such folder.
-        ReleaseError: it holds no split, or a file of a split is missing.
+        ReleaseError: it holds no split, a file of a split and domain is missing, or a domain has a name that cannot be.
     """
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder; expected the folder of a ROPE release")
     splits = tuple(split for split in SPLITS if any(folder.glob(f"{_PREFIX_OF[split]}*.txt")))
-    names = [name for split in splits for domain in DOMAINS for name in _names(split, domain)]
+    _check_domains(folder)
+    domains = _domains_in(folder)
+    names = [name for split in splits for domain in domains for name in _names(split, domain)]
     missing = [name for name in names if not (folder / name).is_file()]
-    if missing or not splits:
+    if missing or not domains:
         example = _names("train", "page")[0]
         raise ReleaseError(
             f"{folder}: {', '.join(missing) or f'no text file such as {example}'} is missing; a ROPE release has nine "
-            "text files for each split, with names that begin with training_ or test_"
+            "text files for each split, three a domain, with names that begin with training_ or test_"
         )
     if (folder / _PRODUCTS_FILE).is_file():
         names.append(_PRODUCTS_FILE)
-    return Release(folder, splits, tuple(names))
+    return Release(folder, splits, domains, tuple(names))
 
 
-def _names(split: Split, domain: Domain) -> tuple[str, str, str]:
+def _pair_files(folder: Path) -> Iterator[tuple[str, str]]:
+    """The files that give the products of samples, each with what its name says the samples are."""
+    for split in SPLITS:
+        before, after = f"{_PREFIX_OF[split]}product_", "_pair.txt"
+        for path in sorted(folder.glob(f"{before}*{after}")):
+            yield path.name, path.name.removeprefix(before).removesuffix(after)
+
+
+def _check_domains(folder: Path) -> None:
+    for name, config in _pair_files(folder):
+        if domain_of_config(config) is None:
+            domain = config.removesuffix("s")
+            problem = domain_problem(domain) or "lacks the s of the plural, as in product_reviews_pair.txt"
+            raise ReleaseError(f"{folder / name}: the domain {domain!r} {problem}")
+
+
+def _domains_in(folder: Path) -> tuple[DomainName, ...]:
+    """The domains that have a file; where one is missing, a domain is not absent."""
+    others = (domain_of_config(config) for _, config in _pair_files(folder))
+    named = with_published(domain for domain in others if domain is not None)
+    return tuple(
+        domain
+        for domain in named
+        if any((folder / name).is_file() for split in SPLITS for name in _names(split, domain))
+    )
+
+
+def _names(split: Split, domain: DomainName) -> tuple[str, str, str]:
     """The pair, text and image file of a split and domain."""
     prefix = _PREFIX_OF[split]
-    pairs = f"product_{CONFIG_OF[domain]}_pair.txt"
-    return prefix + pairs, prefix + _TEXTS_OF[domain], prefix + _IMAGES_OF[domain]
+    texts, images = _TEXTS_OF.get(domain, f"{domain}_texts.txt"), _IMAGES_OF.get(domain, f"{domain}_images.txt")
+    return prefix + f"product_{config_of(domain)}_pair.txt", prefix + texts, prefix + images
 
 
-def pair_file(split: Split, domain: Domain) -> str:
+def pair_file(split: Split, domain: DomainName) -> str:
     """Name of the file that gives the products of the samples of a split and domain."""
     return _names(split, domain)[0]
 
@@ -103,9 +157,9 @@ def stage_release(
 ) -> dict[str, str]:
     """Read a release into tables, in canonical order: by length of the id, then by the id.
 
-    Tables, for each split and domain: `samples_SPLIT_DOMAIN` (sample_id, product_id, text, category, n_frames, line)
-    and `frames_SPLIT_DOMAIN` (sample_id, time, image), frames of a sample by ascending time. And
-    `categories` (product_id, category), and `faults` (file, line, kind, subject).
+    Tables, for each split and each domain of ROPE and of the release: `samples_SPLIT_DOMAIN` (sample_id, product_id,
+    text, category, n_frames, line) and `frames_SPLIT_DOMAIN` (sample_id, time, image), frames of a sample by ascending
+    time. And `categories` (product_id, category), and `faults` (file, line, kind, subject).
 
     Args:
         connection: an empty database.
@@ -121,7 +175,7 @@ def stage_release(
     connection.execute("CREATE TABLE faults (file VARCHAR, line BIGINT, kind VARCHAR, subject VARCHAR)")
     hashes = {}
     for split in release.splits:
-        for domain in DOMAINS:
+        for domain in release.domains:
             pairs, texts, images = _names(split, domain)
             for name, table, layout in (
                 (pairs, f"pairs_{split}_{domain}", _PAIRS),
@@ -130,12 +184,15 @@ def stage_release(
             ):
                 hashes[name] = _read(connection, release.folder / name, table, layout, advance)
     hashes |= _read_categories(connection, release.folder / _PRODUCTS_FILE)
-    _mark_leaks(connection, release.splits)
+    _mark_leaks(connection, release)
     for split in release.splits:
-        for domain in DOMAINS:
+        for domain in release.domains:
             _mark_conflicts(connection, split, domain)
             _report_faults(connection, split, domain)
             _join(connection, split, domain)
+        for domain in with_published(release.domains):
+            connection.execute(f"CREATE TABLE IF NOT EXISTS samples_{split}_{domain} ({_SAMPLE_COLUMNS})")
+            connection.execute(f"CREATE TABLE IF NOT EXISTS frames_{split}_{domain} ({_FRAME_COLUMNS})")
     return hashes
 
 
@@ -231,14 +288,14 @@ def _read_categories(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[
     return {path.name: hashlib.sha256(content).hexdigest()}
 
 
-def _mark_leaks(connection: duckdb.DuckDBPyConnection, splits: tuple[Split, ...]) -> None:
+def _mark_leaks(connection: duckdb.DuckDBPyConnection, release: Release) -> None:
     """Take products and samples of both splits out of the training split."""
-    if len(splits) < 2:
+    if len(release.splits) < 2:
         return
     everywhere = " UNION ".join(
-        f"SELECT product_id FROM pairs_validation_{domain} WHERE fault IS NULL" for domain in DOMAINS
+        f"SELECT product_id FROM pairs_validation_{domain} WHERE fault IS NULL" for domain in release.domains
     )
-    for domain in DOMAINS:
+    for domain in release.domains:
         for column, source, fault in (
             ("product_id", everywhere, "product_in_both_splits"),
             (
@@ -252,7 +309,7 @@ def _mark_leaks(connection: duckdb.DuckDBPyConnection, splits: tuple[Split, ...]
             )
 
 
-def _mark_conflicts(connection: duckdb.DuckDBPyConnection, split: Split, domain: Domain) -> None:
+def _mark_conflicts(connection: duckdb.DuckDBPyConnection, split: Split, domain: DomainName) -> None:
     """Mark rows that repeat or contradict others of the same key."""
     for table, key, value, fault in (
         ("pairs", ["sample_id"], "product_id", "product_conflict"),
@@ -273,7 +330,7 @@ def _mark_conflicts(connection: duckdb.DuckDBPyConnection, split: Split, domain:
         connection.execute("DROP TABLE several")
 
 
-def _report_faults(connection: duckdb.DuckDBPyConnection, split: Split, domain: Domain) -> None:
+def _report_faults(connection: duckdb.DuckDBPyConnection, split: Split, domain: DomainName) -> None:
     """Add every fault of one split and domain to `faults`."""
     at = f"{split}_{domain}"
     pairs, texts, images = _names(split, domain)
@@ -293,8 +350,11 @@ def _report_faults(connection: duckdb.DuckDBPyConnection, split: Split, domain: 
             GROUP BY sample_id""",
             [file],
         )
+    shown = f"SELECT sample_id FROM images_{at} WHERE fault IS NULL"
+    if may_be_text_alone(domain):
+        shown += f" UNION SELECT sample_id FROM texts_{at} WHERE {_GOOD_TEXT}"
     for found, fault in (
-        (f"SELECT sample_id FROM images_{at} WHERE fault IS NULL", "no_image"),
+        (shown, "no_image"),
         (f"SELECT sample_id FROM texts_{at} WHERE sample_id IS NOT NULL", "no_text"),  # conflicts are reported as such
     ):
         connection.execute(
@@ -304,18 +364,19 @@ def _report_faults(connection: duckdb.DuckDBPyConnection, split: Split, domain: 
         )
 
 
-def _join(connection: duckdb.DuckDBPyConnection, split: Split, domain: Domain) -> None:
+def _join(connection: duckdb.DuckDBPyConnection, split: Split, domain: DomainName) -> None:
     """Make the sorted tables of one split and domain, and drop what they are made of."""
     at = f"{split}_{domain}"
+    or_text = " OR good.body IS NOT NULL" if may_be_text_alone(domain) else ""
     connection.execute(f"""
         CREATE TABLE samples_{at} AS
         WITH counted AS
                  (SELECT sample_id, count(*) AS n_frames FROM images_{at} WHERE fault IS NULL GROUP BY sample_id),
              good AS (SELECT sample_id, body FROM texts_{at} WHERE fault IS NULL)
-        SELECT pair.sample_id, pair.product_id, good.body AS text, category, n_frames, line
-        FROM pairs_{at} AS pair JOIN counted USING (sample_id)
+        SELECT pair.sample_id, pair.product_id, good.body AS text, category, coalesce(n_frames, 0) AS n_frames, line
+        FROM pairs_{at} AS pair LEFT JOIN counted USING (sample_id)
             LEFT JOIN good USING (sample_id) LEFT JOIN categories USING (product_id)
-        WHERE pair.fault IS NULL
+        WHERE pair.fault IS NULL AND (n_frames IS NOT NULL{or_text})
         ORDER BY length(pair.sample_id), pair.sample_id""")
     connection.execute(f"""
         CREATE TABLE frames_{at} AS

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import duckdb
 
-from rope.domain import Domain, Split
+from rope.domain import DomainName, Split
 
 __all__ = ["Source", "Stage"]
 
 Stage = Callable[[duckdb.DuckDBPyConnection, Callable[[int], None]], dict[str, str]]
 """Reads a release into an empty database, and calls its second argument with the number of bytes just read.
 
-Returns the SHA-256 of each file by name. Afterwards the database holds, for each split of the release and *every*
-domain, two tables in canonical order: `samples_SPLIT_DOMAIN` (sample_id, product_id, text, category, n_frames, line
-and, where the format may have them, file, video and gallery) and `frames_SPLIT_DOMAIN` (sample_id, time, image). And
-the table `faults` (file, line, kind, subject).
+Returns the SHA-256 of each file by name. Afterwards the database holds, for each split of the release and each of
+`rope.domain.with_published` of its domains, two tables in canonical order: `samples_SPLIT_DOMAIN` (sample_id,
+product_id, text, category, n_frames, line and, where the format may have them, file, video, audio and gallery) and
+`frames_SPLIT_DOMAIN` (sample_id, time, image). And the table `faults` (file, line, kind, subject).
 """
 
 
@@ -40,8 +40,8 @@ class Source:
     folder: Path
     files: tuple[str, ...]
     splits: tuple[Split, ...]
-    domains: tuple[Domain, ...]
+    domains: tuple[DomainName, ...]
     image_root: Path
     stage: Stage
-    file_of: Callable[[Split, Domain], str]
+    file_of: Callable[[Split, DomainName], str]
     listings: Mapping[str, str] = field(default_factory=dict)

@@ -7,7 +7,7 @@ sample and samples without an image, categories by product, canonical order.
 
 # ruff: noqa: S608 -- SQL is put together from splits, domains and kinds of faults, which are closed sets
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from typing import Any, Final
@@ -15,7 +15,7 @@ from typing import Any, Final
 import duckdb
 import pyarrow as pa
 
-from rope.domain import DOMAINS, Domain, Split
+from rope.domain import DOMAINS, DomainName, Split, with_published
 from rope.schema import EMPTY_TEXT
 from rope.sources.faults import Fault
 
@@ -42,18 +42,20 @@ class SampleRow:
         category: of the product.
         video: name of its video file, relative to the image root; None for a sample that consists of frames.
         gallery: the group of samples that it is searched among; None for those without one.
+        audio: name of a file with its sound, relative to the image root; None for those without one, and for videos.
     """
 
     file: str
     line: int
     split: Split
-    domain: Domain
+    domain: DomainName
     sample_id: str
     product_id: str
     text: str | None = None
     category: str | None = None
     video: str | None = None
     gallery: str | None = None
+    audio: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class FrameRow:
     file: str
     line: int
     split: Split
-    domain: Domain
+    domain: DomainName
     sample_id: str
     time: int
     image: str
@@ -89,14 +91,19 @@ class Staging:
         if len(waiting) >= _BUFFERED:
             self._flush(table)
 
-    def finish(self, splits: tuple[Split, ...]) -> None:
-        """Take out what contradicts itself, and make the tables of `rope.sources.source.Stage`."""
+    def finish(self, splits: tuple[Split, ...], domains: Iterable[DomainName] = ()) -> None:
+        """Take out what contradicts itself, and make the tables of `rope.sources.source.Stage`.
+
+        Args:
+            splits: those of the release.
+            domains: those of its domains that are none of ROPE's.
+        """
         for table in list(self._waiting):
             self._flush(table)
         for statement in (*_MARK_SAMPLES, *_MARK_FRAMES, *_REPORT):
             self.connection.execute(statement)
         for split in splits:
-            for domain in DOMAINS:
+            for domain in with_published(domains):
                 self.connection.execute(_samples_table(split, domain))
                 self.connection.execute(_frames_table(split, domain))
         for table in ("raw_samples", "raw_frames", "categories"):
@@ -174,6 +181,9 @@ _MARK_FRAMES: Final = (
     "DROP TABLE several",
 )
 
+_TEXT_SUFFICES: Final = f"domain NOT IN {DOMAINS} AND nullif(text, '{EMPTY_TEXT}') IS NOT NULL"
+"""Of a row of `raw_samples`; see `rope.domain.may_be_text_alone`."""
+
 _KEY: Final = "split, domain, sample_id"
 _REPORT: Final = (
     "INSERT INTO faults SELECT file, line, fault, sample_id FROM raw_samples WHERE fault IS NOT NULL",
@@ -183,7 +193,7 @@ _REPORT: Final = (
     FROM raw_frames ANTI JOIN raw_samples USING ({_KEY}) WHERE fault IS NULL GROUP BY {_KEY}""",
     f"""INSERT INTO faults SELECT file, line, 'no_image', sample_id
     FROM raw_samples ANTI JOIN (SELECT {_KEY} FROM raw_frames WHERE fault IS NULL) USING ({_KEY})
-    WHERE fault IS NULL AND video IS NULL""",
+    WHERE fault IS NULL AND video IS NULL AND NOT ({_TEXT_SUFFICES})""",
     """CREATE TABLE categories AS
     SELECT product_id, CASE WHEN min(category) = max(category) THEN min(category) END AS category,
         min(category) <> max(category) AS disagree, min({'file': file, 'line': line}) AS first
@@ -193,20 +203,21 @@ _REPORT: Final = (
 )
 
 
-def _samples_table(split: Split, domain: Domain) -> str:
+def _samples_table(split: Split, domain: DomainName) -> str:
     at = f"split = '{split}' AND domain = '{domain}' AND fault IS NULL"
     return f"""
         CREATE TABLE samples_{split}_{domain} AS
         WITH counted AS (SELECT sample_id, count(*) AS n_frames FROM raw_frames WHERE {at} GROUP BY sample_id)
         SELECT sample_id, product_id, nullif(text, '{EMPTY_TEXT}') AS text, categories.category,
-            coalesce(n_frames, 0) AS n_frames, line, file, CASE WHEN n_frames IS NULL THEN video END AS video, gallery
+            coalesce(n_frames, 0) AS n_frames, line, file, CASE WHEN n_frames IS NULL THEN video END AS video, audio,
+            gallery
         FROM (SELECT * EXCLUDE (category) FROM raw_samples WHERE {at})
             LEFT JOIN counted USING (sample_id) LEFT JOIN categories USING (product_id)
-        WHERE n_frames IS NOT NULL OR video IS NOT NULL
+        WHERE n_frames IS NOT NULL OR video IS NOT NULL OR ({_TEXT_SUFFICES})
         ORDER BY length(sample_id), sample_id"""
 
 
-def _frames_table(split: Split, domain: Domain) -> str:
+def _frames_table(split: Split, domain: DomainName) -> str:
     return f"""
         CREATE TABLE frames_{split}_{domain} AS
         SELECT sample_id, time, image FROM raw_frames SEMI JOIN samples_{split}_{domain} USING (sample_id)

@@ -1,11 +1,11 @@
 """The products that a synthetic set is about, planned before anything is drawn."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from rope.domain import DOMAINS, Domain
+from rope.domain import DOMAINS, DomainName
 from rope.errors import UsageError
 from rope.synthetic.appearance import Appearance, draw_appearance, look_alike
 from rope.synthetic.seeds import Stream, generator, pick
@@ -14,8 +14,11 @@ from rope.synthetic.vocabulary import BRANDS, CATEGORIES, COLOUR_WORDS, PATTERN_
 
 __all__ = ["Product", "check_request", "plan_catalogue"]
 
-_RANGE_OF: Final[dict[Domain, tuple[int, int]]] = {"page": (2, 5), "video": (2, 4), "live": (1, 3)}
+_RANGE_OF: Final[dict[DomainName, tuple[int, int]]] = {"page": (2, 5), "video": (2, 4), "live": (1, 3)}
 """Fewest and most samples of a product that is not at the head of the sales."""
+
+_REVIEWS: Final = (1, 4)
+"""The same of reviews. They are drawn apart, so that a set without them has the products of one with them."""
 
 _LOOK_ALIKE_SHARE: Final = 0.2
 """Share of the families that have two to four members; some 43 % of the products are in one of them."""
@@ -39,7 +42,7 @@ class Product:
     index: int
     look: Appearance
     wording: Wording
-    counts: dict[Domain, int]
+    counts: dict[DomainName, int]
     family: int
 
     @property
@@ -74,7 +77,12 @@ def plan_catalogue(n_products: int, seed: int) -> tuple[Product, ...]:
     while len(products) < n_products:
         products += _plan_family(generator(seed, Stream.CATALOGUE, family), family, first_index=len(products))
         family += 1
-    return tuple(products[:n_products])
+    return tuple(_with_reviews(product, seed) for product in products[:n_products])
+
+
+def _with_reviews(product: Product, seed: int) -> Product:
+    n_reviews = _few(generator(seed, Stream.N_REVIEWS, product.index), *_REVIEWS)
+    return replace(product, counts={**product.counts, "review": n_reviews})
 
 
 def _plan_family(rng: np.random.Generator, family: int, first_index: int) -> list[Product]:
@@ -105,7 +113,7 @@ def _draw_wording(rng: np.random.Generator, look: Appearance, category: Category
     )
 
 
-def _draw_counts(rng: np.random.Generator) -> dict[Domain, int]:
+def _draw_counts(rng: np.random.Generator) -> dict[DomainName, int]:
     factor = 2 if rng.random() < _HEAD_SHARE else 1
     return {domain: factor * _few(rng, *_RANGE_OF[domain]) for domain in DOMAINS}
 

@@ -8,7 +8,7 @@ from typing import Final, Literal, get_args
 
 import numpy as np
 
-from rope.domain import Domain
+from rope.domain import DomainName
 from rope.synthetic.catalogue import Product
 from rope.synthetic.copies import TRANSFORMS, Transform, draw_transform
 from rope.synthetic.samples import DrawnSample
@@ -46,7 +46,7 @@ class Row:
     """
 
     product: Product
-    domain: Domain
+    domain: DomainName
     images: tuple[str, ...]
     text: str | None
     true_text: str | None
@@ -104,7 +104,7 @@ def _plant_poison(rows: list[Row], free: Iterator[int]) -> None:
 
 def _plant_mismatches(rng: np.random.Generator, rows: list[Row], free: Iterator[int]) -> None:
     """Give rows the true text of another product in the same domain; fewer than wanted where too few can be told."""
-    donors: dict[tuple[Domain, str], list[Row]] = defaultdict(list)
+    donors: dict[tuple[DomainName, str], list[Row]] = defaultdict(list)
     for row in filter(_tells, rows):
         donors[row.domain, row.product.category].append(row)
     left = round(_MISMATCH_SHARE * len(rows))
@@ -124,7 +124,7 @@ def _tells(row: Row) -> bool:
 
 
 def _draw_wrong_text(
-    rng: np.random.Generator, row: Row, kind: MismatchKind, donors: Mapping[tuple[Domain, str], Sequence[Row]]
+    rng: np.random.Generator, row: Row, kind: MismatchKind, donors: Mapping[tuple[DomainName, str], Sequence[Row]]
 ) -> str | None:
     """Draw a category, each as likely as the others, then a text of another product of it; None where there is none."""
     categories = [c for domain, c in donors if domain == row.domain and (c == row.product.category) == (kind == "near")]

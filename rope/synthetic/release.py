@@ -1,4 +1,4 @@
-"""Write a synthetic release: the nine text files a split of the official layout, images, and some MP4."""
+"""Write a synthetic release: three text files a split and domain in the official layout, images, and some MP4."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,14 +8,14 @@ from typing import Final, Literal, get_args
 
 import numpy as np
 
-from rope.domain import Domain
+from rope.domain import DOMAINS, DomainName, in_order
 from rope.errors import UsageError
 from rope.files import sha256_of
 from rope.schema import EMPTY_TEXT
 from rope.synthetic.catalogue import Product, check_request, plan_catalogue
 from rope.synthetic.folder import new_folder
 from rope.synthetic.mp4 import FRAMES_PER_SECOND, require_av
-from rope.synthetic.samples import DrawnSample, ProductTask, draw_ids, draw_product, plan_tasks
+from rope.synthetic.samples import DRAWN_DOMAINS, DrawnSample, ProductTask, draw_ids, draw_product, plan_tasks
 from rope.synthetic.scenes import VIDEO_SIZE
 from rope.synthetic.seeds import Stream, generator
 from rope.synthetic.workers import map_in_order
@@ -25,13 +25,27 @@ __all__ = ["write_release"]
 Prefix = Literal["training", "test"]
 """How the official layout names the splits `train` and `validation`."""
 
-_PAIR_FILE: Final[dict[Domain, str]] = {
+_PAIR_FILE: Final[dict[DomainName, str]] = {
     "page": "product_pages_pair",
     "video": "product_videos_pair",
     "live": "product_lives_pair",
+    "review": "product_reviews_pair",
 }
-_TEXT_FILE: Final[dict[Domain, str]] = {"page": "page_titles", "video": "video_asrs", "live": "live_asrs"}
-_IMAGE_FILE: Final[dict[Domain, str]] = {"page": "page_images", "video": "video_frames", "live": "live_clips"}
+_TEXT_FILE: Final[dict[DomainName, str]] = {
+    "page": "page_titles",
+    "video": "video_asrs",
+    "live": "live_asrs",
+    "review": "review_texts",
+}
+_IMAGE_FILE: Final[dict[DomainName, str]] = {
+    "page": "page_images",
+    "video": "video_frames",
+    "live": "live_clips",
+    "review": "review_images",
+}
+
+_FILES: Final = {1: "three", 2: "six", 3: "nine", 4: "twelve"}
+"""Number of domains -> text files of a split."""
 
 _MP4_SHARE: Final = 0.1
 _QUIRK_SHARE: Final = 0.02
@@ -48,7 +62,7 @@ It is for trying and testing tools: reading, building, loading, scoring. It is n
 models: a score on it says nothing about real products, and the speech was never spoken.
 It holds nothing of the ROPE dataset.
 
-training_*.txt, test_*.txt  nine files each; docs/synthetic.md of rope-bench describes their rows
+training_*.txt, test_*.txt  {n_files} files each; docs/synthetic.md of rope-bench describes their rows
 images/                     the pictures that they name
 products.tsv                product_id, category, split, lookalike_group; the products of a group
                             are made to be mistaken for each other
@@ -72,6 +86,7 @@ def write_release(
     products: int,
     seed: int,
     validation_share: float = 0.3,
+    domains: Sequence[DomainName] = DOMAINS,
     mp4: bool = True,
     workers: int | None = None,
     progress: bool = True,
@@ -87,29 +102,37 @@ def write_release(
             twenty has twice as many.
         seed: 0 or more.
         validation_share: share of the products in the split `test`; between 0 and 1, at least one product on each side.
-        mp4: write about a tenth of the videos as MP4 too, which needs PyAV.
+        domains: those to draw, of `rope.synthetic.samples.DRAWN_DOMAINS`, in any order. A product has 1 to 4 reviews.
+            The files of a domain do not depend on which others are drawn.
+        mp4: write about a tenth of the videos as MP4 too, which needs PyAV; where there are no videos, nothing.
         workers: processes; None takes one for each core.
         progress: show a bar on stderr.
 
     Raises:
-        UsageError: `out` is not empty, a number is out of range, or PyAV is missing.
+        UsageError: `out` is not empty, a number is out of range, a domain cannot be drawn, or PyAV is missing.
     """
     check_request(products, seed)
     if not 0 < validation_share < 1:
         raise UsageError(f"validation_share is {validation_share}; expected more than 0 and less than 1")
+    wanted = _check_domains(domains)
+    mp4 = mp4 and "video" in wanted
     if mp4:
         require_av()
     with new_folder(out) as folder:
         catalogue = plan_catalogue(products, seed)
         placed = _place(catalogue, seed, validation_share)
-        tasks = plan_tasks(folder, catalogue, seed, _MP4_SHARE if mp4 else 0.0)
+        tasks = plan_tasks(folder, catalogue, seed, _MP4_SHARE if mp4 else 0.0, wanted)
         drawn = map_in_order(draw_product, tasks, workers=workers, progress=progress, description="drawing")
-        for file_number, (name, rows) in enumerate(_tables(placed, drawn).items()):
-            _write_shuffled(folder / f"{name}.txt", rows, generator(seed, Stream.ROWS, file_number))
+        tables = _tables(placed, drawn, wanted)
+        for file_number, name in enumerate(_file_names()):
+            if name in tables:
+                _write_shuffled(folder / f"{name}.txt", tables[name], generator(seed, Stream.ROWS, file_number))
         _write_products(folder / "products.tsv", placed)
         if mp4:
             _write_video_index(folder, placed, tasks, drawn)
-        (folder / "README.txt").write_bytes(_README.format(n_products=products, seed=seed).encode())
+        (folder / "README.txt").write_bytes(
+            _README.format(n_products=products, seed=seed, n_files=_FILES[len(wanted)]).encode()
+        )
 
 
 def _place(products: Sequence[Product], seed: int, validation_share: float) -> list[_Placed]:
@@ -123,13 +146,35 @@ def _place(products: Sequence[Product], seed: int, validation_share: float) -> l
     return [_Placed(p, i, "test" if p.index in test else "training") for p, i in zip(products, ids, strict=True)]
 
 
-def _tables(placed: Sequence[_Placed], drawn: Sequence[Sequence[DrawnSample]]) -> dict[str, list[str]]:
-    """The rows of each of the eighteen text files, by name without `.txt`."""
-    tables: dict[str, list[str]] = {
-        f"{prefix}_{name}": []
+def _check_domains(domains: Sequence[DomainName]) -> tuple[DomainName, ...]:
+    """The domains in order."""
+    strange = [domain for domain in domains if domain not in DRAWN_DOMAINS]
+    if strange or not domains:
+        what = f"{strange[0]!r} cannot be drawn" if strange else "none is named"
+        raise UsageError(f"domains: {what}; expected some of {', '.join(DRAWN_DOMAINS)}")
+    return in_order(domains)
+
+
+def _file_names() -> list[str]:
+    """The text files that there can be, without `.txt`: those of the official release first."""
+    return [
+        f"{prefix}_{names[domain]}"
+        for domains in (DOMAINS, DRAWN_DOMAINS[len(DOMAINS) :])
         for prefix in get_args(Prefix)
         for names in (_PAIR_FILE, _TEXT_FILE, _IMAGE_FILE)
-        for name in names.values()
+        for domain in domains
+    ]
+
+
+def _tables(
+    placed: Sequence[_Placed], drawn: Sequence[Sequence[DrawnSample]], domains: Sequence[DomainName]
+) -> dict[str, list[str]]:
+    """The rows of each text file, by name without `.txt`."""
+    tables: dict[str, list[str]] = {
+        f"{prefix}_{names[domain]}": []
+        for prefix in get_args(Prefix)
+        for names in (_PAIR_FILE, _TEXT_FILE, _IMAGE_FILE)
+        for domain in domains
     }
     for place, samples in zip(placed, drawn, strict=True):
         for sample in samples:

@@ -10,19 +10,27 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from rope.domain import DOMAINS, Domain
+from rope.domain import DOMAINS, DomainName
 from rope.synthetic.camera import encode_jpeg
 from rope.synthetic.catalogue import Product
 from rope.synthetic.mp4 import write_mp4
-from rope.synthetic.scenes import draw_live, draw_page, draw_video
+from rope.synthetic.scenes import draw_live, draw_page, draw_review, draw_video
 from rope.synthetic.seeds import Stream, generator
 from rope.synthetic.sprite import draw_sprite
-from rope.synthetic.texts import draw_speech, draw_title
+from rope.synthetic.texts import draw_comment, draw_speech, draw_title
 
-__all__ = ["DrawnSample", "ProductTask", "draw_ids", "draw_product", "plan_tasks"]
+__all__ = ["DRAWN_DOMAINS", "DrawnSample", "ProductTask", "draw_ids", "draw_product", "plan_tasks"]
 
-_STREAM_OF: Final[dict[Domain, Stream]] = {"page": Stream.PAGE, "video": Stream.VIDEO, "live": Stream.LIVE}
-_QUALITY_OF: Final[dict[Domain, int]] = {"page": 85, "video": 70, "live": 45}
+DRAWN_DOMAINS: Final[tuple[DomainName, ...]] = (*DOMAINS, "review")
+"""The domains that can be drawn: those of ROPE, and what buyers write and photograph."""
+
+_STREAM_OF: Final[dict[DomainName, Stream]] = {
+    "page": Stream.PAGE,
+    "video": Stream.VIDEO,
+    "live": Stream.LIVE,
+    "review": Stream.REVIEW,
+}
+_QUALITY_OF: Final[dict[DomainName, int]] = {"page": 85, "video": 70, "live": 45, "review": 55}
 """JPEG quality; streams are compressed hardest."""
 
 _STREAM_EPOCH_MS: Final = 1668122889829
@@ -37,14 +45,14 @@ class ProductTask:
         folder: the folder of the set; `images/` exists in it, and `videos/` where there are `mp4_ids`.
         product: what to draw.
         seed: the seed of the set.
-        ids: domain -> ids of the samples to draw, as many as the product has there.
+        ids: domain -> ids of the samples to draw, as many as the product has there; the domains are those to draw.
         mp4_ids: ids of the videos to write as MP4 too.
     """
 
     folder: Path
     product: Product
     seed: int
-    ids: dict[Domain, tuple[str, ...]]
+    ids: dict[DomainName, tuple[str, ...]]
     mp4_ids: frozenset[str]
 
 
@@ -53,15 +61,15 @@ class DrawnSample:
     """A sample whose images are on disk.
 
     Attributes:
-        domain: `page`, `video` or `live`.
+        domain: one of `DRAWN_DOMAINS`.
         sample_id: unique in its domain.
         product: the index of its product.
-        text: title or speech; None where nothing was recognised.
+        text: title, speech or comment; None where there is none.
         images: file names in `images/`, in temporal order.
-        times: frame number (video) or timestamp in ms (live) of each image; 0 for a page.
+        times: frame number (video), timestamp in ms (live) or number (review) of each image; 0 for a page.
     """
 
-    domain: Domain
+    domain: DomainName
     sample_id: str
     product: int
     text: str | None
@@ -74,25 +82,33 @@ def draw_ids(rng: np.random.Generator, n: int) -> list[str]:
     return [str(100_001 + number) for number in rng.choice(10 * n, size=n, replace=False).tolist()]
 
 
-def plan_tasks(folder: Path, products: Sequence[Product], seed: int, mp4_share: float) -> list[ProductTask]:
+def plan_tasks(
+    folder: Path,
+    products: Sequence[Product],
+    seed: int,
+    mp4_share: float,
+    domains: Sequence[DomainName] = DOMAINS,
+) -> list[ProductTask]:
     """Make the folders, give out the ids of the samples, and choose the videos that become MP4.
 
-    Each video becomes MP4 with probability `mp4_share`. Ids are unique inside a domain, no further.
+    Each video becomes MP4 with probability `mp4_share`. Ids are unique inside a domain, no further. The samples of a
+    domain do not depend on which others are drawn.
     """
     for name in ("images", "videos") if mp4_share > 0 else ("images",):
         (folder / name).mkdir()
-    ids: dict[Domain, list[str]] = {}
-    for number, domain in enumerate(DOMAINS):
+    ids: dict[DomainName, list[str]] = {}
+    for domain in domains:
         total = sum(product.counts[domain] for product in products)
-        ids[domain] = draw_ids(generator(seed, Stream.IDS, number), total)
-    filmed = generator(seed, Stream.MP4).random(len(ids["video"])) < mp4_share
-    mp4_ids = frozenset(compress(ids["video"], filmed.tolist()))
-    rest = {domain: iter(ids[domain]) for domain in DOMAINS}
+        ids[domain] = draw_ids(generator(seed, Stream.IDS, DRAWN_DOMAINS.index(domain)), total)
+    videos = ids.get("video", [])
+    filmed = generator(seed, Stream.MP4).random(len(videos)) < mp4_share
+    mp4_ids = frozenset(compress(videos, filmed.tolist()))
+    rest = {domain: iter(of_domain) for domain, of_domain in ids.items()}
     return [ProductTask(folder, product, seed, _take(rest, product.counts), mp4_ids) for product in products]
 
 
-def _take(rest: dict[Domain, Iterator[str]], counts: dict[Domain, int]) -> dict[Domain, tuple[str, ...]]:
-    return {domain: tuple(islice(rest[domain], counts[domain])) for domain in DOMAINS}
+def _take(rest: dict[DomainName, Iterator[str]], counts: dict[DomainName, int]) -> dict[DomainName, tuple[str, ...]]:
+    return {domain: tuple(islice(of_domain, counts[domain])) for domain, of_domain in rest.items()}
 
 
 def draw_product(task: ProductTask) -> list[DrawnSample]:
@@ -100,12 +116,14 @@ def draw_product(task: ProductTask) -> list[DrawnSample]:
     sprite = draw_sprite(task.product.look)
     return [
         _draw_sample(task, sprite, domain, number, sample_id)
-        for domain in DOMAINS
-        for number, sample_id in enumerate(task.ids[domain])
+        for domain, sample_ids in task.ids.items()
+        for number, sample_id in enumerate(sample_ids)
     ]
 
 
-def _draw_sample(task: ProductTask, sprite: Image.Image, domain: Domain, number: int, sample_id: str) -> DrawnSample:
+def _draw_sample(
+    task: ProductTask, sprite: Image.Image, domain: DomainName, number: int, sample_id: str
+) -> DrawnSample:
     rng = generator(task.seed, _STREAM_OF[domain], task.product.index, number)
     text, frames, times = _SHOOT[domain](rng, task.product, sprite)
     names = tuple(_image_name(task.seed, domain, sample_id, time) for time in times)
@@ -137,13 +155,19 @@ def _shoot_live(rng: np.random.Generator, product: Product, sprite: Image.Image)
     return text, draw_live(rng, sprite, n_frames), tuple(start + 1000 * i for i in range(n_frames))
 
 
-_SHOOT: Final[dict[Domain, Callable[[np.random.Generator, Product, Image.Image], _Shot]]] = {
+def _shoot_review(rng: np.random.Generator, product: Product, sprite: Image.Image) -> _Shot:
+    n_photos = int(rng.integers(1, 4))
+    return draw_comment(rng, product.wording), draw_review(rng, sprite, n_photos), tuple(range(n_photos))
+
+
+_SHOOT: Final[dict[DomainName, Callable[[np.random.Generator, Product, Image.Image], _Shot]]] = {
     "page": _shoot_page,
     "video": _shoot_video,
     "live": _shoot_live,
+    "review": _shoot_review,
 }
 
 
-def _image_name(seed: int, domain: Domain, sample_id: str, time: int) -> str:
+def _image_name(seed: int, domain: DomainName, sample_id: str, time: int) -> str:
     """A name that tells nothing of the product."""
     return f"{uuid.uuid5(uuid.NAMESPACE_OID, f'{seed}/{domain}/{sample_id}/{time}')}.jpg"

@@ -1,4 +1,4 @@
-"""The pictures of a product in its three domains: a shop page, a short video at home, a live stream."""
+"""The pictures of a product: a shop page, a short video at home, a live stream, and photos in a buyer's review."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -18,12 +18,13 @@ from rope.synthetic.camera import (
 from rope.synthetic.props import draw_hand, draw_overlay, draw_presenter, draw_room, draw_studio, stick_badge
 from rope.synthetic.seeds import uniform
 
-__all__ = ["LIVE_SIZE", "PAGE_SIZE", "VIDEO_SIZE", "draw_live", "draw_page", "draw_video"]
+__all__ = ["LIVE_SIZE", "PAGE_SIZE", "REVIEW_SIZE", "VIDEO_SIZE", "draw_live", "draw_page", "draw_review", "draw_video"]
 
 PAGE_SIZE: Final = (256, 256)
 VIDEO_SIZE: Final = (180, 320)
 LIVE_SIZE: Final = (180, 320)
-"""Width and height in pixels; videos and streams are upright, as on a telephone."""
+REVIEW_SIZE: Final = (192, 240)
+"""Width and height in pixels; videos, streams and reviews are upright, as on a telephone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,33 @@ def draw_live(rng: np.random.Generator, sprite: Image.Image, n_frames: int) -> l
         frame.paste(overlay, mask=overlay)
         frames.append(frame)
     return frames
+
+
+def draw_review(rng: np.random.Generator, sprite: Image.Image, n_photos: int) -> list[Image.Image]:
+    """Draw the photos of a review: RGB, `REVIEW_SIZE`.
+
+    Snapshots in one room under one lamp, whose colour is far from daylight: the product is aslant, off the middle and
+    often cut off by the edge, and no two photos are equally sharp. There is no badge and no hand.
+    """
+    width, height = REVIEW_SIZE
+    room = draw_room(rng, REVIEW_SIZE)
+    light = draw_light(rng, cast=0.18, exposure=0.25, wash=0.22)
+    shadow = shadow_of(sprite, 120)
+    photos = []
+    for _ in range(n_photos):
+        pose = Pose(
+            uniform(rng, 0.25, 0.75) * width,
+            uniform(rng, 0.3, 0.7) * height,
+            uniform(rng, 0.6, 1.15) * width,
+            uniform(rng, -25, 25),
+            uniform(rng, 0.75, 1.0),
+            uniform(rng, -0.18, 0.18),
+        )
+        photo = room.copy()
+        place(photo, shadow, Pose(pose.x + 6, pose.y + 9, pose.size, pose.angle, pose.squeeze, pose.slant))
+        place(photo, sprite, pose)
+        photos.append(illuminate(photo, light).filter(ImageFilter.GaussianBlur(uniform(rng, 0.2, 1.2))))
+    return photos
 
 
 def _draw_path(rng: np.random.Generator, middle: Pose, swing: tuple[float, ...]) -> _Path:

@@ -23,6 +23,8 @@ class Stream(IntEnum):
     LIVE = 6
     ROWS = 7
     PLANT = 8
+    REVIEW = 9
+    N_REVIEWS = 10
 
 
 def generator(seed: int, stream: Stream, *index: int) -> np.random.Generator:

@@ -1,4 +1,4 @@
-"""What is written on pages and said in videos and streams: Chinese titles, and speech as a recogniser hears it."""
+"""What is written and said: Chinese titles of pages, speech as a recogniser hears it, and comments of buyers."""
 
 import colorsys
 from collections.abc import Sequence
@@ -10,17 +10,19 @@ import numpy as np
 from rope.synthetic.appearance import Colour
 from rope.synthetic.seeds import pick
 from rope.synthetic.vocabulary import (
+    ASIDES,
     AUDIENCES,
     FILLERS,
     OFF_TOPIC,
     ON_TOPIC,
     OPENINGS,
+    OPINIONS,
     SLOGANS,
     Brand,
     Category,
 )
 
-__all__ = ["Wording", "colour_name", "draw_speech", "draw_title", "mishear", "names_category"]
+__all__ = ["Wording", "colour_name", "draw_comment", "draw_speech", "draw_title", "mishear", "names_category"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,17 @@ def draw_speech(rng: np.random.Generator, wording: Wording, n_phrases: int, on_t
         phrases += [pick(rng, FILLERS)] if rng.random() < 0.35 else []
     joined = "".join(phrase + pick(rng, _JOINTS) for phrase in phrases)
     return mishear(rng, joined.strip(" ,，"), rate=0.03)
+
+
+def draw_comment(rng: np.random.Generator, wording: Wording) -> str | None:
+    """Draw what a buyer writes in a review: one to three short phrases, half of them about the product.
+
+    One review in ten has photos alone, and None comes back.
+    """
+    if rng.random() < 0.1:
+        return None
+    phrases = [pick(rng, OPINIONS if rng.random() < 0.5 else ASIDES) for _ in range(int(rng.integers(1, 4)))]
+    return pick(rng, ("，", " ", "。")).join(_fill(rng, phrase, wording) for phrase in phrases)
 
 
 def mishear(rng: np.random.Generator, text: str, rate: float) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 __all__ = [
+    "ASIDES",
     "AUDIENCES",
     "BRANDS",
     "CATEGORIES",
@@ -12,6 +13,7 @@ __all__ = [
     "OFF_TOPIC",
     "ON_TOPIC",
     "OPENINGS",
+    "OPINIONS",
     "PATTERN_WORDS",
     "SLOGANS",
     "Brand",
@@ -135,3 +137,15 @@ OFF_TOPIC: Final = _words("""
     质量大家放心 我给你们看一下细节 倒计时最后十单 新来的朋友先领一张券 九块九包邮到家 这个手感真的绝了
 """)
 """What a speaker says whatever the product is."""
+
+OPINIONS: Final = _words("""
+    {word}收到了很喜欢 买的{colour}那款 {colour}比图片深一点 {pattern}的实物好看 确实{attribute} {attribute}这点很满意
+    {brand}家的回购了 给家人买的{word} 这个{word}用了一周 {colour}{pattern}很耐看
+""")
+"""What a buyer writes about the product."""
+
+ASIDES: Final = _words("""
+    物流很快 包装有点简单 客服态度好 性价比高 和描述一样 先好评 有一点色差 朋友推荐的 还会再来 大小合适 比店里便宜
+    等了三天才到
+""")
+"""What a buyer writes whatever the product is."""

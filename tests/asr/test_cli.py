@@ -76,3 +76,22 @@ def test_a_killed_run_asks_for_the_rest_alone(data):
     assert result.exit_code == 0, result.output
     assert max(server.asked.values()) <= 2
     assert sum(n - 1 for n in server.asked.values()) <= 1  # the one that was on its way
+
+
+def test_a_dataset_is_transcribed_by_a_model_of_a_folder(tmp_path):
+    pytest.importorskip("transformers")
+    from tests.asr.speech_models import save_whisper
+    from tests.asr.spoken import spoken_dataset
+
+    data, model = spoken_dataset(tmp_path), save_whisper(tmp_path / "model")
+    command = ["transcribe", str(data), "--out", str(tmp_path / "out"), "--model", str(model), "--device", "cpu"]
+    command += ["--cache", str(tmp_path / "texts.sqlite")]
+    first, again = CliRunner().invoke(app, command), CliRunner().invoke(app, command)
+    assert first.exit_code == 0, first.output
+    assert (
+        "3 samples have a new text; without one stay 1 in which nobody speaks, 1 without a track of sound, 1 that are "
+        "frames alone, 1 broken" in first.output
+    )
+    assert "listened to 5 different files now" in first.output
+    assert "videos v6: " in first.output
+    assert "is up to date" in again.output

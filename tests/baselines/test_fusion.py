@@ -4,6 +4,7 @@ import torch
 
 from baselines.fusion import FusedEmbedder, PooledImages
 from baselines.options import Options
+from rope.domain import Sample
 from rope.errors import UsageError
 from rope.media import decode_frames
 from tests.baselines.samples import samples
@@ -52,6 +53,13 @@ def test_frames_and_text_are_the_sum_that_is_written_down(pool, over_frames, wei
 def test_without_a_text_that_is_read_the_frames_count_alone(text, texts):
     given = samples("page", 3, text=text)
     assert np.array_equal(embed(given, text_weight=1, texts=texts), embed(given, text_weight=0))
+
+
+@pytest.mark.parametrize("weight", [0, 0.5, 1])
+def test_a_text_alone_is_embedded_by_it(weight):
+    review = Sample("1", "review", "red dress", ())
+    expected = unit(np.array([ord(letter) for letter in "red"], float))
+    assert np.allclose(embed([review, *samples("page", 2)], text_weight=weight)[0], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("images", [1, 2, 5, 64])

@@ -103,3 +103,12 @@ def test_the_arithmetic_is_pinned():
     vector = EMBEDDER.embed([sample(frame(RED, stripes="rows"), text="红色 Dress")])[0].astype(float)
     checked = vector @ np.cos(np.arange(DIM))
     assert checked == pytest.approx(-0.599437, rel=1e-5), "a change of the numbers needs another `fingerprint`"
+
+
+def test_a_text_alone_is_embedded_where_a_domain_may_have_it():
+    review, page = Sample("1", "review", "a red cup", ()), Sample("1", "page", "a red cup", ())
+    other = Sample("2", "review", "a red cup", (frame(RED),))
+    assert 0.1 < cosine(review, other) < 0.9
+    assert cosine(review, Sample("3", "review", "something else", ())) < 0.5
+    with pytest.raises(DatasetError, match="has no frames"):
+        EMBEDDER.embed([page])

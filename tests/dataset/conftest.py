@@ -13,7 +13,7 @@ from PIL import Image
 
 from rope.dataset.fingerprint import fingerprint
 from rope.dataset.manifest import Manifest, Shard, write_manifest
-from rope.schema import FORMAT_VERSION, PRODUCT_SCHEMA, SAMPLE_SCHEMA
+from rope.schema import FORMAT_VERSION, SAMPLE_SCHEMA, product_schema
 
 Tables = dict[str, list[dict[str, Any]]]
 
@@ -67,7 +67,7 @@ def write_tables(directory: Path, tables: Tables, media: str = "embed", rows_per
     shards, counts = {}, {}
     for key, rows in tables.items():
         config, split = key.split("/")
-        schema = PRODUCT_SCHEMA if config == "products" else SAMPLE_SCHEMA
+        schema = product_schema() if config == "products" else SAMPLE_SCHEMA
         counts.setdefault(split, {})[config] = len(rows)
         n_shards = max(1, -(-len(rows) // rows_per_shard))
         for i in range(n_shards):

@@ -6,6 +6,7 @@ from PIL import Image, ImageFont
 
 from rope.dataset import fonts, sheet
 from rope.dataset.sheet import draw_sheet
+from rope.domain import DOMAINS
 from rope.errors import DatasetError, UsageError
 from tests.dataset.conftest import product, sample, small_tables, write_tables
 
@@ -47,7 +48,7 @@ def test_each_image_is_in_its_cell(tmp_path):
     middle = sheet._HEADER + sheet._CELL // 2
     for domain, n_images in (("page", 1), ("video", 2), ("live", 2)):
         for cell in range(n_images):
-            x = sheet._left_of(domain) + cell * (sheet._CELL + sheet._GAP) + sheet._CELL // 2
+            x = sheet._left_of(domain, DOMAINS) + cell * (sheet._CELL + sheet._GAP) + sheet._CELL // 2
             assert np.abs(pixels[middle, x].astype(int) - [10 * cell, 80, 160]).max() < 12
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from rope.dataset.manifest import Manifest, Shard, write_manifest
-from rope.schema import FORMAT_VERSION, PRODUCT_SCHEMA, SAMPLE_SCHEMA
+from rope.schema import FORMAT_VERSION, SAMPLE_SCHEMA, product_schema
 
 ROWS_A_GROUP = 4
 ROWS_A_SHARD = 12
@@ -27,7 +27,7 @@ def write_products(directory: Path, products: dict[str, tuple[int, int, int]], d
     Sample ids are `<product>-<letter><number>`, in the order of the products.
     """
     shards, counts = {}, {"products": len(products)}
-    tables = {"products": (PRODUCT_SCHEMA, [{"product_id": product} for product in products])}
+    tables = {"products": (product_schema(), [{"product_id": product} for product in products])}
     for place, config in enumerate(("pages", "videos", "lives")):
         ids = [(p, f"{p}-{config[0]}{i}") for p, sizes in products.items() for i in range(sizes[place])]
         rows = [

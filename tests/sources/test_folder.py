@@ -109,3 +109,26 @@ def test_a_new_frame_makes_it_another_release(tmp_path):
     before = find_release(write_folder(tmp_path)).listings
     write_image(tmp_path / "videos" / "v2" / "a11.jpg")
     assert find_release(tmp_path).listings != before
+
+
+def test_a_folder_and_a_row_make_a_domain(tmp_path):
+    write_folder(tmp_path)
+    write_image(tmp_path / "reviews" / "r1" / "2.jpg")
+    write_image(tmp_path / "reviews" / "r1" / "1.jpg")
+    (tmp_path / "notes").mkdir()
+    with (tmp_path / "samples.csv").open("a", encoding="utf-8") as file:
+        file.write(
+            "review,r1,red-cup,good,\nreview,r2,red-cup,a text alone,\nreview,r3,red-cup,,\nsession,s1,red-cup,seen,\n"
+        )
+    source = find_release(tmp_path)
+    tables, faults = stage(source)
+    assert source.domains == ("page", "video", "live", "review")
+    assert [(row["sample_id"], row["text"]) for row in tables["samples_validation_review"]] == [
+        ("r1", "good"),
+        ("r2", "a text alone"),
+    ]
+    assert frames(tables, "validation_review") == [("r1", 1, "reviews/r1/1.jpg"), ("r1", 2, "reviews/r1/2.jpg")]
+    assert [(kind, subject) for _, _, kind, subject in faults] == [
+        ("no_image", "r3"),
+        ("bad_row", "session, s1, red-cup"),
+    ]

@@ -174,3 +174,63 @@ def test_a_folder_that_is_no_release_is_refused(tmp_path):
         find_release(tmp_path)
     with pytest.raises(UsageError, match="no such folder"):
         find_release(tmp_path / "nowhere")
+
+
+def with_reviews(lines):
+    """The tiny release with a review of b1."""
+    for prefix in ("training_", "test_"):
+        for name in ("product_reviews_pair", "review_texts", "review_images"):
+            lines[f"{prefix}{name}.txt"] = []
+    lines["test_product_reviews_pair.txt"] = ["b1, r1"]
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("texts", "images", "samples", "fault"),
+    [
+        (["r1, nice"], ["r1, 7, x.jpg"], [("r1", "b1", "nice", None, 1)], None),
+        (["r1, nice"], [], [("r1", "b1", "nice", None, 0)], None),
+        ([], ["r1, 7, x.jpg"], [("r1", "b1", None, None, 1)], "no_text"),
+        (["r1, 空"], [], [], "no_image"),
+        (["r1, nice", "r1, bad"], [], [], "no_image"),
+    ],
+)
+def test_a_sample_of_another_domain_has_images_or_a_text_or_both(texts, images, samples, fault, tmp_path):
+    lines = with_reviews(tiny_release())
+    lines["test_review_texts.txt"], lines["test_review_images.txt"] = texts, images
+    tables, faults = stage(tmp_path, lines)
+    assert tables["samples_validation_review"] == samples
+    assert tables["samples_train_review"] == []
+    assert (fault is None and faults == []) or fault in [kind for _, _, kind, _ in faults]
+
+
+def test_a_domain_that_has_no_file_is_absent(tmp_path):
+    lines = {name: content for name, content in with_reviews(tiny_release()).items() if "live" not in name}
+    release = find_release(write_release(tmp_path, lines))
+    assert release.domains == ("page", "video", "review")
+    assert len(release.files) == 18
+    tables, _ = stage(tmp_path, lines)
+    assert (tables["samples_train_live"], tables["frames_train_live"]) == ([], [])
+
+
+@pytest.mark.parametrize("missing", ["test_review_texts.txt", "training_product_reviews_pair.txt"])
+def test_a_domain_that_has_some_files_has_all(missing, tmp_path):
+    lines = with_reviews(tiny_release())
+    del lines[missing]
+    with pytest.raises(ReleaseError, match=rf"{missing} is missing"):
+        find_release(write_release(tmp_path, lines))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("products", "the domain 'product' is reserved"),
+        ("Reviews", "the domain 'Review' is no name of a domain; expected 2 to 32 lower-case letters"),
+        ("review", "the domain 'review' lacks the s of the plural"),
+        ("aligned", "the domain 'aligned' is reserved"),
+    ],
+)
+def test_a_domain_with_a_name_that_cannot_be_is_refused(name, expected, tmp_path):
+    lines = tiny_release() | {f"test_product_{name}_pair.txt": []}
+    with pytest.raises(ReleaseError, match=rf"test_product_{name}_pair.txt: {expected}"):
+        find_release(write_release(tmp_path, lines))

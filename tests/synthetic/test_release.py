@@ -168,3 +168,44 @@ def test_a_crash_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match="crash"):
         write_release(tmp_path / "out", products=2, seed=0, mp4=False, progress=False)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_files_of_a_domain_do_not_depend_on_the_others(tmp_path):
+    made = {}
+    for domains in (("page", "video", "live"), ("page", "video", "live", "review"), ("review", "page")):
+        out = tmp_path / "-".join(domains)
+        write_release(out, products=3, seed=1, domains=domains, mp4=False, workers=1, progress=False)
+        made[domains] = {name: digest for name, digest in hashes(out).items() if name != "README.txt"}
+    three, four, two = made.values()
+    assert three.items() < four.items()
+    assert two.items() < four.items()
+    assert {name for name in four if name not in three and name.endswith(".txt")} == {
+        f"{prefix}_{name}.txt"
+        for prefix in PREFIXES
+        for name in ("product_reviews_pair", "review_texts", "review_images")
+    }
+
+
+def test_a_review_has_one_to_three_photos_and_few_words(tmp_path):
+    write_release(tmp_path / "r", products=12, seed=1, domains=["review"], workers=1, progress=False)
+    images = [row for prefix in PREFIXES for row in _rows(tmp_path / "r", f"{prefix}_review_images")]
+    texts = [row for prefix in PREFIXES for row in _rows(tmp_path / "r", f"{prefix}_review_texts")]
+    assert set(Counter(row[0] for row in images).values()) == {1, 2, 3}
+    assert {row[1] for row in images} == {"0", "1", "2"}
+    assert max(len(",".join(row[1:])) for row in texts) < 50
+    with Image.open(tmp_path / "r" / "images" / images[0][2]) as photo:
+        assert photo.size == (192, 240)
+    assert not (tmp_path / "r" / "videos").exists()
+
+
+@pytest.mark.parametrize(("domains", "expected"), [(["page", "session"], "'session' cannot be drawn"), ([], "none is")])
+def test_domains_that_cannot_be_drawn_are_refused(domains, expected, tmp_path):
+    with pytest.raises(UsageError, match=rf"domains: {expected}.*; expected some of page, video, live, review"):
+        write_release(tmp_path / "r", products=2, seed=1, domains=domains, progress=False)
+
+
+def test_other_domains_come_last_so_that_the_rows_of_the_official_files_keep_their_order():
+    names = release_module._file_names()
+    assert not [name for name in names[:18] if "review" in name]
+    assert names[:3] == [f"training_{pairs}" for pairs, _, _ in SAMPLE_FILES]
+    assert len(names) == 24

@@ -107,12 +107,12 @@ def tail(
     from rope.bench.tail import tail_json, tail_of, tail_table
     from rope.console import output
     from rope.dataset.locate import locate
-    from rope.domain import CROSS_DOMAIN_PAIRS
 
-    names = ["mean", *(known.name for known in CROSS_DOMAIN_PAIRS)]
+    ranks = load_ranks(result)
+    names = ["mean", *ranks.cross_pairs]
     if pair not in names:
         raise UsageError(f"--pair {pair!r}: expected one of {', '.join(names)}")
-    thirds = tail_of(load_ranks(result), locate(data), metric, counted_in)
+    thirds = tail_of(ranks, locate(data), metric, counted_in)
     output().print(tail_table(thirds, pair, metric))
     if json is not None:
         write_json(json, {"schema_version": 1, "metric": metric, "parts": tail_json(thirds, metric)})

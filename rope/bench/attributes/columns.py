@@ -13,7 +13,7 @@ import pyarrow.types as pt
 
 from rope.dataset.directory import reading, shard_names
 from rope.dataset.manifest import read_manifest
-from rope.domain import SPLITS
+from rope.domain import SPLITS, with_published
 from rope.errors import UsageError
 from rope.files import sha256_of
 
@@ -22,9 +22,6 @@ __all__ = ["Column", "read_column"]
 Cell = str | tuple[str, ...] | None
 
 _KEY: Final = "product_id"
-_SAMPLES: Final = frozenset({"page_ids", "video_ids", "live_ids"})
-"""Columns of the products table that list samples and so are no attributes."""
-
 _SHOWN: Final = 5
 
 
@@ -105,10 +102,11 @@ def _labels(cell: str | tuple[str, ...]) -> tuple[str, ...]:
 def _read_products(directory: Path) -> pa.Table:
     """The products of all splits, without the lists of their samples."""
     manifest = read_manifest(directory)
+    samples = {f"{domain}_ids" for domain in with_published(manifest.domains)}
     tables = []
     for name in (name for split in SPLITS for name in shard_names(manifest, "products", split)):
         with reading(directory / name), pq.ParquetFile(directory / name) as shard:
-            tables.append(shard.read(columns=[one for one in shard.schema_arrow.names if one not in _SAMPLES]))
+            tables.append(shard.read(columns=[one for one in shard.schema_arrow.names if one not in samples]))
     return pa.concat_tables(tables, promote_options="default").replace_schema_metadata()
 
 

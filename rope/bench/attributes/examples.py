@@ -15,7 +15,7 @@ from rope.bench.attributes.columns import Column
 from rope.bench.embeddings import DomainEmbeddings
 from rope.bench.similarity import Vectors
 from rope.dataset.directory import Labels
-from rope.domain import Domain
+from rope.domain import DomainName
 from rope.errors import UsageError
 
 __all__ = ["Examples", "Pool", "deal_folds", "frequent_labels", "gather", "strata_of"]
@@ -68,7 +68,7 @@ class Pool:
     """
 
     examples: Examples
-    domains: tuple[Domain, ...]
+    domains: tuple[DomainName, ...]
     domain_of: IntArray
     targets: BoolArray
 
@@ -98,8 +98,8 @@ def frequent_labels(column: Column, products: Sequence[str], at_least: int) -> l
 
 
 def gather(
-    embeddings: Mapping[Domain, DomainEmbeddings],
-    labels: Mapping[Domain, Labels],
+    embeddings: Mapping[DomainName, DomainEmbeddings],
+    labels: Mapping[DomainName, Labels],
     column: Column,
     known: Sequence[str],
 ) -> Pool:

@@ -17,7 +17,7 @@ from rope.bench.embeddings import DomainEmbeddings
 from rope.bench.intervals import Estimate, Interval, average, micro_estimate, share_interval
 from rope.bench.one_shot import Draws
 from rope.dataset.directory import Labels
-from rope.domain import Domain, Pair
+from rope.domain import DomainName, Pair, pair_of
 from rope.errors import UsageError
 
 __all__ = [
@@ -77,8 +77,8 @@ class Settings:
 class Embedded:
     """The embeddings and labels of one split, see `rope.bench.subject.load_subject`."""
 
-    embeddings: Mapping[Domain, DomainEmbeddings]
-    labels: Mapping[Domain, Labels]
+    embeddings: Mapping[DomainName, DomainEmbeddings]
+    labels: Mapping[DomainName, Labels]
 
     @property
     def product_ids(self) -> list[str]:
@@ -135,7 +135,7 @@ class AttributeScore:
     n_products: int
     n_unlabelled: int
     n_left_out: int
-    strengths: dict[Domain, tuple[float, ...]]
+    strengths: dict[DomainName, tuple[float, ...]]
     methods: dict[str, dict[str, Cell]]
     means: dict[str, dict[str, dict[str, Interval]]]
 
@@ -215,7 +215,9 @@ def count_rounds(test: Embedded, settings: Settings, train: Embedded | None = No
     return len(test.labels) * (settings.folds if train is None else 1)
 
 
-def _rounds(test: Pool, train: Pool | None, domain: Domain, settings: Settings) -> Iterator[tuple[Examples, BoolArray]]:
+def _rounds(
+    test: Pool, train: Pool | None, domain: DomainName, settings: Settings
+) -> Iterator[tuple[Examples, BoolArray]]:
     """The examples of a domain to learn from, and which samples of all domains to test: bool [n]."""
     if train is not None:
         of_domain = train.domain_of == train.domains.index(domain)
@@ -228,7 +230,7 @@ def _rounds(test: Pool, train: Pool | None, domain: Domain, settings: Settings) 
 
 
 def _class_answers(
-    test: Pool, train: Pool | None, domain: Domain, settings: Settings, advance: Callable[[int], None]
+    test: Pool, train: Pool | None, domain: DomainName, settings: Settings, advance: Callable[[int], None]
 ) -> _Answers:
     answers = _Answers(np.zeros(len(test.examples), np.bool_))
     for examples, tested in _rounds(test, train, domain, settings):
@@ -249,7 +251,7 @@ def _class_answers(
 
 
 def _tag_answers(
-    test: Pool, train: Pool | None, domain: Domain, settings: Settings, advance: Callable[[int], None]
+    test: Pool, train: Pool | None, domain: DomainName, settings: Settings, advance: Callable[[int], None]
 ) -> _Answers:
     answers = _Answers(np.zeros(len(test.examples), np.bool_))
     for examples, tested in _rounds(test, train, domain, settings):
@@ -269,7 +271,7 @@ def _note(answers: _Answers, method: str, rows: BoolArray, values: FloatArray) -
 
 
 def _cells(
-    pool: Pool, answers: Mapping[Domain, _Answers], is_tags: bool
+    pool: Pool, answers: Mapping[DomainName, _Answers], is_tags: bool
 ) -> tuple[dict[str, dict[str, Cell]], Estimates]:
     """What every method scored in every pair in which something was tested, method by method."""
     cells: dict[str, dict[str, Cell]] = {}
@@ -318,8 +320,8 @@ def _tag_estimates(asked: Examples, scores: FloatArray, n_products: int) -> dict
 
 def _means(of_pairs: Mapping[str, Mapping[str, Estimate]]) -> dict[str, dict[str, Interval]]:
     groups: dict[str, Sequence[Mapping[str, Estimate]]] = {
-        "within": [found for name, found in of_pairs.items() if name[0] == name[-1]],
-        "across": [found for name, found in of_pairs.items() if name[0] != name[-1]],
+        "within": [found for name, found in of_pairs.items() if pair_of(name).query == pair_of(name).gallery],
+        "across": [found for name, found in of_pairs.items() if pair_of(name).query != pair_of(name).gallery],
     }
     return {
         group: {metric: share_interval(average([one[metric] for one in found])) for metric in found[0]}

@@ -1,11 +1,20 @@
 """Drawings for the page: inline SVG, coloured by the page's style sheet so that they follow light and dark."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Final
 
-__all__ = ["Line", "compact", "histograms", "lines"]
+from rope.domain import DOMAINS, DomainName, pair_of
+
+__all__ = ["Line", "compact", "histograms", "in_words", "lines", "pair_style", "tones_of"]
+
+_OTHER_TONES: Final = ("#9a5bd6", "#c2418f", "#7d8f1a", "#1597ab")
+"""In turn; they can be read on light and on dark ground."""
+
+_WORDS: Final = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 8: "eight", 10: "ten", 12: "twelve"}
+_STROKES: Final = ("", " dashed", " dotted")
 
 _WIDTH: Final = 520
 _HEIGHT: Final = 270
@@ -89,6 +98,37 @@ def histograms(title: str, edges: Sequence[float], shares: Sequence[tuple[str, S
     for x, value, anchor in ((0, edges[0], "start"), (width / 2, 0.0, "middle"), (width, edges[-1], "end")):
         parts.append(f'<text x="{x}" y="{height - 4}" text-anchor="{anchor}">{value:.2f}</text>')
     return _svg(title, width, height, parts)
+
+
+def pair_style(name: str, domains: Sequence[DomainName]) -> str:
+    """Classes of a pair: the colour of the query's domain, and one stroke for each of its galleries.
+
+    From the third gallery on all strokes are dotted.
+
+    >>> [pair_style(name, ["page", "video", "live"]) for name in ("P2V", "P2L", "L2P")]
+    ['of-page', 'of-page dashed', 'of-live']
+    """
+    pair = pair_of(name)
+    place = [domain for domain in domains if domain != pair.query].index(pair.gallery)
+    return f"of-{pair.query}{_STROKES[min(place, len(_STROKES) - 1)]}"
+
+
+def tones_of(domains: Iterable[DomainName]) -> dict[DomainName, str]:
+    """The colours of those domains that are none of ROPE's, for which the style sheets have none.
+
+    >>> tones_of(["page", "review"])
+    {'review': '#9a5bd6'}
+    """
+    return dict(zip((domain for domain in domains if domain not in DOMAINS), cycle(_OTHER_TONES), strict=False))
+
+
+def in_words(number: int) -> str:
+    """A small number of domains or pairs as a word, a larger one in digits; pairs are even in number.
+
+    >>> in_words(6), in_words(20)
+    ('six', '20')
+    """
+    return _WORDS.get(number, str(number))
 
 
 def compact(number: float) -> str:

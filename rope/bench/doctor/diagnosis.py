@@ -15,7 +15,7 @@ from rope.bench.doctor.rows import RowReport, Side, number_products, sort_out
 from rope.bench.embeddings import DomainEmbeddings
 from rope.bench.engine import Effort
 from rope.dataset.directory import Labels
-from rope.domain import DOMAINS, LETTER_OF, Domain
+from rope.domain import DomainName, in_order, label_of
 
 __all__ = ["SCHEMA_VERSION", "Diagnosis", "as_json", "count_similarities", "diagnose"]
 
@@ -38,14 +38,14 @@ class Diagnosis:
 
     findings: tuple[Finding, ...]
     skipped: tuple[str, ...]
-    rows: dict[Domain, RowReport]
-    shapes: dict[Domain, Shape]
+    rows: dict[DomainName, RowReport]
+    shapes: dict[DomainName, Shape]
     gaps: dict[str, Gap]
     retrieval: Retrieval | None
 
 
 def diagnose(
-    embeddings: Mapping[Domain, DomainEmbeddings], labels: Mapping[Domain, Labels], effort: Effort
+    embeddings: Mapping[DomainName, DomainEmbeddings], labels: Mapping[DomainName, Labels], effort: Effort
 ) -> Diagnosis:
     """Look at the embeddings of one split, whether or not they can be scored.
 
@@ -53,20 +53,20 @@ def diagnose(
 
     Args:
         embeddings: as read, in any order; domains may be missing.
-        labels: of all three domains.
+        labels: of every domain of the dataset.
         effort: how to spend the machine; its `advance` is told of at most `count_similarities` in all.
     """
     number = number_products(labels)
-    rows: dict[Domain, RowReport] = {}
-    sides: dict[Domain, Side] = {}
-    for domain in DOMAINS:
+    rows: dict[DomainName, RowReport] = {}
+    sides: dict[DomainName, Side] = {}
+    for domain in in_order(labels):
         rows[domain], side = sort_out(embeddings.get(domain), labels[domain], number)
         if side is not None:
             sides[domain] = side
     of = {domain: moments(side.labelled.vectors) for domain, side in sides.items()}
     shapes = {domain: measure_shape(of_domain) for domain, of_domain in of.items()}
     gaps = _gaps(sides, of)
-    skipped = _obstacles(rows, sides)
+    skipped = _obstacles(rows, sides, labels)
     retrieval = None if skipped else diagnose_retrieval(sides, of, effort)
     if retrieval is not None and retrieval.frontier is None:
         skipped.append(
@@ -78,9 +78,9 @@ def diagnose(
     return Diagnosis(findings, tuple(skipped), rows, shapes, gaps, retrieval)
 
 
-def count_similarities(embeddings: Mapping[Domain, DomainEmbeddings], labels: Mapping[Domain, Labels]) -> int:
+def count_similarities(embeddings: Mapping[DomainName, DomainEmbeddings], labels: Mapping[DomainName, Labels]) -> int:
     """About how many similarities `diagnose` will compute; the total of a progress bar."""
-    n = [len(labels[domain].sample_ids) for domain in DOMAINS]
+    n = [len(of_domain.sample_ids) for of_domain in labels.values()]
     dim = max((of_domain.vectors.shape[1] for of_domain in embeddings.values()), default=0)
     return count_rankings(dim) * sum(a * b for a, b in combinations(n, 2))
 
@@ -91,20 +91,26 @@ def as_json(diagnosis: Diagnosis) -> dict[str, Any]:
     return {"schema_version": SCHEMA_VERSION, **plain}
 
 
-def _gaps(sides: Mapping[Domain, Side], of: Mapping[Domain, Moments]) -> dict[str, Gap]:
+def _gaps(sides: Mapping[DomainName, Side], of: Mapping[DomainName, Moments]) -> dict[str, Gap]:
     gaps: dict[str, Gap] = {}
     for a, b in combinations(sides, 2):
         left, right = sides[a].labelled.vectors, sides[b].labelled.vectors
         if left.dim == right.dim:
-            gaps[f"{LETTER_OF[a]}-{LETTER_OF[b]}"] = measure_gap(left, of[a], right, of[b])
+            gaps[f"{label_of(a)}-{label_of(b)}"] = measure_gap(left, of[a], right, of[b])
     return gaps
 
 
-def _obstacles(rows: Mapping[Domain, RowReport], sides: Mapping[Domain, Side]) -> list[str]:
-    """Why the six pairs cannot be looked at, a sentence each; empty if they can."""
+def _obstacles(
+    rows: Mapping[DomainName, RowReport], sides: Mapping[DomainName, Side], labels: Mapping[DomainName, Labels]
+) -> list[str]:
+    """Why the cross-domain pairs cannot be looked at, a sentence each; empty if they can."""
     empty = [domain for domain in rows if domain not in sides]
     if empty:
         return [f"Retrieval: no usable row for {domain}." for domain in empty]
+    if len(rows) == 1:
+        return [f"Retrieval: the dataset has one domain, {', '.join(rows)}, and the doctor looks at pairs of two."]
+    if any(of_domain.galleries is not None for of_domain in labels.values()):
+        return ["Retrieval: queries have galleries of their own, and the doctor looks at whole domains."]
     if len({report.dim for report in rows.values()}) > 1:
         listed = ", ".join(f"{domain} {report.dim}" for domain, report in rows.items())
         return [f"Retrieval: the dimension differs between domains ({listed})."]

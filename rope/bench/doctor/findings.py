@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from rope.bench.doctor.charts import in_words
 from rope.bench.doctor.geometry import Gap, Shape
 from rope.bench.doctor.retrieval import Retrieval
 from rope.bench.doctor.rows import Fault, RowReport
-from rope.domain import LETTER_OF, Domain
+from rope.domain import DomainName, domain_of_label
 
 __all__ = ["Finding", "Severity", "find"]
 
@@ -69,8 +70,8 @@ class Finding:
 
 
 def find(
-    rows: Mapping[Domain, RowReport],
-    shapes: Mapping[Domain, Shape],
+    rows: Mapping[DomainName, RowReport],
+    shapes: Mapping[DomainName, Shape],
     gaps: Mapping[str, Gap],
     retrieval: Retrieval | None,
 ) -> tuple[Finding, ...]:
@@ -95,7 +96,7 @@ def find(
     return tuple(sorted(found, key=lambda finding: order.index(finding.severity)))
 
 
-def _of_rows(domain: Domain, report: RowReport) -> Iterator[Finding]:
+def _of_rows(domain: DomainName, report: RowReport) -> Iterator[Finding]:
     faults = (
         (report.missing, "without an embedding", "Embed them: a score needs one vector for every sample."),
         (report.unknown, "that the split does not have", "Check that the embeddings are of this dataset and split."),
@@ -126,7 +127,7 @@ def _of_rows(domain: Domain, report: RowReport) -> Iterator[Finding]:
         )
 
 
-def _of_norms(rows: Mapping[Domain, RowReport]) -> Iterator[Finding]:
+def _of_norms(rows: Mapping[DomainName, RowReport]) -> Iterator[Finding]:
     for domain, report in rows.items():
         norms = report.norms
         if norms is not None and norms.p95 > LONG_TO_SHORT * norms.p5:
@@ -137,7 +138,7 @@ def _of_norms(rows: Mapping[Domain, RowReport]) -> Iterator[Finding]:
             )
 
 
-def _of_shapes(shapes: Mapping[Domain, Shape], rows: Mapping[Domain, RowReport]) -> Iterator[Finding]:
+def _of_shapes(shapes: Mapping[DomainName, Shape], rows: Mapping[DomainName, RowReport]) -> Iterator[Finding]:
     for domain, shape in shapes.items():
         possible = min(rows[domain].dim, rows[domain].n_usable - 1)
         if rows[domain].n_usable > 1 and shape.effective_rank == 0:
@@ -213,12 +214,12 @@ def _of_hubs(retrieval: Retrieval) -> Iterator[Finding]:
 
 def _of_pairs(retrieval: Retrieval) -> Iterator[Finding]:
     weakest = retrieval.bottleneck
-    lowest, next_lowest, _ = sorted(retrieval.by_domain.values())
-    behind = 100 * (next_lowest - lowest)
+    lowest, next_lowest, *_ = sorted(retrieval.by_domain.values())
+    behind, n_pairs = 100 * (next_lowest - lowest), in_words(2 * len(retrieval.by_domain) - 2)
     if weakest is not None and behind >= _points_that_matter(retrieval):
         yield Finding(
             "note",
-            f"{weakest.capitalize()} is the bottleneck: the four pairs it is part of have a mean R@1 of "
+            f"{weakest.capitalize()} is the bottleneck: the {n_pairs} pairs it is part of have a mean R@1 of "
             f"{lowest:.1%}, {behind:.1f} points below the next domain.",
             f"Work on the {weakest} encoder and its inputs first.",
         )
@@ -226,10 +227,11 @@ def _of_pairs(retrieval: Retrieval) -> Iterator[Finding]:
         if abs(100 * difference) >= max(LOPSIDED_POINTS, _points_that_matter(retrieval)):
             first, second = name.split("-")
             better, worse = (first, second) if difference > 0 else (second, first)
+            gallery = domain_of_label(better)
             yield Finding(
                 "note",
                 f"{better}2{worse} is {abs(100 * difference):.1f} points above {worse}2{better}.",
-                f"The similarities are the same; look at hubs in the {_domain(better)} gallery and at its size.",
+                f"The similarities are the same; look at hubs in the {gallery} gallery and at its size.",
             )
 
 
@@ -250,10 +252,6 @@ def _of_cost(retrieval: Retrieval) -> Iterator[Finding]:
 
 def _points_that_matter(retrieval: Retrieval) -> float:
     return POINTS * math.sqrt(max(1.0, 2500 / retrieval.n_products))
-
-
-def _domain(letter: str) -> Domain:
-    return next(domain for domain, its_letter in LETTER_OF.items() if its_letter == letter)
 
 
 def _samples(fault: Fault) -> str:

@@ -20,7 +20,7 @@ from rope.bench.doctor.geometry import Moments, units
 from rope.bench.engine import Effort, Labelled, PositiveRanks, rank_pair
 from rope.bench.metrics import mean, score_queries
 from rope.bench.similarity import Vectors
-from rope.domain import CROSS_DOMAIN_PAIRS, DOMAINS, Domain
+from rope.domain import DomainName, cross_domain_pairs
 
 __all__ = ["Accuracy", "Point", "centre", "measure_frontier", "score_variant", "share_at_1", "truncations"]
 
@@ -37,7 +37,7 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
 Float32Array = npt.NDArray[np.float32]
-Arrays = Mapping[Domain, Float32Array]
+Arrays = Mapping[DomainName, Float32Array]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Accuracy:
     """R@1 of one variant of the vectors, as fractions.
 
     Attributes:
-        headline: mean over the six pairs.
+        headline: mean over the cross-domain pairs.
         change: the headline less that of the vectors as they are.
         r_at_1: `P2V` and so on -> share of the queries that have a positive among the original rows.
         changes: R@1 of each pair less that of the vectors as they are.
@@ -60,7 +60,7 @@ class Accuracy:
 
     @classmethod
     def of(cls, r_at_1: Mapping[str, float], full: Mapping[str, float], n_lost: int) -> "Accuracy":
-        """Compare the R@1 of six pairs with those of the vectors as they are."""
+        """Compare the R@1 of all pairs with those of the vectors as they are."""
         headline = mean([*r_at_1.values()])
         changes = {name: value - full[name] for name, value in r_at_1.items()}
         return cls(headline, headline - mean([*full.values()]), dict(r_at_1), changes, n_lost)
@@ -96,21 +96,21 @@ def share_at_1(ranks: PositiveRanks, n_queries: int) -> float:
 
 
 def measure_frontier(
-    sides: Mapping[Domain, Labelled], of: Mapping[Domain, Moments], full: Accuracy, effort: Effort
+    sides: Mapping[DomainName, Labelled], of: Mapping[DomainName, Moments], full: Accuracy, effort: Effort
 ) -> tuple[Point, ...]:
     """Score the truncated, the int8 and the binary variants beside the vectors as they are.
 
     int8: unit vectors; each dimension is divided by its largest magnitude over all samples of all domains, times 127,
     and rounded to the nearest whole number. What is compared are the codes times that scale.
-    binary: the sign of a unit vector less the mean of the three centroids; zero counts as positive.
+    binary: the sign of a unit vector less the mean of the domains' centroids; zero counts as positive.
 
     Args:
-        sides: the three domains, of one dimension; every pair has a product in common.
+        sides: the domains, in order and of one dimension; every pair has a product in common.
         of: their moments.
         full: what the vectors score as they are.
         effort: how to spend the machine.
     """
-    dim = sides["page"].vectors.dim
+    dim = next(iter(sides.values())).vectors.dim
     points = [Point("float32", 4 * dim, full)]
     for kept in truncations(dim):
         arrays = {domain: np.ascontiguousarray(side.vectors.raw[:, :kept]) for domain, side in sides.items()}
@@ -120,10 +120,10 @@ def measure_frontier(
     return tuple(points)
 
 
-def centre(sides: Mapping[Domain, Labelled], of: Mapping[Domain, Moments]) -> dict[Domain, Float32Array]:
+def centre(sides: Mapping[DomainName, Labelled], of: Mapping[DomainName, Moments]) -> dict[DomainName, Float32Array]:
     """Unit vectors less the centroid of their domain; a row that is hardly more than rounding becomes zero."""
 
-    def less_centroid(domain: Domain) -> Callable[[FloatArray], FloatArray]:
+    def less_centroid(domain: DomainName) -> Callable[[FloatArray], FloatArray]:
         def change(block: FloatArray) -> FloatArray:
             rest: FloatArray = block - of[domain].mean
             rest[np.linalg.norm(rest, axis=1) < _NO_DIRECTION] = 0
@@ -134,17 +134,17 @@ def centre(sides: Mapping[Domain, Labelled], of: Mapping[Domain, Moments]) -> di
     return {domain: _mapped(side.vectors, less_centroid(domain)) for domain, side in sides.items()}
 
 
-def score_variant(sides: Mapping[Domain, Labelled], arrays: Arrays, full: Accuracy, effort: Effort) -> Accuracy:
+def score_variant(sides: Mapping[DomainName, Labelled], arrays: Arrays, full: Accuracy, effort: Effort) -> Accuracy:
     """R@1 of the rows of `arrays`, float32 [n, dim] in the order of `sides`; rows of zeros are lost."""
     kept = {domain: array.any(axis=1) for domain, array in arrays.items()}
-    left: dict[Domain, Labelled] = {
+    left: dict[DomainName, Labelled] = {
         domain: Labelled(Vectors.of(arrays[domain][kept[domain]]), side.products[kept[domain]])
         for domain, side in sides.items()
     }
     n_lost = sum(int(np.count_nonzero(~rows)) for rows in kept.values())
     n_queries = _count_queries(sides)
     r_at_1 = dict.fromkeys(n_queries, 0.0)
-    for pair in CROSS_DOMAIN_PAIRS[::2]:
+    for pair in cross_domain_pairs(sides)[::2]:
         a, b = left[pair.query], left[pair.gallery]
         if len(a) and len(b):
             for name, ranks in zip((pair.name, pair.reverse.name), rank_pair(a, b, effort), strict=True):
@@ -152,11 +152,11 @@ def score_variant(sides: Mapping[Domain, Labelled], arrays: Arrays, full: Accura
     return Accuracy.of(r_at_1, full.r_at_1, n_lost)
 
 
-def _count_queries(sides: Mapping[Domain, Labelled]) -> dict[str, int]:
+def _count_queries(sides: Mapping[DomainName, Labelled]) -> dict[str, int]:
     """Queries with a positive, by pair."""
     return {
         pair.name: int(np.isin(sides[pair.query].products, sides[pair.gallery].products).sum())
-        for pair in CROSS_DOMAIN_PAIRS
+        for pair in cross_domain_pairs(sides)
     }
 
 
@@ -165,7 +165,7 @@ def _mapped(vectors: Vectors, change: Callable[[FloatArray], FloatArray]) -> Flo
     return np.concatenate([change(block).astype(np.float32) for block in units(vectors)])
 
 
-def _int8(sides: Mapping[Domain, Labelled]) -> dict[Domain, Float32Array]:
+def _int8(sides: Mapping[DomainName, Labelled]) -> dict[DomainName, Float32Array]:
     """The vectors as int8 codes times their scale."""
     largest = np.max([np.abs(block).max(axis=0) for side in sides.values() for block in units(side.vectors)], axis=0)
     scale = np.where(largest > 0, largest / _INT8_MAX, 1)  # a dimension without values gets code 0
@@ -174,20 +174,20 @@ def _int8(sides: Mapping[Domain, Labelled]) -> dict[Domain, Float32Array]:
     }
 
 
-def _signs(sides: Mapping[Domain, Labelled], of: Mapping[Domain, Moments]) -> dict[Domain, Float32Array]:
+def _signs(sides: Mapping[DomainName, Labelled], of: Mapping[DomainName, Moments]) -> dict[DomainName, Float32Array]:
     """The vectors as +1 and -1."""
-    middle = np.mean([of[domain].mean for domain in DOMAINS], axis=0)
+    middle = np.mean([of[domain].mean for domain in sides], axis=0)
     return {
         domain: _mapped(side.vectors, lambda block: np.where(block >= middle, 1.0, -1.0))
         for domain, side in sides.items()
     }
 
 
-def _score_signs(sides: Mapping[Domain, Labelled], signs: Arrays, full: Accuracy, effort: Effort) -> Accuracy:
+def _score_signs(sides: Mapping[DomainName, Labelled], signs: Arrays, full: Accuracy, effort: Effort) -> Accuracy:
     """R@1 of vectors of +1 and -1: a query is right if its best positive beats every negative, ties against it."""
     n_queries = _count_queries(sides)
     r_at_1: dict[str, float] = {}
-    for pair in CROSS_DOMAIN_PAIRS[::2]:
+    for pair in cross_domain_pairs(sides)[::2]:
         a, b = pair.query, pair.gallery
         hits = _sign_hits(signs[a], sides[a].products, signs[b], sides[b].products, effort)
         for name, n_hits in zip((pair.name, pair.reverse.name), hits, strict=True):

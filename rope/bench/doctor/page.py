@@ -8,14 +8,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from rope.bench.doctor.charts import Line, histograms, lines
+from rope.bench.doctor.charts import Line, histograms, in_words, lines, pair_style, tones_of
 from rope.bench.doctor.diagnosis import Diagnosis, as_json
 from rope.bench.subject import Subject
-from rope.domain import DOMAINS, LETTER_OF
+from rope.domain import Pair, cross_domain_pairs, domain_of_label, domains_of
 
 __all__ = ["render_page"]
-
-_DOMAIN_OF = {letter: domain for domain, letter in LETTER_OF.items()}
 
 
 def render_page(diagnosis: Diagnosis, subject: Subject) -> str:
@@ -33,10 +31,18 @@ def render_page(diagnosis: Diagnosis, subject: Subject) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": _percent, "points": _points, "decimal": _decimal}
+    environment.filters |= {"percent": _percent, "points": _points, "decimal": _decimal, "in_words": in_words}
+    environment.filters |= {"domain": domain_of_label, "arrow": _arrow, "pair_style": pair_style}
     template = environment.get_template("page.html.j2")
+    domains = list(data["rows"])
     return template.render(
-        data=data, subject=subject, domains=DOMAINS, letter_of=LETTER_OF, domain_of=_DOMAIN_OF, charts=_charts(data)
+        data=data,
+        subject=subject,
+        domains=domains,
+        tones=tones_of(domains),
+        n_pairs=len(cross_domain_pairs(domains)),
+        pair=Pair,
+        charts=_charts(data),
     )
 
 
@@ -51,6 +57,15 @@ def _points(fraction: float) -> str:
     ('−1.2', '+0.0')
     """
     return f"{100 * fraction:+.1f}".replace("-", "−")
+
+
+def _arrow(name: str) -> str:
+    """A pair as it is read.
+
+    >>> _arrow("P2V")
+    'P→V'
+    """
+    return name.replace("2", "→")
 
 
 def _decimal(number: float | None, digits: int = 2) -> str:
@@ -75,7 +90,7 @@ def _charts(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _gap_chart(name: str, gap: dict[str, Any]) -> Markup:
-    first, second = (_DOMAIN_OF[letter] for letter in name.split("-"))
+    first, second = (domain_of_label(label) for label in name.split("-"))
     shares = [(f"of-{first}", gap["first"]), (f"of-{second}", gap["second"])]
     return _drawing(histograms(f"{first} and {second} along the line through their centroids", gap["edges"], shares))
 
@@ -91,7 +106,11 @@ def _spectrum_chart(shapes: dict[str, Any]) -> Markup | None:
 
 def _growth_chart(retrieval: dict[str, Any]) -> Markup:
     series = [
-        Line(name, _pair_style(name), list(zip(retrieval["sizes"], growth["r_at_1"], strict=True)))
+        Line(
+            name,
+            pair_style(name, domains_of(retrieval["growth"])),
+            list(zip(retrieval["sizes"], growth["r_at_1"], strict=True)),
+        )
         for name, growth in retrieval["growth"].items()
     ]
     return _drawing(lines("R@1 as the gallery grows, by pair", "negatives in the gallery", series))
@@ -99,11 +118,11 @@ def _growth_chart(retrieval: dict[str, Any]) -> Markup:
 
 def _mean_growth_chart(retrieval: dict[str, Any]) -> Markup:
     names = {"r_at_10": "R@10", "r_at_1": "R@1", "r_at_1_one_positive": "R@1, one positive"}
-    series = []
+    n_pairs, series = in_words(len(retrieval["pairs"])), []
     for key, name in names.items():
         points = list(zip(retrieval["sizes"], retrieval["mean_growth"][key], strict=True))
         series.append(Line(name, f"curve-{key.replace('_', '-')}", points))
-    return _drawing(lines("Mean of the six pairs as the gallery grows", "negatives in the gallery", series))
+    return _drawing(lines(f"Mean of the {n_pairs} pairs as the gallery grows", "negatives in the gallery", series))
 
 
 def _frontier_chart(frontier: list[dict[str, Any]]) -> Markup:
@@ -120,10 +139,3 @@ def _frontier_chart(frontier: list[dict[str, Any]]) -> Markup:
 def _drawing(svg: str) -> Markup:
     """Let a chart through the template's escaping: its texts are names of ours, its numbers are numbers."""
     return Markup(svg)  # noqa: S704
-
-
-def _pair_style(name: str) -> str:
-    """Colour by the domain of the queries; the second of its two pairs is dashed."""
-    query, gallery = name.split("2")
-    dashed = " dashed" if gallery == "L" or (query, gallery) == ("L", "V") else ""
-    return f"of-{_DOMAIN_OF[query]}{dashed}"

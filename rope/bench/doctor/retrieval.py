@@ -1,7 +1,8 @@
-"""What the vectors retrieve, and what stands in their way: six pairs, hubs, triangles, galleries, sizes."""
+"""What the vectors retrieve, and what stands in their way: pairs, hubs, triangles, galleries, sizes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Final
 
 import numpy as np
@@ -22,7 +23,7 @@ from rope.bench.doctor.hubs import LIST_LENGTH, Hubness, measure_hubness, neares
 from rope.bench.doctor.rows import Side
 from rope.bench.engine import Effort, Labelled, PositiveRanks, rank_pair
 from rope.bench.metrics import mean, score_queries
-from rope.domain import CROSS_DOMAIN_PAIRS, DOMAINS, Domain
+from rope.domain import DomainName, Pair, cross_domain_pairs, label_of
 
 __all__ = ["PairDiagnosis", "Retrieval", "Triangle", "count_rankings", "diagnose_retrieval", "follow"]
 
@@ -56,7 +57,7 @@ class Triangle:
     """Three hops from nearest neighbour to nearest neighbour, ending in the domain where they started.
 
     Attributes:
-        n_starts: samples to start from: those whose product is in all three domains.
+        n_starts: samples to start from: those whose product is in all three domains of the triangle.
         returns: share of the starts whose last hop ends at a sample of their product; None without a start.
         stays: share of the starts whose every hop does.
     """
@@ -68,7 +69,7 @@ class Triangle:
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """The diagnosis of the six pairs, all of it from usable rows.
+    """The diagnosis of the cross-domain pairs, all of it from usable rows.
 
     Attributes:
         n_products: products of the usable rows.
@@ -77,12 +78,12 @@ class Retrieval:
         centred: what they score less the centroid of their domain.
         pairs: `P2V` and so on.
         asymmetry: `P-V` and so on -> R@1 of P2V less that of V2P.
-        by_domain: mean R@1 of the four pairs that a domain is part of.
+        by_domain: mean R@1 of the pairs that a domain is part of.
         bottleneck: the domain whose mean is the lowest; None where two share it.
-        triangles: `P→V→L→P` and `P→L→V→P`.
+        triangles: `P→V→L→P` and `P→L→V→P`, and so on for any three domains.
         sizes: numbers of negatives in the smaller galleries of `growth`.
         growth: of each pair; empty where some query has no negative.
-        mean_growth: the mean of the six; None likewise.
+        mean_growth: the mean of the pairs; None likewise.
         frontier: the vectors and their smaller variants; None where they are collapsed.
     """
 
@@ -92,8 +93,8 @@ class Retrieval:
     centred: Accuracy
     pairs: dict[str, PairDiagnosis]
     asymmetry: dict[str, float]
-    by_domain: dict[Domain, float]
-    bottleneck: Domain | None
+    by_domain: dict[DomainName, float]
+    bottleneck: DomainName | None
     triangles: dict[str, Triangle]
     sizes: tuple[int, ...]
     growth: dict[str, Growth]
@@ -101,16 +102,17 @@ class Retrieval:
     frontier: tuple[Point, ...] | None
 
 
-def diagnose_retrieval(sides: Mapping[Domain, Side], of: Mapping[Domain, Moments], effort: Effort) -> Retrieval:
-    """Rank the six pairs, as they are and changed, and look at the neighbours.
+def diagnose_retrieval(sides: Mapping[DomainName, Side], of: Mapping[DomainName, Moments], effort: Effort) -> Retrieval:
+    """Rank the cross-domain pairs, as they are and changed, and look at the neighbours.
 
     Args:
-        sides: the three domains, of one dimension; every two have a product in common.
+        sides: two domains or more, in order and of one dimension; every two have a product in common.
         of: their moments.
         effort: how to spend the machine; its `advance` is told of `count_rankings` times the similarities of
-            three domain pairs in all.
+            every two domains in all.
     """
     labelled = {domain: side.labelled for domain, side in sides.items()}
+    cross = cross_domain_pairs(sides)
     ranks = _rank_all(labelled, effort)
     lists = {
         pair.name: nearest(
@@ -119,18 +121,16 @@ def diagnose_retrieval(sides: Mapping[Domain, Side], of: Mapping[Domain, Moments
             min(LIST_LENGTH, len(labelled[pair.gallery])),
             effort,
         )
-        for pair in CROSS_DOMAIN_PAIRS
+        for pair in cross
     }
     pairs = {
-        pair.name: _diagnose_pair(ranks[pair.name], lists[pair.name], sides[pair.gallery].sample_ids)
-        for pair in CROSS_DOMAIN_PAIRS
+        pair.name: _diagnose_pair(ranks[pair.name], lists[pair.name], sides[pair.gallery].sample_ids) for pair in cross
     }
     r_at_1 = {name: of_pair.r_at_1 for name, of_pair in pairs.items()}
     full = Accuracy.of(r_at_1, r_at_1, n_lost=0)
     tied = mean([of_pair.r_at_1_optimistic for of_pair in pairs.values()]) - full.headline
-    by_domain: dict[Domain, float] = {
-        domain: mean([r_at_1[pair.name] for pair in CROSS_DOMAIN_PAIRS if domain in (pair.query, pair.gallery)])
-        for domain in DOMAINS
+    by_domain: dict[DomainName, float] = {
+        domain: mean([r_at_1[pair.name] for pair in cross if domain in (pair.query, pair.gallery)]) for domain in sides
     }
     sizes, growth = measure_growth(ranks, {name: of_pair.n_gallery for name, of_pair in pairs.items()})
     return Retrieval(
@@ -139,17 +139,10 @@ def diagnose_retrieval(sides: Mapping[Domain, Side], of: Mapping[Domain, Moments
         tied=tied,
         centred=score_variant(labelled, centre(labelled, of), full, effort),
         pairs=pairs,
-        asymmetry={f"{a}-{b}": r_at_1[f"{a}2{b}"] - r_at_1[f"{b}2{a}"] for a, b in ("PV", "PL", "VL")},
+        asymmetry={pair.name.replace("2", "-"): r_at_1[pair.name] - r_at_1[pair.reverse.name] for pair in cross[::2]},
         by_domain=by_domain,
         bottleneck=_lowest(by_domain),
-        triangles={
-            "P→V→L→P": follow(
-                [lists[name][:, 0] for name in ("P2V", "V2L", "L2P")], _products(sides, "page", "video", "live")
-            ),
-            "P→L→V→P": follow(
-                [lists[name][:, 0] for name in ("P2L", "L2V", "V2P")], _products(sides, "page", "live", "video")
-            ),
-        },
+        triangles=_triangles(lists, labelled),
         sizes=sizes,
         growth=growth,
         mean_growth=average_growth([*growth.values()]) if growth else None,
@@ -157,21 +150,21 @@ def diagnose_retrieval(sides: Mapping[Domain, Side], of: Mapping[Domain, Moments
     )
 
 
-def _rank_all(sides: Mapping[Domain, Labelled], effort: Effort) -> dict[str, PositiveRanks]:
-    """Rank the six cross-domain pairs, in the order of the published tables."""
+def _rank_all(sides: Mapping[DomainName, Labelled], effort: Effort) -> dict[str, PositiveRanks]:
+    """Rank the cross-domain pairs, each beside its reverse."""
     ranks: dict[str, PositiveRanks] = {}
-    for pair in CROSS_DOMAIN_PAIRS[::2]:
+    for pair in cross_domain_pairs(sides)[::2]:
         ranks[pair.name], ranks[pair.reverse.name] = rank_pair(sides[pair.query], sides[pair.gallery], effort)
     return ranks
 
 
-def _lowest(by_domain: Mapping[Domain, float]) -> Domain | None:
+def _lowest(by_domain: Mapping[DomainName, float]) -> DomainName | None:
     lowest = [domain for domain, value in by_domain.items() if value == min(by_domain.values())]
     return lowest[0] if len(lowest) == 1 else None
 
 
 def count_rankings(dim: int) -> int:
-    """How often `diagnose_retrieval` goes through all similarities of three domain pairs.
+    """How often `diagnose_retrieval` goes through all similarities of every two domains.
 
     As they are, centred, int8, binary, the truncations, and the neighbours in two directions.
 
@@ -204,8 +197,15 @@ def follow(hops: list[IntArray], products: list[IntArray]) -> Triangle:
     return Triangle(n_starts, float(returned[eligible].mean()), float(stayed[eligible].mean()))
 
 
-def _products(sides: Mapping[Domain, Side], *route: Domain) -> list[IntArray]:
-    return [sides[domain].labelled.products for domain in route]
+def _triangles(lists: Mapping[str, IntArray], sides: Mapping[DomainName, Labelled]) -> dict[str, Triangle]:
+    """Every three domains, both ways around; `lists` has the nearest neighbours of each pair by its name."""
+    found: dict[str, Triangle] = {}
+    for first, second, third in combinations(sides, 3):
+        for route in ((first, second, third), (first, third, second)):
+            hops = [Pair(a, b).name for a, b in zip(route, (*route[1:], first), strict=True)]
+            name = "→".join(label_of(domain) for domain in (*route, first))
+            found[name] = follow([lists[hop][:, 0] for hop in hops], [sides[domain].products for domain in route])
+    return found
 
 
 def _diagnose_pair(ranks: PositiveRanks, lists: IntArray, gallery_ids: list[str]) -> PairDiagnosis:

@@ -15,7 +15,7 @@ from rope.bench.embeddings import DomainEmbeddings
 from rope.bench.engine import Labelled
 from rope.bench.similarity import Vectors
 from rope.dataset.directory import Labels
-from rope.domain import Domain
+from rope.domain import DomainName
 
 __all__ = ["Fault", "RowReport", "Side", "number_products", "sort_out"]
 
@@ -87,7 +87,7 @@ class Side:
     sample_ids: list[str]
 
 
-def number_products(labels: Mapping[Domain, Labels]) -> dict[str, int]:
+def number_products(labels: Mapping[DomainName, Labels]) -> dict[str, int]:
     """Number the products of all domains alike, in the order of their ids."""
     ids = {product for of_domain in labels.values() for product in of_domain.product_ids}
     return {product: i for i, product in enumerate(sorted(ids))}

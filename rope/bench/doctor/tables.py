@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from rich.table import Table
 from rich.text import Text
 
+from rope.bench.doctor.charts import in_words
 from rope.bench.doctor.diagnosis import Diagnosis
 from rope.bench.doctor.retrieval import Retrieval
-from rope.domain import DOMAINS
 
 __all__ = ["tables"]
 
@@ -88,7 +88,11 @@ def _retrieval(retrieval: Retrieval) -> Iterable[Table]:
     yield _consistency(retrieval)
     if retrieval.mean_growth is not None:
         table = _table(
-            "As the gallery grows, mean of the six pairs in %", "negatives", "R@1", "R@10", "R@1, one positive"
+            f"As the gallery grows, mean of the {_n_pairs(retrieval)} pairs in %",
+            "negatives",
+            "R@1",
+            "R@10",
+            "R@1, one positive",
         )
         growth = retrieval.mean_growth
         for size, *values in zip(
@@ -109,7 +113,7 @@ def _retrieval(retrieval: Retrieval) -> Iterable[Table]:
 
 def _pairs(retrieval: Retrieval) -> Table:
     headings = ("R@1, %", "if centred", "ties", "hub skewness", "never found, %", "top 1 % holds, %", "queries")
-    table = _table("Six pairs", "pair", *headings)
+    table = _table(f"{_n_pairs(retrieval).capitalize()} pairs", "pair", *headings)
     for name, pair in retrieval.pairs.items():
         table.add_row(
             name,
@@ -122,7 +126,7 @@ def _pairs(retrieval: Retrieval) -> Table:
             f"{pair.n_queries:,}",
         )
     headline, centred = _percent(retrieval.full.headline), _percent(retrieval.centred.headline)
-    table.caption = f"mean R@1 of the six pairs: {headline}; with each domain mean-centred: {centred}"
+    table.caption = f"mean R@1 of the {_n_pairs(retrieval)} pairs: {headline}; with each domain mean-centred: {centred}"
     return table
 
 
@@ -131,13 +135,17 @@ def _consistency(retrieval: Retrieval) -> Table:
     for name, difference in retrieval.asymmetry.items():
         first, second = name.split("-")
         table.add_row(f"R@1 of {first}2{second} less {second}2{first}, points", f"{100 * difference:+.1f}")
-    for domain in DOMAINS:
+    for domain, value in retrieval.by_domain.items():
         weakest = " (lowest)" if domain == retrieval.bottleneck else ""
-        table.add_row(f"mean R@1 of the pairs of {domain}{weakest}, %", _percent(retrieval.by_domain[domain]))
+        table.add_row(f"mean R@1 of the pairs of {domain}{weakest}, %", _percent(value))
     for route, triangle in retrieval.triangles.items():
         table.add_row(f"{route} returns, %", _percent(triangle.returns))
         table.add_row(f"{route} with every hop right, %", _percent(triangle.stays))
     return table
+
+
+def _n_pairs(retrieval: Retrieval) -> str:
+    return in_words(len(retrieval.pairs))
 
 
 def _percent(fraction: float | None) -> str:

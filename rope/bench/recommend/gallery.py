@@ -3,19 +3,23 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
 from rope.bench.embeddings import DomainEmbeddings, align
 from rope.bench.recommend.interactions import Interactions, Sequences
 from rope.dataset.directory import Labels
-from rope.domain import Domain
+from rope.domain import DomainName
 from rope.errors import UsageError
 
 __all__ = ["align_items", "choose_domain", "interactions_sha256"]
 
 
-def choose_domain(embeddings: Mapping[Domain, DomainEmbeddings], wanted: str | None) -> Domain:
+_Name = TypeVar("_Name", bound=DomainName)
+
+
+def choose_domain(embeddings: Mapping[_Name, DomainEmbeddings], wanted: str | None) -> _Name:
     """The domain whose samples are the items: the one named, or the only one there.
 
     Raises:
@@ -32,7 +36,7 @@ def choose_domain(embeddings: Mapping[Domain, DomainEmbeddings], wanted: str | N
 
 
 def align_items(
-    embeddings: DomainEmbeddings, interactions: Interactions, domain: Domain
+    embeddings: DomainEmbeddings, interactions: Interactions, domain: DomainName
 ) -> tuple[DomainEmbeddings, Interactions]:
     """Put the vectors in order of id, and let the interactions speak of their rows.
 

@@ -14,7 +14,7 @@ from rope.bench.recommend.interactions import Stage
 from rope.bench.recommend.score import METRICS, Figures, RecommendScore, figures_json
 from rope.bench.similarity import TIE
 from rope.bench.subject import EmbeddingsNote
-from rope.domain import Domain
+from rope.domain import DomainName
 
 __all__ = ["SCHEMA_VERSION", "Options", "Task", "as_json", "metric_table", "slice_table"]
 
@@ -66,7 +66,7 @@ class Task:
     n_users: int
     n_interactions: int
     n_repeated: int
-    domain: Domain
+    domain: DomainName
     embeddings: EmbeddingsNote
 
 

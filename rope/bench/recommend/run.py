@@ -17,7 +17,7 @@ from rope.bench.recommend.score import RecommendScore, score
 from rope.bench.recommend.users import mean_of_history, read_user_vectors
 from rope.bench.similarity import Vectors
 from rope.bench.subject import EmbeddingsNote
-from rope.domain import Domain
+from rope.domain import DomainName, with_published
 from rope.errors import DatasetError, UsageError
 
 __all__ = ["MEAN_OF_HISTORY", "USER_VECTORS", "run"]
@@ -52,7 +52,7 @@ def run(
     """
     if users is not None and options.max_history is not None:
         raise UsageError("--max-history is of the mean of the history; leave it out where --users gives the vectors")
-    embeddings = read_embeddings(files)
+    embeddings = read_embeddings(files, with_published([options.domain] if options.domain else []))
     domain = choose_domain(embeddings, options.domain)
     items, known = align_items(embeddings.pop(domain), interactions, domain)
     split = leave_one_out(known, options.stage)
@@ -81,7 +81,7 @@ def _user_vectors(
 
 def _task(
     items: DomainEmbeddings,
-    domain: Domain,
+    domain: DomainName,
     interactions: Interactions,
     interactions_name: str,
     users: Path | None,

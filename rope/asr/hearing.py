@@ -1,0 +1,160 @@
+"""Which samples there is something to hear of, and what a speech model makes of it."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rope.asr.answers import Answer
+from rope.asr.cache import AnswerCache
+from rope.asr.speech import CHUNK_S, RATE, joined, split_sound
+from rope.asr.whisper import Whisper
+from rope.dataset.directory import reading
+from rope.domain import Audio
+from rope.errors import DatasetError, UsageError
+from rope.files import sha256_of
+from rope.media.audio import Sound, iter_audio
+
+__all__ = ["Listener", "Mute", "iter_mute", "list_media", "sound_hash"]
+
+_ROWS: Final = 32
+
+Media = dict[tuple[str, str], Path]
+"""Configuration and sample id -> file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mute:
+    """A sample without a text.
+
+    Attributes:
+        config: where it is, as `videos`.
+        sample_id: unique there.
+        sound: the file that may have its sound; None where there is none.
+    """
+
+    config: str
+    sample_id: str
+    sound: Audio | None
+
+    @property
+    def name(self) -> str:
+        """What errors call it."""
+        return f"{self.config} {self.sample_id}"
+
+
+def list_media(folder: Path, configs: Iterable[str]) -> Media:
+    """The files `videos/ID.mp4`, `lives/ID.wav` and so on of a folder, whatever their suffixes; hidden ones not.
+
+    Raises:
+        UsageError: the folder has none of these folders, or two files for one id.
+    """
+    found: Media = {}
+    there = [config for config in configs if (folder / config).is_dir()]
+    if not there:
+        raise UsageError(f"--media {folder}: has no folder {' or '.join(configs)} with files that are called by id")
+    for config in there:
+        for path in sorted(path for path in (folder / config).iterdir() if path.is_file() and path.name[0] != "."):
+            if (config, path.stem) in found:
+                raise UsageError(f"{path}: beside it is {found[config, path.stem].name}; expected one file for an id")
+            found[config, path.stem] = path
+    return found
+
+
+def iter_mute(directory: Path, shards: Iterable[str], media: Media) -> Iterator[Mute]:
+    """The samples of some shards that have no text, in order, each with its own file, else that of `media`.
+
+    Raises:
+        DatasetError: a shard cannot be read.
+    """
+    for name in shards:
+        config = name.partition("/")[0]
+        for row in _rows(directory / name):
+            if row["text"] is None:
+                yield Mute(config, row["sample_id"], _sound_of(row, media.get((config, row["sample_id"]))))
+
+
+def sound_hash(sound: Audio) -> str:
+    """SHA-256, in hex, of a file.
+
+    Raises:
+        DatasetError: it cannot be read.
+    """
+    if sound.data is not None:
+        return hashlib.sha256(sound.data).hexdigest()
+    try:
+        return sha256_of(Path(str(sound.path)))
+    except OSError as error:
+        raise DatasetError(f"{sound.path}: cannot be read: {error.strerror}") from error
+
+
+class Listener:
+    """Hears sounds one after the other, several parts at a time, and keeps the text of each once it is whole.
+
+    Args:
+        model: what hears.
+        answers: where texts are kept, under keys of the caller's; with how many parts there were to hear.
+    """
+
+    def __init__(self, model: Whisper, answers: AnswerCache) -> None:
+        self._model, self._answers = model, answers
+        self._waiting: list[tuple[str, Sound]] = []
+        self._texts: dict[str, list[str]] = {}
+        self._ended: list[str] = []
+
+    def listen(self, key: str, sound: Audio) -> None:
+        """Hear a sound; memory does not grow with its length.
+
+        Raises:
+            DatasetError: it is damaged; then nothing of it is kept.
+        """
+        self._texts[key] = []
+        try:
+            for part in split_sound(iter_audio(sound, RATE, RATE * CHUNK_S)):
+                self._waiting.append((key, part))
+                if len(self._waiting) >= self._model.batch_size:
+                    self._hear()
+        except DatasetError:
+            self._waiting = [(other, part) for other, part in self._waiting if other != key]
+            del self._texts[key]
+            raise
+        self._ended.append(key)
+        self._keep()
+
+    def finish(self) -> None:
+        """Hear what waits for a full batch."""
+        self._hear()
+
+    def _hear(self) -> None:
+        texts = self._model.hear([part for _, part in self._waiting])
+        for (key, _), text in zip(self._waiting, texts, strict=True):
+            self._texts[key].append(text)
+        self._waiting = []
+        self._keep()
+
+    def _keep(self) -> None:
+        """Keep the texts of the sounds that have been heard to their end."""
+        waiting = {key for key, _ in self._waiting}
+        for key in [key for key in self._ended if key not in waiting]:
+            parts = self._texts.pop(key)
+            self._answers.put(key, Answer(joined(parts), prompt_tokens=len(parts)))
+            self._ended.remove(key)
+
+
+def _sound_of(row: dict[str, Any], path: Path | None) -> Audio | None:
+    """The file of a row itself, else the one at a path."""
+    if own := row.get("video") or row.get("audio"):
+        return Audio(own["bytes"], own["path"])
+    return None if path is None else Audio(path=str(path))
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    with reading(path), pq.ParquetFile(path) as shard:
+        there = [name for name in ("video", "audio") if name in shard.schema_arrow.names]
+        batches: Iterator[pa.RecordBatch] = shard.iter_batches(_ROWS, columns=["sample_id", "text", *there])
+        for batch in batches:
+            yield from batch.to_pylist()
