@@ -1,6 +1,6 @@
 """What training COPE costs: the classification over all of ROPE's products, and whole steps of the published model.
 
-    python benchmarks/cope.py [--rows 63] [--device cpu|cuda] [--batch 84]
+    python benchmarks/cope_training.py [--rows 63] [--device cpu|cuda] [--batch 84]
 
 Every task runs in a process of its own, so that its peak memory is its own. The first table is one forward and
 backward pass of the product classification over 187,431 classes of 128 dimensions, beside torch's cross entropy over
