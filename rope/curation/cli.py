@@ -105,15 +105,26 @@ def why(
 
 @app.command()
 def audit(recipe: RecipeFile) -> None:
-    """Prove that every row of the pool is in exactly one of kept, rejected, quarantined and not sampled."""
-    from rope.curation.books import audit as check_books
-    from rope.curation.recipe import read_recipe
+    """Prove that every row of the pool is in exactly one of kept, rejected, quarantined and not sampled.
 
-    found = check_books(read_recipe(recipe))
-    if not found.problems:
-        shown = ", ".join(f"{n:,} {fate}" for fate, n in found.fates.items())
-        typer.echo(f"{recipe}: the books close; of {found.n_raw:,} rows: {shown}")
+    Of rows that are split, show what leaks between the splits too; more of it than the recipe accepts is a problem.
+    """
+    from rope.curation.books import audit as check_books
+    from rope.curation.leaks import to_markdown
+    from rope.curation.recipe import read_recipe
+    from rope.curation.runner import finished_stages
+    from rope.curation.split_audit import audit_split, is_split, leaks_refused, write_leaks
+
+    checked = read_recipe(recipe)
+    found = check_books(checked)
     _end_with(found.problems, recipe)
+    shown = ", ".join(f"{n:,} {fate}" for fate, n in found.fates.items())
+    typer.echo(f"{recipe}: the books close; of {found.n_raw:,} rows: {shown}")
+    stages = finished_stages(checked)
+    if is_split(stages):
+        leaks = audit_split(checked, stages)
+        typer.echo(f"\n{to_markdown(leaks)}\nListed in {write_leaks(checked.work, leaks)}.")
+        _end_with(tuple(leaks_refused(leaks, checked.leaks)), recipe)
 
 
 @app.command()

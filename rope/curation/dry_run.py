@@ -160,7 +160,7 @@ def _measures(
     recipe: Recipe, made: dict[str, list[tuple[Path, Manifest]]], seconds: dict[str, list[float]], n_rows: int
 ) -> Iterator[Measure]:
     n_in, row_bytes = n_rows, 0.0
-    for stage in (Stage(POOL_STAGE, "rope.curation.pool:ADMIT", {}), *recipe.stages):
+    for stage in (Stage(POOL_STAGE, "rope.curation.admission:ADMIT", {}), *recipe.stages):
         operation = load_operation(stage.use)
         if isinstance(operation, GlobalOperation):
             rate, count = _sampled(operation, stage)

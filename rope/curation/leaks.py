@@ -20,6 +20,7 @@ from rope.domain import DOMAINS, LETTER_OF, Domain
 from rope.errors import DatasetError, EmbeddingError, UsageError
 
 __all__ = [
+    "KINDS",
     "LEAK_SCHEMA",
     "SHARED",
     "LeakAudit",
@@ -46,10 +47,14 @@ LEAK_SCHEMA: Final = pa.schema(
     ]
 )
 """One row for each near pair; and for each validation sample that shares something with training samples of a domain,
-one with the first of these by id. `pairs` says how many they are, 1 for a near pair; `cosine` is null unless near."""
+one with the first of these by id. `pairs` says how often: 1 for a near pair, else the number of training samples, each
+as often as it shares something (two equal frames count twice); `cosine` is null unless near."""
 
 SHARED: Final = ("media", "session", "title")
 """What samples may share, in the order of the table."""
+
+KINDS: Final = ("near", *SHARED)
+"""All kinds of leaks."""
 
 _LIMIT: Final = 50
 """Neighbours that the search reports of one sample; more of them are no news."""
@@ -65,8 +70,8 @@ class Side:
     Attributes:
         ids: strings [n], unique inside a domain.
         domains: names of `DOMAINS` [n].
-        vectors: float32 [n, dim], not zero.
-        shared: a kind of `SHARED` -> strings [n], None where a sample has none.
+        vectors: float32 [n, dim], not zero; None where samples have none, and then near pairs are not searched.
+        shared: a kind of `SHARED` -> Arrow lists of strings [n], null or empty where a sample has none.
 
     Raises:
         DatasetError: the columns differ in length.
@@ -76,24 +81,24 @@ class Side:
 
     ids: Sequence[str]
     domains: Sequence[Domain]
-    vectors: Vectors
-    shared: Mapping[str, Sequence[str | None]]
+    vectors: Vectors | None
+    shared: Mapping[str, pa.Array | pa.ChunkedArray]
 
     def __post_init__(self) -> None:
-        lengths = {"ids": len(self.ids), "domains": len(self.domains), "vectors": len(self.vectors)}
+        lengths = {"ids": len(self.ids), "domains": len(self.domains)}
+        lengths |= {} if self.vectors is None else {"vectors": len(self.vectors)}
         lengths |= {kind: len(values) for kind, values in self.shared.items()}
         if len(set(lengths.values())) > 1:
             raise DatasetError(f"the columns of the samples differ in length: {lengths}")
-        strangers = sorted(set(self.shared) - set(SHARED))
-        norms = np.linalg.norm(np.asarray(self.vectors, np.float64), axis=1)
+        if strangers := sorted(set(self.shared) - set(SHARED)):
+            raise UsageError(f"nothing is known of shared {strangers[0]!r}; expected {', '.join(SHARED)}")
+        norms = np.ones(0) if self.vectors is None else np.linalg.norm(np.asarray(self.vectors, np.float64), axis=1)
         bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
         if len(bad):
             raise EmbeddingError(
                 f"{len(bad)} vectors are zero or not finite, the first of them that of {self.domains[bad[0]]} "
                 f"{self.ids[bad[0]]!r}; leave these samples out, or embed them again"
             )
-        if strangers:
-            raise UsageError(f"nothing is known of shared {strangers[0]!r}; expected {', '.join(SHARED)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +109,7 @@ class Recall:
         validation_domain: of the queries.
         train_domain: of what the canaries copy.
         found: canaries whose original was among their neighbours.
-        canaries: all of them.
+        canaries: all of them; 0 where near pairs were not searched.
     """
 
     validation_domain: Domain
@@ -127,13 +132,19 @@ class LeakAudit:
         leaks: in `LEAK_SCHEMA`, ordered by all its columns; of a sample with more than 50 near ones the 50 nearest.
         waived: leaks of samples that somebody has looked at and lets pass, in the same form.
         recalls: of each pair of domains that both sides have.
-        threshold: cosine from which on a pair is near.
+        threshold: cosine from which on a pair is near; None where near pairs were not searched.
     """
 
     leaks: pa.Table
     waived: pa.Table
     recalls: tuple[Recall, ...]
-    threshold: float
+    threshold: float | None
+
+    def leaking(self) -> dict[str, int]:
+        """Kind, `near` or one of `SHARED` -> validation samples with a leak of this kind that was not waived."""
+        samples = self.leaks.group_by(["kind", "validation_domain", "validation_id"]).aggregate([])
+        found = {row["values"]: row["counts"] for row in samples["kind"].value_counts().to_pylist()}
+        return {kind: found.get(kind, 0) for kind in KINDS}
 
 
 def exact_search(queries: Vectors, gallery: Vectors, threshold: float) -> NearPairs:
@@ -145,7 +156,7 @@ def audit_leaks(
     validation: Side,
     train: Side,
     *,
-    threshold: float,
+    threshold: float | None,
     seed: int,
     n_canaries: int = 200,
     waived: Collection[str] = (),
@@ -158,7 +169,8 @@ def audit_leaks(
     Args:
         validation: its samples.
         train: its samples.
-        threshold: cosine, looser than that of merging; above 0 and below 1.
+        threshold: cosine, looser than that of merging; above 0 and below 1. None searches no near pairs, and then
+            neither side needs vectors.
         seed: of the canaries.
         n_canaries: for each pair of domains, at least 1; their cosines with their originals spread evenly from the
             threshold to 1.
@@ -166,20 +178,27 @@ def audit_leaks(
         search: finds the near pairs.
 
     Raises:
-        UsageError: a number is out of range.
+        UsageError: a number is out of range, or a side has no vectors to search.
     """
     if n_canaries < 1:
         raise UsageError(f"n_canaries is {n_canaries}; expected at least 1, as a search is not trusted unseen")
-    if not 0 < threshold < 1:
+    if threshold is not None and not 0 < threshold < 1:
         raise UsageError(f"threshold is {threshold}; expected above 0 and below 1")
+    if threshold is not None and (validation.vectors is None or train.vectors is None):
+        raise UsageError(f"threshold is {threshold}, but samples have no vectors; expected None, or vectors")
     tables, recalls = [LEAK_SCHEMA.empty_table()], []
+    rows_of = {domain: (_of_domain(validation, domain), _of_domain(train, domain)) for domain in DOMAINS}
     for a, b in product(DOMAINS, DOMAINS):
-        first, second = _of_domain(validation, a), _of_domain(train, b)
-        if len(first) and len(second):
-            rng = np.random.default_rng([seed, DOMAINS.index(a), DOMAINS.index(b)])
-            pairs, recall = _near_leaks(validation, train, first, second, threshold, n_canaries, rng, search)
-            tables.append(pairs)
-            recalls.append(Recall(a, b, recall, n_canaries))
+        first, second = rows_of[a][0], rows_of[b][1]
+        if not (len(first) and len(second)):
+            continue
+        if threshold is None:
+            recalls.append(Recall(a, b, 0, 0))
+            continue
+        rng = np.random.default_rng([seed, DOMAINS.index(a), DOMAINS.index(b)])
+        pairs, recall = _near_leaks(validation, train, first, second, threshold, n_canaries, rng, search)
+        tables.append(pairs)
+        recalls.append(Recall(a, b, recall, n_canaries))
     for kind in SHARED:
         if kind in validation.shared and kind in train.shared:
             tables.append(_sharing(kind, validation, train))
@@ -201,22 +220,22 @@ def to_markdown(audit: LeakAudit) -> str:
     """
     counts = _counts(audit.leaks)
     found = {(recall.validation_domain, recall.train_domain): recall for recall in audit.recalls}
-    head = ["validation → train", f"cosine ≥ {audit.threshold:g}", *(f"same {kind}" for kind in SHARED)]
-    rows = [[*head, "recall of the search"], ["---"] * (len(head) + 1)]
-    for pair in product(DOMAINS, DOMAINS):
-        numbers = [counts.get((kind, *pair), 0) for kind in ("near", *SHARED)]
-        if pair in found or any(numbers):
-            name = f"{LETTER_OF[pair[0]]} → {LETTER_OF[pair[1]]}"
-            rows.append([name, *(f"{number:,}" for number in numbers), _recall_text(found.get(pair))])
+    kinds = KINDS if audit.threshold is not None else SHARED
+    near = "" if audit.threshold is None else f"cosine ≥ {audit.threshold:g}"
+    head = ["validation → train", *(near if kind == "near" else f"same {kind}" for kind in kinds)]
+    rows = [[*head, "recall of the search"]]
+    for pair, recall in found.items():
+        numbers = [f"{counts.get((kind, *pair), 0):,}" for kind in kinds]
+        rows.append([f"{LETTER_OF[pair[0]]} → {LETTER_OF[pair[1]]}", *numbers, _recall_text(recall)])
     lines = [f"| {' | '.join(row)} |" for row in rows]
-    lines[1] = "|" + "---|" * (len(head) + 1)
+    lines.insert(1, "|" + "---|" * len(rows[0]))
     n_waived = sum(_counts(audit.waived).values())
     return "\n".join([*lines, "", f"{n_waived:,} further pairs were waived." if n_waived else "Nothing was waived."])
 
 
-def _recall_text(recall: Recall | None) -> str:
-    if recall is None:
-        return "not searched"
+def _recall_text(recall: Recall) -> str:
+    if not recall.canaries:
+        return "near pairs were not searched"
     share = np.floor(recall.at_least * 1000) / 10
     return f"{recall.found:,} of {recall.canaries:,} canaries, at least {share:g} %"
 
@@ -244,6 +263,8 @@ def _near_leaks(
     search: Search,
 ) -> tuple[pa.Table, int]:
     """The near pairs of two domains, and how many canaries were found."""
+    assert validation.vectors is not None
+    assert train.vectors is not None
     queries, gallery = validation.vectors[first], train.vectors[second]
     origin = rng.integers(len(second), size=n_canaries)
     canaries = _turned(gallery[origin], np.linspace(threshold + 10.0**-DECIMALS, 1.0, n_canaries), rng)
@@ -282,15 +303,25 @@ def _sharing(kind: str, validation: Side, train: Side) -> pa.Table:
     left = _shared_table(kind, validation, "validation")
     right = _shared_table(kind, train, "train").group_by(["value", "train_domain"])
     first = right.aggregate([("train_id", "min"), ("train_id", "count")])
-    first = first.rename_columns(["value", "train_domain", "train_id", "pairs"])
-    joined = left.join(first, "value", join_type="inner")
+    each = left.join(first, "value", join_type="inner")
+    joined = each.group_by(["validation_domain", "validation_id", "train_domain"])
+    joined = joined.aggregate([("train_id_min", "min"), ("train_id_count", "sum")])
+    joined = joined.rename_columns(["validation_domain", "validation_id", "train_domain", "train_id", "pairs"])
     joined = joined.append_column("kind", pa.array([kind] * len(joined), pa.string()))
     return joined.append_column("cosine", pa.nulls(len(joined), pa.float64())).select(LEAK_SCHEMA.names)
 
 
 def _shared_table(kind: str, side: Side, name: str) -> pa.Table:
-    columns = {"value": side.shared[kind], f"{name}_domain": side.domains, f"{name}_id": side.ids}
-    return pa.table({column: pa.array(values, pa.string()) for column, values in columns.items()}).drop_null()
+    """A row for each different value of each sample."""
+    values, ids, domains = side.shared[kind], pa.array(side.ids, pa.string()), pa.array(side.domains, pa.string())
+    tables, start = [], 0
+    for chunk in values.chunks if isinstance(values, pa.ChunkedArray) else [values]:
+        owner = pc.add(pc.list_parent_indices(chunk), start)  # apart, as all values may be too long for one array
+        columns = [pc.list_flatten(chunk), domains.take(owner), ids.take(owner)]
+        tables.append(pa.table(columns, names=["value", f"{name}_domain", f"{name}_id"]).drop_null())
+        start += len(chunk)
+    table = pa.concat_tables(tables)
+    return table.group_by(table.column_names).aggregate([])
 
 
 def _near_table(validation: Side, train: Side, left: Ints, right: Ints, cosine: npt.NDArray[np.float64]) -> pa.Table:

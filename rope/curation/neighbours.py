@@ -27,6 +27,9 @@ _ROWS: Final = 512
 _COLUMNS: Final = 4096
 """A float32 block of 8 MB: in cache, and large enough for BLAS."""
 
+_WAITING: Final = 1 << 20
+"""Pairs that are collected before the nearest of each row are chosen among them."""
+
 _RESCORED: Final = 1 << 16
 """Pairs recomputed at once."""
 
@@ -90,8 +93,8 @@ def near_pairs(
     ([0], [1], [0.9939])
     """
     unit = _prepared(vectors)
-    lists = _lists(unit, unit, threshold, limit, method, block, same=True)
-    return _folded(*lists)
+    hits, _ = _search(unit, unit, threshold, limit, method, block, same=True)
+    return _folded(*_lists(hits, len(unit.raw), limit))
 
 
 def near_pairs_between(
@@ -111,8 +114,8 @@ def near_pairs_between(
     left, right = _prepared(first), _prepared(second)
     if len(left.raw) and len(right.raw) and left.raw.shape[1] != right.raw.shape[1]:
         raise EmbeddingError(f"vectors of {left.raw.shape[1]} and of {right.raw.shape[1]} numbers cannot be compared")
-    forth = _lists(left, right, threshold, limit, method, block, same=False)
-    back = _lists(right, left, threshold, limit, method, block, same=False)
+    there, here = _search(left, right, threshold, limit, method, block, same=False)
+    forth, back = _lists(there, len(left.raw), limit), _lists(here, len(right.raw), limit)
     rows = np.concatenate([forth[0], back[1]])
     columns = np.concatenate([forth[1], back[0]])
     rows, columns, cosine = _distinct(rows, columns, np.concatenate([forth[2], back[2]]))
@@ -140,7 +143,7 @@ def search_recall(
     n = len(data.raw)
     rows = np.sort(np.random.default_rng(seed).choice(n, min(queries, n), replace=False)).astype(np.int64)
     chosen = _Vectors(data.raw[rows], data.norms[rows], data.units[rows])
-    at, columns, _ = _hits(chosen, data, threshold, (_ROWS, _COLUMNS), limit=n)
+    (at, columns, _), _ = _hits(chosen, data, threshold, (_ROWS, _COLUMNS), n, same=False)
     true = rows[at] * n + columns
     true = true[(rows[at] != columns) & ~found.left_saturated[rows[at]] & ~found.left_saturated[columns]]
     known = np.concatenate([found.left * n + found.right, found.right * n + found.left])
@@ -166,10 +169,41 @@ def _prepared(vectors: npt.ArrayLike) -> _Vectors:
     return _Vectors(raw, norms, (raw / norms[:, None]).astype(np.float32))
 
 
+_Hits = tuple[Ints, Ints, Floats]
 _Lists = tuple[Ints, Ints, Floats, Bools]
 
 
-def _lists(
+class _Nearest:
+    """The nearest of each row among all pairs that come along; holds few more than these."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._kept = _no_hits()
+        self._waiting: list[_Hits] = []
+        self._n_waiting = 0
+
+    def add(self, rows: Ints, columns: Ints, cosine: Floats) -> None:
+        self._waiting.append((rows, columns, cosine))
+        self._n_waiting += len(rows)
+        if self._n_waiting > max(_WAITING, len(self._kept[0])):
+            self.hits()
+
+    def hits(self) -> _Hits:
+        rows, columns, cosine = _joined([self._kept, *self._waiting])
+        kept = _nearest(rows, columns, cosine, self._limit)
+        self._kept, self._waiting, self._n_waiting = (rows[kept], columns[kept], cosine[kept]), [], 0
+        return self._kept
+
+
+def _lists(hits: _Hits, n: int, limit: int) -> _Lists:
+    """The nearest `limit` of each of n rows, and which rows have more."""
+    rows, columns, cosine = hits
+    saturated = np.bincount(rows, minlength=n) > limit
+    kept = _nearest(rows, columns, cosine, limit)
+    return rows[kept], columns[kept], cosine[kept], saturated
+
+
+def _search(
     queries: _Vectors,
     gallery: _Vectors,
     threshold: float,
@@ -178,46 +212,45 @@ def _lists(
     block: tuple[int, int] | None,
     *,
     same: bool,
-) -> _Lists:
-    """The nearest `limit` gallery rows of each query, and which queries have more."""
+) -> tuple[_Hits, _Hits]:
+    """The nearest gallery rows of each query, and queries of each gallery row: one more than `limit`, if there are."""
     if not 0 < threshold <= 1:
         raise UsageError(f"threshold {threshold}: expected a cosine above 0 and at most 1")
     if limit < 1:
         raise UsageError(f"limit {limit}: expected at least 1 neighbour")
     if not (len(queries.raw) and len(gallery.raw)):
-        nothing = np.empty(0, np.int64)
-        return nothing, nothing, np.empty(0), np.zeros(len(queries.raw), np.bool_)
-    wanted = limit + 1 + same  # one more shows that a list is saturated; a row finds itself
-    if method == "ivf" or (method == "auto" and len(gallery.raw) > LARGEST_EXACT):
-        rows, columns, cosine = _ivf_hits(queries, gallery, threshold, wanted)
-    else:
-        rows, columns, cosine = _hits(queries, gallery, threshold, block or (_ROWS, _COLUMNS), limit=wanted)
-    if same:
-        other = rows != columns
-        rows, columns, cosine = rows[other], columns[other], cosine[other]
-    saturated = np.bincount(rows, minlength=len(queries.raw)) > limit
-    kept = _nearest(rows, columns, cosine, limit)
-    return rows[kept], columns[kept], cosine[kept], saturated
+        return _no_hits(), _no_hits()
+    if method == "exact" or (method == "auto" and max(len(queries.raw), len(gallery.raw)) <= LARGEST_EXACT):
+        return _hits(queries, gallery, threshold, block or (_ROWS, _COLUMNS), limit + 1, same=same)
+    forth = _ivf_hits(queries, gallery, threshold, limit + 1, same=same)
+    return forth, forth if same else _ivf_hits(gallery, queries, threshold, limit + 1, same=False)
 
 
 def _hits(
-    queries: _Vectors, gallery: _Vectors, threshold: float, block: tuple[int, int], *, limit: int
-) -> tuple[Ints, Ints, Floats]:
-    """Pairs at or above the threshold, at most the `limit` nearest of each query; by query, nearest first."""
+    queries: _Vectors, gallery: _Vectors, threshold: float, block: tuple[int, int], limit: int, *, same: bool
+) -> tuple[_Hits, _Hits]:
+    """Pairs at or above the threshold: the nearest of each query, and of each gallery row.
+
+    Of one set, only the half above the diagonal is computed, and both results are the same.
+    """
     floor = np.float32(threshold - 0.5 * 10**-DECIMALS - _float32_error(queries.raw.shape[1]))
-    parts = []
+    forth = _Nearest(limit)
+    back = forth if same else _Nearest(limit)
     for start in range(0, len(queries.raw), block[0]):
         rows = queries.units[start : start + block[0]]
-        found = _no_hits()
-        for first in range(0, len(gallery.raw), block[1]):
+        for first in range(start if same else 0, len(gallery.raw), block[1]):
             similar = rows @ gallery.units[first : first + block[1]].T  # [rows, columns]
             flat = np.flatnonzero(similar >= floor)
-            if len(flat):
-                at, column = np.divmod(flat, similar.shape[1])
-                new = _rescored(queries, gallery, at + start, column + first, threshold)
-                found = _trimmed(_joined([found, new]), limit)
-        parts.append(found)
-    return _joined(parts)
+            if not len(flat):
+                continue
+            row, column = np.divmod(flat, similar.shape[1])
+            row, column = row + start, column + first
+            if same:
+                row, column = row[row < column], column[row < column]
+            row, column, cosine = _rescored(queries, gallery, row, column, threshold)
+            forth.add(row, column, cosine)
+            back.add(column, row, cosine)
+    return forth.hits(), back.hits()
 
 
 def _float32_error(dim: int) -> float:
@@ -225,7 +258,7 @@ def _float32_error(dim: int) -> float:
     return (dim + 4) * 2.0**-23
 
 
-def _ivf_hits(queries: _Vectors, gallery: _Vectors, threshold: float, wanted: int) -> tuple[Ints, Ints, Floats]:
+def _ivf_hits(queries: _Vectors, gallery: _Vectors, threshold: float, wanted: int, *, same: bool) -> _Hits:
     """As `_hits`, from the clusters nearest to each query alone."""
     faiss = _faiss()
     n, dim = gallery.units.shape
@@ -237,8 +270,9 @@ def _ivf_hits(queries: _Vectors, gallery: _Vectors, threshold: float, wanted: in
     index.nprobe = min(_PROBES, clusters)
     parts = []
     for start in range(0, len(queries.raw), _RESCORED):
-        _, columns = index.search(queries.units[start : start + _RESCORED], min(wanted, n))
-        at, place = np.nonzero(columns >= 0)
+        _, columns = index.search(queries.units[start : start + _RESCORED], min(wanted + same, n))
+        is_other = columns != np.arange(start, start + len(columns))[:, None] if same else True  # a row finds itself
+        at, place = np.nonzero((columns >= 0) & is_other)
         parts.append(_rescored(queries, gallery, at + start, columns[at, place], threshold))
     return _joined(parts)
 
@@ -251,9 +285,7 @@ def _faiss() -> Any:  # noqa: ANN401  the package ships no types
     return faiss
 
 
-def _rescored(
-    queries: _Vectors, gallery: _Vectors, rows: Ints, columns: Ints, threshold: float
-) -> tuple[Ints, Ints, Floats]:
+def _rescored(queries: _Vectors, gallery: _Vectors, rows: Ints, columns: Ints, threshold: float) -> _Hits:
     """The pairs whose exact, rounded cosine reaches the threshold."""
     parts = [_no_hits()]
     for start in range(0, len(rows), _RESCORED):
@@ -265,22 +297,13 @@ def _rescored(
     return _joined(parts)
 
 
-def _no_hits() -> tuple[Ints, Ints, Floats]:
+def _no_hits() -> _Hits:
     return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
 
 
-def _joined(parts: list[tuple[Ints, Ints, Floats]]) -> tuple[Ints, Ints, Floats]:
+def _joined(parts: list[_Hits]) -> _Hits:
     rows, columns, cosine = zip(*parts, strict=True)
     return np.concatenate(rows), np.concatenate(columns), np.concatenate(cosine)
-
-
-def _trimmed(hits: tuple[Ints, Ints, Floats], limit: int) -> tuple[Ints, Ints, Floats]:
-    """The `limit` nearest of each row, where a row may have more."""
-    rows, columns, cosine = hits
-    if len(rows) <= limit:
-        return hits
-    kept = _nearest(rows, columns, cosine, limit)
-    return rows[kept], columns[kept], cosine[kept]
 
 
 def _nearest(rows: Ints, columns: Ints, cosine: Floats, limit: int) -> Ints:
@@ -298,7 +321,7 @@ def _folded(rows: Ints, columns: Ints, cosine: Floats, saturated: Bools) -> Near
     return NearPairs(left, right, cosine, saturated, saturated)
 
 
-def _distinct(left: Ints, right: Ints, cosine: Floats) -> tuple[Ints, Ints, Floats]:
+def _distinct(left: Ints, right: Ints, cosine: Floats) -> _Hits:
     """Each pair once, ordered by `left`, then `right`; both directions have the same cosine."""
     width = int(right.max(initial=0)) + 1
     _, first = np.unique(left * width + right, return_index=True)

@@ -1,4 +1,4 @@
-"""The raw pool: unlabelled samples in Parquet files or in a folder of media, admitted row by row.
+"""The raw pool: unlabelled samples in Parquet files or in a folder of media; `rope.curation.admission` reads its rows.
 
 A Parquet pool has the columns `id` and `domain`; `frames`, `video` or `paths`; and, where there are any, `text`,
 `category`, `product_hint` and `session`. A recipe may give other names to them. `frames` is a path or a list of
@@ -9,9 +9,7 @@ A folder pool has `pages/`, `videos/` and `lives/` with `ID.jpg` and so on, `ID.
 frames with their numbers at the end of their names; and `ID.txt`, where there is a text.
 """
 
-import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,34 +19,17 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rope.curation.operation import MapOperation, Outcome, Reject, divide
 from rope.domain import CONFIG_OF, DOMAINS
 from rope.errors import DatasetError, UsageError
 from rope.files import atomic_path, sha256_of
 
-__all__ = ["ADMIT", "COLUMNS", "ROW_SCHEMA", "Admit", "Pool", "PoolFile", "Slice", "admit", "open_pool", "slices"]
+__all__ = ["COLUMNS", "VIDEO_SUFFIXES", "Pool", "PoolFile", "Slice", "open_pool", "slices"]
 
 COLUMNS: Final = ("id", "domain", "text", "frames", "video", "paths", "category", "product_hint", "session")
 """The columns that a pool may have."""
 
-_FILE: Final = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-
-ROW_SCHEMA: Final = pa.schema(
-    [
-        ("id", pa.string()),
-        ("domain", pa.string()),
-        ("text", pa.string()),
-        ("frames", pa.list_(_FILE)),
-        ("video", _FILE),
-        ("category", pa.string()),
-        ("product_hint", pa.string()),
-        ("session", pa.string()),
-    ]
-)
-"""An admitted row; paths are absolute. A page has frames, a video or live clip has frames or a video file."""
-
 _IMAGES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp"})
-_VIDEOS: Final = frozenset({".mp4", ".mov", ".webm", ".mkv", ".avi"})
+VIDEO_SUFFIXES: Final = frozenset({".mp4", ".mov", ".webm", ".mkv", ".avi"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +69,6 @@ class Slice:
     def n_rows(self) -> int:
         """How many rows it has."""
         return self.stop - self.start
-
-
-@dataclass(frozen=True, slots=True)
-class Admit:
-    """Options of the first stage, which the pool itself gives.
-
-    Attributes:
-        root: what paths are relative to.
-        columns: ours -> the pool's.
-    """
-
-    root: str
-    columns: dict[str, str]
 
 
 def open_pool(path: Path, renamed: Mapping[str, str], cache: Path) -> Pool:
@@ -149,75 +117,6 @@ def slices(pool: Pool, shard_rows: int) -> list[Slice]:
         for file in pool.files
         for start in range(0, max(file.rows, 1), shard_rows)
     ]
-
-
-def admit(batch: pa.RecordBatch, options: Admit) -> Outcome:
-    """Bring raw rows into `ROW_SCHEMA`; rejects those without an id, with an unknown domain, or without media.
-
-    A row without an id gets one that begins with `?` and is a hash of the row, for the books.
-    """
-    rows = [_canonical(raw, options) for raw in batch.to_pylist()]
-    table = pa.RecordBatch.from_pylist(rows, schema=ROW_SCHEMA)
-    raw_ids = batch[options.columns["id"]].to_pylist()
-    return divide(table, [_verdict(row, raw_id) for row, raw_id in zip(rows, raw_ids, strict=True)])
-
-
-ADMIT: Final = MapOperation(version=2, options=Admit, apply=admit)
-"""The first stage of every recipe."""
-
-
-def _canonical(raw: Mapping[str, Any], options: Admit) -> dict[str, Any]:
-    given = {ours: raw[theirs] for ours, theirs in options.columns.items()}
-    frames = [_file(entry, options.root) for entry in _listed(given.get("frames"))]
-    videos = [_file(entry, options.root) for entry in _listed(given.get("video"))]
-    for entry in _listed(given.get("paths")):
-        (videos if Path(str(entry)).suffix.lower() in _VIDEOS else frames).append(_file(entry, options.root))
-    words = {name: _text(given.get(name)) for name in ("text", "category", "product_hint", "session")}
-    has_id = _text(given["id"]) is not None
-    return {
-        "id": str(given["id"]) if has_id else f"?{_row_hash(given)}",
-        "domain": _text(given["domain"]) or "",
-        "frames": [frame for frame in frames if frame is not None],
-        "video": videos[0] if videos else None,
-        **words,
-    }
-
-
-def _verdict(row: Mapping[str, Any], raw_id: object) -> Reject | None:
-    if _text(raw_id) is None:
-        return Reject("no_id")
-    if row["domain"] not in DOMAINS:
-        return Reject("unknown_domain", detail=f"{row['domain']!r}; expected one of {', '.join(DOMAINS)}")
-    if not row["frames"] and (row["video"] is None or row["domain"] == "page"):
-        return Reject("no_media")
-    return None
-
-
-def _listed(value: object) -> list[Any]:
-    """A list as it is, one value as a list, and nothing as an empty one.
-
-    >>> _listed(None), _listed("a.jpg"), _listed(["a.jpg", None])
-    ([], ['a.jpg'], ['a.jpg'])
-    """
-    values = value if isinstance(value, list) else [value]
-    return [one for one in values if one is not None]
-
-
-def _file(entry: str | Mapping[str, Any], root: str) -> dict[str, Any] | None:
-    stored: dict[str, Any] = {"path": entry} if isinstance(entry, str) else dict(entry)
-    if stored.get("bytes") is not None:
-        return {"bytes": stored["bytes"], "path": None}
-    if not stored.get("path"):
-        return None
-    return {"bytes": None, "path": os.path.join(root, stored["path"])}  # noqa: PTH118  half the time of a Path
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value).strip() or None
-
-
-def _row_hash(given: Mapping[str, Any]) -> str:
-    return hashlib.sha256(repr(sorted(given.items())).encode()).hexdigest()[:16]
 
 
 def _find_files(path: Path, cache: Path) -> tuple[Path, list[Path]]:
@@ -303,7 +202,7 @@ def _listed_samples(folder: Path, domain: str) -> list[dict[str, Any]]:
 def _media_of(entry: Path) -> list[Path]:
     if entry.is_dir():
         return sorted((path for path in entry.iterdir() if path.suffix.lower() in _IMAGES), key=_frame_order)
-    return [entry] if entry.suffix.lower() in _IMAGES | _VIDEOS else []
+    return [entry] if entry.suffix.lower() in _IMAGES | VIDEO_SUFFIXES else []
 
 
 def _frame_order(path: Path) -> tuple[int, str]:

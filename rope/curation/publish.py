@@ -10,12 +10,14 @@ from typing import Any, Final
 import duckdb
 import pyarrow.parquet as pq
 
+from rope.curation.leaks import LeakAudit
 from rope.curation.manifest import Manifest
 from rope.curation.recipe import Recipe
 from rope.curation.runner import finished_stages
+from rope.curation.split_audit import audit_split, card_with_leaks, leak_summary, leaks_refused, write_leaks
 from rope.dataset.build import BuildReport, build_dataset
 from rope.domain import DOMAINS, SPLITS, Domain
-from rope.errors import UsageError
+from rope.errors import DatasetError, UsageError
 from rope.files import atomic_path, sha256_of
 from rope.sources.source import Source
 from rope.sources.staging import FrameRow, SampleRow, Staging
@@ -23,13 +25,15 @@ from rope.sources.staging import FrameRow, SampleRow, Staging
 __all__ = ["LINEAGE_NAME", "curated_source", "publish"]
 
 LINEAGE_NAME: Final = "curation.json"
-"""Beside the manifest of a dataset: the recipe, and what each of its stages has counted."""
+"""Beside the manifest of a dataset: the recipe, what each of its stages has counted, and the leak audit."""
 
 _NEEDED: Final = ("id", "domain", "text", "category", "frames", "video", "product_id", "split")
 
 
 def publish(recipe_file: Path, recipe: Recipe, out: Path, *, progress: bool = True) -> BuildReport:
     """Build a dataset directory from the rows that the last stage has kept; repeat it to go on where it stopped.
+
+    First it looks for leaks between the splits; its table ends up in the card. See `rope.curation.split_audit`.
 
     Args:
         recipe_file: the recipe's text goes into the lineage.
@@ -39,14 +43,29 @@ def publish(recipe_file: Path, recipe: Recipe, out: Path, *, progress: bool = Tr
 
     Raises:
         UsageError: a column is missing, media are inside the pool rather than in files, or `out` is something else.
-        DatasetError: a stage is stale.
+        DatasetError: a stage is stale, or there are more leaks than the recipe accepts.
         ReleaseError: nothing is left of a split.
     """
     stages = finished_stages(recipe)
-    report = build_dataset(curated_source(recipe, stages), out, name=recipe.name, progress=progress)
-    with atomic_path(out / LINEAGE_NAME) as temporary:
-        temporary.write_text(json.dumps(_lineage(recipe_file, stages), indent=1, ensure_ascii=False) + "\n", "utf-8")
+    source = curated_source(recipe, stages)
+    audit = audit_split(recipe, stages)
+    listing = write_leaks(recipe.work, audit)
+    if refused := leaks_refused(audit, recipe.leaks):
+        raise DatasetError(
+            f"{recipe.name}: the splits leak; {'; '.join(refused)}; all leaks are in {listing}: change the recipe, or "
+            "accept a number of each kind, or waive ids, under [leaks]"
+        )
+    report = build_dataset(source, out, name=recipe.name, progress=progress)
+    card = (out / "README.md").read_text("utf-8")
+    _write(out / "README.md", card_with_leaks(card, audit, recipe.leaks))
+    lineage = _lineage(recipe_file, recipe, stages, audit)
+    _write(out / LINEAGE_NAME, json.dumps(lineage, indent=1, ensure_ascii=False) + "\n")
     return report
+
+
+def _write(path: Path, text: str) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, "utf-8")
 
 
 def curated_source(recipe: Recipe, stages: dict[str, list[tuple[Path, Manifest]]]) -> Source:
@@ -129,7 +148,9 @@ def _staged(row: dict[str, Any], name: str, line: int, root: Path) -> Iterator[S
         yield FrameRow(name, line, row["split"], domain, row["id"], place, image)
 
 
-def _lineage(recipe_file: Path, stages: dict[str, list[tuple[Path, Manifest]]]) -> dict[str, Any]:
+def _lineage(
+    recipe_file: Path, recipe: Recipe, stages: dict[str, list[tuple[Path, Manifest]]], audit: LeakAudit
+) -> dict[str, Any]:
     return {
         "recipe": recipe_file.read_text("utf-8"),
         "stages": {
@@ -140,6 +161,7 @@ def _lineage(recipe_file: Path, stages: dict[str, list[tuple[Path, Manifest]]]) 
             }
             for name, shards in stages.items()
         },
+        "leaks": leak_summary(audit, recipe.leaks),
     }
 
 

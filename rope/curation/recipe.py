@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
+from rope.curation.leaks import KINDS
 from rope.curation.operation import load_operation
 from rope.curation.options import check_options
 from rope.errors import UsageError
@@ -29,7 +30,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["Limits", "PoolSource", "Recipe", "Stage", "read_recipe"]
+__all__ = ["LeakRules", "Limits", "PoolSource", "Recipe", "Stage", "read_recipe"]
 
 _POOL_STAGE: Final = "pool"
 
@@ -87,6 +88,36 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class LeakRules:
+    """`[leaks]`: how leaks between the splits are looked for, and which are let pass.
+
+    Attributes:
+        near: cosine of two embeddings from which on a pair is a leak; None takes the `near` of the stage split.
+        accepted: kind of leak -> validation samples that may have one; 0 of those that are not named.
+        waived: ids of validation samples whose leaks somebody has looked at.
+        canaries: for each pair of domains, by which the search is tried.
+        seed: of the canaries.
+
+    Raises:
+        UsageError: a kind is unknown, or a number is out of range.
+    """
+
+    near: float | None = None
+    accepted: dict[str, int] = field(default_factory=dict)
+    waived: list[str] = field(default_factory=list)
+    canaries: int = 200
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if strangers := sorted(set(self.accepted) - set(KINDS)):
+            raise UsageError(f"accepted has {strangers[0]!r}; expected {', '.join(KINDS)}")
+        if self.near is not None and not 0 < self.near < 1:
+            raise UsageError(f"near is {self.near}; expected above 0 and below 1")
+        if self.canaries < 1 or self.seed < 0 or min(self.accepted.values(), default=0) < 0:
+            raise UsageError(f"got {self}; expected at least 1 canary, and a seed and numbers accepted from 0 on")
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """`[[stage]]`: its name in the folder of work, the operation, and the operation's options as plain values."""
 
@@ -105,6 +136,7 @@ class Recipe:
         pool: the raw rows.
         limits: what workers may take.
         stages: in order; each gets what the one before has kept.
+        leaks: what `publish` lets pass.
     """
 
     name: str
@@ -112,6 +144,7 @@ class Recipe:
     pool: PoolSource
     limits: Limits
     stages: tuple[Stage, ...]
+    leaks: LeakRules = field(default_factory=LeakRules)
 
     @property
     def pool_path(self) -> Path:
@@ -138,7 +171,8 @@ def read_recipe(path: Path) -> Recipe:
     pool = PoolSource(**raw["pool"] | {"path": str(here / raw["pool"]["path"])})
     work = here / raw.get("work", f"{path.stem}-work")
     stages = tuple(_stage(table) for table in raw["stage"])
-    return Recipe(raw.get("name", path.stem), work, pool, Limits(**raw.get("limits", {})), stages)
+    limits, leaks = Limits(**raw.get("limits", {})), LeakRules(**raw.get("leaks", {}))
+    return Recipe(raw.get("name", path.stem), work, pool, limits, stages, leaks)
 
 
 def _mistakes(raw: Mapping[str, Any]) -> list[str]:
@@ -147,7 +181,7 @@ def _mistakes(raw: Mapping[str, Any]) -> list[str]:
     for name in ("name", "work"):
         if not isinstance(raw.get(name, ""), str):
             mistakes.append(f"{name} is {raw[name]!r}; expected a string")
-    for name, kind in (("pool", PoolSource), ("limits", Limits)):
+    for name, kind in (("pool", PoolSource), ("limits", Limits), ("leaks", LeakRules)):
         table = raw.get(name, {})
         if isinstance(table, dict):
             mistakes += check_options(kind, table, f"[{name}]")

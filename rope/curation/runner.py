@@ -205,7 +205,7 @@ def _planned(recipe: Recipe) -> Iterator[tuple[Stage, Callable[[Sequence[Slice] 
 
 def _pool_stage(pool: Pool) -> Stage:
     options = {"root": str(pool.root), "columns": dict(pool.columns)}
-    return Stage(POOL_STAGE, "rope.curation.pool:ADMIT", options)
+    return Stage(POOL_STAGE, "rope.curation.admission:ADMIT", options)
 
 
 def _plan(recipe: Recipe, stage: Stage, sources: Sequence[Slice], *, checked: bool) -> list[Job]:

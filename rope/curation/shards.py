@@ -9,6 +9,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from threadpoolctl import threadpool_limits
 
 from rope.curation.chaos import Chaos, Fault, strike_after, strike_before, strike_writing
 from rope.curation.manifest import Count, Manifest, Part, StoredFile, read_manifest, write_manifest
@@ -114,6 +115,10 @@ class Task:
 def execute(task: Task) -> None:
     """Make the shard of a task, or try some of its rows; runs in a worker of an engine.
 
+    The arithmetic of rows (BLAS, OpenMP) has one thread, whatever the number of workers: the threads of several workers
+    would wait for each other, and sums may depend on their number. A stage with a model, which has the machine for
+    itself, and one that sees all rows have them all.
+
     Raises:
         RopeError: it cannot be done, however often it is tried.
         Exception: anything else, and trying again may help.
@@ -128,14 +133,20 @@ def execute(task: Task) -> None:
     options = operation.options(**job.options)
     if not isinstance(operation, MapOperation):
         _commit(job, operation.apply([source.path for source in job.sources], options), [], fault)
-    elif task.rows is None:
-        outcomes, quarantined = _run_shard(job, operation, options, task.lethal)
-        _commit(job, [_joined(outcomes)], quarantined, fault)
-    else:
-        start, stop = task.rows
-        source = job.sources[0]
-        for _, batch in _batches(source.path, source.start + start, source.start + stop, job.batch_rows):
-            list(settle(batch, lambda rows: operation.apply(rows, options)))
+        return
+    with threadpool_limits(None if operation.needs_gpu else 1):
+        if task.rows is None:
+            outcomes, quarantined = _run_shard(job, operation, options, task.lethal)
+            _commit(job, [_joined(outcomes)], quarantined, fault)
+        else:
+            _try_rows(job, operation, options, *task.rows)
+
+
+def _try_rows(job: Job, operation: MapOperation[Any], options: object, start: int, stop: int) -> None:
+    """Do with some rows what making the shard would do, and write nothing."""
+    source = job.sources[0]
+    for _, batch in _batches(source.path, source.start + start, source.start + stop, job.batch_rows):
+        list(settle(batch, lambda rows: operation.apply(rows, options)))
 
 
 def settle(batch: pa.RecordBatch, run: Callable[[pa.RecordBatch], Outcome]) -> Iterator[Outcome | pa.RecordBatch]:
@@ -217,6 +228,8 @@ def _batches(path: Path, start: int, stop: int, batch_rows: int) -> Iterator[tup
             if wanted.num_rows:
                 yield position + skipped - start, wanted
             position += batch.num_rows
+            if position >= stop:  # a group of rows may hold many more
+                break
 
 
 def _check_outcome(rows: pa.RecordBatch, outcome: Outcome, schema: pa.Schema) -> None:

@@ -3,22 +3,7 @@ import sys
 
 import pytest
 
-from rope.cli import main
 from tests.curation.pools import POISON, recipe_of, write_rows
-
-
-@pytest.fixture
-def curate(monkeypatch, capsys):
-    """Runs `rope curate`; returns its exit code and what it wrote to stdout and stderr."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["rope", "curate", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return run
 
 
 def test_a_recipe_is_run_reported_explained_and_audited(curate, tmp_path):

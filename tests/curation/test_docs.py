@@ -10,7 +10,7 @@ import pytest
 
 from rope.cli import main
 from rope.curation.operation import BUILT_IN, load_operation
-from rope.curation.recipe import Limits, PoolSource
+from rope.curation.recipe import LeakRules, Limits, PoolSource
 from rope.dataset.manifest import read_manifest
 
 PAGE = (Path(__file__).parents[2] / "docs" / "curation.md").read_text("utf-8")
@@ -28,12 +28,17 @@ def commands() -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in lines]
 
 
+HUB_MODEL = "OFA-Sys/chinese-clip-vit-base-patch16"
+
+
 @pytest.mark.slow
-def test_the_page_is_followed_from_its_first_command_to_its_last(tmp_path, monkeypatch, capsys):
+def test_the_page_is_followed_from_its_first_command_to_its_last(tmp_path, monkeypatch, capsys, tiny_chinese_clip):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # the layers of the small model are not worth a thread
     for name, text in files().items():
-        (tmp_path / name).write_text(text, "utf-8")
+        small = text.replace(f'"{HUB_MODEL}"', f'"{tiny_chinese_clip}"\nframes = 1')
+        (tmp_path / name).write_text(small, "utf-8")
     for command in commands():
         if command[0] == "python":
             exec(compile(files()[command[1]], command[1], "exec"), {})
@@ -49,6 +54,8 @@ def test_the_page_is_followed_from_its_first_command_to_its_last(tmp_path, monke
     said = capsys.readouterr().out
     assert "the books close" in said
     assert "rejected: low_brightness" in said
+    assert re.search(r"answers\.csv: \d+ answers are new, 0 were known", said)
+    assert re.search(r"^video: .*\d+ labels, \d.* of them match", said, re.MULTILINE)
     assert read_manifest(tmp_path / "spring").counts["validation"]["products"] == 4
 
 
@@ -59,7 +66,10 @@ def test_every_operation_is_in_the_table_with_all_its_options(name):
     assert [option for option in options if f"`{option}`" not in row] == []
 
 
-@pytest.mark.parametrize("field", [*dataclasses.fields(Limits), *dataclasses.fields(PoolSource)], ids=lambda f: f.name)
+FIELDS = [field for table in (Limits, PoolSource, LeakRules) for field in dataclasses.fields(table)]
+
+
+@pytest.mark.parametrize("field", FIELDS, ids=lambda f: f.name)
 def test_every_entry_of_a_recipe_is_in_the_table_with_its_default(field):
     row = next(line for line in PAGE.splitlines() if line.startswith("|") and f"`{field.name}`" in line)
     default = row.split("|")[2].strip()

@@ -1,4 +1,5 @@
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from rope.curation.leaks import Recall, Side, audit_leaks, exact_search, to_markdown
@@ -14,7 +15,13 @@ def side(*rows, **shared):
             vectors[i, 2:] = np.random.default_rng(i + 77 * len(rows)).standard_normal(62)
         else:
             vectors[i, :2] = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
-    return Side([str(i) for i in range(len(rows))], [domain for domain, _ in rows], vectors, shared)
+    return Side([str(i) for i in range(len(rows))], [domain for domain, _ in rows], vectors, listed(shared))
+
+
+def listed(shared):
+    """A value, several or None of each sample as the lists that a side wants."""
+    lists = {kind: [[one] if isinstance(one, str) else one for one in values] for kind, values in shared.items()}
+    return {kind: pa.array(values, pa.list_(pa.string())) for kind, values in lists.items()}
 
 
 def leaks(audit):
@@ -41,6 +48,26 @@ def test_what_is_shared_is_listed_once_a_sample_and_domain(kind):
     assert leaks(audit) == [(kind, "page", "live", "0", "1", 2, None), (kind, "page", "page", "0", "4", 1, None)]
 
 
+def test_of_several_frames_each_that_is_shared_counts():
+    validation = side(("video", None), ("video", None), media=[["x", "y", "x"], []])
+    train = side(("page", None), ("live", None), media=["z", ["y", "x"]])
+    audit = audit_leaks(validation, train, threshold=None, seed=0)
+    assert leaks(audit) == [("media", "video", "live", "0", "1", 2, None)]
+    assert audit.leaking() == {"near": 0, "media": 1, "session": 0, "title": 0}
+
+
+def test_without_a_threshold_no_vectors_are_needed_and_the_card_says_that_nothing_was_searched():
+    one = Side(["1"], ["page"], None, listed({"title": ["cup"]}))
+    audit = audit_leaks(one, one, threshold=None, seed=0)
+    assert to_markdown(audit).splitlines()[:3] == [
+        "| validation → train | same media | same session | same title | recall of the search |",
+        "|---|---|---|---|---|",
+        "| P → P | 0 | 0 | 1 | near pairs were not searched |",
+    ]
+    with pytest.raises(UsageError, match=r"threshold is 0\.9, but samples have no vectors"):
+        audit_leaks(one, one, threshold=0.9, seed=0)
+
+
 def half_blind(queries, gallery, threshold):
     """A search that misses the right half of the plane."""
     found = exact_search(queries, gallery, threshold)
@@ -57,7 +84,7 @@ def test_the_order_of_samples_changes_nothing():
 
     def shuffled(order):
         titles = {"title": [str(i % 7) for i in order]}
-        return Side([str(i) for i in order], [domains[i] for i in order], whole.vectors[order], titles)
+        return Side([str(i) for i in order], [domains[i] for i in order], whole.vectors[order], listed(titles))
 
     orders = np.arange(60), rng.permutation(60)
     first, second = (
@@ -133,7 +160,7 @@ def test_what_cannot_be_meant_is_refused():
     with pytest.raises(UsageError, match=r"threshold is 1\.0; expected above 0 and below 1"):
         audit_leaks(one, one, threshold=1.0, seed=0)
     with pytest.raises(DatasetError, match="'ids': 1, 'domains': 2"):
-        Side(["a"], ["page", "page"], one.vectors, {})
+        Side(["a"], ["page", "page"], None, {})
     with pytest.raises(EmbeddingError, match="1 vectors are zero or not finite, the first of them that of page 'b'"):
         Side(["a", "b"], ["page", "page"], np.eye(2, dtype=np.float32) * [1, 0], {})
     with pytest.raises(UsageError, match="nothing is known of shared 'colour'"):

@@ -32,6 +32,19 @@ def test_pairs_are_those_of_a_loop_whatever_the_block(block):
     assert as_set(near_pairs(vectors, 0.9, limit=300, block=block)) == slow_pairs(vectors, 0.9)
 
 
+@pytest.mark.parametrize("waiting", [1, 50, 1 << 20])
+def test_how_many_pairs_are_collected_before_some_are_dropped_changes_nothing(waiting, monkeypatch):
+    monkeypatch.setattr("rope.curation.neighbours._WAITING", waiting)
+    vectors = clustered(300, 4, seed=4)
+    units = vectors.astype(np.float64)
+    units /= np.linalg.norm(units, axis=1, keepdims=True)
+    cosine = np.round(units @ units.T, 4) - 3.0 * np.eye(300)
+    nearest = np.argsort(-cosine, axis=1, kind="stable")[:, :3]
+    pairs = {tuple(sorted((i, j))) for i in range(300) for j in nearest[i].tolist() if cosine[i, j] >= 0.9}
+    found = near_pairs(vectors, 0.9, limit=3, block=(16, 32))
+    assert set(zip(found.left.tolist(), found.right.tolist(), strict=True)) == pairs
+
+
 def test_the_order_of_rows_changes_their_numbers_alone():
     vectors = clustered(400, 8, seed=1)
     order = np.random.default_rng(2).permutation(400)

@@ -4,58 +4,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rope.curation.pool import ROW_SCHEMA, Admit, admit, open_pool, slices
+from rope.curation.admission import Admit, admit
+from rope.curation.pool import open_pool, slices
 from rope.errors import DatasetError, UsageError
 
 PHOTOS = Path(__file__).parents[2].parent / "shared" / "data" / "grocery-pool"
-
-
-def admitted(row, **renamed):
-    columns = {
-        name: renamed.get(name, name) for name in ("id", "domain", "text", "frames", "video", "paths", "category")
-    }
-    options = Admit("/pool", {ours: theirs for ours, theirs in columns.items() if theirs in row})
-    return admit(pa.RecordBatch.from_pylist([row]), options)
-
-
-@pytest.mark.parametrize(
-    ("media", "frames", "video"),
-    [
-        ({"frames": "a.jpg"}, ["/pool/a.jpg"], None),
-        ({"frames": ["a.jpg", None, "/b.jpg"]}, ["/pool/a.jpg", "/b.jpg"], None),
-        ({"frames": [{"bytes": None, "path": "a.jpg"}]}, ["/pool/a.jpg"], None),
-        ({"video": "v.mp4"}, [], "/pool/v.mp4"),
-        ({"paths": ["a.jpg", "v.MP4"]}, ["/pool/a.jpg"], "/pool/v.MP4"),
-    ],
-)
-def test_media_come_in_several_forms(media, frames, video):
-    kept = admitted({"id": "1", "domain": "video", **media}).kept.to_pylist()[0]
-    assert [frame["path"] for frame in kept["frames"]] == frames
-    assert (kept["video"] or {}).get("path") == video
-
-
-def test_bytes_go_before_a_path_and_words_are_trimmed():
-    row = {"id": 7, "domain": "page", "text": " 空 ", "frames": [{"bytes": b"x", "path": "a.jpg"}], "category": "  "}
-    kept = admitted(row).kept
-    assert kept.schema.equals(ROW_SCHEMA)
-    assert kept.select(["id", "text", "frames", "category"]).to_pylist() == [
-        {"id": "7", "text": "空", "frames": [{"bytes": b"x", "path": None}], "category": None}
-    ]
-
-
-@pytest.mark.parametrize(
-    ("row", "reason"),
-    [
-        ({"id": None, "domain": "page", "frames": ["a.jpg"]}, "no_id"),
-        ({"id": " ", "domain": "page", "frames": ["a.jpg"]}, "no_id"),
-        ({"id": "1", "domain": "pages", "frames": ["a.jpg"]}, "unknown_domain"),
-        ({"id": "1", "domain": None, "frames": ["a.jpg"]}, "unknown_domain"),
-        ({"id": "1", "domain": "page", "frames": [""]}, "no_media"),
-        ({"id": "1", "domain": "page", "video": "a.mp4"}, "no_media"),
-    ],
-)
-def test_a_row_that_is_no_sample_is_rejected(row, reason):
-    assert admitted(row).rejects["reason"].to_pylist() == [reason]
 
 
 def test_a_file_is_cut_into_ranges_of_rows_and_hashed_once(tmp_path, monkeypatch):

@@ -14,6 +14,8 @@ shard_rows = 10
 columns = { text = "title" }
 [limits]
 deadline_s = 5
+[leaks]
+accepted = { title = 2 }
 [[stage]]
 use = "decode"
 [[stage]]
@@ -38,6 +40,7 @@ def test_a_recipe_is_read_with_paths_beside_it(read, tmp_path):
     assert (recipe.name, recipe.work, recipe.pool_path) == ("spring", tmp_path / "made", tmp_path / "raw")
     assert (recipe.pool.shard_rows, recipe.pool.columns, recipe.limits.deadline_s) == (10, {"text": "title"}, 5)
     assert [(stage.name, stage.use) for stage in recipe.stages] == [("decode", "decode"), ("cut", "filter")]
+    assert recipe.leaks.accepted == {"title": 2}
     assert recipe.stages[1].options == {"minimum": 0.25, "domains": {"live": 0.2}}
 
 
@@ -50,10 +53,17 @@ def test_little_has_to_be_said(read, tmp_path):
     ("old", "new", "sentence"),
     [
         ('name = "spring"', "name = 3", "name is 3; expected a string"),
-        ('work = "made"', 'folder = "made"', "unknown entry 'folder'; expected one of name, work, pool, limits, stage"),
+        (
+            'work = "made"',
+            'folder = "made"',
+            "unknown entry 'folder'; expected one of name, work, pool, limits, leaks, stage",
+        ),
         ('path = "raw"', "", r"\[pool\]: lacks option 'path'"),
         ("shard_rows = 10", "shard_rows = 0", r"\[pool\]: shard_rows is 0; expected at least 1"),
         ("deadline_s = 5", "deadline_s = -1", "deadline_s and global_deadline_s above 0"),
+        ("title = 2", "titles = 2", r"\[leaks\]: accepted has 'titles'; expected near, media, session, title"),
+        ("title = 2", "title = -2", r"\[leaks\]: got .*expected at least 1 canary"),
+        ("[leaks]", "[leaks]\nnear = 1.5", r"\[leaks\]: near is 1.5; expected above 0 and below 1"),
         ("deadline_s = 5", "deadline = 5", r"\[limits\]: unknown option 'deadline'; expected one of batch_rows"),
         (
             'use = "decode"',

@@ -48,6 +48,14 @@ def test_the_cut_of_a_domain_is_the_lowest_that_its_labels_vouch_for(recipe, tmp
     assert all(0.156 < cut.cut <= 0.2 and cut.n_labels > 130 for cut in found.values())
 
 
+def test_a_label_of_a_page_and_a_clip_is_about_the_clip(recipe):
+    clips = [i for i in range(N_ROWS) if i % 3]
+    labels = [{"item_id": f"r00|r{i:02d}", "label": "same" if i >= 300 else "different"} for i in clips]
+    found = cuts_from_labels(recipe, "filter", "similarity", labels, precision=0.9)
+    assert list(found) == ["live", "video"]  # the page, whose score is 0, is judged by none of them
+    assert all(0.25 < cut.cut <= 0.3 for cut in found.values())
+
+
 def test_labels_of_annotators_are_read_with_their_weights(recipe, tmp_path):
     labels = pa.table({"item_id": ["r590", "r00"], "label": ["same", None], "weight": [2.0, 1.0]})
     pq.write_table(labels, tmp_path / "labels.parquet")

@@ -108,6 +108,8 @@ def labels(
             typer.echo(f"  {annotator}: {score.n_right} of {score.n} known items right")
         for annotator, share in found.accuracy.items():
             typer.echo(f"  {annotator}: about {share:.0%} right, judged by the others")
+        if found.n_answers and not found.accuracy and not found.gold:
+            typer.echo("  no item was known or answered twice, so answers are taken as they are")
     table = label_table(batches, answers, min_probability)
     n_open = table["label"].null_count
     typer.echo(f"{table.num_rows - n_open:,} labels, {n_open:,} open")

@@ -33,7 +33,8 @@ LABEL_SCHEMA: Final = pa.schema(
         ("weight", pa.float64()),
     ]
 )
-"""A row for each answered item that is not a known one; `label` is null where the answers leave it open."""
+"""A row for each answered item that is not a known one; `label` is null where the answers leave it open, and
+`probability` where nothing is there to judge the answers by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,8 @@ class QuestionSummary:
         batches: name -> state.
         n_answers: that count.
         alpha: Krippendorff's; NaN where nobody was asked the same.
-        accuracy: annotator -> estimated share of right answers; empty for free text.
+        accuracy: annotator -> estimated share of right answers; empty for free text, and where nothing is there to
+            judge them by.
         gold: annotator -> score on known items.
     """
 
@@ -61,7 +63,8 @@ def summarize(batches: Sequence[Batch], answers: Sequence[Answer]) -> dict[Quest
     for question in sorted({batch.question for batch in batches}):
         own = [batch for batch in batches if batch.question == question]
         votes, known = _votes(own, answers), _known(own)
-        accuracy = dawid_skene(votes, known).accuracy() if votes and question in CHOICES else {}
+        is_judged = question in CHOICES and _can_judge(votes, known)
+        accuracy = dawid_skene(votes, known).accuracy() if is_judged else {}
         found[question] = QuestionSummary(
             {batch.name: state_of(batch, answers) for batch in own},
             len(votes),
@@ -75,7 +78,9 @@ def summarize(batches: Sequence[Batch], answers: Sequence[Answer]) -> dict[Quest
 def label_table(batches: Sequence[Batch], answers: Sequence[Answer], min_probability: float = 0.8) -> pa.Table:
     """Labels by item and question, in `LABEL_SCHEMA`.
 
-    Where a question has choices, Dawid and Skene's estimate decides; free text is a label where all answers are equal.
+    Where a question has choices, Dawid and Skene's estimate decides. Where no item was known and none answered twice,
+    it has nothing to go by (a rare answer of the only annotator would look like a slip), and answers are labels as they
+    are. Free text is a label where all answers are equal.
     """
     rows = []
     for question in sorted({batch.question for batch in batches}):
@@ -90,7 +95,7 @@ def label_table(batches: Sequence[Batch], answers: Sequence[Answer], min_probabi
     return pa.Table.from_pylist(sorted(rows, key=lambda row: (row["question"], row["item_id"])), LABEL_SCHEMA)
 
 
-def _row(item: Item, label: str | None, probability: float, n_answers: int) -> dict[str, object]:
+def _row(item: Item, label: str | None, probability: float | None, n_answers: int) -> dict[str, object]:
     return {
         "item_id": item.item_id,
         "question": item.question,
@@ -104,8 +109,10 @@ def _row(item: Item, label: str | None, probability: float, n_answers: int) -> d
 
 def _decide(
     question: Question, votes: Sequence[Vote], known: dict[str, str], min_probability: float
-) -> dict[str, tuple[str | None, float]]:
+) -> dict[str, tuple[str | None, float | None]]:
     """Task -> label and its probability."""
+    if question in CHOICES and not _can_judge(votes, known):
+        return {task: (value, None) for task, _, value in votes}
     if question in CHOICES:
         estimate = dawid_skene(votes, known)
         best = dict(zip(estimate.tasks, estimate.posterior.max(axis=1).tolist(), strict=True))
@@ -117,6 +124,12 @@ def _decide(
     return {
         task: (value if n == said[task].total() else None, n / said[task].total()) for task, (value, n) in most.items()
     }
+
+
+def _can_judge(votes: Sequence[Vote], known: dict[str, str]) -> bool:
+    """Whether some item is known, or was answered twice."""
+    counts = Counter(task for task, _, _ in votes)
+    return any(task in known or n > 1 for task, n in counts.items())
 
 
 def _votes(batches: Sequence[Batch], answers: Sequence[Answer]) -> list[Vote]:

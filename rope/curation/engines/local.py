@@ -19,7 +19,9 @@ from rope.errors import UsageError
 
 __all__ = ["PRELOAD", "LocalEngine", "local_engine"]
 
-PRELOAD: Final = ("rope.curation.shards", "rope.curation.operations.decode", "rope.curation.operations.filter")
+PRELOAD: Final = tuple(
+    f"rope.curation.{name}" for name in ("admission", "operations.decode", "operations.filter", "shards")
+)
 """Modules that a worker has imported before its first task, whose deadline they are no part of."""
 
 

@@ -88,8 +88,10 @@ def embed(batch: pa.RecordBatch, options: Embed) -> Outcome:
 
 @lru_cache(maxsize=1)
 def _model(options: Embed) -> "ChineseClip":
-    from rope.encoders.chinese_clip import load_chinese_clip
-
+    try:
+        from rope.encoders.chinese_clip import load_chinese_clip
+    except ImportError as error:
+        raise UsageError(f"embed needs the package {error.name}: pip install 'rope-bench[cope]'") from error
     return load_chinese_clip(options.model, backend=options.backend, precision=options.precision, device=options.device)
 
 

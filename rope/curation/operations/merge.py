@@ -1,26 +1,32 @@
 """Give rows of near-duplicate products one product id; see `rope.curation.merge` for how that is decided."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from rope.curation.codes import coded_in_order
 from rope.curation.evidence import DomainPair, MediaPairs, make_items
 from rope.curation.merge import Labels, Merge, MergeRules, merge_products
 from rope.curation.operation import REJECT_SCHEMA, GlobalOperation, Outcome
 from rope.curation.perceptual import SIDE, copy_pairs
+from rope.curation.wide import read_vectors, read_wanted
 from rope.domain import DOMAINS
 from rope.errors import UsageError
 
 __all__ = ["MERGE", "MergeRows", "merge_rows", "plan_merge"]
 
-_COLUMNS: Final = ("id", "domain", "product_hint", "session", "media_sha256", "embedding", "thumbnail")
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+_COLUMNS: Final = ("id", "domain", "product_hint", "session", "media_sha256")
 _ANSWERS: Final = {"same": True, "different": False}
 
 
@@ -36,7 +42,8 @@ class MergeRows:
         max_products: see `rope.curation.merge.MergeRules`, as for the next two.
         max_neighbours: media that resemble more others say nothing.
         cap: components of more products are left for review.
-        vetoes: columns; products whose values are known and differ are not merged.
+        vetoes: columns; products whose values are known and differ are not merged. The value of a product is known
+            where all its rows that have one agree.
         labels: Parquet of `rope curate annotate labels`, relative to the current folder; None for none.
 
     Raises:
@@ -85,72 +92,99 @@ def merge_rows(paths: Sequence[Path], options: MergeRows) -> Iterator[Outcome]:
 def plan_merge(paths: Sequence[Path], options: MergeRows) -> Merge:
     """The decision about the rows of some files, with all its evidence.
 
+    Held in memory are the rows of the domains that thresholds name, and one of each other product.
+
     Raises:
         UsageError: a column that an option needs is missing.
-        DatasetError: labels contradict each other.
+        DatasetError: labels contradict each other, or rows lack an embedding that others have.
     """
     rows = _read(paths, options)
-    products, ids = _products(rows).to_pylist(), rows["id"].to_pylist()
-    media = _media(rows)
+    names, owner = coded_in_order(_products(rows))
+    is_telling = pc.is_in(rows["domain"], pa.array(_telling(options), pa.string())).to_numpy()
+    used = is_telling | _first_of_others(is_telling, owner)
+    chosen = rows.filter(pa.array(used))
+    media = _media(chosen, is_telling[used])
     items = make_items(
-        products,
-        rows["domain"].to_pylist(),
+        _products(chosen).to_pylist(),
+        chosen["domain"].to_pylist(),
         media,
-        session=rows["session"].to_pylist(),
-        vectors=_vectors(rows) if "embedding" in rows.column_names else None,
+        session=chosen["session"].to_pylist(),
+        vectors=read_vectors(paths, used, "merge") if "embedding" in pq.read_schema(paths[0]).names else None,
     )
-    attributes = {name: dict(zip(products, rows[name].to_pylist(), strict=True)) for name in options.vetoes}
-    more = [_copies(rows, media)] if options.copies else []
-    labels = _labels(options.labels, dict(zip(ids, products, strict=True)))
-    return merge_products(items, options.rules(), attributes=attributes, labels=labels, more=more)
+    attributes = {name: _agreed(rows[name], owner, names) for name in options.vetoes}
+    more = [_copies(paths, rows, used, media)] if options.copies else []
+    return merge_products(
+        items, options.rules(), attributes=attributes, labels=_labels(options.labels, rows), more=more
+    )
+
+
+def _telling(options: MergeRows) -> list[str]:
+    """The domains whose media can be evidence."""
+    return sorted({domain for pair in options.rules().thresholds for domain in pair})
+
+
+def _first_of_others(is_telling: Bools, owner: Ints) -> Bools:
+    """One row of each product that has no telling one; which of them makes no difference.
+
+    >>> _first_of_others(np.array([True, False, False, False]), np.array([0, 0, 1, 1])).tolist()
+    [False, False, True, False]
+    """
+    found = np.zeros(len(owner), np.bool_)
+    others = np.flatnonzero(~is_telling & ~np.isin(owner, owner[is_telling]))
+    found[others[np.unique(owner[others], return_index=True)[1]]] = True
+    return found
+
+
+def _agreed(values: pa.ChunkedArray, owner: Ints, names: Sequence[str]) -> dict[str, Any]:
+    """Product -> the value that all its rows with a value have; products whose rows differ are left out."""
+    table = pa.table({"owner": owner, "value": values}).drop_null()
+    ends = table.group_by("owner").aggregate([("value", "min"), ("value", "max")]).to_pylist()
+    return {names[row["owner"]]: row["value_min"] for row in ends if row["value_min"] == row["value_max"]}
 
 
 def _read(paths: Sequence[Path], options: MergeRows) -> pa.Table:
-    """The columns that matter of all rows; the order of the rows does not."""
+    """The narrow columns that matter of all rows; the order of the rows does not."""
     wanted = [*_COLUMNS, *options.vetoes]
     tables = []
     for path in paths:
         there = pq.read_schema(path).names
+        needed = ["thumbnail"] * options.copies + options.vetoes
+        if missing := [name for name in needed if name not in there]:
+            raise UsageError(
+                f"merge: the rows have no column {missing[0]!r}, which its options need; add a stage before it"
+            )
         tables.append(pq.read_table(path, columns=[name for name in dict.fromkeys(wanted) if name in there]))
-    rows = pa.concat_tables(tables)
-    needed = ["thumbnail"] * options.copies + options.vetoes
-    if missing := [name for name in needed if name not in rows.column_names]:
-        raise UsageError(
-            f"merge: the rows have no column {missing[0]!r}, which its options need; add a stage before it"
-        )
-    return rows
+    return pa.concat_tables(tables)
 
 
 def _products(rows: pa.Table) -> pa.ChunkedArray:
     return pc.coalesce(rows["product_hint"], rows["id"])
 
 
-def _media(rows: pa.Table) -> list[str]:
-    """One name for the media of each row: equal where all files are; the row's own where no stage has read them."""
+def _media(rows: pa.Table, is_telling: Bools) -> list[str]:
+    """One name for the media of each row: equal where all files are; the row's own where it tells nothing."""
+    names = [f"row {name}" for name in rows["id"].to_pylist()]
     if "media_sha256" not in rows.column_names:
-        return [f"row {name}" for name in rows["id"].to_pylist()]
+        return names
     return [
-        hashlib.sha256(" ".join(hashes).encode()).hexdigest() if hashes else f"row {name}"
-        for hashes, name in zip(rows["media_sha256"].to_pylist(), rows["id"].to_pylist(), strict=True)
+        hashlib.sha256(" ".join(hashes).encode()).hexdigest() if hashes and tells else name
+        for hashes, name, tells in zip(rows["media_sha256"].to_pylist(), names, is_telling.tolist(), strict=True)
     ]
 
 
-def _vectors(rows: pa.Table) -> np.ndarray[Any, np.dtype[np.float32]]:
-    flat = rows["embedding"].combine_chunks()
-    return np.asarray(flat.flatten().to_numpy(zero_copy_only=False), np.float32).reshape(len(flat), -1)
-
-
-def _copies(rows: pa.Table, media: Sequence[str]) -> MediaPairs:
+def _copies(paths: Sequence[Path], rows: pa.Table, used: Bools, media: Sequence[str]) -> MediaPairs:
     """Pages whose pictures are copies of each other; equal files are compared once."""
-    is_page = np.asarray([domain == "page" for domain in rows["domain"].to_pylist()])
-    names, first = np.unique(np.asarray(media)[is_page], return_index=True)
-    stored = rows["thumbnail"].filter(pa.array(is_page)).take(pa.array(first)).combine_chunks()
-    pixels = np.frombuffer(b"".join(stored.to_pylist()), np.uint8).reshape(-1, SIDE, SIDE, 3)
-    found = copy_pairs(pixels)
+    is_page = pc.equal(rows["domain"], "page").to_numpy() & used
+    names, first = np.unique(np.asarray(media)[is_page[used]], return_index=True)
+    different = np.zeros(len(used), np.bool_)
+    different[np.flatnonzero(is_page)[first]] = True
+    stored = [value for table in read_wanted(paths, ["thumbnail"], different) for value in table[0].to_pylist()]
+    pixels = np.frombuffer(b"".join(stored), np.uint8).reshape(-1, SIDE, SIDE, 3)
+    found = copy_pairs(pixels[np.argsort(np.argsort(first))])
     return MediaPairs("perceptual", names[found.left], names[found.right], found.score)
 
 
-def _labels(path: str | None, product_of: Mapping[str, str]) -> Labels:
+def _labels(path: str | None, rows: pa.Table) -> Labels:
     """What annotators said of pairs of rows, of the products of these rows."""
     if path is None:
         return Labels()
@@ -158,6 +192,7 @@ def _labels(path: str | None, product_of: Mapping[str, str]) -> Labels:
         raise UsageError(f"{path}: no such file; expected the labels that `rope curate annotate labels` writes")
     must: list[tuple[str, str]] = []
     cannot: list[tuple[str, str]] = []
+    product_of = dict(zip(rows["id"].to_pylist(), _products(rows).to_pylist(), strict=True))
     for row in pq.read_table(path).to_pylist():
         left, bar, right = row["item_id"].partition("|")
         if row["question"] != "same_product" or row["label"] not in _ANSWERS or not bar:

@@ -17,14 +17,15 @@ from rope.curation.groups import MAX_SHARED, LeakageGroups, Near, Shared, leakag
 from rope.curation.neighbours import near_pairs
 from rope.curation.operation import GlobalOperation, Outcome, rejects_of
 from rope.curation.split import Products, majority, split_products
+from rope.curation.wide import read_vectors
 from rope.domain import DOMAINS
-from rope.errors import DatasetError, UsageError
+from rope.errors import UsageError
 
 __all__ = ["SPLIT", "SplitPlan", "SplitRows", "plan_split", "split_rows"]
 
 Ints = npt.NDArray[np.int64]
 
-_COLUMNS: Final = ("id", "domain", "category", "product_id", "session", "media_sha256", "embedding")
+_COLUMNS: Final = ("id", "domain", "category", "product_id", "session", "media_sha256")
 _NEIGHBOURS: Final = 200
 """Nearest samples of each that are looked at; more than a product has, since its own samples are among them."""
 
@@ -109,12 +110,14 @@ def plan_split(paths: Sequence[Path], options: SplitRows) -> SplitPlan:
         UsageError: a column that is needed is missing, or `freeze_val` is no dataset directory.
         DatasetError: no choice has exactly so many products, or a frozen product cannot stay.
     """
-    rows = _read(paths, options)
+    every = _read(paths, options)
+    is_known = pc.is_valid(every["product_id"])
+    rows = every.filter(is_known)
     ids, product = coded_in_order(rows["product_id"])
     groups = leakage_groups(
         len(ids),
         shared=_shared(rows, product),
-        near=None if options.near is None else _near(rows, product, options.near),
+        near=None if options.near is None else _near(paths, is_known, rows, product, options.near),
         max_shared=options.max_shared,
     )
     products = Products(ids, _categories(rows, product), _complete(rows, product, len(ids)), groups.group)
@@ -124,8 +127,7 @@ def plan_split(paths: Sequence[Path], options: SplitRows) -> SplitPlan:
 
 
 def _read(paths: Sequence[Path], options: SplitRows) -> pa.Table:
-    """The columns that matter of the rows that have a product."""
-    wanted = [name for name in _COLUMNS if name != "embedding" or options.near is not None]
+    """The narrow columns that matter."""
     tables = []
     for path in paths:
         there = pq.read_schema(path).names
@@ -134,8 +136,7 @@ def _read(paths: Sequence[Path], options: SplitRows) -> pa.Table:
             raise UsageError(
                 f"split: no column {missing[0]!r}; the rows have {', '.join(there)}; add a stage before it"
             )
-        table = pq.read_table(path, columns=[name for name in wanted if name in there])
-        tables.append(table.filter(pc.is_valid(table["product_id"])))
+        tables.append(pq.read_table(path, columns=[name for name in _COLUMNS if name in there]))
     return pa.concat_tables(tables)
 
 
@@ -169,27 +170,12 @@ def _shared(rows: pa.Table, product: Ints) -> list[Shared]:
     return found
 
 
-def _near(rows: pa.Table, product: Ints, threshold: float) -> Near:
+def _near(paths: Sequence[Path], is_known: pa.ChunkedArray, rows: pa.Table, product: Ints, threshold: float) -> Near:
     """Pairs of products of which two samples are near; the samples are sorted, as an index depends on their order."""
     order = pc.sort_indices(rows, [(name, "ascending") for name in ("product_id", "domain", "id")]).to_numpy()
-    vectors = _vectors(rows)
+    vectors = read_vectors(paths, is_known.to_numpy(), "split")
     pairs = near_pairs(vectors[order], threshold, limit=_NEIGHBOURS)
     return Near(product[order[pairs.left]], product[order[pairs.right]])
-
-
-def _vectors(rows: pa.Table) -> npt.NDArray[np.float32]:
-    """The embeddings as [rows, dim]."""
-    lists = rows["embedding"].combine_chunks()
-    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy()
-    dim = int(lengths.max(initial=1))
-    short = np.flatnonzero(lengths != dim)
-    if len(short):
-        row = rows.slice(short[0], 1).to_pylist()[0]
-        raise DatasetError(
-            f"split: {len(short):,} rows have no embedding of {dim} numbers, such as {row['domain']} {row['id']!r}; "
-            "reject them in a stage before, or leave out the option near"
-        )
-    return np.asarray(lists.flatten().to_numpy(zero_copy_only=False), np.float32).reshape(len(lists), dim)
 
 
 def _frozen(folder: str | None) -> list[str]:

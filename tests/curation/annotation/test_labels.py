@@ -38,6 +38,21 @@ def test_known_items_judge_people_and_are_no_labels():
     assert summary.accuracy["a"] > summary.accuracy["b"]
 
 
+def test_answers_of_the_only_annotator_are_taken_as_they_are_until_something_judges_them():
+    one = batch("same_product", 20, gold=None)
+    alone = said(one, *[("same", None)] * 18, ("different", None), ("unclear", None))
+    table = label_table([one], alone)
+    assert table["label"].value_counts().to_pylist() == [
+        {"values": "same", "counts": 18},
+        {"values": "different", "counts": 1},
+        {"values": "unclear", "counts": 1},
+    ]
+    assert table["probability"].null_count == 20
+    assert summarize([one], alone)["same_product"].accuracy == {}
+    judged = said(one, *[("same", "same")] * 18, ("different", "same"), ("different", "different"))
+    assert label_table([one], judged)["probability"].null_count == 0
+
+
 def test_free_text_is_a_label_where_all_agree():
     one = batch("product_name", 3)
     assert labels([one], said(one, ("cup", "cup"), ("cup", "mug"), ("jug", None))) == {

@@ -7,9 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from rope.curation.admission import ROW_SCHEMA
 from rope.curation.operation import Outcome
 from rope.curation.operations.decode import Decode, decode
-from rope.curation.pool import ROW_SCHEMA
 from rope.curation.runner import run_recipe
 from rope.errors import UsageError
 from rope.synthetic.pool import write_pool

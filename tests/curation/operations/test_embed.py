@@ -4,12 +4,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-import transformers
 from PIL import Image
 
+from rope.curation.admission import ROW_SCHEMA
 from rope.curation.operation import load_operation
 from rope.curation.operations.embed import EMBED, Embed, embed
-from rope.curation.pool import ROW_SCHEMA
 from rope.encoders.chinese_clip import load_chinese_clip
 from rope.errors import UsageError
 
@@ -17,20 +16,8 @@ TEXT = "a red cup"
 
 
 @pytest.fixture(scope="module")
-def options(tmp_path_factory):
-    """A Chinese-CLIP of random weights in transformers' format."""
-    folder = tmp_path_factory.mktemp("model")
-    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdeprtu", *(f"##{c}" for c in "abcdeprtu")]
-    config = transformers.ChineseCLIPConfig(
-        text_config={**sizes, "vocab_size": len(words), "max_position_embeddings": 52},
-        vision_config={**sizes, "image_size": 32, "patch_size": 16},
-        projection_dim=16,
-    )
-    torch.manual_seed(0)
-    transformers.ChineseCLIPModel(config).save_pretrained(folder)
-    transformers.BertTokenizer(vocab={word: i for i, word in enumerate(words)}).save_pretrained(folder)
-    return Embed(model=str(folder), device="cpu", frames=4, margin=0.01)
+def options(tiny_chinese_clip):
+    return Embed(model=str(tiny_chinese_clip), device="cpu", frames=4, margin=0.01)
 
 
 def image(seed):

@@ -68,6 +68,16 @@ def test_evidence_gives_rows_one_product(options, expected, tmp_path):
     assert sorted(map(sorted, merged)) == sorted(map(sorted, wanted))
 
 
+@pytest.mark.parametrize(("brands", "is_one"), [("xx", True), ("xy", False), ("xyy", True), ("xyx", False)])
+def test_a_veto_needs_a_value_on_which_all_rows_of_a_product_agree(brands, is_one, tmp_path):
+    pages = [("p1", "page", "a", "m1", UP), ("p2", "page", "b", "m2", NEAR), ("v1", "video", "a", "m3", SIDE)]
+    rows = [(*row, brand) for row, brand in zip(pages, brands, strict=False)]
+    for order in (rows, rows[::-1]):
+        options = MergeRows({"page-page": 0.99}, copies=False, vetoes=["brand"])
+        found = groups([write(tmp_path / "rows.parquet", order)], options)
+        assert (found["p1"] == found["p2"]) == is_one
+
+
 def test_the_order_of_the_rows_changes_no_product(tmp_path):
     whole = groups([write(tmp_path / "rows.parquet", ROWS)], NO_COPIES)
     parts = [write(tmp_path / f"{i}.parquet", part) for i, part in enumerate((ROWS[3:][::-1], ROWS[:3]))]
