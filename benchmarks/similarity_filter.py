@@ -2,7 +2,7 @@
 
     python benchmarks/similarity_filter.py [--steps 1500] [--folder FOLDER]
 
-Real weights can't be judged on drawn products, nor a small model on real ones. So a small Chinese-CLIP (1.1 M weights,
+Real weights can't be judged on drawn products, nor a small model on real ones. So a small Chinese-CLIP (0.9 M weights,
 64 x 64 pixels) learns from one synthetic pool, wrong texts included, and a recipe of `decode`, `embed` and `filter`
 with it is run on another pool, of other products. There a text is wrong for one row in ten: three in four of these are
 of another category, the others of another product of the same category.

@@ -191,7 +191,7 @@ def publish(
     recipe: RecipeFile,
     out: Annotated[Path, typer.Option(metavar="DATASET", help="Dataset directory to write.", show_default=False)],
 ) -> None:
-    """Build a dataset directory of what a recipe has kept, and validate it; repeat it to go on where it stopped."""
+    """Look for leaks, build a dataset directory of what a recipe has kept, and validate it; repeat it to go on."""
     from rope.curation.publish import publish as build
     from rope.curation.recipe import read_recipe
     from rope.dataset.validate import validate

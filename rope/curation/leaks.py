@@ -169,7 +169,7 @@ def audit_leaks(
     Args:
         validation: its samples.
         train: its samples.
-        threshold: cosine, looser than that of merging; above 0 and below 1. None searches no near pairs, and then
+        threshold: cosine, looser than that of merging; above 0 and at most 1. None searches no near pairs, and then
             neither side needs vectors.
         seed: of the canaries.
         n_canaries: for each pair of domains, at least 1; their cosines with their originals spread evenly from the
@@ -182,8 +182,8 @@ def audit_leaks(
     """
     if n_canaries < 1:
         raise UsageError(f"n_canaries is {n_canaries}; expected at least 1, as a search is not trusted unseen")
-    if threshold is not None and not 0 < threshold < 1:
-        raise UsageError(f"threshold is {threshold}; expected above 0 and below 1")
+    if threshold is not None and not 0 < threshold <= 1:
+        raise UsageError(f"threshold is {threshold}; expected above 0 and at most 1")
     if threshold is not None and (validation.vectors is None or train.vectors is None):
         raise UsageError(f"threshold is {threshold}, but samples have no vectors; expected None, or vectors")
     tables, recalls = [LEAK_SCHEMA.empty_table()], []
@@ -267,7 +267,7 @@ def _near_leaks(
     assert train.vectors is not None
     queries, gallery = validation.vectors[first], train.vectors[second]
     origin = rng.integers(len(second), size=n_canaries)
-    canaries = _turned(gallery[origin], np.linspace(threshold + 10.0**-DECIMALS, 1.0, n_canaries), rng)
+    canaries = _turned(gallery[origin], np.linspace(min(threshold + 10.0**-DECIMALS, 1.0), 1.0, n_canaries), rng)
     found = search(np.concatenate([queries, canaries]), gallery, threshold)
     is_real = found.left < len(first)
     caught = set(zip((found.left[~is_real] - len(first)).tolist(), found.right[~is_real].tolist(), strict=True))

@@ -111,8 +111,8 @@ class LeakRules:
     def __post_init__(self) -> None:
         if strangers := sorted(set(self.accepted) - set(KINDS)):
             raise UsageError(f"accepted has {strangers[0]!r}; expected {', '.join(KINDS)}")
-        if self.near is not None and not 0 < self.near < 1:
-            raise UsageError(f"near is {self.near}; expected above 0 and below 1")
+        if self.near is not None and not 0 < self.near <= 1:
+            raise UsageError(f"near is {self.near}; expected above 0 and at most 1")
         if self.canaries < 1 or self.seed < 0 or min(self.accepted.values(), default=0) < 0:
             raise UsageError(f"got {self}; expected at least 1 canary, and a seed and numbers accepted from 0 on")
 

@@ -49,7 +49,6 @@ def audit_split(recipe: Recipe, stages: Stages) -> LeakAudit:
 
     Raises:
         DatasetError: some rows have an embedding and others none.
-        UsageError: the threshold is not above 0 and below 1.
     """
     paths = kept_files(stages, list(stages)[-1])
     has_vectors = "embedding" in pq.read_schema(paths[0]).names

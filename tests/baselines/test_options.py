@@ -12,7 +12,7 @@ from rope.errors import UsageError
         ({"frames": "0"}, "at least 1"),
         ({"pool": "median"}, "not one of mean, max, first"),
         ({"text_weight": "2"}, "from 0 to 1"),
-        ({"texts": "page,shop"}, "'shop' is no domain"),
+        ({"texts": "page,Shop"}, "'Shop' is no name of a domain"),
         ({"template": "a photo"}, "has no {}"),
     ],
 )

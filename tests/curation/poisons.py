@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from threadpoolctl import threadpool_info
 
 from rope.curation.operation import NOT_SAMPLED, GlobalOperation, MapOperation, Outcome, Reject, divide, rejects_of
 
@@ -86,6 +87,16 @@ def score(batch: pa.RecordBatch, _: Halve) -> Outcome:
     return divide(batch.append_column("similarity", pa.array(values, pa.float64())), [None] * len(values))
 
 
+def count_threads(batch: pa.RecordBatch, _: Halve) -> Outcome:
+    threads = pa.array([blas_threads()] * batch.num_rows, pa.int64())
+    return divide(batch.append_column("threads", threads), [None] * batch.num_rows)
+
+
+def blas_threads() -> int:
+    return max(library["num_threads"] for library in threadpool_info())
+
+
+THREADS = MapOperation(version=1, options=Halve, apply=count_threads)
 SCORE = MapOperation(version=1, options=Halve, apply=score, score_column=lambda _: "similarity")
 HALVE = GlobalOperation(version=1, options=Halve, apply=halve)
 HALF = GlobalOperation(version=1, options=Half, apply=half)

@@ -134,6 +134,12 @@ def test_only_the_very_vector_of_the_original_stands_for_it(angle, finds_all):
     assert (recall.found == recall.canaries) == finds_all
 
 
+def test_at_a_threshold_of_1_only_equal_directions_are_leaks():
+    audit = audit_leaks(side(("page", 0), ("page", 30)), side(("page", 0), ("page", 29)), threshold=1.0, seed=0)
+    assert [row[3:5] for row in leaks(audit)] == [("0", "0")]
+    assert audit.recalls == (Recall("page", "page", 200, 200),)
+
+
 def test_canaries_are_no_leaks():
     assert leaks(audit_leaks(side(("page", 0)), side(("page", None)), threshold=0.5, seed=0, n_canaries=50)) == []
 
@@ -157,8 +163,8 @@ def test_what_cannot_be_meant_is_refused():
     one = side(("page", 0))
     with pytest.raises(UsageError, match="n_canaries is 0; expected at least 1"):
         audit_leaks(one, one, threshold=0.9, seed=0, n_canaries=0)
-    with pytest.raises(UsageError, match=r"threshold is 1\.0; expected above 0 and below 1"):
-        audit_leaks(one, one, threshold=1.0, seed=0)
+    with pytest.raises(UsageError, match=r"threshold is 1\.1; expected above 0 and at most 1"):
+        audit_leaks(one, one, threshold=1.1, seed=0)
     with pytest.raises(DatasetError, match="'ids': 1, 'domains': 2"):
         Side(["a"], ["page", "page"], None, {})
     with pytest.raises(EmbeddingError, match="1 vectors are zero or not finite, the first of them that of page 'b'"):

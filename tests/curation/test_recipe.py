@@ -63,7 +63,7 @@ def test_little_has_to_be_said(read, tmp_path):
         ("deadline_s = 5", "deadline_s = -1", "deadline_s and global_deadline_s above 0"),
         ("title = 2", "titles = 2", r"\[leaks\]: accepted has 'titles'; expected near, media, session, title"),
         ("title = 2", "title = -2", r"\[leaks\]: got .*expected at least 1 canary"),
-        ("[leaks]", "[leaks]\nnear = 1.5", r"\[leaks\]: near is 1.5; expected above 0 and below 1"),
+        ("[leaks]", "[leaks]\nnear = 1.5", r"\[leaks\]: near is 1.5; expected above 0 and at most 1"),
         ("deadline_s = 5", "deadline = 5", r"\[limits\]: unknown option 'deadline'; expected one of batch_rows"),
         (
             'use = "decode"',

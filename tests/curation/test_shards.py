@@ -1,4 +1,7 @@
+from dataclasses import replace
+
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from rope.curation.manifest import read_manifest
@@ -7,6 +10,7 @@ from rope.curation.pool import Slice
 from rope.curation.shards import DamagedError, Job, Task, execute, settle
 from rope.errors import DatasetError, UsageError
 from rope.files import sha256_of
+from tests.curation.poisons import blas_threads
 from tests.curation.pools import write_rows
 
 
@@ -94,9 +98,14 @@ def test_a_shard_without_one_of_its_files_is_not_done(name, shard):
 
 
 def test_an_operation_that_fails_on_no_rows_is_told_apart_from_bad_rows(shard):
-    broken = Job(
-        **{name: getattr(shard, name) for name in shard.__slots__}
-        | {"use": "tests.curation.poisons:BROKEN", "options": {}}
-    )
+    broken = replace(shard, use="tests.curation.poisons:BROKEN", options={})
     with pytest.raises(DatasetError, match="fails on a batch without rows"):
         execute(Task(broken))
+
+
+def test_the_arithmetic_of_rows_has_one_thread_whatever_the_number_of_workers(shard):
+    before = blas_threads()
+    execute(Task(replace(shard, use="tests.curation.poisons:THREADS", options={})))
+    [part] = read_manifest(shard.manifest_path).parts
+    assert pq.read_table(shard.folder / part.kept.name)["threads"].unique().to_pylist() == [1]
+    assert blas_threads() == before

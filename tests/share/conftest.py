@@ -78,6 +78,7 @@ def kill_at(start, hub):
     """Runs a command of `rope` and kills it at the n-th request of a kind."""
 
     def run(method: str, part: str, n: int, *arguments: object) -> None:
+        n_open = hub.n_open
         process = start("from rope.cli import main; main()", *arguments)
 
         def fault(did: str, path: str) -> int | None:
@@ -89,6 +90,7 @@ def kill_at(start, hub):
         hub.fault = fault
         process.communicate(timeout=60)
         assert process.returncode == -9
+        hub.settle(n_open)
         hub.fault = lambda did, path: None
 
     return run

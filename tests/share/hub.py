@@ -4,7 +4,9 @@ import base64
 import hashlib
 import json
 import re
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -39,6 +41,7 @@ class Hub:
         fault: called with method and path before a request is answered; returns a status to answer with instead, 0 to
             break the connection, or None.
         always_public: ignore the wish for a private repository.
+        n_open: connections of clients that have not ended.
     """
 
     def __init__(self) -> None:
@@ -47,6 +50,7 @@ class Hub:
         self.requests: list[tuple[str, str]] = []
         self.fault: Callable[[str, str], int | None] = lambda method, path: None
         self.always_public = False
+        self.n_open = 0
         self.url = ""
 
     def add(self, name: str, *, private: bool = True, **files: bytes) -> Repo:
@@ -57,13 +61,23 @@ class Hub:
     def count(self, method: str, part: str) -> int:
         return sum(1 for did, path in self.requests if did == method and part in path)
 
+    def settle(self, n_open: int) -> None:
+        """Wait until what clients sent before they ended has been answered, and no more connections are open."""
+        with socket.create_connection((urlsplit(self.url).hostname, urlsplit(self.url).port)) as last:
+            last.sendall(b"\n")  # connections are accepted in order: theirs have been when this one is closed
+            last.shutdown(socket.SHUT_WR)
+            last.recv(1)
+        deadline = time.monotonic() + 30
+        while self.n_open > n_open:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+
 
 @contextmanager
 def running_hub() -> Iterator[Hub]:
     """A server on a free port of loopback while the block runs."""
     hub = Hub()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": hub}))
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": hub}))
     hub.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
@@ -85,6 +99,24 @@ def git_id(content: bytes) -> str:
 
 def commit_id(repo: str, index: int) -> str:
     return hashlib.sha1(f"{repo} {index}".encode()).hexdigest()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    RequestHandlerClass: type["_Handler"]
+    counting = threading.Lock()
+
+    def count_open(self, change: int) -> None:
+        with self.counting:
+            self.RequestHandlerClass.hub.n_open += change
+
+    def process_request(self, request: object, client_address: object) -> None:
+        self.count_open(1)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: object) -> None:
+        super().shutdown_request(request)
+        self.count_open(-1)
 
 
 class _Handler(BaseHTTPRequestHandler):
