@@ -193,7 +193,13 @@ def test_a_server_that_asks_for_a_pause_gets_it(kind, serve, tmp_path):
 
 
 def test_an_interrupt_finishes_the_shard_and_ends_with_130(serve, tmp_path):
-    server, release, to = serve(), release_of(image_names(3000), tmp_path / "release"), tmp_path / "to"
+    def behave(name):
+        if server.requests.total() == 500:
+            process.send_signal(signal.SIGINT)
+        return "good"
+
+    server, to = serve(behave=behave), tmp_path / "to"
+    release = release_of(image_names(3000), tmp_path / "release")
     command = [
         sys.executable,
         "-c",
@@ -205,9 +211,6 @@ def test_an_interrupt_finishes_the_shard_and_ends_with_130(serve, tmp_path):
         "--allow-private",
     ]
     process = subprocess.Popen([*command, "--prefix", server.prefix, "--layout", "tar"], cwd=ROOT)
-    while process.poll() is None and server.requests.total() < 500:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGINT)
     assert process.wait() == 130
     assert [path.name for path in sorted(to.glob("images*"))] == ["images-00000.parquet", "images-00000.tar"]
     assert 500 - 64 <= len(content_of(to, "tar")) < 3000  # 64 were on their way
