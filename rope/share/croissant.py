@@ -5,16 +5,18 @@ container, so that the description is read from the folder that it lies in.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from rope.dataset.directory import reading, shard_names
 from rope.dataset.manifest import MANIFEST_NAME, Manifest, read_manifest
 from rope.domain import SPLITS
 from rope.errors import UsageError
 from rope.files import atomic_path, sha256_of
-from rope.schema import SAMPLE_SCHEMA, product_schema
 
 __all__ = ["CROISSANT_NAME", "describe_in_croissant", "write_croissant"]
 
@@ -74,10 +76,17 @@ _DESCRIPTIONS: Final = {
     "frames": "Encoded images in temporal order; a page has one.",
     "frame_times": "Frame number (video), timestamp in ms (live), 0 (page); ascending.",
     "category": "Null where the source gives none.",
+    "video": "A video file, for a sample that is one; it has no frames then.",
+    "audio": "A file with the sound of a sample that is no video file.",
+    "gallery": "The group of samples that a sample is searched among.",
     "page_ids": "The pages of the product.",
     "video_ids": "The videos of the product.",
     "live_ids": "The live clips of the product.",
 }
+
+
+_FILES: Final = {"frames": "sc:ImageObject", "video": "sc:VideoObject", "audio": "sc:AudioObject"}
+"""Columns that hold the bytes of files -> Croissant's name for what is in them."""
 
 
 def write_croissant(directory: Path) -> Path:
@@ -96,13 +105,24 @@ def write_croissant(directory: Path) -> Path:
             f"{directory}: its images are paths on this machine, which a description for others cannot point to; "
             "build it with --media embed"
         )
-    described = describe_in_croissant(manifest, sha256_of(directory / MANIFEST_NAME))
+    described = describe_in_croissant(manifest, _schemas(directory, manifest), sha256_of(directory / MANIFEST_NAME))
     with atomic_path(directory / CROISSANT_NAME) as path:
         path.write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n", "utf-8")
     return directory / CROISSANT_NAME
 
 
-def describe_in_croissant(manifest: Manifest, manifest_sha256: str) -> Json:
+def _schemas(directory: Path, manifest: Manifest) -> dict[str, pa.Schema]:
+    """Configurations that have shards -> their columns, which are the same in all shards of one."""
+    schemas = {}
+    for config in manifest.configs:
+        names = [name for split in SPLITS for name in shard_names(manifest, config, split)]
+        if names:
+            with reading(directory / names[0]):
+                schemas[config] = pq.read_schema(directory / names[0])
+    return schemas
+
+
+def describe_in_croissant(manifest: Manifest, schemas: Mapping[str, pa.Schema], manifest_sha256: str) -> Json:
     """The description of a dataset: a file set and a record set for each configuration, and the manifest's hash.
 
     The manifest holds the hashes of all shards, so they are vouched for without a line for each here. There is no date
@@ -110,6 +130,7 @@ def describe_in_croissant(manifest: Manifest, manifest_sha256: str) -> Json:
 
     Args:
         manifest: of the dataset.
+        schemas: configurations that have shards -> their columns.
         manifest_sha256: of the bytes of `rope.json`, in hex.
     """
     return {
@@ -120,8 +141,8 @@ def describe_in_croissant(manifest: Manifest, manifest_sha256: str) -> Json:
         "description": _description(manifest),
         "license": "other: see README.md",
         "version": f"{manifest.format_version}.0.0",
-        "distribution": [_manifest_file(manifest_sha256), *(_file_set(config) for config in manifest.configs)],
-        "recordSet": [_record_set(config, manifest) for config in manifest.configs],
+        "distribution": [_manifest_file(manifest_sha256), *(_file_set(config) for config in schemas)],
+        "recordSet": [_record_set(config, schema) for config, schema in schemas.items()],
     }
 
 
@@ -158,8 +179,7 @@ def _file_set(config: str) -> Json:
     }
 
 
-def _record_set(config: str, manifest: Manifest) -> Json:
-    schema = product_schema(manifest.domains) if config == "products" else SAMPLE_SCHEMA
+def _record_set(config: str, schema: pa.Schema) -> Json:
     fields = [_split_field(config), *(_field(config, column) for column in schema)]
     key = "product_id" if config == "products" else "sample_id"
     return {
@@ -189,7 +209,7 @@ def _split_field(config: str) -> Json:
 
 def _field(config: str, column: pa.Field) -> Json:
     source: Json = {"fileSet": {"@id": f"{config}-files"}, "extract": {"column": column.name}}
-    if column.name == "frames":
+    if column.name in _FILES:
         source["transform"] = {"jsonPath": "bytes"}
     field: Json = {
         "@type": "cr:Field",
@@ -197,7 +217,7 @@ def _field(config: str, column: pa.Field) -> Json:
         "name": column.name,
         "description": _DESCRIPTIONS.get(column.name)
         or f"The samples of the product in the domain {column.name.removesuffix('_ids')}.",
-        "dataType": _data_type(column.type),
+        "dataType": _FILES.get(column.name) or _data_type(column.type),
         "source": source,
     }
     return field | {"repeated": True} if pa.types.is_list(column.type) else field
@@ -211,6 +231,4 @@ def _data_type(arrow: pa.DataType) -> str:
     """
     if pa.types.is_list(arrow):
         return _data_type(arrow.value_type)
-    if pa.types.is_struct(arrow):
-        return "sc:ImageObject"
     return "sc:Integer" if pa.types.is_integer(arrow) else "sc:Text"

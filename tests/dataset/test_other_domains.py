@@ -16,7 +16,7 @@ from rope.dataset.validate import validate
 from rope.errors import UsageError
 from rope.feed.balanced import BalancedProducts, Draw
 from rope.feed.clips import ClipReader
-from rope.share.croissant import describe_in_croissant
+from rope.share.croissant import write_croissant
 from rope.share.verify import find_damage
 from rope.share.webdataset import export_webdataset
 from tests.releases import tiny_release, write_release
@@ -96,13 +96,13 @@ def test_it_is_loaded_by_its_plural(config, built, tmp_path):
 
 
 def test_the_card_and_croissant_name_it(built, tmp_path):
-    manifest = built(with_reviews()).manifest
+    built(with_reviews())
     card = (tmp_path / "data" / "README.md").read_text("utf-8")
     configs = {one["config_name"]: one for one in yaml.safe_load(card.split("---\n")[1])["configs"]}
     assert list(configs) == ["pages", "videos", "lives", "reviews", "products", "aligned"]
     assert configs["aligned"]["columns"][-1] == "review_ids"
     assert "| no_review | 3 | kept | a product without a review |" in card
-    described = describe_in_croissant(manifest, "0" * 64)
+    described = json.loads(write_croissant(tmp_path / "data").read_text("utf-8"))
     assert "reviews" in [one["name"] for one in described["recordSet"]]
     assert "The samples of the product in the domain review." in json.dumps(described)
 
