@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from rope.bench.attributes.cli import attributes, tail
+from rope.bench.effort_options import Device, Memory, Threads, read_effort
 from rope.bench.recommend.cli import recommend
 from rope.bench.tsne_cli import tsne
 from rope.console import run_app
@@ -47,15 +48,6 @@ SplitOption = Annotated[Split, typer.Option(help="The split to score.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the support sets of one-shot classification.")]
 Trials = Annotated[int, typer.Option(min=1, help="Draws of the support set.")]
 Shots = Annotated[int, typer.Option(min=1, help="Samples of each product in the support set.")]
-Memory = Annotated[
-    str | None,
-    typer.Option(
-        help="What similarity blocks may take beside the vectors: bytes, or 256M, 1G.",
-        show_default="256M, 8G on an accelerator",
-    ),
-]
-Device = Annotated[str, typer.Option(help="Where to compute: cpu, or an accelerator as torch names it, e.g. cuda.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="Worker threads.", show_default="one a processor")]
 JsonFile = Annotated[
     Path | None,
     typer.Option("--json", help="Write the result as JSON here, and its ranks beside it.", show_default=False),
@@ -91,7 +83,7 @@ def score(
     from rope.bench.one_shot import Draws
     from rope.dataset.locate import locate
 
-    effort, model = _effort(memory, threads, device), name or files[0].stem
+    effort, model = read_effort(memory, threads, device), name or files[0].stem
     if quick:
         if json is not None or save_ranks is not None:
             raise UsageError(
@@ -137,29 +129,13 @@ def run(
     from rope.dataset.locate import locate
 
     own = None if share is None else parse_share(share)
-    directory, draws, effort = locate(data), Draws(seed, trials, shots), _effort(memory, threads, device)
+    directory, draws, effort = locate(data), Draws(seed, trials, shots), read_effort(memory, threads, device)
     embedder = load_embedder(model)
     run_embedder(embedder, directory, out, split=split, batch_size=batch_size, share=own)
     if own is not None:
         typer.echo(f"share {share} is embedded; when all are, join and score them: the same command without --share")
         return
     _score([out], directory, split, embedder.name, draws, effort, json, save_ranks)
-
-
-def _effort(memory: str | None, threads: int | None, device: str) -> "Effort":
-    from rope.bench.engine import Effort
-    from rope.console import parse_bytes
-
-    if device != "cpu":
-        try:
-            from rope.bench.on_device import OnDevice
-
-            OnDevice(device)
-        except ImportError:
-            raise UsageError(f"--device {device}: needs torch; pip install 'rope-bench[torch]'") from None
-        except (RuntimeError, AssertionError) as error:  # torch's ways of saying that it has no such device
-            raise UsageError(f"--device {device}: torch cannot use it here: {str(error).splitlines()[0]}") from error
-    return Effort(None if memory is None else parse_bytes(memory, "--memory"), threads, device=device)
 
 
 def _score(
@@ -309,7 +285,7 @@ def doctor(
     from rope.dataset.manifest import read_manifest
     from rope.files import atomic_path
 
-    effort = _effort(memory, threads, "cpu")
+    effort = read_effort(memory, threads, "cpu")
     directory = locate(data)
     manifest, labels = read_manifest(directory), read_labels(directory, split)
     embeddings = read_embeddings(files, with_published(labels))

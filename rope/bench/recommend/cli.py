@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from rope.bench.effort_options import Device, Memory, Threads, read_effort
+
 __all__ = ["recommend"]
 
 
@@ -47,21 +49,19 @@ def recommend(
     ] = None,
     neighbours: Annotated[int, typer.Option(min=1, help="Neighbours of an item that item-kNN keeps.")] = 50,
     name: Annotated[str | None, typer.Option(help="Name of the model.", show_default="that of the first file")] = None,
-    memory: Annotated[
-        str | None, typer.Option(help="What similarity blocks may take beside the vectors.", show_default="256M")
-    ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Worker threads.", show_default="one a processor")] = None,
+    memory: Memory = None,
+    threads: Threads = None,
+    device: Device = "cpu",
     json: Annotated[Path | None, typer.Option("--json", help="Write the result here.", show_default=False)] = None,
 ) -> None:
     """Score embeddings of items by how well they foretell what each user takes next, among all items."""
-    from rope.bench.engine import Effort
     from rope.bench.recommend.readers import read_interactions
     from rope.bench.recommend.report import Options, as_json, metric_table, slice_table
     from rope.bench.recommend.run import run
     from rope.bench.report import write_json
-    from rope.console import output, parse_bytes
+    from rope.console import output
 
-    effort = Effort(None if memory is None else parse_bytes(memory, "--memory"), threads)
+    effort = read_effort(memory, threads, device)
     options = Options(
         model=name or files[0].stem,
         domain=domain,

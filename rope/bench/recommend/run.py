@@ -1,6 +1,7 @@
 """The whole task: files in, score out."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,7 @@ from rope.bench.recommend.score import RecommendScore, score
 from rope.bench.recommend.users import mean_of_history, read_user_vectors
 from rope.bench.similarity import Vectors
 from rope.bench.subject import EmbeddingsNote
+from rope.console import progress_bar
 from rope.domain import DomainName, with_published
 from rope.errors import DatasetError, UsageError
 
@@ -59,15 +61,17 @@ def run(
     if len(split.users) == 0:
         raise DatasetError(f"{interactions_name}: no user has three interactions, so nobody can be asked")
     vectors = Vectors.of(items.vectors)
-    result = score(
-        vectors,
-        _user_vectors(users, vectors, known, split, options.max_history),
-        split,
-        effort,
-        name=MEAN_OF_HISTORY if users is None else USER_VECTORS,
-        neighbours=options.neighbours,
-        exclude_history=options.exclude_history,
-    )
+    asking = _user_vectors(users, vectors, known, split, options.max_history)
+    with progress_bar("ranking", len(asking) * len(vectors)) as advance:
+        result = score(
+            vectors,
+            asking,
+            split,
+            replace(effort, advance=advance),
+            name=MEAN_OF_HISTORY if users is None else USER_VECTORS,
+            neighbours=options.neighbours,
+            exclude_history=options.exclude_history,
+        )
     return result, _task(items, domain, interactions, interactions_name, users, options)
 
 

@@ -56,6 +56,15 @@ def test_the_result_says_what_was_scored_and_how(files):
     assert low < everybody["NDCG@10"] < high
 
 
+def test_another_device_gives_the_same_result(files):
+    pytest.importorskip("torch", reason="torch is not installed")
+    for device in ("cpu", "cpu:0"):  # the second by way of torch
+        recommend(files, "--device", device, "--json", files / f"{device}.json")
+    assert (files / "cpu.json").read_bytes() == (files / "cpu:0.json").read_bytes()
+    with pytest.raises(UsageError, match="--device abacus: torch cannot use it here"):
+        recommend(files, "--device", "abacus")
+
+
 def test_the_order_of_rows_and_the_number_of_threads_change_nothing(files, tmp_path):
     recommend(files, "--json", files / "a.json", "--threads", 1)
     np.savez(files / "sorted.npz", page=PLANTED.content, page_ids=np.array(PLANTED.interactions.item_ids))

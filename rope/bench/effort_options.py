@@ -1,0 +1,46 @@
+"""The options of commands that say how to spend the machine.
+
+Everything heavy is imported inside, so that `--help` answers at once.
+"""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rope.errors import UsageError
+
+if TYPE_CHECKING:
+    from rope.bench.engine import Effort
+
+__all__ = ["Device", "Memory", "Threads", "read_effort"]
+
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        help="What similarity blocks may take beside the vectors: bytes, or 256M, 1G.",
+        show_default="256M, 8G on an accelerator",
+    ),
+]
+Device = Annotated[str, typer.Option(help="Where to compute: cpu, or an accelerator as torch names it, e.g. cuda.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Worker threads.", show_default="one a processor")]
+
+
+def read_effort(memory: str | None, threads: int | None, device: str) -> "Effort":
+    """What the options say.
+
+    Raises:
+        UsageError: `memory` is no size, or torch is not there or cannot use the device.
+    """
+    from rope.bench.engine import Effort
+    from rope.console import parse_bytes
+
+    if device != "cpu":
+        try:
+            from rope.bench.on_device import OnDevice
+
+            OnDevice(device)
+        except ImportError:
+            raise UsageError(f"--device {device}: needs torch; pip install 'rope-bench[torch]'") from None
+        except (RuntimeError, AssertionError) as error:  # torch's ways of saying that it has no such device
+            raise UsageError(f"--device {device}: torch cannot use it here: {str(error).splitlines()[0]}") from error
+    return Effort(None if memory is None else parse_bytes(memory, "--memory"), threads, device=device)
