@@ -37,11 +37,13 @@ class Clip4Clip:
     Attributes:
         fingerprint: changes with the weights, the precision, the preprocessing and the words of the tokenizer.
         has_text: True.
+        thread_safe: True.
         exact_frames: None; a video has up to 77 frames (76 for tightTransf).
         head: the name of the head.
     """
 
     has_text: bool = True
+    thread_safe: bool = True
     exact_frames: int | None = None
 
     def __init__(self, weights: Clip4ClipWeights, tokenizer: Any, precision: str, device: str) -> None:  # noqa: ANN401

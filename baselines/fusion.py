@@ -1,8 +1,10 @@
-"""A model of frames and a model of texts as one embedder: decoding ahead, pooling, and the sum of both."""
+"""A model of frames and a model of texts as one embedder: frames decoded in threads, pooling, the sum of both."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, Protocol
+from contextlib import contextmanager
+from threading import Semaphore
+from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -10,23 +12,31 @@ import torch
 
 from baselines.options import Options, Pooling
 from rope.domain import Sample
+from rope.encoders.running import choose_device
 from rope.errors import UsageError
 from rope.media import decode_frames
 
 __all__ = ["ClipEncoder", "FusedEmbedder", "ImageEncoder", "PooledImages", "fuse", "pool_frames"]
 
-_THREADS: Final = 4
-"""Frames are decoded and prepared in threads, while the model computes; Pillow and PyAV let others run meanwhile."""
+_DECODERS: Final = 4
+"""Threads that decode and prepare frames for a model that one of them at a time may compute with."""
+
+_ON_A_CORE: Final = 16
+"""Frames that a core computes at a time, at most: enough to be quick, and few enough to share out evenly."""
+
+T = TypeVar("T")
 
 
 class ImageEncoder(Protocol):
     """A model of single images and, where `has_text`, of texts.
 
-    `prepare` is called from several threads. Vectors need not have length 1.
+    `prepare` is called from several threads, and where `thread_safe` so is `encode_images`. Vectors need not have
+    length 1.
     """
 
     fingerprint: str
     has_text: bool
+    thread_safe: bool
 
     def prepare(self, image: npt.NDArray[np.uint8]) -> Any:  # noqa: ANN401  each model has its own input
         """What the model takes of one image, uint8 [height, width, 3]."""
@@ -44,11 +54,13 @@ class ImageEncoder(Protocol):
 class ClipEncoder(Protocol):
     """A model of sequences of frames and, where `has_text`, of texts.
 
-    `exact_frames` is the number that it must be given, or None where any number will do.
+    Threads call it as they do an `ImageEncoder`. `exact_frames` is the number that it must be given, or None where any
+    number will do.
     """
 
     fingerprint: str
     has_text: bool
+    thread_safe: bool
     exact_frames: int | None
 
     def prepare(self, image: npt.NDArray[np.uint8]) -> Any:  # noqa: ANN401  each model has its own input
@@ -74,6 +86,7 @@ class PooledImages:
         self._pool: Pooling = pool
         self.fingerprint = encoder.fingerprint
         self.has_text = encoder.has_text
+        self.thread_safe = encoder.thread_safe
         self.prepare = encoder.prepare
         self.encode_texts = encoder.encode_texts
 
@@ -123,11 +136,24 @@ class FusedEmbedder:
         """Whether there is nothing but a text that the model could look at."""
         return self._encoder.has_text and not sample.frames and sample.video is None
 
-    @torch.inference_mode()
     def _embed_frames(self, samples: Sequence[Sample]) -> list[torch.Tensor]:
-        with ThreadPoolExecutor(_THREADS) as pool:
-            chunks = _chunks(pool.map(self._prepare, samples), self._options.images)
-            return [row for chunk in chunks for row in self._encoder.encode_clips(chunk).float().cpu()]
+        """On a processor as many small chunks at a time as it has cores, each from files to vectors on one core.
+
+        So no core waits for another, and no number depends on how many there are. An accelerator gets one chunk at a
+        time, while others are decoded.
+        """
+        cores, images = torch.get_num_threads(), self._options.images
+        is_shared = self._encoder.thread_safe and choose_device(self._options.device).type == "cpu"
+        turns = Semaphore(cores if is_shared else 1)
+
+        def embed(chunk: Sequence[Sample]) -> list[torch.Tensor]:
+            clips = [self._prepare(sample) for sample in chunk]
+            with turns, torch.inference_mode():
+                return list(self._encoder.encode_clips(clips).float().cpu())
+
+        chunks = _chunks(samples, self._n_frames, min(images, _ON_A_CORE) if is_shared else images)
+        with _one_core_each(cores) if is_shared else ThreadPoolExecutor(_DECODERS) as pool:
+            return [row for rows in pool.map(embed, chunks) for row in rows]
 
     @torch.inference_mode()
     def _embed_texts(self, texts: Sequence[str]) -> list[torch.Tensor]:
@@ -137,11 +163,29 @@ class FusedEmbedder:
 
     def _prepare(self, sample: Sample) -> list[Any]:
         """The prepared frames of a sample; one that is chosen twice is prepared once."""
-        frames = decode_frames(sample, _n_frames(sample, self._options, self._encoder.exact_frames))
+        frames = decode_frames(sample, self._n_frames(sample))
         prepared = {
             id(frame): self._encoder.prepare(frame) for frame in {id(frame): frame for frame in frames}.values()
         }
         return [prepared[id(frame)] for frame in frames]
+
+    def _n_frames(self, sample: Sample) -> int:
+        """How many frames to choose; a page's one image is not repeated unless the model wants so many."""
+        if self._encoder.exact_frames is not None:
+            return self._encoder.exact_frames
+        if sample.video is not None and not sample.frames:
+            return self._options.frames
+        return min(self._options.frames, max(1, len(sample.frames)))
+
+
+@contextmanager
+def _one_core_each(cores: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads in each of which torch computes on one core; `cores` is what it has outside of them."""
+    try:
+        with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(cores)  # in a thread it is also the default of threads that start later
 
 
 def pool_frames(frames: torch.Tensor, pool: Pooling) -> torch.Tensor:
@@ -174,28 +218,19 @@ def fuse(frames: torch.Tensor | None, text: torch.Tensor | None, text_weight: fl
     return torch.nn.functional.normalize(total, dim=0)
 
 
-def _n_frames(sample: Sample, options: Options, exact: int | None) -> int:
-    """How many frames to choose; a page's one image is not repeated unless the model wants so many."""
-    if exact is not None:
-        return exact
-    return (
-        options.frames
-        if sample.video is not None and not sample.frames
-        else min(options.frames, max(1, len(sample.frames)))
-    )
+def _chunks(things: Iterable[T], size: Callable[[T], int], limit: int) -> Iterator[list[T]]:
+    """Group things until they come to `limit` together.
 
-
-def _chunks(clips: Iterable[list[Any]], limit: int) -> Iterator[list[list[Any]]]:
-    """Group clips until they have `limit` frames together.
-
-    >>> [[len(clip) for clip in chunk] for chunk in _chunks([[1], [1, 2], [1], [1]], 3)]
-    [[1, 2], [1, 1]]
+    >>> list(_chunks(["a", "bb", "c", "d"], len, 3))
+    [['a', 'bb'], ['c', 'd']]
     """
-    chunk: list[list[Any]] = []
-    for clip in clips:
-        chunk.append(clip)
-        if sum(map(len, chunk)) >= limit:
+    chunk: list[T] = []
+    total = 0
+    for thing in things:
+        chunk.append(thing)
+        total += size(thing)
+        if total >= limit:
             yield chunk
-            chunk = []
+            chunk, total = [], 0
     if chunk:
         yield chunk

@@ -28,7 +28,10 @@ class MtebModel:
         fingerprint: changes with the name and the revision that mteb gives and with mteb's version, and with the
             weights where the model is one of torch (not one behind a service).
         has_text: whether mteb says that it takes texts.
+        thread_safe: False, as nothing promises it of every model.
     """
+
+    thread_safe: bool = False
 
     def __init__(self, model: Any, mteb: Any) -> None:  # noqa: ANN401  mteb may not be installed
         self._model = model

@@ -22,9 +22,11 @@ class OpenClip:
     Attributes:
         fingerprint: changes with the weights, the precision, the transform and the name of the model.
         has_text: True.
+        thread_safe: True.
     """
 
     has_text: bool = True
+    thread_safe: bool = True
 
     def __init__(
         self,

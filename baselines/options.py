@@ -31,7 +31,7 @@ class Options:
         template: `none`, `en`, `zh`, or a prompt with `{}` in the place of the text.
         precision: `fp32`, `bf16` or `fp16`.
         device: `auto`, `cpu`, `cuda`, `cuda:1` ...
-        images: frames that the model sees at a time, about.
+        images: frames that the model sees at a time, about; on a processor each core sees 16 at most.
     """
 
     frames: int = 8

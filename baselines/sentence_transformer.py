@@ -22,9 +22,11 @@ class SentenceTransformerModel:
     Attributes:
         fingerprint: changes with the weights, the precision, the modules and the name of the model.
         has_text: True.
+        thread_safe: False, as nothing promises it of every model.
     """
 
     has_text: bool = True
+    thread_safe: bool = False
 
     def __init__(self, model: Any, facts: Sequence[str], batch_size: int) -> None:  # noqa: ANN401
         self._model = model.eval()

@@ -28,7 +28,10 @@ class TransformersModel:
     Attributes:
         fingerprint: changes with the weights, the precision, the image processor and the tokenizer.
         has_text: whether the model has a text tower.
+        thread_safe: True.
     """
+
+    thread_safe: bool = True
 
     def __init__(self, model: Any, processor: Any, tokenizer: Any, precision: str) -> None:  # noqa: ANN401
         self._model = model.eval()

@@ -28,10 +28,12 @@ class XClip:
     Attributes:
         fingerprint: changes with the weights, the precision, the image processor and the tokenizer.
         has_text: True.
+        thread_safe: True.
         exact_frames: how many frames the model was made for.
     """
 
     has_text: bool = True
+    thread_safe: bool = True
 
     def __init__(self, model: Any, processor: Any, tokenizer: Any, precision: str) -> None:  # noqa: ANN401
         self._model = model.eval()

@@ -44,10 +44,12 @@ class ChineseClip:
     Attributes:
         fingerprint: changes with the weights, the precision, the preprocessing, the vocabulary and the backend.
         has_text: True.
+        thread_safe: True.
         side: of the images that the model sees, in pixels.
     """
 
     has_text: bool = True
+    thread_safe: bool = True
 
     def __init__(
         self,

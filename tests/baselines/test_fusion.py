@@ -1,11 +1,14 @@
+import time
+from threading import Barrier
+
 import numpy as np
 import pytest
 import torch
 
 from baselines.fusion import FusedEmbedder, PooledImages
 from baselines.options import Options
-from rope.domain import Sample
-from rope.errors import UsageError
+from rope.domain import Frame, Sample
+from rope.errors import DatasetError, UsageError
 from rope.media import decode_frames
 from tests.baselines.samples import samples
 
@@ -14,6 +17,7 @@ class Colours:
     """An image is its mean colour, a text the codes of its first three letters."""
 
     fingerprint = "colours"
+    thread_safe = True
 
     def __init__(self, has_text=True):
         self.has_text = has_text
@@ -86,6 +90,46 @@ def test_no_image_is_computed_that_does_not_count(domain, n_stored, options, see
 def test_a_text_for_a_model_without_a_text_tower_is_refused():
     with pytest.raises(UsageError, match="text_weight=0"):
         embed([], Colours(has_text=False))
+
+
+class Counted(Colours):
+    """Goes on when `together` threads are in it, and notes how many there are and how many torch has in each."""
+
+    def __init__(self, thread_safe, together):
+        super().__init__()
+        self.thread_safe = thread_safe
+        self.meeting = Barrier(together, timeout=60)
+        self.inside = self.most = 0
+        self.torch_threads = set()
+
+    def encode_images(self, prepared):
+        self.inside += 1
+        self.most = max(self.most, self.inside)
+        self.torch_threads.add(torch.get_num_threads())
+        self.meeting.wait()
+        time.sleep(0.01)
+        self.inside -= 1
+        return super().encode_images(prepared)
+
+
+@pytest.mark.parametrize(("thread_safe", "together", "torch_threads"), [(True, 3, {1}), (False, 1, {3})])
+def test_cores_share_a_model_only_where_it_is_thread_safe(thread_safe, together, torch_threads):
+    encoder, given, before = Counted(thread_safe, together), samples("page", 6), torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        vectors = embed(given, encoder, images=2, device="cpu")
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert (encoder.most, encoder.torch_threads) == (together, torch_threads)
+    assert np.array_equal(vectors, embed(given))
+
+
+def test_a_damaged_image_is_named_and_the_cores_are_as_before():
+    before = torch.get_num_threads()
+    with pytest.raises(DatasetError, match="page broken"):
+        embed([*samples("page", 3), Sample("broken", "page", None, (Frame(b"no image"),))], device="cpu")
+    assert torch.get_num_threads() == before
 
 
 def test_no_sample_gives_no_row():
