@@ -27,6 +27,15 @@ def tiny_release() -> Lines:
     return lines
 
 
+def with_reviews(lines: Lines) -> Lines:
+    """The release with a review of b1, whose text and images are still to be given."""
+    for prefix in ("training_", "test_"):
+        for name in ("product_reviews_pair", "review_texts", "review_images"):
+            lines[f"{prefix}{name}.txt"] = []
+    lines["test_product_reviews_pair.txt"] = ["b1, r1"]
+    return lines
+
+
 def write_release(folder: Path, lines: Lines) -> Path:
     """Write the text files, and an 8 x 8 JPEG for every image name that is in them and has none."""
     (folder / "images").mkdir(parents=True, exist_ok=True)

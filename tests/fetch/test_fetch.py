@@ -1,5 +1,6 @@
 """Whole fetches, from a server that behaves and one that does not."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from collections import Counter
 import pytest
 
 from rope.dataset.build import build_dataset
+from rope.dataset.directory import iter_samples
 from rope.errors import ReleaseError, UsageError
 from rope.fetch.fetch import fetch_images, fetch_status
 from rope.media import choose_frames
@@ -24,7 +26,7 @@ from tests.fetch.exactness import (
     write_checksums,
 )
 from tests.fetch.server import SCRIPT
-from tests.releases import tiny_release, write_release
+from tests.releases import tiny_release, with_reviews, write_release
 
 
 def fetch(release, to, server, changes=None, **options):
@@ -214,6 +216,20 @@ def test_an_interrupt_finishes_the_shard_and_ends_with_130(serve, tmp_path):
     assert process.wait() == 130
     assert [path.name for path in sorted(to.glob("images*"))] == ["images-00000.parquet", "images-00000.tar"]
     assert 500 - 64 <= len(content_of(to, "tar")) < 3000  # 64 were on their way
+
+
+def test_images_of_a_further_domain_are_fetched_and_built(serve, tmp_path):
+    lines = with_reviews(tiny_release())
+    lines["test_review_texts.txt"] = ["r1, it holds soup"]
+    lines["test_review_images.txt"] = ["r1, 0, r1-0.jpg", "r1, 1, r1-1.jpg"]
+    release, to = write_release(tmp_path / "release", lines), tmp_path / "to"
+    shutil.rmtree(release / "images")
+    fetch(release, to, serve())
+    assert {"r1-0.jpg", "r1-1.jpg"} <= set(content_of(to, "files"))
+    report = build_dataset(release, tmp_path / "data", image_root=to, progress=False)
+    assert report.manifest.counts["validation"]["reviews"] == 1
+    [(review,)] = iter_samples(tmp_path / "data", "review", "validation", batch_size=9)
+    assert len(review.frames) == 2
 
 
 def test_two_processes_do_not_fetch_into_one_folder(serve, tmp_path):

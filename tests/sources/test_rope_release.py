@@ -6,7 +6,7 @@ import pytest
 from rope.errors import ReleaseError, UsageError
 from rope.sources.faults import RULES
 from rope.sources.rope_release import find_release, stage_release
-from tests.releases import tiny_release, write_release
+from tests.releases import tiny_release, with_reviews, write_release
 
 
 def stage(folder, lines):
@@ -174,15 +174,6 @@ def test_a_folder_that_is_no_release_is_refused(tmp_path):
         find_release(tmp_path)
     with pytest.raises(UsageError, match="no such folder"):
         find_release(tmp_path / "nowhere")
-
-
-def with_reviews(lines):
-    """The tiny release with a review of b1."""
-    for prefix in ("training_", "test_"):
-        for name in ("product_reviews_pair", "review_texts", "review_images"):
-            lines[f"{prefix}{name}.txt"] = []
-    lines["test_product_reviews_pair.txt"] = ["b1, r1"]
-    return lines
 
 
 @pytest.mark.parametrize(
