@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from threading import Semaphore
 from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
@@ -19,7 +18,7 @@ from rope.media import decode_frames
 __all__ = ["ClipEncoder", "FusedEmbedder", "ImageEncoder", "PooledImages", "fuse", "pool_frames"]
 
 _DECODERS: Final = 4
-"""Threads that decode and prepare frames for a model that one of them at a time may compute with."""
+"""Threads that decode and prepare frames for a model that computes elsewhere, or in one thread alone."""
 
 _ON_A_CORE: Final = 16
 """Frames that a core computes at a time, at most: enough to be quick, and few enough to share out evenly."""
@@ -137,23 +136,25 @@ class FusedEmbedder:
         return self._encoder.has_text and not sample.frames and sample.video is None
 
     def _embed_frames(self, samples: Sequence[Sample]) -> list[torch.Tensor]:
-        """On a processor as many small chunks at a time as it has cores, each from files to vectors on one core.
+        """On a processor each core takes small chunks from files to vectors; for an accelerator, threads decode ahead.
 
-        So no core waits for another, and no number depends on how many there are. An accelerator gets one chunk at a
-        time, while others are decoded.
+        So no core waits for another, and no number depends on how many there are.
         """
-        cores, images = torch.get_num_threads(), self._options.images
-        is_shared = self._encoder.thread_safe and choose_device(self._options.device).type == "cpu"
-        turns = Semaphore(cores if is_shared else 1)
+        images = self._options.images
+        if self._encoder.thread_safe and choose_device(self._options.device).type == "cpu":
+            with _one_core_each(torch.get_num_threads()) as pool:
+                parts = pool.map(self._embed_chunk, _chunks(samples, self._n_frames, min(images, _ON_A_CORE)))
+                return [row for part in parts for row in part]
+        with ThreadPoolExecutor(_DECODERS) as pool:
+            chunks = _chunks(pool.map(self._prepare, samples), len, images)
+            return [row for clips in chunks for row in self._encode(clips)]
 
-        def embed(chunk: Sequence[Sample]) -> list[torch.Tensor]:
-            clips = [self._prepare(sample) for sample in chunk]
-            with turns, torch.inference_mode():
-                return list(self._encoder.encode_clips(clips).float().cpu())
+    def _embed_chunk(self, samples: Sequence[Sample]) -> torch.Tensor:
+        return self._encode([self._prepare(sample) for sample in samples])
 
-        chunks = _chunks(samples, self._n_frames, min(images, _ON_A_CORE) if is_shared else images)
-        with _one_core_each(cores) if is_shared else ThreadPoolExecutor(_DECODERS) as pool:
-            return [row for rows in pool.map(embed, chunks) for row in rows]
+    @torch.inference_mode()
+    def _encode(self, clips: Sequence[Sequence[Any]]) -> torch.Tensor:
+        return self._encoder.encode_clips(clips).float().cpu()
 
     @torch.inference_mode()
     def _embed_texts(self, texts: Sequence[str]) -> list[torch.Tensor]:
