@@ -223,8 +223,8 @@ CROSS_DOMAIN_PAIRS: Final = cross_domain_pairs(DOMAINS)
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
-    """One stored image: its encoded bytes, or the path of the file that holds them.
+class _Stored:
+    """A file: its bytes, or its path.
 
     Raises:
         ValueError: neither is given.
@@ -235,39 +235,22 @@ class Frame:
 
     def __post_init__(self) -> None:
         if self.data is None and self.path is None:
-            raise ValueError("a Frame needs the bytes of an image, or a path")
+            raise ValueError(f"{type(self).__name__} needs the bytes of a file, or a path")
 
 
 @dataclass(frozen=True, slots=True)
-class Video:
-    """One video file: its bytes, or its path.
-
-    Raises:
-        ValueError: neither is given.
-    """
-
-    data: bytes | None = None
-    path: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.data is None and self.path is None:
-            raise ValueError("a Video needs the bytes of a file, or a path")
+class Frame(_Stored):
+    """One stored image: its encoded bytes, or the path of the file that holds them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Audio:
-    """One sound file: its bytes, or its path.
+class Video(_Stored):
+    """One video file: its bytes, or its path."""
 
-    Raises:
-        ValueError: neither is given.
-    """
 
-    data: bytes | None = None
-    path: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.data is None and self.path is None:
-            raise ValueError("an Audio needs the bytes of a file, or a path")
+@dataclass(frozen=True, slots=True)
+class Audio(_Stored):
+    """One sound file: its bytes, or its path."""
 
 
 @dataclass(frozen=True, slots=True)

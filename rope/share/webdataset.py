@@ -245,18 +245,13 @@ def _members(row: Row, domain: DomainName, split: Split) -> Iterator[Member]:
         where = f"{domain} {row['sample_id']}, frame {i}"
         content = _content(frame, where)
         yield f"{key}.{i:04d}.{_extension(content, where)}", content
-    if row.get("video") is not None:
-        where = f"{domain} {row['sample_id']}, video"
-        content = _content(row["video"], where)
-        if (extension := video_extension(content)) is None:
-            raise DatasetError(f"{where}: begins like no video file; rope validate lists all that is wrong")
-        yield f"{key}.{extension}", content
-    if row.get("audio") is not None:
-        where = f"{domain} {row['sample_id']}, audio"
-        content = _content(row["audio"], where)
-        if (extension := sound_extension(content)) is None:
-            raise DatasetError(f"{where}: begins like no sound file; rope validate lists all that is wrong")
-        yield f"{key}.{extension}", content
+    for name, kind, extension_of in (("video", "video", video_extension), ("audio", "sound", sound_extension)):
+        if row.get(name) is not None:
+            where = f"{domain} {row['sample_id']}, {name}"
+            content = _content(row[name], where)
+            if (extension := extension_of(content)) is None:
+                raise DatasetError(f"{where}: begins like no {kind} file; rope validate lists all that is wrong")
+            yield f"{key}.{extension}", content
 
 
 def _content(stored: dict[str, Any], where: str) -> bytes:

@@ -57,5 +57,5 @@ def test_a_sample_without_frames_is_an_error():
 
 
 def test_a_frame_needs_bytes_or_a_path():
-    with pytest.raises(ValueError, match="bytes of an image, or a path"):
+    with pytest.raises(ValueError, match="Frame needs the bytes of a file, or a path"):
         Frame()
