@@ -4,7 +4,7 @@ Everything heavy is imported inside the commands, so that `--help` answers at on
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -81,20 +81,34 @@ def submit(
     without_embeddings: Annotated[
         bool, typer.Option("--without-embeddings", help="Keep the vectors; the row is then claimed, not recomputed.")
     ] = False,
+    dtype: Annotated[
+        Literal["float16", "int8"],
+        typer.Option(help="How the numbers are stored; int8 halves the file, with a scale for each vector."),
+    ] = "float16",
+    dims: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Keep the first so many numbers of each vector, as Matryoshka models allow.", show_default="all"
+        ),
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Worker threads.", show_default="one a processor")] = None,
 ) -> None:
-    """Make a submission to the leaderboard: check, round to float16, score, and write a folder."""
+    """Make a submission to the leaderboard: check, round, score as stored, and write a folder."""
     from leaderboard.card import read_card
     from leaderboard.entry import read_entry
+    from leaderboard.submit import Storage
     from leaderboard.submit import submit as write_submission
     from rope.bench.engine import Effort
     from rope.dataset.locate import locate
 
     card, directory = read_card(model_card), locate(data)
     effort = Effort(threads=threads)
-    entry = write_submission(files, card, directory, out, effort=effort, with_embeddings=not without_embeddings)
-    change = read_entry(entry).float16_change
-    told = "" if change is None else f"; float16 changes no metric by more than {100 * change:.3f} points"
+    storage = Storage(dtype, dims)
+    entry = write_submission(
+        files, card, directory, out, effort=effort, with_embeddings=not without_embeddings, storage=storage
+    )
+    change = read_entry(entry).rounding_change
+    told = "" if change is None else f"; {dtype} changes no metric by more than {100 * change:.3f} points"
     typer.echo(f"wrote {entry.parent}{told}")
     typer.echo(f"check it:   leaderboard verify {entry.parent} --data {directory}")
     typer.echo(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from leaderboard.board import HEADLINE, METRICS, Board, Row
+from leaderboard.entry import Entry
 
 __all__ = ["as_csv", "as_json", "as_latex"]
 
@@ -79,6 +80,7 @@ def _row_json(row: Row, columns: Sequence[str]) -> dict[str, Any]:
         "status": entry.status,
         "parameters": entry.card.parameters,
         "modalities": {domain: list(used) for domain, used in entry.card.modalities.items()},
+        "vectors": _vectors_json(entry),
         "source": None if entry.source is None else dict(entry.source),
         "files": dict(entry.files),
         "numbers": {
@@ -91,6 +93,14 @@ def _row_json(row: Row, columns: Sequence[str]) -> dict[str, Any]:
             for column in columns
         },
     }
+
+
+def _vectors_json(entry: Entry) -> dict[str, Any] | None:
+    """The dimensions that were scored, how they are stored, and out of how many they are the first."""
+    if entry.score is None:
+        return None
+    note = entry.score["embeddings"][entry.domains[0]]
+    return {"dim": note["dim"], "dtype": note["stored_dtype"], "cut_from": entry.cut_from}
 
 
 def _cell_json(value: float, low: float | None, high: float | None, rank: int | None) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 results/<id of the model>/<fingerprint of the dataset>.json                 the entry
                           <fingerprint>.score.json                         what rope-bench score --json wrote
                           <fingerprint>.score.ranks.parquet                the rank of every query
-                          <fingerprint>.embeddings.parquet                 the vectors, float16
+                          <fingerprint>.embeddings.parquet                 the vectors, float16 or int8
 results/<id of the model>/reported.json                                    figures that a publication states
 """
 
@@ -46,7 +46,8 @@ class Entry:
         split: the split that was scored.
         samples: number of samples of each domain.
         files: `score`, `ranks`, `embeddings` -> the SHA-256 of those that belong to the entry.
-        float16_change: the largest change of a metric by storing the vectors as float16.
+        rounding_change: the largest change of a metric by storing the vectors as float16 or int8.
+        cut_from: dimensions of the model's vectors, where only the first of them were kept; None where all were.
         score: what `rope-bench score --json` wrote; None for a reported row.
         source: title and place of the publication of a reported row.
         reported: pair -> metric -> fraction, of a reported row.
@@ -60,7 +61,8 @@ class Entry:
     split: str
     samples: Mapping[DomainName, int]
     files: Mapping[str, str]
-    float16_change: float | None
+    rounding_change: float | None
+    cut_from: int | None
     score: Mapping[str, Any] | None
     source: Mapping[str, str] | None
     reported: Mapping[str, Mapping[str, float]]
@@ -133,7 +135,8 @@ def read_entry(path: Path, *, check_score: bool = True) -> Entry:
         split=dataset["split"],
         samples={domain: dataset["samples"][domain] for domain in in_order(dataset["samples"])},
         files={name: raw[name]["sha256"] for name in PARTS if raw[name] is not None},
-        float16_change=raw["float16_change"],
+        rounding_change=raw["rounding_change"],
+        cut_from=raw["cut_from"],
         score=None if raw["score"] is None else _read_score(path, raw["score"]["sha256"], check_score),
         source=raw["source"],
         reported=raw["reported"] or {},
@@ -183,3 +186,6 @@ def _check_score(entry: Entry, score: Mapping[str, Any]) -> None:
     counted = {domain: note["n"] for domain, note in score["embeddings"].items()}
     if counted != dict(entry.samples):
         raise RopeError(f"{entry.path}: samples are {dict(entry.samples)}, but its score is of {counted}")
+    dims = {note["dim"] for note in score["embeddings"].values()}
+    if entry.cut_from is not None and entry.cut_from <= max(dims):
+        raise RopeError(f"{entry.path}: cut_from is {entry.cut_from}, expected more than the {max(dims)} that are kept")

@@ -15,13 +15,20 @@ from rope.errors import RopeError, UsageError
 
 __all__ = ["MIGRATIONS", "SCHEMA_VERSION", "check", "migrate", "parse_json", "read_json", "read_small"]
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """Version of `schemas/entry.schema.json`."""
 
 Raw = dict[str, Any]
 
-MIGRATIONS: Final[Mapping[int, Callable[[Raw], Raw]]] = {}
-"""Version -> what makes an entry of the next version from it. Version 1 is the first, so there is none yet."""
+
+def _from_1(raw: Raw) -> Raw:
+    """Version 1 knew float16 alone, and whole vectors."""
+    renamed = {"rounding_change" if key == "float16_change" else key: value for key, value in raw.items()}
+    return renamed | {"schema_version": 2, "cut_from": None}
+
+
+MIGRATIONS: Final[Mapping[int, Callable[[Raw], Raw]]] = {1: _from_1}
+"""Version -> what makes an entry of the next version from it."""
 
 _MAX_TEXT_BYTES: Final = 4 << 20
 _SHOWN: Final = 5
@@ -109,7 +116,7 @@ def migrate(raw: Raw, where: str, migrations: Mapping[int, Callable[[Raw], Raw]]
     """
     while raw.get("schema_version") != SCHEMA_VERSION:
         version = raw.get("schema_version")
-        if not isinstance(version, int) or version not in migrations:
+        if type(version) is not int or version not in migrations:
             raise RopeError(f"{where}: schema_version {version!r}, expected {SCHEMA_VERSION}")
         raw = migrations[version](raw)
     return raw

@@ -1,14 +1,16 @@
-"""From embeddings and a card to a folder that can be submitted: checked, stored as float16, scored as stored."""
+"""From embeddings and a card to a folder that can be submitted: checked, rounded, scored as stored."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from leaderboard.card import card_of, check_modalities
 from leaderboard.entry import PARTS
 from leaderboard.schema import SCHEMA_VERSION
-from leaderboard.vectors import MAX_BYTES, as_float16, write_float16
+from leaderboard.vectors import MAX_BYTES, StoredDtype, StoredVectors, as_stored, stored_bytes, write_vectors
 from rope.bench.embeddings import DomainEmbeddings, embeddings_sha256
 from rope.bench.engine import Effort
 from rope.bench.intervals import intervals_of
@@ -20,16 +22,44 @@ from rope.bench.subject import EmbeddingsNote, Subject, load_subject
 from rope.dataset.directory import Labels, read_labels
 from rope.dataset.manifest import read_manifest
 from rope.domain import DomainName
-from rope.errors import RopeError, UsageError
+from rope.errors import EmbeddingError, RopeError, UsageError
 from rope.files import sha256_of
 
-__all__ = ["DRAWS", "FLOAT16_TOLERANCE", "Scored", "largest_change", "score_as_stored", "submit"]
+__all__ = [
+    "DRAWS",
+    "ROUNDING_TOLERANCE",
+    "Scored",
+    "Storage",
+    "check_size",
+    "cut",
+    "largest_change",
+    "score_as_stored",
+    "submit",
+]
 
 DRAWS: Final = Draws(seed=0)
 """The draws of one-shot classification on the board: the defaults of `rope-bench score`."""
 
-FLOAT16_TOLERANCE: Final = 0.001
-"""By how much float16 may change a metric, a fraction; or by two queries where a pair has fewer than 2,000."""
+ROUNDING_TOLERANCE: Final = 0.001
+"""By how much storing may change a metric, a fraction; or by two queries where a pair has fewer than 2,000."""
+
+_ADVICE: Final[Mapping[StoredDtype, str]] = {
+    "float16": "Centre them, or train with unit vectors",
+    "int8": "Store them as float16; if that is too large, keep fewer dimensions with --dims",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """How the vectors of a submission are kept.
+
+    Attributes:
+        dtype: the type of the numbers.
+        dims: how many numbers of each vector, from the first; None keeps all.
+    """
+
+    dtype: StoredDtype = "float16"
+    dims: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +68,7 @@ class Scored:
 
     subject: Subject
     score: Score
-    embeddings: Mapping[DomainName, DomainEmbeddings]
+    vectors: Mapping[DomainName, StoredVectors]
 
 
 def submit(
@@ -49,6 +79,7 @@ def submit(
     *,
     effort: Effort | None = None,
     with_embeddings: bool = True,
+    storage: Storage | None = None,
 ) -> Path:
     """Write the folder of a submission, `out/<id>/`, and return the path of its entry.
 
@@ -61,28 +92,33 @@ def submit(
         out: a folder of results; the model gets a folder of its own in it.
         effort: how to spend the machine; it changes no number.
         with_embeddings: False leaves the vectors out, and the row is `claimed`.
+        storage: how the vectors are kept; whole and as float16 unless said otherwise.
 
     Raises:
-        RopeError: float16 changes a metric by more than `FLOAT16_TOLERANCE`, or the vectors are too large.
-        UsageError: the dataset has one domain or galleries of its own, or a file is of no known format.
+        RopeError: the vectors are too large, which is told before anything is scored; or rounding changes a metric by
+            more than `ROUNDING_TOLERANCE`.
+        UsageError: the dataset has one domain or galleries of its own, a file is of no known format, or the vectors
+            have no more dimensions than `storage` wants of them.
         EmbeddingError: the embeddings do not fit the dataset.
     """
-    effort, model = effort or Effort(), card_of(card, "the card")
+    effort, storage, model = effort or Effort(), storage or Storage(), card_of(card, "the card")
     manifest, labels = read_manifest(data), read_labels(data, "validation")
-    if len(labels) < 2:
-        raise UsageError(f"{data}: has only {', '.join(labels)}; the board is of the pairs of different domains")
-    if any(rows.galleries is not None for rows in labels.values()):
-        raise UsageError(f"{data}: its queries have galleries of their own; the board is of searches in whole domains")
+    _check_dataset(data, labels)
     check_modalities(model, list(labels), "the card")
     given, ordered, subject = load_subject(files, manifest, "validation", labels, model.name)
+    dim = next(iter(given.values())).vectors.shape[1]
+    if storage.dims is not None:
+        given = {domain: cut(rows, storage.dims, domain) for domain, rows in given.items()}
+    if with_embeddings:
+        check_size(given, storage.dtype)
     before = score(given, ordered, DRAWS, effort)
-    stored = score_as_stored(given, ordered, subject, effort)
-    change = largest_change(before, stored.score)
+    stored = score_as_stored(given, ordered, subject, effort, storage.dtype)
+    change = largest_change(before, stored.score, storage.dtype)
     folder, stem = out / model.id, manifest.fingerprint
     names = {part: folder / f"{stem}{suffix}" for part, suffix in PARTS.items()}
     kept = list(names) if with_embeddings else ["score", "ranks"]
     if with_embeddings:
-        _write_vectors(names["embeddings"], stored.embeddings)
+        write_vectors(names["embeddings"], stored.vectors)
     write_ranks(names["ranks"], stored.score)
     intervals = intervals_of(ranks_of(stored.score, stored.subject))
     write_json(names["score"], as_json(stored.score, stored.subject, intervals, names["ranks"]))
@@ -100,7 +136,8 @@ def submit(
                 "samples": {domain: len(rows.sample_ids) for domain, rows in labels.items()},
             },
             **{part: _file(names[part]) if part in kept else None for part in PARTS},
-            "float16_change": change if with_embeddings else None,
+            "rounding_change": change if with_embeddings else None,
+            "cut_from": None if storage.dims is None else dim,
             "source": None,
             "reported": None,
         },
@@ -108,19 +145,67 @@ def submit(
     return entry
 
 
+def _check_dataset(data: Path, labels: Mapping[DomainName, Labels]) -> None:
+    if len(labels) < 2:
+        raise UsageError(f"{data}: has only {', '.join(labels)}; the board is of the pairs of different domains")
+    if any(rows.galleries is not None for rows in labels.values()):
+        raise UsageError(f"{data}: its queries have galleries of their own; the board is of searches in whole domains")
+
+
+def cut(embeddings: DomainEmbeddings, dims: int, domain: DomainName) -> DomainEmbeddings:
+    """The first `dims` numbers of each vector, as Matryoshka models are trained for; their length is left as it is.
+
+    Raises:
+        UsageError: the vectors have no more than `dims` numbers.
+        EmbeddingError: nothing but zeros is left of a vector.
+    """
+    if not 1 <= dims < embeddings.vectors.shape[1]:
+        raise UsageError(f"--dims {dims}: the vectors have {embeddings.vectors.shape[1]} dimensions, expected fewer")
+    kept = np.ascontiguousarray(embeddings.vectors[:, :dims])
+    empty = np.flatnonzero(~kept.any(axis=1))
+    if len(empty):
+        raise EmbeddingError(
+            f"--dims {dims}: {len(empty)} {domain}s have nothing but zeros there, {embeddings.sample_ids[empty[0]]!r} "
+            "the first; keep more dimensions"
+        )
+    return replace(embeddings, vectors=kept)
+
+
+def check_size(embeddings: Mapping[DomainName, DomainEmbeddings], dtype: StoredDtype) -> None:
+    """Refuse vectors that would make a larger file than the board takes, before they are scored.
+
+    Raises:
+        RopeError: they do not fit in `MAX_BYTES`; says what would.
+    """
+    n_bytes = stored_bytes(embeddings, dtype)
+    if n_bytes <= MAX_BYTES:
+        return
+    dim = next(iter(embeddings.values())).vectors.shape[1]
+    of_a_dim = sum(len(rows.sample_ids) for rows in embeddings.values()) * np.dtype(dtype).itemsize
+    fits = dim - -(-(n_bytes - MAX_BYTES) // of_a_dim)
+    as_int8 = dtype != "int8" and stored_bytes(embeddings, "int8") <= MAX_BYTES
+    raise RopeError(
+        f"the vectors would take {n_bytes:,} bytes in {dtype}, and {MAX_BYTES:,} are allowed; "
+        + ("--dtype int8 makes them fit, " if as_int8 else "")
+        + f"--dims {fits} keeps the first {fits} of {dim} dimensions, --without-embeddings makes a claimed row"
+    )
+
+
 def score_as_stored(
     embeddings: Mapping[DomainName, DomainEmbeddings],
     labels: Mapping[DomainName, Labels],
     subject: Subject,
     effort: Effort,
+    dtype: StoredDtype,
 ) -> Scored:
-    """Round aligned vectors to float16 and score them."""
-    halves = {domain: as_float16(rows) for domain, rows in embeddings.items()}
-    notes = {domain: _note(rows) for domain, rows in halves.items()}
-    return Scored(replace(subject, embeddings=notes), score(halves, labels, DRAWS, effort), halves)
+    """Round aligned vectors to the type that they are stored in, and score what everybody reads from the file."""
+    vectors = {domain: as_stored(rows, dtype) for domain, rows in embeddings.items()}
+    decoded = {domain: rows.decoded() for domain, rows in vectors.items()}
+    notes = {domain: _note(rows) for domain, rows in decoded.items()}
+    return Scored(replace(subject, embeddings=notes), score(decoded, labels, DRAWS, effort), vectors)
 
 
-def largest_change(before: Score, after: Score) -> float:
+def largest_change(before: Score, after: Score, dtype: StoredDtype) -> float:
     """The largest change of R@k, MRR, mAP or one-shot accuracy in any pair, a fraction.
 
     Raises:
@@ -128,11 +213,11 @@ def largest_change(before: Score, after: Score) -> float:
     """
     largest = 0.0
     for (name, n_queries, first), (_, _, second) in zip(_numbers(before), _numbers(after), strict=True):
-        change, tolerance = abs(first - second), max(FLOAT16_TOLERANCE, 2 / n_queries)
+        change, tolerance = abs(first - second), max(ROUNDING_TOLERANCE, 2 / n_queries)
         if change > tolerance + 1e-12:
             raise RopeError(
-                f"float16 changes {name} from {first:.6f} to {second:.6f}, by more than {tolerance:.6f}; the vectors "
-                "differ in digits that float16 does not have. Centre them, or train with unit vectors"
+                f"{dtype} changes {name} from {first:.6f} to {second:.6f}, by more than {tolerance:.6f}; the vectors "
+                f"differ in digits that {dtype} does not have. {_ADVICE[dtype]}"
             )
         largest = max(largest, change)
     return largest
@@ -148,17 +233,6 @@ def _numbers(scored: Score) -> Iterator[tuple[str, int, float]]:
             yield f"mAP of {name}", pair.n_queries, pair.micro.mean_average_precision
     for name, one_shot in scored.one_shot.items():
         yield f"one-shot accuracy of {name}", one_shot.n_queries, one_shot.expected
-
-
-def _write_vectors(path: Path, embeddings: Mapping[DomainName, DomainEmbeddings]) -> None:
-    write_float16(path, embeddings)
-    if path.stat().st_size > MAX_BYTES:
-        n_bytes = path.stat().st_size
-        path.unlink()
-        raise RopeError(
-            f"{path}: the vectors take {n_bytes:,} bytes in float16, and {MAX_BYTES:,} are allowed; submit fewer "
-            "dimensions (rope-bench doctor tells what they cost), or --without-embeddings"
-        )
 
 
 def _note(rows: DomainEmbeddings) -> EmbeddingsNote:

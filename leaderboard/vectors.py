@@ -1,56 +1,132 @@
-"""Vectors as the leaderboard keeps them: unit length, float16, one Parquet file that is checked before it is read."""
+"""Vectors as the leaderboard keeps them: float16 or int8, one Parquet file that is checked before it is read."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rope.bench.embeddings import DomainEmbeddings
+from rope.bench.embeddings import DomainEmbeddings, scaled
 from rope.bench.writer import open_writer
 from rope.domain import DomainName, in_order
 from rope.errors import RopeError
 from rope.files import atomic_path
 
-__all__ = ["MAX_BYTES", "MAX_DIM", "as_float16", "check_parquet_size", "check_vectors_file", "write_float16"]
+__all__ = [
+    "MAX_BYTES",
+    "MAX_DIM",
+    "StoredDtype",
+    "StoredVectors",
+    "as_stored",
+    "check_parquet_size",
+    "check_vectors_file",
+    "stored_bytes",
+    "write_vectors",
+]
 
-MAX_BYTES: Final = 256 << 20
-"""The largest file of vectors that is read: ROPE's validation split in 1,280 dimensions."""
+StoredDtype = Literal["float16", "int8"]
+"""How the numbers of a vector are stored: 2 bytes each, or 1 byte and a float32 scale for each vector."""
+
+MAX_BYTES: Final = 512 << 20
+"""The largest file of vectors that is read: ROPE's validation split in 2,900 dimensions of float16, 5,800 of int8."""
 
 MAX_DIM: Final = 8192
 
+_LARGEST_INT8: Final = 127
+_BYTES_A_ROW: Final = 12
+"""At most what Parquet needs beside the numbers and the id: the length of the id, levels and a scale."""
 
-def as_float16(embeddings: DomainEmbeddings) -> DomainEmbeddings:
-    """The vectors scaled to unit length in float64 and rounded to float16, held as float32 [n, dim].
+_BYTES_A_FILE: Final = 4096
 
-    >>> as_float16(DomainEmbeddings(["1"], np.array([[3e30, 4e30]], np.float32), "float32")).vectors
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredVectors:
+    """The vectors of one domain, as they lie in the file.
+
+    Attributes:
+        sample_ids: the id of each row.
+        numbers: float16 or int8 [n, dim].
+        scales: float32 [n], what the integers of each row are multiplied by; None for float16.
+    """
+
+    sample_ids: list[str]
+    numbers: npt.NDArray[np.float16] | npt.NDArray[np.int8]
+    scales: npt.NDArray[np.float32] | None
+
+    def decoded(self) -> DomainEmbeddings:
+        """The vectors that everybody gets from the file, bit for bit.
+
+        float16 is exact in float32. An integer is exact in float32 too, and its product with the scale of its row is
+        rounded once, to the nearest float32.
+        """
+        if self.scales is None:
+            return DomainEmbeddings(self.sample_ids, self.numbers.astype(np.float32), "float16")
+        return DomainEmbeddings(self.sample_ids, scaled(self.numbers, self.scales), "int8")
+
+
+def as_stored(embeddings: DomainEmbeddings, dtype: StoredDtype) -> StoredVectors:
+    """Scale vectors to unit length in float64, and round them to the nearest number of the type.
+
+    int8 gets a scale for each vector: its largest entry, whatever the sign, divided by 127 and rounded to float32.
+
+    Args:
+        embeddings: no row of zeros.
+        dtype: how to store the numbers.
+
+    >>> rows = DomainEmbeddings(["1"], np.array([[3e30, 4e30]], np.float32), "float32")
+    >>> as_stored(rows, "float16").decoded().vectors
     array([[0.60009766, 0.7998047 ]], dtype=float32)
+    >>> as_stored(rows, "int8").numbers, as_stored(rows, "int8").scales
+    (array([[ 95, 127]], dtype=int8), array([0.00629921], dtype=float32))
     """
     wide = embeddings.vectors.astype(np.float64)
-    halves = (wide / np.linalg.norm(wide, axis=1, keepdims=True)).astype(np.float16)
-    return DomainEmbeddings(embeddings.sample_ids, halves.astype(np.float32), "float16")
+    wide /= np.linalg.norm(wide, axis=1, keepdims=True)
+    if dtype == "float16":
+        return StoredVectors(embeddings.sample_ids, wide.astype(np.float16), None)
+    scales = (np.abs(wide).max(axis=1) / _LARGEST_INT8).astype(np.float32)
+    return StoredVectors(embeddings.sample_ids, np.rint(wide / scales[:, None]).astype(np.int8), scales)
 
 
-def write_float16(path: Path, embeddings: Mapping[DomainName, DomainEmbeddings]) -> None:
-    """Write `domain`, `sample_id`, `embedding` (float16), domain by domain.
+def stored_bytes(embeddings: Mapping[DomainName, DomainEmbeddings], dtype: StoredDtype) -> int:
+    """What a file of these vectors takes at most, to within a few bytes a row; nothing is written."""
+    n_bytes = _BYTES_A_FILE
+    for rows in embeddings.values():
+        n_bytes += rows.vectors.size * np.dtype(dtype).itemsize
+        n_bytes += sum(len(sample_id.encode()) + _BYTES_A_ROW for sample_id in rows.sample_ids)
+    return n_bytes
+
+
+def write_vectors(path: Path, embeddings: Mapping[DomainName, StoredVectors]) -> None:
+    """Write `domain`, `sample_id`, `embedding`, and `scale` where the numbers are int8, domain by domain.
 
     Args:
         path: the file, replaced if it exists.
-        embeddings: of every domain, all of one dimension; what `as_float16` returned, which float16 holds exactly.
+        embeddings: of every domain, all of one dimension and one type.
     """
-    dim = next(iter(embeddings.values())).vectors.shape[1]
-    schema = _schema(dim)
+    first = next(iter(embeddings.values()))
+    schema = _schema(first.numbers.shape[1], "float16" if first.scales is None else "int8")
     with atomic_path(path) as temporary, open_writer(temporary, schema) as writer:
         for domain in in_order(embeddings):
             rows = embeddings[domain]
-            halves = pa.array(rows.vectors.astype(np.float16).reshape(-1))
-            lists = pa.FixedSizeListArray.from_arrays(halves, type=schema.field("embedding").type)
-            names = pa.repeat(pa.scalar(domain), len(rows.sample_ids))
-            writer.write_table(
-                pa.Table.from_arrays([names, pa.array(rows.sample_ids, pa.string()), lists], schema=schema)
-            )
+            columns: dict[str, Any] = {
+                "domain": pa.repeat(pa.scalar(domain), len(rows.sample_ids)),
+                "sample_id": pa.array(rows.sample_ids, pa.string()),
+                "scale": None if rows.scales is None else pa.array(rows.scales),
+                "embedding": _column(rows.numbers, schema.field("embedding").type),
+            }
+            writer.write_table(pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema))
+
+
+def _column(numbers: npt.NDArray[np.float16] | npt.NDArray[np.int8], kind: pa.DataType) -> pa.Array:
+    """Numbers [n, dim] as a column: bytes for int8, which Parquet would store as 32 bits each."""
+    flat = np.ascontiguousarray(numbers).reshape(-1)
+    if pa.types.is_fixed_size_list(kind):
+        return pa.FixedSizeListArray.from_arrays(pa.array(flat), type=kind)
+    return pa.Array.from_buffers(kind, len(numbers), [None, pa.py_buffer(flat)])
 
 
 def check_vectors_file(path: Path, n_samples: int) -> None:
@@ -64,13 +140,14 @@ def check_vectors_file(path: Path, n_samples: int) -> None:
         RopeError: it is no plain file, too large now or once decompressed, no Parquet, or of other columns or rows.
     """
     schema, n_rows = check_parquet_size(path)
-    kind = schema.field("embedding").type if "embedding" in schema.names else None
-    dim = kind.list_size if kind is not None and pa.types.is_fixed_size_list(kind) else 0
-    if not 1 <= dim <= MAX_DIM or not schema.equals(_schema(dim)):
+    kind = schema.field("embedding").type if schema.names.count("embedding") == 1 else None
+    dim = 0 if kind is None else _dim(kind)
+    if not 1 <= dim <= MAX_DIM or not any(schema.equals(_schema(dim, dtype)) for dtype in get_args(StoredDtype)):
         columns = ", ".join(f"{field.name}: {field.type}" for field in schema)
         raise RopeError(
             f"{path}: columns {columns[:300]}; expected domain: string, sample_id: string, embedding: "
-            f"fixed_size_list of 1 to {MAX_DIM:,} halffloat, as rope-bench submit writes them"
+            f"fixed_size_list of 1 to {MAX_DIM:,} halffloat, or scale: float and embedding: fixed_size_binary, as "
+            "rope-bench submit writes them"
         )
     if n_rows != n_samples:
         raise RopeError(f"{path}: {n_rows:,} rows, expected {n_samples:,}, one for each sample of the dataset")
@@ -97,11 +174,14 @@ def check_parquet_size(path: Path) -> tuple[pa.Schema, int]:
     return schema, metadata.num_rows
 
 
-def _schema(dim: int) -> pa.Schema:
-    return pa.schema(
-        [
-            ("domain", pa.string()),
-            ("sample_id", pa.string()),
-            ("embedding", pa.list_(pa.float16(), dim)),
-        ]
-    )
+def _dim(kind: pa.DataType) -> int:
+    if pa.types.is_fixed_size_binary(kind):
+        return int(kind.byte_width)
+    return int(kind.list_size) if pa.types.is_fixed_size_list(kind) else 0
+
+
+def _schema(dim: int, dtype: StoredDtype) -> pa.Schema:
+    ids = [("domain", pa.string()), ("sample_id", pa.string())]
+    if dtype == "int8":
+        return pa.schema([*ids, ("scale", pa.float32()), ("embedding", pa.binary(dim))])
+    return pa.schema([*ids, ("embedding", pa.list_(pa.float16(), dim))])

@@ -5,7 +5,7 @@ import heapq
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from rope.dataset.directory import Labels
 from rope.domain import DomainName
 from rope.errors import EmbeddingError
 
-__all__ = ["DomainEmbeddings", "align", "embeddings_sha256"]
+__all__ = ["DomainEmbeddings", "align", "embeddings_sha256", "scaled"]
 
 _SHOWN: Final = 5
 """Offenders named of each kind of problem."""
@@ -102,6 +102,21 @@ def embeddings_sha256(embeddings: DomainEmbeddings) -> str:
     for start in range(0, len(order), _ROWS_A_BLOCK):
         digest.update(vectors[order[start : start + _ROWS_A_BLOCK]].astype("<f4", copy=False).tobytes())
     return digest.hexdigest()
+
+
+def scaled(numbers: npt.NDArray[Any], scales: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Vectors that are stored as int8, as float32 [n, dim]: the same bits on every machine.
+
+    Args:
+        numbers: int8 [n, dim], exact in float32.
+        scales: float32 [n]; each number is multiplied by the scale of its row, and the product rounded once.
+
+    >>> scaled(np.array([[127, -1]], np.int8), np.array([0.5], np.float32))
+    array([[63.5, -0.5]], dtype=float32)
+    """
+    with np.errstate(over="ignore"):  # infinity is refused by `align`
+        vectors: npt.NDArray[np.float32] = np.multiply(numbers, scales[:, None], dtype=np.float32)
+    return vectors
 
 
 def _reorder(embeddings: DomainEmbeddings, wanted: list[str]) -> DomainEmbeddings:

@@ -21,7 +21,7 @@ import safetensors
 from numpy.lib.npyio import NpzFile
 
 from rope.bench.cope_dumps import is_dump, read_dumps
-from rope.bench.embeddings import DomainEmbeddings
+from rope.bench.embeddings import DomainEmbeddings, scaled
 from rope.domain import DOMAINS, Domain, DomainName, config_of
 from rope.errors import EmbeddingError, UsageError
 
@@ -59,8 +59,9 @@ def read_embeddings(
     """Read every row of some files of embeddings; a folder stands for the files in it.
 
     Formats can be mixed, and one domain may be spread over files; a file given twice is read once. float64 is rounded
-    to float32, float16 and bfloat16 are widened. Whether the ids are those of a dataset, each there once, and the
-    vectors have a direction is for `rope.bench.embeddings.align` to tell. Rows come in the order of the files' names.
+    to float32, float16 and bfloat16 are widened, int8 in Parquet is multiplied by the `scale` of its row. Whether the
+    ids are those of a dataset, each there once, and the vectors have a direction is for `rope.bench.embeddings.align`
+    to tell. Rows come in the order of the files' names.
 
     Args:
         paths: files and folders, in any order.
@@ -144,10 +145,15 @@ def _read_parquet(file: Path, domains: Sequence[DomainName]) -> Iterator[_Piece]
         with pq.ParquetFile(file, buffer_size=1 << 20, pre_buffer=False) as parquet:
             _check_columns(file, parquet.schema_arrow)
             columns, dim, row = ["domain", "sample_id", "embedding"], None, 0
+            if is_int8 := _is_int8(parquet.schema_arrow):
+                columns.append("scale")
             for batch in parquet.iter_batches(_ROWS_A_BATCH, columns=columns):
-                vectors = _list_rows(batch["embedding"], dim, file, row)
-                dim = vectors.shape[1]
-                stored = str(vectors.dtype)
+                if is_int8:
+                    stored = "int8"
+                    vectors = scaled(_int8_rows(batch["embedding"], file, row), _scales(batch["scale"], file, row))
+                else:
+                    vectors = _list_rows(batch["embedding"], dim, file, row)
+                    dim, stored = vectors.shape[1], str(vectors.dtype)
                 names = _domains(batch["domain"], domains, file, row)
                 ids = np.array(_strings(batch["sample_id"], "sample_id", file, row), object)
                 for domain in domains:
@@ -165,14 +171,43 @@ def _check_columns(file: Path, schema: pa.Schema) -> None:
         raise EmbeddingError(f"{file}: no column {' or '.join(missing)}; it has {', '.join(schema.names)}")
     kind = schema.field("embedding").type
     is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    if not is_list or not pa.types.is_floating(kind.value_type):
-        raise EmbeddingError(f"{file}: the column embedding is {kind}, expected lists of float16, 32 or 64")
+    if not _is_int8(schema) and not (is_list and pa.types.is_floating(kind.value_type)):
+        raise EmbeddingError(
+            f"{file}: the column embedding is {kind}, expected lists of float16, 32 or 64, or int8 as a "
+            "fixed_size_binary with a column scale (float32) beside it, which the integers of a row are multiplied by"
+        )
     kind = schema.field("sample_id").type
     if not (pa.types.is_integer(kind) or _is_text(kind)):
         raise EmbeddingError(f"{file}: the column sample_id is {kind}, expected strings or integers")
     kind = schema.field("domain").type
     if not _is_text(kind):
         raise EmbeddingError(f"{file}: the column domain is {kind}, expected strings")
+
+
+def _is_int8(schema: pa.Schema) -> bool:
+    """Whether the vectors are int8, a byte each as Parquet has no such type, with a scale for each row."""
+    has_scale = schema.names.count("scale") == 1 and pa.types.is_float32(schema.field("scale").type)
+    return has_scale and bool(pa.types.is_fixed_size_binary(schema.field("embedding").type))
+
+
+def _int8_rows(column: pa.Array, file: Path, row: int) -> npt.NDArray[np.int8]:
+    """The bytes of one batch as two's-complement integers [n, dim]."""
+    if column.null_count:
+        bad = int(np.flatnonzero(column.is_null())[0])
+        raise EmbeddingError(f"{file}: row {row + bad + 1}: the embedding is null")
+    dim = column.type.byte_width
+    numbers = np.frombuffer(column.buffers()[1], np.int8, len(column) * dim, column.offset * dim)
+    return numbers.reshape(len(column), dim)
+
+
+def _scales(column: pa.Array, file: Path, row: int) -> npt.NDArray[np.float32]:
+    """The scales of one batch; numbers below the normal ones are refused, as some machines take them for 0."""
+    scales: npt.NDArray[np.float32] = column.to_numpy(zero_copy_only=False).astype(np.float32)
+    wrong = np.flatnonzero(~((scales >= np.finfo(np.float32).tiny) & (scales < np.inf)))
+    if len(wrong):
+        bad = int(wrong[0])
+        raise EmbeddingError(f"{file}: row {row + bad + 1}: the scale is {scales[bad]}, expected a positive number")
+    return scales
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -41,13 +41,19 @@ def test_a_large_file_is_not_read(tmp_path):
 
 def test_an_older_entry_is_brought_to_this_version():
     old = {"schema_version": 0, "title": "x"}
-    step = {0: lambda raw: {"schema_version": 1, "name": raw["title"]}}
-    assert migrate(old, "x.json", step) == {"schema_version": 1, "name": "x"}
+    step = {n: lambda raw: raw | {"schema_version": raw["schema_version"] + 1, "name": raw["title"]} for n in range(2)}
+    assert migrate(old, "x.json", step) == {"schema_version": 2, "title": "x", "name": "x"}
 
 
-@pytest.mark.parametrize("version", [2, 0, None, "1"])
+def test_a_row_of_version_1_is_one_of_whole_vectors_whose_change_was_by_float16():
+    old = {"schema_version": 1, "float16_change": 0.001, "source": None}
+    new = {"schema_version": 2, "rounding_change": 0.001, "source": None, "cut_from": None}
+    assert migrate(old, "x.json") == new
+
+
+@pytest.mark.parametrize("version", [3, 0, None, "1", True])
 def test_an_unknown_version_is_refused(version):
-    with pytest.raises(RopeError, match=r"x.json: schema_version .*, expected 1"):
+    with pytest.raises(RopeError, match=r"x.json: schema_version .*, expected 2"):
         migrate({"schema_version": version}, "x.json")
 
 

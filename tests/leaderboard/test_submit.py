@@ -2,20 +2,23 @@ import json
 
 import pytest
 
+from leaderboard import submit as submitting
 from leaderboard.entry import read_entry
-from leaderboard.submit import FLOAT16_TOLERANCE, submit
+from leaderboard.submit import ROUNDING_TOLERANCE, Storage, submit
+from leaderboard.vectors import stored_bytes
+from leaderboard.verify import verify
 from rope.bench.ranks import load_ranks
 from rope.bench.readers import read_embeddings
 from rope.bench.writer import write_embeddings
-from rope.errors import EmbeddingError
-from tests.leaderboard.conftest import card
+from rope.errors import EmbeddingError, RopeError, UsageError
+from tests.leaderboard.conftest import card, make_embeddings
 
 
 def test_the_score_beside_an_entry_is_one_that_rope_bench_reads(results, data):
     entry = read_entry(next((results / "alpha").glob("*[0-9a-f].json")))
     assert entry.status == "recomputed"
     assert entry.samples == {"page": 120, "video": 120, "live": 120}
-    assert 0 <= entry.float16_change <= max(FLOAT16_TOLERANCE, 2 / 120)
+    assert 0 <= entry.rounding_change <= max(ROUNDING_TOLERANCE, 2 / 120)
     assert load_ranks(entry.part("score")).origin.model == "Model alpha"
 
 
@@ -41,3 +44,76 @@ def test_embeddings_of_another_dataset_are_refused_before_anything_is_written(mo
     with pytest.raises(EmbeddingError, match="the dataset does not have: 'unknown'"):
         submit([tmp_path / "a.parquet"], card("alpha"), data, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("dtype", "dims"), [("int8", None), ("float16", 12), ("int8", 12)])
+def test_vectors_of_any_storage_are_rescored_to_the_same_numbers(models, data, tmp_path, dtype, dims):
+    path = submit([models["gamma"]], card("gamma"), data, tmp_path, storage=Storage(dtype, dims))
+    entry = read_entry(path)
+    notes = {(note["dim"], note["stored_dtype"]) for note in entry.score["embeddings"].values()}
+    assert (notes, entry.cut_from) == ({(dims or 16, dtype)}, dims and 16)
+    (verdict,) = verify(tmp_path, [data])
+    assert (verdict.is_rescored, verdict.problems) == (True, ())
+
+
+def test_vectors_that_are_cut_are_those_of_a_file_that_held_no_more(models, data, tmp_path):
+    rows = read_embeddings([models["beta"]])
+    write_embeddings(tmp_path / "short.parquet", {d: (one.sample_ids, one.vectors[:, :5]) for d, one in rows.items()})
+    cut = read_entry(submit([models["beta"]], card("beta"), data, tmp_path / "cut", storage=Storage(dims=5)))
+    short = read_entry(submit([tmp_path / "short.parquet"], card("beta"), data, tmp_path / "short"))
+    assert cut.score["embeddings"] == short.score["embeddings"]
+    assert (cut.cut_from, short.cut_from) == (16, None)
+
+
+@pytest.mark.parametrize("dims", [16, 17, 4096])
+def test_no_more_dimensions_are_kept_than_there_are(models, data, tmp_path, dims):
+    with pytest.raises(UsageError, match=f"--dims {dims}: the vectors have 16 dimensions, expected fewer"):
+        submit([models["alpha"]], card("alpha"), data, tmp_path, storage=Storage(dims=dims))
+
+
+def test_a_cut_that_leaves_zeros_is_refused(models, data, tmp_path):
+    rows = read_embeddings([models["alpha"]])
+    rows["video"].vectors[7, :3] = 0
+    write_embeddings(tmp_path / "a.parquet", {d: (one.sample_ids, one.vectors) for d, one in rows.items()})
+    with pytest.raises(EmbeddingError, match="--dims 3: 1 videos have nothing but zeros there, '7' the first"):
+        submit([tmp_path / "a.parquet"], card("alpha"), data, tmp_path / "out", storage=Storage(dims=3))
+
+
+def test_vectors_that_are_too_large_are_refused_before_they_are_scored(models, data, tmp_path, monkeypatch):
+    rows = read_embeddings([models["alpha"]])
+    whole, halves = (stored_bytes(rows, dtype) for dtype in ("float16", "int8"))
+    monkeypatch.setattr(submitting, "score", lambda *_: pytest.fail("it was scored"))
+    monkeypatch.setattr(submitting, "MAX_BYTES", whole - 1)
+    with pytest.raises(RopeError, match=f"take {whole:,} bytes in float16, .* --dtype int8 makes .* --dims 15 keeps"):
+        submit([models["alpha"]], card("alpha"), data, tmp_path / "out")
+    monkeypatch.setattr(submitting, "MAX_BYTES", halves - 361)
+    with pytest.raises(
+        RopeError, match=f"take {halves:,} bytes in int8, .* allowed; --dims 14 keeps the first 14 of 16"
+    ):
+        submit([models["alpha"]], card("alpha"), data, tmp_path / "out", storage=Storage("int8"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_rows_without_vectors_may_be_of_any_size(models, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(submitting, "MAX_BYTES", 100)
+    submit([models["alpha"]], card("alpha"), data, tmp_path, with_embeddings=False)
+    with pytest.raises(RopeError, match="bytes in float16"):
+        submit([models["alpha"]], card("alpha"), data, tmp_path)
+
+
+def test_vectors_that_int8_would_change_are_refused(data, tmp_path):
+    """One entry of each vector is a thousand times the others, so that int8 keeps nothing of them."""
+    path = make_embeddings(tmp_path / "outlier.parquet", data, 0.1, 0)
+    rows = read_embeddings([path])
+    for one in rows.values():
+        one.vectors[:, 0] = 1000
+    write_embeddings(path, {domain: (one.sample_ids, one.vectors) for domain, one in rows.items()})
+    with pytest.raises(RopeError, match=r"int8 changes .* Store them as float16"):
+        submit([path], card("outlier"), data, tmp_path / "out", storage=Storage("int8"))
+
+
+def test_a_cut_to_as_many_dimensions_as_are_kept_is_refused(models, data, tmp_path):
+    path = submit([models["beta"]], card("beta"), data, tmp_path, storage=Storage(dims=5))
+    path.write_text(path.read_text("utf-8").replace('"cut_from": 16', '"cut_from": 5'), "utf-8")
+    with pytest.raises(RopeError, match="cut_from is 5, expected more than the 5 that are kept"):
+        read_entry(path)

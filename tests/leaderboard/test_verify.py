@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from leaderboard.submit import submit
-from leaderboard.vectors import MAX_BYTES, write_float16
+from leaderboard.vectors import MAX_BYTES, as_stored, write_vectors
 from leaderboard.verify import verify
 from rope.bench.readers import read_embeddings
 from rope.bench.writer import write_embeddings
@@ -136,7 +136,7 @@ def rewrite(folder, change):
     rows = read_embeddings([path])
     for one in rows.values():
         change(one)
-    write_float16(path, rows)
+    write_vectors(path, {domain: as_stored(one, "float16") for domain, one in rows.items()})
     forge(folder)
 
 
@@ -168,7 +168,7 @@ def test_more_rows_than_samples_are_refused(alpha, data):
     path = part(alpha, ".embeddings.parquet")
     rows = read_embeddings([path])
     rows.pop("live")
-    write_float16(path, rows)
+    write_vectors(path, {domain: as_stored(one, "float16") for domain, one in rows.items()})
     assert "240 rows, expected 360" in problems(alpha, data)[0]
 
 
