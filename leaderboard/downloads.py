@@ -2,15 +2,22 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from leaderboard.board import HEADLINE, METRICS, Board, Row
-from leaderboard.entry import Entry
+from leaderboard.entry import REPORTED_CAVEAT, Entry, Status
 
 __all__ = ["as_csv", "as_json", "as_latex"]
 
 _JSON_VERSION: Final = 1
+_NOTES: Final[Mapping[Status, tuple[str, str]]] = {
+    "recomputed": ("", ""),
+    "claimed": (r"$^{\ast}$", "not recomputed from the vectors"),
+    "reported": (r"$^{\dagger}$", f"as published; {REPORTED_CAVEAT}"),
+}
+"""The mark of a row in a table of a paper, and the note below the table."""
+
 _SPECIAL: Final = {character: f"\\{character}" for character in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -35,26 +42,25 @@ def as_json(boards: Sequence[Board]) -> dict[str, Any]:
 
 
 def as_csv(boards: Sequence[Board]) -> str:
-    """One line a number: board, model, status, column, metric, value, low, high, rank.
+    """One line a number: board, model, status, column, metric, value, low, high, rank, caveat.
 
     A name that a spreadsheet would take for a formula gets an apostrophe in front.
     """
     lines = io.StringIO()
     writer = csv.writer(lines, lineterminator="\n")
-    writer.writerow(["board", "id", "model", "status", "column", "metric", "value", "low", "high", "rank"])
+    writer.writerow(["board", "id", "model", "status", "column", "metric", "value", "low", "high", "rank", "caveat"])
     for board in boards:
         for row in board.rows:
             card = row.entry.card
             for (metric, column), cell in row.cells.items():
                 numbers = ["" if number is None else number for number in (cell.low, cell.high, cell.rank)]
-                writer.writerow(
-                    [board.key, card.id, _no_formula(card.name), row.entry.status, column, metric, cell.value, *numbers]
-                )
+                about = [board.key, card.id, _no_formula(card.name), row.entry.status, column, metric]
+                writer.writerow([*about, cell.value, *numbers, row.entry.caveat or ""])
     return lines.getvalue()
 
 
 def as_latex(board: Board, metric: str = HEADLINE[0]) -> str:
-    """The pairs and their mean in percent, for a paper that loads booktabs."""
+    """The pairs and their mean in percent, for a paper that loads booktabs; what is not recomputed has a note."""
     lines = [
         f"% {metric} in %, {board.dataset}" + (f" ({board.fingerprint[:12]})" if board.fingerprint else ""),
         r"\begin{tabular}{l" + "r" * len(board.columns) + "}",
@@ -65,9 +71,12 @@ def as_latex(board: Board, metric: str = HEADLINE[0]) -> str:
     for row in board.rows:
         cells = [row.cells.get((metric, column)) for column in board.columns]
         values = ["--" if cell is None else f"{100 * cell.value:.2f}" for cell in cells]
-        mark = r"$^{\ast}$" if row.entry.status != "recomputed" else ""
+        mark = _NOTES[row.entry.status][0]
         lines.append(" & ".join([_escape(row.entry.card.name) + mark, *values]) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}", r"% \ast: not recomputed from the vectors"]
+    notes = [_NOTES[status] for status in _NOTES if any(row.entry.status == status for row in board.rows)]
+    width = len(board.columns) + 1
+    told = [rf"\multicolumn{{{width}}}{{l}}{{\footnotesize {mark} {text}}} \\" for mark, text in notes if mark]
+    lines += [r"\bottomrule", *told, r"\end{tabular}"]
     return "\n".join(lines) + "\n"
 
 
@@ -81,6 +90,7 @@ def _row_json(row: Row, columns: Sequence[str]) -> dict[str, Any]:
         "parameters": entry.card.parameters,
         "modalities": {domain: list(used) for domain, used in entry.card.modalities.items()},
         "vectors": _vectors_json(entry),
+        "caveat": entry.caveat,
         "source": None if entry.source is None else dict(entry.source),
         "files": dict(entry.files),
         "numbers": {

@@ -20,12 +20,15 @@ from rope.domain import DomainName, cross_domain_pairs, in_order
 from rope.errors import RopeError, UsageError
 from rope.files import sha256_of
 
-__all__ = ["PARTS", "REPORTED", "Entry", "Status", "entry_paths", "read_entry"]
+__all__ = ["PARTS", "REPORTED", "REPORTED_CAVEAT", "Entry", "Status", "entry_paths", "read_entry"]
 
 Status = Literal["recomputed", "claimed", "reported"]
 
 REPORTED: Final = "reported.json"
 """Name of an entry whose dataset is known by its name and size, not by a fingerprint."""
+
+REPORTED_CAVEAT: Final = "queries and galleries unpublished; may not be comparable"
+"""What is said beside every row of figures from a publication, wherever it is shown."""
 
 PARTS: Final = {"score": ".score.json", "ranks": ".score.ranks.parquet", "embeddings": ".embeddings.parquet"}
 """The files beside an entry: field -> what follows the fingerprint in the name."""
@@ -81,6 +84,11 @@ class Entry:
     def columns(self) -> tuple[str, ...]:
         """What a board shows of the row: the cross-domain pairs, and their mean."""
         return (*self.pairs, MEAN)
+
+    @property
+    def caveat(self) -> str | None:
+        """What has to be known before the row is compared with others; None where nothing is in the way."""
+        return REPORTED_CAVEAT if self.status == "reported" else None
 
     def part(self, name: str) -> Path:
         """The path of one of `PARTS`."""

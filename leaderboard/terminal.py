@@ -36,8 +36,10 @@ def board_table(board: Board, metric: str = HEADLINE[0]) -> Table:
             "-"
             if mean is None or mean.low is None or mean.high is None
             else f"{100 * mean.low:.2f} - {100 * mean.high:.2f}",
-            row.entry.status,
+            row.entry.status if row.entry.caveat is None else f"{row.entry.status}, may not be comparable",
         )
+    caveats = sorted({f"{row.entry.status}: {row.entry.caveat}" for row in rows if row.entry.caveat is not None})
+    table.caption, table.caption_justify = "\n".join(caveats) or None, "left"
     return table
 
 

@@ -94,17 +94,26 @@
     const special = { "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}" };
     return text.replace(/[&%$#_{}\\~^]/g, (letter) => special[letter] ?? `\\${letter}`);
   };
+  const marks = { claimed: "$^{\\ast}$", reported: "$^{\\dagger}$" };
+  const notes = {
+    claimed: "not recomputed from the vectors",
+    reported: "as published; queries and galleries unpublished; may not be comparable",
+  };
   const latex = () => {
     const lines = ["\\begin{tabular}{l" + "r".repeat(columns.length) + "}", "\\toprule"];
     lines.push(["Model", ...columns.map((column) => column.replace("2", "$\\to$"))].join(" & ") + " \\\\", "\\midrule");
+    const used = new Set();
     for (const row of body.rows) {
       if (row.hidden) continue;
       const one = { views: rows[row.dataset.id] };
-      const mark = row.dataset.status === "recomputed" ? "" : "$^{\\ast}$";
+      const mark = marks[row.dataset.status] ?? "";
+      if (mark) used.add(row.dataset.status);
       const values = columns.map((column) => { const found = cell(one, column); return found ? show(found[0]) : "--"; });
       lines.push([escape(row.dataset.name) + mark, ...values].join(" & ") + " \\\\");
     }
-    return [`% ${get("metric").value} in %`, ...lines, "\\bottomrule", "\\end{tabular}", "% \\ast: not recomputed from the vectors", ""].join("\n");
+    const told = Object.keys(marks).filter((status) => used.has(status)).map((status) =>
+      `\\multicolumn{${columns.length + 1}}{l}{\\footnotesize ${marks[status]} ${notes[status]}} \\\\`);
+    return [`% ${get("metric").value} in %`, ...lines, "\\bottomrule", ...told, "\\end{tabular}", ""].join("\n");
   };
   const copy = async (text) => {
     try { await navigator.clipboard.writeText(text); return; } catch { /* not allowed from here */ }

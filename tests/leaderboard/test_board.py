@@ -1,3 +1,4 @@
+import csv
 import json
 import shutil
 import time
@@ -5,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from leaderboard.board import HEADLINE, METRICS, load_boards
-from leaderboard.entry import entry_paths, read_entry
+from leaderboard.entry import REPORTED_CAVEAT, entry_paths, read_entry
 from leaderboard.significance import n_rejected
 from leaderboard.site import build_site
+from leaderboard.terminal import board_table
 from rope.bench.compare import compare, holm
 from rope.bench.ranks import load_ranks
 from rope.bench.student_t import two_sided_p
@@ -35,6 +38,39 @@ def test_models_that_are_alike_share_a_rank_and_a_bad_one_does_not(results):
     (board,) = load_boards(results)
     assert [row.cells[HEADLINE].rank for row in board.rows] == [1, 1, 3]
     assert board.rows[-1].entry.card.id == "gamma"
+
+
+def test_wherever_a_reported_row_is_shown_it_is_said_beside_it_that_it_may_not_be_comparable(results, tmp_path):
+    both = shutil.copytree(results, tmp_path / "results")
+    raw = json.loads((PUBLISHED / "cope" / "reported.json").read_text("utf-8"))
+    same = read_entry(entry_paths(results)[0])
+    raw["dataset"] |= {"name": same.dataset, "samples": dict(same.samples)}
+    (both / "cope").mkdir()
+    (both / "cope" / "reported.json").write_text(json.dumps(raw), "utf-8")
+    (board,) = build_site(both, tmp_path / "site")
+    site, key = tmp_path / "site", board.key
+    said = "may not be comparable"
+    assert said in REPORTED_CAVEAT
+    for row in (site / "index.html").read_text("utf-8").split("<tr data-id=")[1:]:
+        assert (said in row.partition("</tr>")[0]) == row.startswith('"cope"')
+    pages = {path.stem: path.read_text("utf-8") for path in (site / "models" / key).glob("*.html")}
+    assert {name: said in text for name, text in pages.items()} == {name: name == "cope" for name in pages}
+    (found,) = json.loads((site / "leaderboard.json").read_text("utf-8"))["boards"]
+    wanted = {name: REPORTED_CAVEAT if name == "cope" else None for name in pages}
+    assert {row["id"]: row["caveat"] for row in found["rows"]} == wanted
+    with (site / "leaderboard.csv").open(encoding="utf-8", newline="") as file:
+        assert {line["id"]: line["caveat"] or None for line in csv.DictReader(file)} == wanted
+    table = (site / f"{key}.tex").read_text("utf-8")
+    assert r"COPE$^{\dagger}$ &" in table
+    assert rf"\multicolumn{{8}}{{l}}{{\footnotesize $^{{\dagger}}$ as published; {REPORTED_CAVEAT}}} \\" in table
+    assert REPORTED_CAVEAT in (site / "static" / "board.js").read_text("utf-8")
+    with (console := Console(width=150)).capture() as shown:
+        console.print(board_table(board))
+    lines = shown.get().splitlines()
+    assert all(
+        ("reported, may not" in line) == ("COPE" in line) for line in lines if "│" in line and "rank" not in line
+    )
+    assert f"reported: {REPORTED_CAVEAT}" in shown.get()
 
 
 @pytest.mark.parametrize("seed", range(8))
