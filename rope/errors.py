@@ -1,6 +1,14 @@
 """The exceptions that rope raises for what somebody else can put right."""
 
-__all__ = ["DatasetError", "EmbeddingError", "ReleaseError", "RopeError", "UsageError"]
+__all__ = [
+    "DatasetError",
+    "EmbeddingError",
+    "FileError",
+    "MissingExtraError",
+    "ReleaseError",
+    "RopeError",
+    "UsageError",
+]
 
 
 class RopeError(Exception):
@@ -16,6 +24,14 @@ class UsageError(RopeError):
     """The command or call itself is wrong: a path that does not exist, an option out of range."""
 
     exit_code = 2
+
+
+class FileError(UsageError):
+    """A file is not what it was given as: of another kind, damaged, or with rows that make no sense."""
+
+
+class MissingExtraError(UsageError):
+    """A package that a part of this program needs is not installed; the message says how to get it."""
 
 
 class ReleaseError(RopeError):

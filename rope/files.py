@@ -1,12 +1,33 @@
-"""Whole files or none: atomic writes and the hashes that vouch for them."""
+"""Whole files or none: atomic writes, the hashes that vouch for them, and one door for what cannot be read."""
 
 import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
-__all__ = ["atomic_path", "sha256_of"]
+from rope.errors import FileError, RopeError
+
+__all__ = ["atomic_path", "kind_of", "reading_file", "sha256_of"]
+
+_BEGINNINGS: Final = {
+    b"version https://git-lfs.github.com/spec/": "a Git LFS pointer, which stands for the file; run git lfs pull",
+    b"<!doctype html": "an HTML page, as a failed download leaves it",
+    b"<html": "an HTML page, as a failed download leaves it",
+    b"\x1f\x8b": "compressed with gzip",
+    b"BZh": "compressed with bzip2",
+    b"\x28\xb5\x2f\xfd": "compressed with Zstandard",
+    b"\xfd7zXZ": "compressed with xz",
+    b"PAR1": "Parquet",
+    b"\x93NUMPY": "an .npy array",
+    b"\x89PNG": "a PNG image",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"%PDF": "a PDF document",
+    b"\x80\x02": "a pickle, as torch.save writes it; no pickle is loaded",
+    b"\x80\x04": "a pickle, as torch.save writes it; no pickle is loaded",
+    b"PK\x03\x04": "a ZIP archive, as .npz files and PyTorch checkpoints are",
+}
 
 
 @contextmanager
@@ -40,3 +61,52 @@ def sha256_of(path: Path) -> str:
         while piece := file.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()
+
+
+def kind_of(path: Path) -> str:
+    """What a file seems to be by its first bytes; empty where they tell nothing.
+
+    >>> kind_of(Path(__file__).parent)
+    'a folder'
+    """
+    if path.is_dir():
+        return "a folder"
+    try:
+        with path.open("rb") as file:
+            start = file.read(512)
+    except OSError:
+        return ""
+    if not start:
+        return "an empty file"
+    shown = start.lstrip().lower() if start.lstrip()[:1] == b"<" else start
+    return next((kind for beginning, kind in _BEGINNINGS.items() if shown.startswith(beginning)), "")
+
+
+@contextmanager
+def reading_file(path: Path, expected: str) -> Iterator[None]:
+    """Turn whatever a parser raises on a file into a `FileError` that names it.
+
+    Libraries raise what they like on damaged input (struct.error, KeyError, RecursionError, MemoryError ...), so that
+    only this program's own errors, which have their sentence already, and its failed assertions pass.
+
+    Args:
+        path: the file.
+        expected: what it should be: `Parquet`.
+
+    >>> with reading_file(Path("a.json"), "JSON"):
+    ...     raise RecursionError("too deep")
+    Traceback (most recent call last):
+    rope.errors.FileError: a.json: not readable as JSON: too deep
+
+    Raises:
+        FileError: the block raised something else than a `RopeError`.
+    """
+    try:
+        yield
+    except (RopeError, AssertionError):
+        raise
+    except Exception as error:
+        told = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+        kind = kind_of(path)
+        found = f"; it is {kind}" if kind and expected not in kind else ""
+        raise FileError(f"{path}: not readable as {expected}: {told[:300]}{found}") from error

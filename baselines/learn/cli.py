@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from rope.bench.recommend.cli import ColumnsOption
 from rope.console import run_app
 from rope.errors import UsageError
 
@@ -38,6 +39,7 @@ def train(
     begin_with: Annotated[
         Path | None, typer.Option(metavar="DIR", help="A finished run to begin with.", show_default="random weights")
     ] = None,
+    columns: ColumnsOption = None,
     domain: DomainOption = None,
 ) -> None:
     """Train on all but the last two interactions of each user. On several GPUs: accelerate launch."""
@@ -50,7 +52,7 @@ def train(
     if not recipe.is_file():
         raise UsageError(f"{recipe}: no such file; expected the fields of a recipe as JSON")
     what = read_recipe(recipe.read_text("utf-8"), str(recipe))
-    items, known, _ = _load(files, interactions, domain)
+    items, known, _ = _load(files, interactions, columns, domain)
     run(items.vectors, leave_one_out(known, "test").training, out, what, first_weights=begin_with)
     typer.echo(f"wrote {out / MODEL_NAME}; next: python -m baselines.learn embed {out} ...")
 
@@ -65,6 +67,7 @@ def embed(
         Literal["validation", "test"],
         typer.Option(help="Histories end before a user's last item, or before the last two."),
     ] = "test",
+    columns: ColumnsOption = None,
     domain: DomainOption = None,
 ) -> None:
     """Write the vectors of items and users, for `rope-bench recommend items.npz --users users.npz`."""
@@ -78,7 +81,7 @@ def embed(
     from rope.files import atomic_path
 
     model, recipe = load_trained(run)
-    items, known, of = _load(files, interactions, domain)
+    items, known, of = _load(files, interactions, columns, domain)
     if items.vectors.shape[1] != recipe.model.input_dim:
         raise UsageError(f"{run}: takes vectors of {recipe.model.input_dim} dimensions, got {items.vectors.shape[1]}")
     split = leave_one_out(known, stage)
@@ -91,13 +94,17 @@ def embed(
     typer.echo(f"Score them: rope-bench recommend {out / 'items.npz'} --users {out / 'users.npz'} --stage {stage} ...")
 
 
-def _load(files: list[Path], path: Path, domain: str | None) -> "tuple[DomainEmbeddings, Interactions, Domain]":
+def _load(
+    files: list[Path], path: Path, columns: str | None, domain: str | None
+) -> "tuple[DomainEmbeddings, Interactions, Domain]":
     """The items' content embeddings, the interactions in terms of their rows, and their domain."""
     from rope.bench.readers import read_embeddings
+    from rope.bench.recommend.columns import parse_columns
     from rope.bench.recommend.gallery import align_items, choose_domain
     from rope.bench.recommend.readers import read_interactions
 
-    interactions, embeddings = read_interactions(path), read_embeddings(files)
+    interactions = read_interactions(path, None if columns is None else parse_columns(columns))
+    embeddings = read_embeddings(files)
     of = choose_domain(embeddings, domain)
     items, known = align_items(embeddings[of], interactions, of)
     return items, known, of

@@ -10,7 +10,16 @@ import typer
 
 from rope.bench.effort_options import Device, Memory, Threads, read_effort
 
-__all__ = ["recommend"]
+__all__ = ["ColumnsOption", "recommend"]
+
+ColumnsOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="USER,ITEM,TIME",
+        help="Which columns hold users, items and times: names, or numbers from 1 in a file without a heading.",
+        show_default="by their usual names",
+    ),
+]
 
 
 def recommend(
@@ -21,11 +30,12 @@ def recommend(
         Path,
         typer.Option(
             metavar="FILE",
-            help="Who took what: a folder with RecFormer's train.json, val.json, test.json and smap.json; CSV of user, "
-            "item, rating, timestamp; or Parquet with user_id, item_id, timestamp.",
+            help="Who took what: Parquet, CSV, TSV, MovieLens's .dat or u.data, RecBole's .inter; or a folder with "
+            "RecFormer's train.json, val.json, test.json and smap.json.",
             show_default=False,
         ),
     ],
+    columns: ColumnsOption = None,
     users: Annotated[
         Path | None,
         typer.Option(
@@ -55,6 +65,7 @@ def recommend(
     json: Annotated[Path | None, typer.Option("--json", help="Write the result here.", show_default=False)] = None,
 ) -> None:
     """Score embeddings of items by how well they foretell what each user takes next, among all items."""
+    from rope.bench.recommend.columns import parse_columns
     from rope.bench.recommend.readers import read_interactions
     from rope.bench.recommend.report import Options, as_json, metric_table, slice_table
     from rope.bench.recommend.run import run
@@ -70,11 +81,19 @@ def recommend(
         max_history=max_history,
         neighbours=neighbours,
     )
-    known = read_interactions(interactions)
+    known = read_interactions(interactions, None if columns is None else parse_columns(columns))
     score, task = run(files, known, interactions.name, users, options, effort)
     console = output()
     asked = next(iter(score.methods.values()))["all"].n_users
     console.print(f"{options.model}: {asked:,} of {task.n_users:,} users asked for 1 of {task.embeddings.n:,} items")
+    if known.columns is not None:
+        user, item, time = known.columns
+        console.print(f"{interactions.name}: user, item and time are the columns {user}, {item} and {time}")
+    if task.n_tied_targets:
+        console.print(
+            f"{task.n_tied_targets:,} of {asked:,} users took the item asked for at the same time as another; which of "
+            "them is asked for was chosen by a hash"
+        )
     console.print(metric_table(score))
     console.print(slice_table(score, "NDCG@10"))
     if json is not None:

@@ -1,20 +1,36 @@
 """Who took which item, in the order of time: one record, and the division into what is known and what is asked."""
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["STAGES", "Interactions", "LeaveOneOut", "Sequences", "Stage", "from_events", "leave_one_out"]
+__all__ = [
+    "STAGES",
+    "Interactions",
+    "LeaveOneOut",
+    "Sequences",
+    "Stage",
+    "count_tied_targets",
+    "from_events",
+    "leave_one_out",
+]
 
 IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+_TIE_KEY: Final = b"rope-bench: order of equal times"
 
 Stage = Literal["validation", "test"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
-_MIN_LENGTH = 3
+_BACK: Final[dict[Stage, int]] = {"test": 1, "validation": 2}
+"""Which item is asked for, from the end of a user's sequence."""
+
+_MIN_LENGTH: Final = 3
 """Interactions that a user needs for one to be tested, one to be validated, and one to be known."""
 
 
@@ -86,12 +102,18 @@ class Interactions:
         item_ids: the items that the file knows, those that nobody took among them.
         taken: a sequence of rows of `item_ids` for each user, oldest first.
         n_repeated: rows of the file that said what another had said, and were left out.
+        is_tied: bool, one for each of `taken.items`: whether the user took another item at the same time, so that
+            their order is not known; None where the file gives the order itself.
+        columns: what held user, item and time: names, or numbers in a file without a heading; None where the layout
+            has no columns.
     """
 
     user_ids: list[str]
     item_ids: list[str]
     taken: Sequences
     n_repeated: int = 0
+    is_tied: BoolArray | None = None
+    columns: tuple[str, str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,14 +136,29 @@ class LeaveOneOut:
     training_counts: IntArray
 
 
-def from_events(users: Sequence[str], items: Sequence[str], times: Sequence[float] | IntArray) -> Interactions:
-    """Put events in order: users and items by length of id, then code points; events by time, then item.
+def from_events(
+    users: Sequence[str],
+    items: Sequence[str],
+    times: Sequence[int] | npt.NDArray[Any],
+    columns: tuple[str, str, str] | None = None,
+) -> Interactions:
+    """Put events in order: users and items by length of id, then code points; events by time.
 
-    The order in which they are given changes nothing. An event given twice is kept once.
+    What one user took at one time is put in the order of a keyed hash of user and item. The ids' own order would be a
+    pattern that a model without any content can learn, and so would be that of the file, which is often sorted by id.
+    So the order in which events are given changes nothing. An event given twice is kept once.
+
+    Args:
+        users: of n events.
+        items: of the same.
+        times: of the same; they are compared and nothing else.
+        columns: see `Interactions`.
 
     >>> interactions = from_events(["u", "u", "u"], ["b", "a", "b"], [9, 3, 9])
     >>> interactions.item_ids, interactions.taken[0], interactions.n_repeated
     (['a', 'b'], array([0, 1]), 1)
+    >>> from_events(["u", "u", "u"], ["a", "b", "c"], [1, 2, 2]).is_tied
+    array([False,  True,  True])
     """
     user_ids, item_ids = _canonical(users), _canonical(items)
     user_row = {one: row for row, one in enumerate(user_ids)}
@@ -131,10 +168,41 @@ def from_events(users: Sequence[str], items: Sequence[str], times: Sequence[floa
     t = np.asarray(times)
     order = np.lexsort((i, t, u))
     u, i, t = u[order], i[order], t[order]
-    is_new = np.ones(len(u), np.bool_)
-    is_new[1:] = (np.diff(u) != 0) | (np.diff(i) != 0) | (np.diff(t) != 0)
-    offsets = np.searchsorted(u[is_new], np.arange(len(user_ids) + 1))
-    return Interactions(user_ids, item_ids, Sequences(offsets.astype(np.int64), i[is_new]), int(len(u) - is_new.sum()))
+    is_new = _differs(u) | _differs(i) | _differs(t)
+    u, i, t = u[is_new], i[is_new], t[is_new]
+    is_first = _differs(u) | _differs(t)
+    is_tied = ~(is_first & np.append(is_first[1:], True))
+    hashes = np.zeros(len(u), np.uint64)
+    hashes[is_tied] = [_tie_hash(user_ids[u[row]], item_ids[i[row]]) for row in np.flatnonzero(is_tied)]
+    i = i[np.lexsort((hashes, np.cumsum(is_first)))]
+    offsets = np.searchsorted(u, np.arange(len(user_ids) + 1)).astype(np.int64)
+    n_repeated = int(len(is_new) - is_new.sum())
+    return Interactions(user_ids, item_ids, Sequences(offsets, i), n_repeated, is_tied, columns)
+
+
+def _differs(column: npt.NDArray[Any]) -> BoolArray:
+    """Whether each value is another than the one before; True for the first."""
+    return np.concatenate([np.ones(min(len(column), 1), np.bool_), column[1:] != column[:-1]])
+
+
+def _tie_hash(user: str, item: str) -> int:
+    """64 bits that decide the order of what a user took at one time."""
+    text = f"{user}\0{item}".encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8, key=_TIE_KEY).digest(), "big")
+
+
+def count_tied_targets(interactions: Interactions, stage: Stage) -> int:
+    """Users who are asked for an item that they took at the same time as another, so that the hash has chosen it.
+
+    >>> interactions = from_events("uuuvvv", "abcabc", [1, 2, 2, 1, 1, 2])
+    >>> count_tied_targets(interactions, "test"), count_tied_targets(interactions, "validation")
+    (1, 2)
+    """
+    if interactions.is_tied is None:
+        return 0
+    taken = interactions.taken
+    ends = taken.offsets[1:][taken.lengths >= _MIN_LENGTH]
+    return int(interactions.is_tied[ends - _BACK[stage]].sum())
 
 
 def leave_one_out(interactions: Interactions, stage: Stage) -> LeaveOneOut:
@@ -152,7 +220,7 @@ def leave_one_out(interactions: Interactions, stage: Stage) -> LeaveOneOut:
     taken = interactions.taken
     is_asked = taken.lengths >= _MIN_LENGTH
     users = np.flatnonzero(is_asked)
-    back = 1 if stage == "test" else 2
+    back = _BACK[stage]
     training = taken.without_last(2 * is_asked.astype(np.int64))
     return LeaveOneOut(
         users=users,

@@ -16,10 +16,13 @@ from rope.bench.similarity import TIE
 from rope.bench.subject import EmbeddingsNote
 from rope.domain import DomainName
 
-__all__ = ["SCHEMA_VERSION", "Options", "Task", "as_json", "metric_table", "slice_table"]
+__all__ = ["PROTOCOL_VERSION", "SCHEMA_VERSION", "Options", "Task", "as_json", "metric_table", "slice_table"]
 
 SCHEMA_VERSION: Final = 1
 """Version of the JSON layout."""
+
+PROTOCOL_VERSION: Final = "1.1"
+"""Changes where a figure can. 1.0, which no result names, put what a user took at one time in the order of the ids."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +58,8 @@ class Task:
         n_users: users of the file.
         n_interactions: rows of the file, without repeated ones.
         n_repeated: rows that repeated another and were left out.
+        columns: what held user, item and time; None where the layout has no columns.
+        n_tied_targets: users asked for an item that they took at the same time as another.
         domain: whose samples the items are.
         embeddings: of the items, which are the gallery.
     """
@@ -66,6 +71,8 @@ class Task:
     n_users: int
     n_interactions: int
     n_repeated: int
+    columns: tuple[str, str, str] | None
+    n_tied_targets: int
     domain: DomainName
     embeddings: EmbeddingsNote
 
@@ -81,8 +88,10 @@ def as_json(score: RecommendScore, task: Task) -> dict[str, Any]:
         "task": "recommendation",
         "model": options.model,
         "protocol": {
+            "version": PROTOCOL_VERSION,
             "stage": options.stage,
             "split": "leave-one-out by time",
+            "equal_times": "keyed hash of user and item",
             "gallery": "all items",
             "history": "excluded" if options.exclude_history else "kept",
             "user_vectors": task.user_vectors,
@@ -96,6 +105,8 @@ def as_json(score: RecommendScore, task: Task) -> dict[str, Any]:
             "n_users": task.n_users,
             "n_interactions": task.n_interactions,
             "n_repeated": task.n_repeated,
+            "columns": None if task.columns is None else list(task.columns),
+            "n_tied_targets": task.n_tied_targets,
         },
         "gallery": {"domain": task.domain, "embeddings": asdict(task.embeddings)},
         "methods": {

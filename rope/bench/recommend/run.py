@@ -12,7 +12,7 @@ from rope.bench.embeddings import DomainEmbeddings, embeddings_sha256
 from rope.bench.engine import Effort
 from rope.bench.readers import read_embeddings
 from rope.bench.recommend.gallery import align_items, choose_domain, interactions_sha256
-from rope.bench.recommend.interactions import Interactions, LeaveOneOut, leave_one_out
+from rope.bench.recommend.interactions import Interactions, LeaveOneOut, count_tied_targets, leave_one_out
 from rope.bench.recommend.report import Options, Task
 from rope.bench.recommend.score import RecommendScore, score
 from rope.bench.recommend.users import mean_of_history, read_user_vectors
@@ -101,6 +101,8 @@ def _task(
         n_users=len(interactions.user_ids),
         n_interactions=len(interactions.taken.items),
         n_repeated=interactions.n_repeated,
+        columns=interactions.columns,
+        n_tied_targets=count_tied_targets(interactions, options.stage),
         domain=domain,
         embeddings=note,
     )

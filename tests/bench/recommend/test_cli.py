@@ -98,6 +98,40 @@ def test_nobody_to_ask_is_an_error(files):
         invoke(app, "recommend", files / "items.npz", "--interactions", files / "short.csv")
 
 
+def test_order_that_is_not_known_favours_nobody_and_is_told(files):
+    """Users take 4 of 100 items on one day; a model that says the highest id knows nothing, and scores like it."""
+    rng, n_users, ids = np.random.default_rng(0), 1000, [f"i{item:03d}" for item in range(100)]
+    rows = [(f"u{user}", ids[item]) for user in range(n_users) for item in rng.choice(100, 4, replace=False)]
+    (files / "day.csv").write_text("user,item,time\n" + "".join(f"{user},{item},86400\n" for user, item in rows))
+    angles = np.linspace(0.1, 1.4, 100)
+    vectors = np.stack([np.cos(angles), np.sin(angles)], 1)
+    np.savez(files / "line.npz", page=vectors, page_ids=np.array(ids))
+    np.savez(
+        files / "highest.npz", users=np.tile(vectors[-1:], (n_users, 1)), user_ids=[f"u{i}" for i in range(n_users)]
+    )
+    printed = invoke(
+        app, "recommend", files / "line.npz", "--users", files / "highest.npz", "--interactions", files / "day.csv",
+        "--json", files / "day.json",
+    )  # fmt: skip
+    result = json.loads((files / "day.json").read_text())
+    low, high = result["methods"]["user vectors"]["all"]["ci95"]["AUC"]
+    assert low - 0.02 < 0.5 < high + 0.02
+    assert 0.05 < result["methods"]["popularity"]["all"]["Recall@10"] < 0.2
+    assert result["interactions"]["n_tied_targets"] == n_users
+    assert result["interactions"]["columns"] == ["user", "item", "time"]
+    assert result["protocol"]["version"] == "1.1"
+    assert "1,000 of 1,000 users took the item asked for at the same time as another" in printed
+    assert "day.csv: user, item and time are the columns user, item and time" in printed
+
+
+def test_columns_are_taken_as_they_are_asked_for(files):
+    (files / "own.csv").write_text("who,what,when\nu,i1,1\nu,i2,2\nu,i3,3\n")
+    printed = invoke(
+        app, "recommend", files / "items.npz", "--interactions", files / "own.csv", "--columns", "who,what,when"
+    )
+    assert "items: 1 of 1 users asked" in printed
+
+
 def test_vectors_of_learn_are_scored_beside_the_floors(files):
     model = {"input_dim": 32, "output_dim": 8, "width": 8, "heads": 2, "mlp_width": 8, "layers": 1}
     (files / "recipe.json").write_text(json.dumps({"seed": 0, "epochs": 1, "model": model}))
