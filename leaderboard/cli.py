@@ -36,18 +36,33 @@ def verify(
         Path | None,
         typer.Option(help="The results of the last release; none of its rows may be lost.", show_default=False),
     ] = None,
+    allow_unscored: Annotated[
+        bool,
+        typer.Option("--allow-unscored", help="Count vectors of a dataset that is not given, rather than refuse them."),
+    ] = False,
+    public_log: Annotated[
+        bool, typer.Option("--public-log", help="Print counts and kinds of problems, and no id of a sample.")
+    ] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="Worker threads.", show_default="one a processor")] = None,
 ) -> None:
     """Score every submission again and compare every number; nothing that was submitted is run."""
     from leaderboard.entry import entry_paths
-    from leaderboard.terminal import verdict_lines
+    from leaderboard.terminal import public_lines, verdict_lines
     from leaderboard.verify import verify as verify_results
     from rope.bench.engine import Effort
     from rope.console import progress_bar
 
-    with progress_bar("verifying", len(entry_paths(path))) as advance:
-        verdicts = verify_results(path, data or [], base=base, effort=Effort(threads=threads), advance=advance)
-    for line in verdict_lines(verdicts):
+    effort = Effort(threads=threads)
+    try:
+        with progress_bar("verifying", len(entry_paths(path))) as advance:
+            verdicts = verify_results(
+                path, data or [], base=base, allow_unscored=allow_unscored, effort=effort, advance=advance
+            )
+    except Exception as error:
+        if not public_log:
+            raise
+        raise RopeError(f"{path}: ended with {type(error).__name__}; without --public-log it says why") from None
+    for line in (public_lines if public_log else verdict_lines)(verdicts):
         typer.echo(line)
     if any(verdict.problems for verdict in verdicts):
         raise RopeError(f"{path}: not all rows are what they say they are")

@@ -1,6 +1,8 @@
 """The board and the verdicts as text for a terminal."""
 
+import re
 from collections.abc import Sequence
+from typing import Final
 
 from rich.markup import escape
 from rich.table import Table
@@ -10,7 +12,12 @@ from leaderboard.verify import Verdict
 from rope.bench.compare import MEAN
 from rope.errors import UsageError
 
-__all__ = ["board_table", "verdict_lines"]
+__all__ = ["board_table", "public_lines", "verdict_lines"]
+
+_OUTCOMES: Final = {(True, False): "rescored", (False, False): "checked ", (False, True): "unscored"}
+"""By whether a row was rescored, and whether it should have been."""
+
+_ID: Final = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")
 
 
 def board_table(board: Board, metric: str = HEADLINE[0]) -> Table:
@@ -50,11 +57,35 @@ def verdict_lines(verdicts: Sequence[Verdict]) -> list[str]:
         if verdict.problems:
             lines += [f"refused   {problem}" for problem in verdict.problems]
         else:
-            lines.append(f"{'rescored' if verdict.is_rescored else 'checked '}  {verdict.path}")
+            lines.append(f"{_OUTCOMES[verdict.is_rescored, verdict.is_unscored]}  {verdict.path}")
+    return [*lines, _count_line(verdicts)]
+
+
+def public_lines(verdicts: Sequence[Verdict]) -> list[str]:
+    """The same without the sentences, for a log that anyone may read.
+
+    They can hold ids of samples, and texts that whoever submitted a file chose. Here a row is named by the id of its
+    model if that is what its folder is called, and a problem by the check that found it.
+    """
+    lines = []
+    for verdict in verdicts:
+        name = verdict.path.parent.name
+        shown = name if _ID.fullmatch(name) else "a folder of another name"
+        if verdict.problems:
+            noun = "problem" if len(verdict.problems) == 1 else "problems"
+            lines.append(f"refused   {shown}: {len(verdict.problems)} {noun}, found in: {verdict.stage}")
+        else:
+            lines.append(f"{_OUTCOMES[verdict.is_rescored, verdict.is_unscored]}  {shown}")
+    return [*lines, _count_line(verdicts)]
+
+
+def _count_line(verdicts: Sequence[Verdict]) -> str:
     refused = sum(bool(verdict.problems) for verdict in verdicts)
     rescored = sum(verdict.is_rescored for verdict in verdicts)
-    lines.append(f"{len(verdicts) - refused} sound, {rescored} of them scored again; {refused} refused")
-    return lines
+    unscored = sum(verdict.is_unscored for verdict in verdicts)
+    sound = len(verdicts) - refused - unscored
+    waiting = f"; {unscored} not scored, as their datasets were not given" if unscored else ""
+    return f"{sound} sound, {rescored} of them scored again; {refused} refused{waiting}"
 
 
 def _value(row: Row, metric: str) -> float:

@@ -5,9 +5,9 @@ identities, and at last the score of the vectors, which must come out the same.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 
@@ -29,10 +29,13 @@ from rope.domain import DomainName, Split, in_order, with_published
 from rope.errors import RopeError
 from rope.files import sha256_of
 
-__all__ = ["Verdict", "lost_rows", "stray_files", "verify", "verify_entry"]
+__all__ = ["Stage", "Verdict", "lost_rows", "stray_files", "verify", "verify_entry"]
 
 _LAST_DIGITS: Final = ("ci95", "std", "std_bound")
 """Numbers whose last digits differ between machines, as sums of float64 do; all others must be equal."""
+
+Stage = Literal["names", "entry", "identities", "files", "ranks", "dataset", "vectors", "last release"]
+"""The check that a row failed, or the last that it passed; says nothing of what is in the row."""
 
 _ROUNDING: Final = 1e-9
 _SHOWN: Final = 3
@@ -45,12 +48,19 @@ class Verdict:
     Attributes:
         path: the file of the entry, or a file that belongs to none.
         is_rescored: whether its vectors were scored again.
-        problems: why it is refused, a sentence each; none if it is not.
+        problems: why it is refused, a sentence each; none if it is not. They may name samples.
+        stage: the check that it failed, or the last that it passed.
     """
 
     path: Path
     is_rescored: bool
     problems: tuple[str, ...]
+    stage: Stage = "entry"
+
+    @property
+    def is_unscored(self) -> bool:
+        """Whether all is sound but the vectors, whose dataset was not given."""
+        return self.stage == "dataset" and not self.problems
 
 
 def verify(
@@ -58,6 +68,7 @@ def verify(
     datasets: Sequence[Path],
     *,
     base: Path | None = None,
+    allow_unscored: bool = False,
     effort: Effort | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> list[Verdict]:
@@ -67,6 +78,7 @@ def verify(
         root: a folder of results, or the folder of one model.
         datasets: dataset directories to score vectors on, found by their fingerprints.
         base: the results of the last release; each of its rows must still be there.
+        allow_unscored: let vectors of a dataset that is not given pass, as not scored; they are a problem otherwise.
         effort: how to spend the machine; it changes no number.
         advance: told of each row that is done.
 
@@ -74,13 +86,15 @@ def verify(
         A verdict for each entry and each stray file, by path, and one for each row that was lost.
     """
     known = {read_manifest(data).fingerprint: data for data in datasets}
-    verdicts = [Verdict(path, False, (f"{path}: {why}",)) for path, why in stray_files(root)]
+    verdicts = [Verdict(path, False, (f"{path}: {why}",), "names") for path, why in stray_files(root)]
     for path in entry_paths(root):
-        verdicts.append(verify_entry(path, known, effort or Effort()))
+        verdict = verify_entry(path, known, effort or Effort())
+        verdicts.append(replace(verdict, problems=()) if allow_unscored and verdict.stage == "dataset" else verdict)
         advance(1)
     if base is not None:
         verdicts += [
-            Verdict(path, False, (f"{path}: a row of the last release is lost",)) for path in lost_rows(root, base)
+            Verdict(path, False, (f"{path}: a row of the last release is lost",), "last release")
+            for path in lost_rows(root, base)
         ]
     return sorted(verdicts, key=lambda verdict: (str(verdict.path), verdict.problems))
 
@@ -113,23 +127,27 @@ def verify_entry(path: Path, datasets: Mapping[str, Path], effort: Effort) -> Ve
         datasets: fingerprint -> dataset directory.
         effort: how to spend the machine.
     """
+    stage: Stage = "entry"
     try:
         entry = read_entry(path)
         if entry.score is None:
             return Verdict(path, False, tuple(f"{path}: {text}" for text in reported_problems(entry.reported)))
+        stage = "identities"
         problems = [*_terms(entry.score), *score_problems(entry.score)]
         if not problems:
+            stage = "files"
             _check_parts(entry)
+            stage = "ranks"
             ranks = load_ranks(entry.part("score"))
             problems += _interval_problems(entry.score, ranks)
             data = datasets.get(entry.fingerprint or "")
             if entry.status == "recomputed" and not problems:
+                stage = "dataset" if data is None else "vectors"
                 problems += _rescore(entry, ranks, data, effort)
-        return Verdict(
-            path, entry.status == "recomputed" and not problems, tuple(f"{path}: {text}" for text in problems)
-        )
+        is_rescored = entry.status == "recomputed" and not problems
+        return Verdict(path, is_rescored, tuple(f"{path}: {text}" for text in problems), stage)
     except RopeError as error:
-        return Verdict(path, False, (str(error),))
+        return Verdict(path, False, (str(error),), stage)
 
 
 def _files_of(entry: Path) -> list[Path]:
