@@ -14,10 +14,10 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from scipy.special import stdtrit
 
 from rope.bench.compare import p_value, subtract
 from rope.bench.intervals import TAIL, estimate, share_interval
-from rope.bench.student_t import t_quantile
 
 SETTINGS = ((0.0, 0.1), (0.7, 0.1), (0.7, 0.2), (0.7, 0.3), (1.0, 0.3), (1.0, 0.5))
 N_PRODUCTS = (50, 300, 2527)
@@ -41,7 +41,7 @@ def linear(hits, counts):
     residuals = hits - one.value * counts
     n = len(counts)
     error = np.sqrt(n / (n - 1) * np.sum(residuals**2)) / counts.sum()
-    reach = t_quantile(TAIL, n - 1) * error
+    reach = stdtrit(n - 1, 1 - TAIL) * error
     return one.value - reach, one.value + reach
 
 
@@ -88,6 +88,25 @@ def coverage(rng, n_products, rate, skew, icc, simulations):
     return {method: 100 * np.mean(flags) for method, flags in covered.items()}
 
 
+def chance_coverage(rng, n_products, rate, skew, icc, simulations):
+    """The same for a mean of chances between 0 and 1, such as the expected one-shot accuracy.
+
+    A query's chance is the share of twelve supports that win, which its own difficulty decides: a beta distribution
+    around that of its product, in which two supports of one query correlate by 0.5.
+    """
+    covered: dict[str, list[bool]] = {"log odds, jackknife (taken)": [], "linear, Student's t": []}
+    for _ in range(simulations):
+        counts = sizes(rng, n_products, skew).astype(int)
+        product = np.repeat(np.arange(n_products), counts)
+        of_query = beta(rng, beta(rng, np.full(n_products, rate), icc)[product], 0.5)
+        chances = rng.binomial(12, of_query) / 12
+        sums = np.bincount(product, chances, n_products)
+        for method, make in zip(covered, (chosen, linear), strict=True):
+            low, high = make(sums, counts.astype(float))
+            covered[method].append(low <= rate <= high)
+    return {method: 100 * np.mean(flags) for method, flags in covered.items()}
+
+
 def size(rng, n_products, rate, skew, icc, simulations):
     """Method -> share of tests, in percent, that tell two models of equal strength apart."""
     rejected: dict[str, list[bool]] = {"Student's t, jackknife (taken)": [], "sign flips": []}
@@ -127,6 +146,9 @@ def main() -> None:
     options = parser.parse_args()
     console = Console(width=160)
     console.print(table("Coverage of 95 % intervals, in %", coverage, SETTINGS, options.seed, options.simulations))
+    chances = (SETTINGS[0], *SETTINGS[2:5])
+    title = "Coverage, means of chances, in %"
+    console.print(table(title, chance_coverage, chances, options.seed, options.simulations))
     console.print(table("Same-model tests below 0.05, in %", size, SETTINGS[1:5], options.seed, options.simulations))
 
 

@@ -47,8 +47,11 @@ def index_page(board: Board, boards: Sequence[Board]) -> str:
 def model_page(row: Row, board: Board, page: ModelPage) -> str:
     """One model on one dataset."""
     one_shot = (row.entry.score or {}).get("one_shot", {})
-    expected = mean([of_pair["expected"] for of_pair in one_shot.values()]) if one_shot else None
-    return _render("model", "../../", board, row=row, page=page, one_shot=one_shot, one_shot_mean=expected)
+    expected = [of_pair["expected"] for of_pair in one_shot.values()]
+    if None in expected:  # several shots: there is no closed form
+        one_shot, expected = {}, []
+    one_shot_mean = mean(expected) if expected else None
+    return _render("model", "../../", board, row=row, page=page, one_shot=one_shot, one_shot_mean=one_shot_mean)
 
 
 def compare_page(board: Board) -> str:

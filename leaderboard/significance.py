@@ -8,9 +8,9 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import stdtrit
 
 from rope.bench.compare import SIGNIFICANT
-from rope.bench.student_t import t_quantile
 
 __all__ = ["n_rejected", "separate_pairs"]
 
@@ -67,7 +67,7 @@ def n_rejected(statistics: FloatArray, degrees: int) -> int:
     m = len(statistics)
 
     def critical(k: int) -> float:
-        return t_quantile(SIGNIFICANT / (m - k) / 2, degrees)
+        return -float(stdtrit(degrees, SIGNIFICANT / (m - k) / 2))
 
     def first_failure(start: int, stop: int) -> int:
         """The first k of start..stop-1 that fails, or stop."""
@@ -99,4 +99,4 @@ def _against_later(values: FloatArray, shifts: FloatArray, i: int) -> FloatArray
 
 def _sign_test(n_products: int) -> float:
     """Student's t with the p-value of the sign test, 2 ** (1 - n)."""
-    return t_quantile(2.0**-n_products, n_products - 1) if n_products < 50 else np.inf
+    return -float(stdtrit(n_products - 1, 2.0**-n_products)) if n_products < 50 else np.inf

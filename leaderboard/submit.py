@@ -232,7 +232,8 @@ def _numbers(scored: Score) -> Iterator[tuple[str, int, float]]:
             yield f"MRR of {name}", pair.n_queries, pair.micro.mrr
             yield f"mAP of {name}", pair.n_queries, pair.micro.mean_average_precision
     for name, one_shot in scored.one_shot.items():
-        yield f"one-shot accuracy of {name}", one_shot.n_queries, one_shot.expected
+        if one_shot.expected is not None:
+            yield f"one-shot accuracy of {name}", one_shot.n_queries, one_shot.expected
 
 
 def _note(rows: DomainEmbeddings) -> EmbeddingsNote:

@@ -9,10 +9,10 @@ from itertools import combinations
 from typing import Any, Final
 
 import numpy as np
+from scipy.special import stdtr, stdtrit
 
 from rope.bench.intervals import TAIL, Estimate, Interval, mean_of_pairs, micro_estimate, share_interval
 from rope.bench.ranks import Ranks, query_values
-from rope.bench.student_t import t_quantile, two_sided_p
 from rope.errors import UsageError
 
 __all__ = [
@@ -232,7 +232,7 @@ def p_value(difference: Estimate) -> float:
     """
     error = difference.standard_error
     if error > _ROUNDING:
-        return two_sided_p(difference.value / error, difference.n_products - 1)
+        return 2 * float(stdtr(difference.n_products - 1, -abs(difference.value) / error))
     return 1.0 if abs(difference.value) <= _ROUNDING else 2.0 ** (1 - difference.n_products)
 
 
@@ -246,7 +246,7 @@ def _columns(ranks: Ranks, metric: str) -> dict[str, Estimate]:
 
 def _difference(a: str, b: str, column: str, difference: Estimate, p_holm: float) -> Difference:
     degrees, error = difference.n_products - 1, difference.standard_error
-    reach = t_quantile(TAIL, degrees) * error
+    reach = float(stdtrit(degrees, 1 - TAIL)) * error
     wins = int(np.count_nonzero(difference.parts > _ROUNDING))
     losses = int(np.count_nonzero(difference.parts < -_ROUNDING))
     return Difference(
@@ -261,7 +261,7 @@ def _difference(a: str, b: str, column: str, difference: Estimate, p_holm: float
         wins=wins,
         ties=difference.n_products - wins - losses,
         losses=losses,
-        detectable=min(1.0, reach + t_quantile(_POWER_TAIL, degrees) * error),
+        detectable=min(1.0, reach + float(stdtrit(degrees, 1 - _POWER_TAIL)) * error),
     )
 
 

@@ -1,8 +1,11 @@
 """The loops of `rope.bench.counting`, compiled with numba; importing this raises ImportError where it is missing.
 
 What makes them fast: counts are kept as wide as the values, so that a loop handles sixteen or more values at once; and
-values that are looked at one by one are first found, sixteen at a time, by loops without a branch.
+values that are looked at one by one are first found, sixteen at a time, by loops without a branch. Narrow counts are
+emptied into wide ones before they can overflow, see `countable`.
 """
+
+from typing import Any
 
 import numba
 import numpy as np
@@ -21,7 +24,7 @@ from rope.bench.blocks import (
     padded,
 )
 
-__all__ = ["add_costs", "count_above_both", "count_down_both", "dot_pairs", "find_between", "transposed"]
+__all__ = ["add_costs", "count_above_both", "count_down_both", "countable", "dot_pairs", "find_between", "transposed"]
 
 _LANES = 16
 
@@ -29,18 +32,37 @@ _LANES = 16
 _ANY_ORDER = {"reassoc", "nsz", "nnan"}
 
 
-def count_above_both(block: Block, low: Block, high: Block, offsets: IntArray) -> tuple[IntArray, IntArray]:
-    """See `rope.bench.counting.count_above_both_numpy`."""
+def countable(dtype: np.dtype[Any]) -> int:
+    """How far one can count in ones in a type: 32,767 in int16, 16,777,216 in float32.
+
+    >>> countable(np.dtype(np.int16)), countable(np.dtype(np.float32))
+    (32767, 16777216)
+    """
+    return int(np.iinfo(dtype).max) if dtype.kind == "i" else 2 ** (np.finfo(dtype).nmant + 1)
+
+
+def count_above_both(
+    block: Block, low: Block, high: Block, offsets: IntArray, most: int | None = None
+) -> tuple[IntArray, IntArray]:
+    """See `rope.bench.counting.count_above_both_numpy`; counts are emptied after `most` values, None: `countable`."""
     one = block.dtype.type(1)
-    counts: tuple[IntArray, IntArray] = _count(block, low, high, offsets, one, one - one)
-    return counts
+    totals = np.zeros((2, len(low)), np.int64)
+    most = most or countable(block.dtype)
+    for left in range(0, block.shape[1], most):
+        part = block if block.shape[1] <= most else np.ascontiguousarray(block[:, left : left + most])
+        totals += _count(part, low, high, offsets, one, one - one)
+    return totals[0], totals[1]
 
 
-def count_down_both(block: Block, low: Block, high: Block) -> tuple[IntArray, IntArray]:
-    """See `rope.bench.counting.count_down_both_numpy`."""
-    counts = np.zeros((2, len(low)), block.dtype)  # no block has more rows than its type can count
-    _count_down(block, low, high, counts, block.dtype.type(1))
-    return counts[0].astype(np.int64), counts[1].astype(np.int64)
+def count_down_both(block: Block, low: Block, high: Block, most: int | None = None) -> tuple[IntArray, IntArray]:
+    """See `rope.bench.counting.count_down_both_numpy`; counts are emptied after `most` rows, None: `countable`."""
+    totals = np.zeros((2, len(low)), np.int64)
+    most = most or countable(block.dtype)
+    for top in range(0, len(block), most):
+        counts = np.zeros((2, len(low)), block.dtype)
+        _count_down(block[top : top + most], low, high, counts, block.dtype.type(1))
+        totals += counts.astype(np.int64)
+    return totals[0], totals[1]
 
 
 def find_between(
@@ -89,17 +111,16 @@ def _strips(block: Block, size: int) -> Block:
 
 @numba.njit(nogil=True, cache=True, fastmath=_ANY_ORDER)
 def _count(block, low, high, offsets, one, zero):  # type: ignore[no-untyped-def]
-    above_low = np.zeros(len(low), np.int64)
-    above_high = np.zeros(len(high), np.int64)
+    above = np.zeros((2, len(low)), np.int64)
     for row in range(block.shape[0]):
         for limit in range(offsets[row], offsets[row + 1]):
-            n_low, n_high = zero, zero
+            n_low, n_high = zero, zero  # of the type of the block: `countable` bounds its width
             for column in range(block.shape[1]):
                 value = block[row, column]
                 n_low += one if value > low[limit] else zero
                 n_high += one if value > high[limit] else zero
-            above_low[limit], above_high[limit] = int(n_low), int(n_high)
-    return above_low, above_high
+            above[0, limit], above[1, limit] = int(n_low), int(n_high)
+    return above
 
 
 @numba.njit(nogil=True, cache=True, fastmath=_ANY_ORDER)

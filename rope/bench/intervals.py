@@ -11,9 +11,10 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import stdtrit
 
+from rope.bench.one_shot import OneShot
 from rope.bench.ranks import METRICS, PairRanks, Ranks, query_values
-from rope.bench.student_t import t_quantile
 
 __all__ = [
     "TAIL",
@@ -22,8 +23,10 @@ __all__ = [
     "Intervals",
     "PairIntervals",
     "average",
+    "bounds",
     "degrees_of_freedom",
     "estimate",
+    "expected_interval",
     "intervals_json",
     "intervals_of",
     "macro_estimate",
@@ -113,11 +116,11 @@ def intervals_of(ranks: Ranks) -> Intervals:
 def intervals_json(intervals: Intervals) -> dict[str, Any]:
     """The intervals as a JSON object: `[low, high]`, or null where there is none."""
     return {
-        "headline": None if intervals.headline is None else _bounds(intervals.headline),
+        "headline": None if intervals.headline is None else bounds(intervals.headline),
         "pairs": {
             name: {
-                **{metric: _bounds(interval) for metric, interval in pair.micro.items()},
-                "macro": {metric: _bounds(interval) for metric, interval in pair.macro.items()},
+                **{metric: bounds(interval) for metric, interval in pair.micro.items()},
+                "macro": {metric: bounds(interval) for metric, interval in pair.macro.items()},
             }
             for name, pair in intervals.pairs.items()
         },
@@ -195,8 +198,16 @@ def share_interval(share: Estimate) -> Interval:
         low, high = (0.0, bound) if value < 0.5 else (1 - bound, 1.0)
         return Interval(value, low, high, n_products)
     log_odds = math.log(value / (1 - value))
-    reach = t_quantile(TAIL, degrees_of_freedom(share)) * share.standard_error / (value * (1 - value))
+    reach = float(stdtrit(degrees_of_freedom(share), 1 - TAIL)) * share.standard_error / (value * (1 - value))
     return Interval(value, _share(log_odds - reach), _share(log_odds + reach), n_products)
+
+
+def expected_interval(one_shot: OneShot) -> Interval | None:
+    """The interval by product of the expected accuracy, a mean of chances; None with several shots."""
+    if one_shot.chances is None:
+        return None
+    products = one_shot.products
+    return share_interval(micro_estimate(one_shot.chances, products, int(products[-1]) + 1))
 
 
 def degrees_of_freedom(one: Estimate) -> float:
@@ -228,7 +239,7 @@ def median_interval(values: FloatArray, products: IntArray, n_products: int) -> 
     below = micro_estimate((values <= value).astype(np.float64), products, n_products)
     if below.n_products < 2:
         return Interval(value, None, None, below.n_products)
-    reach = t_quantile(TAIL, degrees_of_freedom(below)) * below.standard_error
+    reach = float(stdtrit(degrees_of_freedom(below), 1 - TAIL)) * below.standard_error
     low = ordered[max(0, math.ceil((0.5 - reach) * n) - 1)]
     high = ordered[min(n - 1, math.floor((0.5 + reach) * n))]
     return Interval(value, min(float(low), value), max(float(high), value), below.n_products)
@@ -247,8 +258,11 @@ def _pair_intervals(pair: PairRanks, n_products: int) -> PairIntervals:
     return PairIntervals(micro, macro)
 
 
-def _bounds(interval: Interval) -> list[float] | None:
-    return None if interval.low is None or interval.high is None else [interval.low, interval.high]
+def bounds(interval: Interval | None) -> list[float] | None:
+    """`[low, high]`, or None where there is no interval."""
+    if interval is None or interval.low is None or interval.high is None:
+        return None
+    return [interval.low, interval.high]
 
 
 def _share(log_odds: float) -> float:

@@ -5,11 +5,12 @@ other domain is given the product of the most similar support; a tie between pro
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import chdtri, stdtrit
 
 from rope.bench.engine import Effort, Labelled, PositiveRanks, rank_one_way
 from rope.bench.metrics import mean
@@ -21,18 +22,22 @@ __all__ = [
     "OneShot",
     "classify",
     "draw_supports",
-    "expected_accuracy",
     "mean_interval",
     "std_bound",
     "support_bits",
+    "support_chances",
 ]
 
 _WORD: Final = 64
 """Trials noted in one whole number."""
 
+_TAIL: Final = 0.025
+"""What a 95 % interval leaves out on each side."""
+
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 BitArray = npt.NDArray[np.uint64]
+FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,24 +71,30 @@ class OneShot:
         n_queries: samples that were classified.
         n_no_support: samples left out because their product has no sample in the support domain.
         n_products: products in the support set.
-        expected: the mean accuracy over all support sets of one sample a product, exactly (see `expected_accuracy`).
+        expected: the mean accuracy over all support sets of one sample a product, exactly (see `support_chances`);
+            None with several shots, for which there is no closed form.
         accuracies: one for each trial.
         mean: over trials; with one shot, an estimate of `expected`.
         std: standard deviation over trials (n - 1 in the denominator); None for a single trial.
         std_bound: with 97.5 % confidence, the standard deviation over all draws is no larger (see `std_bound`); None
             for a single trial.
-        interval: 95 % confidence interval of the mean over draws; None for a single trial.
+        draws_interval: where the mean over all draws lies, with 95 % confidence, for these samples and no others (see
+            `mean_interval`); None for a single trial. `intervals.expected_interval` is about other products.
+        chances: float64 [n_queries], the chance of each query to be right; their mean is `expected`. None likewise.
+        products: int64 [n_queries], ascending, the product of each query.
     """
 
     n_queries: int
     n_no_support: int
     n_products: int
-    expected: float
+    expected: float | None
     accuracies: tuple[float, ...]
     mean: float
     std: float | None
     std_bound: float | None
-    interval: tuple[float, float] | None
+    draws_interval: tuple[float, float] | None
+    chances: FloatArray | None = field(repr=False, compare=False)
+    products: IntArray = field(repr=False, compare=False)
 
 
 def classify(support: Labelled, queries: Labelled, ranks: PositiveRanks, draws: Draws, effort: Effort) -> OneShot:
@@ -108,17 +119,20 @@ def classify(support: Labelled, queries: Labelled, ranks: PositiveRanks, draws: 
     else:
         queries = Labelled(queries.vectors.take(np.flatnonzero(known)), queries.products[known])
         accuracies = [_classify_once(support, queries, draws, trial, effort) for trial in range(draws.trials)]
+    chances = support_chances(ranks) if draws.shots == 1 else None
     std = math.sqrt(_variance(accuracies)) if draws.trials > 1 else None
     return OneShot(
         n_queries=int(np.count_nonzero(known)),
         n_no_support=int(np.count_nonzero(~known)),
         n_products=len(np.unique(support.products)),
-        expected=expected_accuracy(ranks),
+        expected=None if chances is None else mean(chances),
         accuracies=tuple(accuracies),
         mean=mean(accuracies),
         std=std,
         std_bound=std_bound(accuracies) if draws.trials > 1 else None,
-        interval=mean_interval(accuracies) if draws.trials > 1 else None,
+        draws_interval=mean_interval(accuracies) if draws.trials > 1 else None,
+        chances=chances,
+        products=queries.products if draws.shots > 1 else queries.products[known],
     )
 
 
@@ -157,8 +171,8 @@ def support_bits(products: IntArray, draws: Draws) -> BitArray:
     return bits
 
 
-def expected_accuracy(ranks: PositiveRanks) -> float:
-    """The mean accuracy of one-shot classification over every support set that can be drawn.
+def support_chances(ranks: PositiveRanks) -> FloatArray:
+    """Each query's chance of being classified correctly, over every support set that can be drawn.
 
     Each product's support is drawn evenly from its samples, independently of the others, so a query's chance of being
     right is the mean, over its own product's samples, of their chance to survive.
@@ -166,15 +180,18 @@ def expected_accuracy(ranks: PositiveRanks) -> float:
     Args:
         ranks: of the queries in the domain that supports are drawn from, made with support sets.
 
+    Returns:
+        float64 [queries whose product has a support], in order. Their mean is the expected accuracy.
+
     Raises:
-        ValueError: no query has a product in the support domain, or the ranks were made without support sets.
+        ValueError: the ranks were made without support sets.
     """
     if ranks.survival is None:
         raise ValueError("the ranks were made without support sets")
     n_supports = np.diff(ranks.offsets)
     known = np.flatnonzero(n_supports)
     owner = np.repeat(np.arange(len(known)), n_supports[known])
-    return mean(np.bincount(owner, weights=ranks.survival, minlength=len(known)) / n_supports[known])
+    return np.bincount(owner, weights=ranks.survival, minlength=len(known)) / n_supports[known]
 
 
 def draw_supports(products: IntArray, draws: Draws, trial: int) -> IntArray:
@@ -203,38 +220,35 @@ def draw_supports(products: IntArray, draws: Draws, trial: int) -> IntArray:
 
 
 def mean_interval(values: list[float]) -> tuple[float, float]:
-    """95 % confidence interval of a mean, from at least two values: mean ± t · std / sqrt(n).
+    """95 % confidence interval of the mean of shares, from at least two of them.
 
-    The quantile of Student's t is Abramowitz and Stegun 26.7.5, within 0.3 % from 4 degrees of freedom on.
+    mean ± t · std / sqrt(n), with the quantile of Student's t for n - 1 degrees of freedom, cut to [0, 1], which no
+    mean of shares leaves.
 
     >>> [round(bound, 4) for bound in mean_interval([0.4, 0.5, 0.6, 0.5, 0.5])]
-    [0.4124, 0.5876]
+    [0.4122, 0.5878]
+    >>> mean_interval([0.4, 0.6])
+    (0.0, 1.0)
     """
-    degrees, z = len(values) - 1, 1.959963984540054
-    quantile = (
-        z
-        + (z**3 + z) / (4 * degrees)
-        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * degrees**2)
-        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * degrees**3)
-    )
-    centre, reach = mean(values), quantile * math.sqrt(_variance(values) / len(values))
-    return centre - reach, centre + reach
+    centre = mean(values)
+    reach = float(stdtrit(len(values) - 1, 1 - _TAIL)) * math.sqrt(_variance(values) / len(values))
+    return max(0.0, centre - reach), min(1.0, centre + reach)
 
 
 def std_bound(values: list[float]) -> float:
-    """What the standard deviation of a normal distribution is below with 97.5 % confidence, from at least two values.
+    """What the standard deviation that shares come from is below with 97.5 % confidence, from at least two of them.
 
-    An accuracy is a mean over thousands of queries, so it is nearly normal over draws. The quantile of the chi-squared
-    distribution is Wilson and Hilferty's (Proc. Nat. Acad. Sci. 17, 1931): within 1 % from 9 degrees of freedom on, and
-    on the safe side with fewer.
+    An accuracy is a mean over thousands of queries, so it is nearly normal over draws, and its variance is bounded by
+    the quantile of the chi-squared distribution for n - 1 degrees of freedom. No share between 0 and 1 deviates by more
+    than 1/2, so the bound is never larger.
 
     >>> round(std_bound([0.4, 0.5, 0.6, 0.5, 0.5]), 3)
-    0.211
+    0.203
+    >>> std_bound([0.4, 0.6])
+    0.5
     """
-    degrees, z = len(values) - 1, 1.959963984540054
-    part = 2 / (9 * degrees)
-    quantile = degrees * max(1 - part - z * math.sqrt(part), 1e-3) ** 3
-    return math.sqrt(_variance(values) * degrees / quantile)
+    degrees = len(values) - 1
+    return min(0.5, math.sqrt(_variance(values) * degrees / float(chdtri(degrees, 1 - _TAIL))))
 
 
 def _variance(values: list[float]) -> float:

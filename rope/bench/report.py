@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.table import Table
 
-from rope.bench.intervals import Intervals, intervals_json
+from rope.bench.intervals import Intervals, bounds, expected_interval, intervals_json
 from rope.bench.metrics import KS, Summary
 from rope.bench.one_shot import OneShot
 from rope.bench.quick import QuickScore
@@ -32,8 +32,9 @@ __all__ = [
     "write_ranks",
 ]
 
-SCHEMA_VERSION: Final = 1
-"""Version of the JSON layout, which `result.schema.json` beside this file describes."""
+SCHEMA_VERSION: Final = 2
+"""Version of the JSON layout, which `result.schema.json` beside this file describes; version 1 had no
+interval of the expected accuracy, called that of the draws `ci95`, and gave the one-shot value for several shots."""
 
 
 def as_json(score: Score, subject: Subject, intervals: Intervals, ranks_file: Path | None) -> dict[str, Any]:
@@ -127,10 +128,11 @@ def _one_shot_json(one_shot: OneShot) -> dict[str, Any]:
         "n_no_support": one_shot.n_no_support,
         "n_products": one_shot.n_products,
         "expected": one_shot.expected,
+        "expected_ci95": bounds(expected_interval(one_shot)),
         "mean": one_shot.mean,
         "std": one_shot.std,
         "std_bound": one_shot.std_bound,
-        "ci95": one_shot.interval,
+        "ci95_draws": one_shot.draws_interval,
         "accuracies": one_shot.accuracies,
     }
 
@@ -221,19 +223,32 @@ def one_shot_table(score: Score) -> Table:
     """Accuracy of one-shot classification in percent, for a terminal."""
     title = f"{score.draws.shots}-shot classification, accuracy in %, {score.draws.trials} draws"
     table = Table(title=title, title_justify="left")
-    for heading in ("pair", "expected", "mean", "std", "95 % interval", "products", "queries"):
+    is_exact = score.draws.shots == 1
+    headings = ["expected", "95 %, products"] if is_exact else []
+    for heading in ("pair", *headings, "mean of draws", "std", "95 %, draws", "products", "queries"):
         table.add_column(heading, justify="left" if heading == "pair" else "right")
     for name, one_shot in score.one_shot.items():
         table.add_row(
             name,
-            _percent(one_shot.expected) if score.draws.shots == 1 else "-",
+            *(["-" if one_shot.expected is None else _percent(one_shot.expected)] if is_exact else []),
+            *([_range(bounds(expected_interval(one_shot)))] if is_exact else []),
             _percent(one_shot.mean),
             "-" if one_shot.std is None else _percent(one_shot.std),
-            "-" if one_shot.interval is None else " - ".join(_percent(bound) for bound in one_shot.interval),
+            _range(one_shot.draws_interval),
             f"{one_shot.n_products:,}",
             f"{one_shot.n_queries:,}",
         )
+    table.caption = "95 %, draws: of the mean over draws, for these products; " + (
+        "95 %, products: of the expected accuracy, for other products of the kind"
+        if is_exact
+        else "there is no closed form for several shots"
+    )
+    table.caption_justify = "left"
     return table
+
+
+def _range(ends: Sequence[float] | None) -> str:
+    return "-" if ends is None else " - ".join(_percent(end) for end in ends)
 
 
 def _percent(fraction: float) -> str:

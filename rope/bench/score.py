@@ -29,7 +29,7 @@ __all__ = [
     "sides_of",
 ]
 
-PROTOCOL_VERSION: Final = "1.0"
+PROTOCOL_VERSION: Final = "1.1"
 """Version of docs/protocol.md; a change that can move any number changes it."""
 
 

@@ -11,11 +11,11 @@ from typing import Any, Final, Literal, get_args
 
 import numpy as np
 from rich.table import Table
+from scipy.special import stdtrit
 
 from rope.bench.intervals import TAIL, Estimate, Interval, average, micro_estimate, share_interval
 from rope.bench.ranks import Ranks, query_values
 from rope.bench.slices import FEW_PRODUCTS, THIRDS, product_thirds
-from rope.bench.student_t import t_quantile
 from rope.dataset.directory import read_labels, read_products
 from rope.dataset.manifest import read_manifest
 from rope.domain import Split
@@ -222,5 +222,5 @@ def gap_interval(head: Estimate, tail: Estimate) -> Interval:
     if a + b == 0:
         return Interval(value, None, None, n_products)
     degrees = (a + b) ** 2 / (a**2 / (head.n_products - 1) + b**2 / (tail.n_products - 1))
-    reach = t_quantile(TAIL, degrees) * (a + b) ** 0.5
+    reach = float(stdtrit(degrees, 1 - TAIL)) * (a + b) ** 0.5
     return Interval(value, max(-1.0, value - reach), min(1.0, value + reach), n_products)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import stdtrit
 
-from rope.bench.student_t import t_quantile
 from rope.curation.sample import Drawn
 from rope.errors import UsageError
 
@@ -66,7 +66,7 @@ def estimate_total(drawn: Drawn, values: npt.ArrayLike, *, confidence: float = 0
     variance, degrees = _variance(drawn, numbers)
     value = float(drawn.weight @ numbers)
     error = math.sqrt(variance)
-    reach = error * t_quantile((1 - confidence) / 2, degrees)
+    reach = error * float(stdtrit(degrees, (1 + confidence) / 2))
     return Estimate(value, value - reach, value + reach, error, degrees)
 
 
@@ -95,7 +95,7 @@ def estimate_share(drawn: Drawn, part: npt.ArrayLike, whole: npt.ArrayLike, *, c
     if (drawn.pool == drawn.taken).all():
         return Estimate(share, share, share, 0.0, degrees)
     n_draws = share * (1 - share) / variance if variance > 0 else _kish(drawn.weight * below)
-    low, high = _wilson(share, n_draws, t_quantile((1 - confidence) / 2, degrees))
+    low, high = _wilson(share, n_draws, float(stdtrit(degrees, (1 + confidence) / 2)))
     return Estimate(share, low, high, math.sqrt(variance), degrees)
 
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Final
 
-from rope.bench.student_t import t_quantile
+from scipy.special import stdtrit
+
 from rope.errors import UsageError
 
 if TYPE_CHECKING:
@@ -196,7 +197,7 @@ def _mean(values: Sequence[float]) -> Range:
     centre = fmean(values)
     if len(values) < 2:
         return Range(centre, centre, centre)
-    reach = t_quantile(0.025, len(values) - 1) * stdev(values) / math.sqrt(len(values))
+    reach = float(stdtrit(len(values) - 1, 0.975)) * stdev(values) / math.sqrt(len(values))
     return Range(centre, max(centre - reach, 0.0), centre + reach)
 
 

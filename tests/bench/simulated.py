@@ -4,11 +4,12 @@ import numpy as np
 
 from rope.bench.metrics import KS
 from rope.bench.ranks import Origin, PairRanks, Ranks
+from rope.bench.score import PROTOCOL_VERSION
 from rope.domain import CROSS_DOMAIN_PAIRS
 
 
 def origin(model: str = "a", **changes) -> Origin:
-    fields = {"dataset": "mini", "fingerprint": "f" * 64, "split": "validation", "protocol": "1.0"}
+    fields = {"dataset": "mini", "fingerprint": "f" * 64, "split": "validation", "protocol": PROTOCOL_VERSION}
     return Origin(model=model, **{**fields, **changes})
 
 

@@ -137,3 +137,14 @@ def test_a_block_too_coarse_for_bfloat16_is_made_again_in_float32():
     )
     assert coarse.n_rechecked == fine.n_rechecked
     assert coarse.above.tolist() == fine.above.tolist()
+
+
+@pytest.mark.parametrize("name", ["bfloat16", "bfloat16 alone", "small blocks, three threads", "torch bfloat16"])
+def test_a_product_of_more_samples_than_16_bits_count_is_ranked(name):
+    """33,000 negatives of one product, all nearer than the positive; both ways, since one counts rows, one columns."""
+    n = 33_000
+    many = labelled(np.tile(np.float32([[1, 0]]), (n + 1, 1)), np.r_[np.full(n, 3), 4])
+    many.vectors.raw[-1] = 0, 1
+    few = labelled(np.float32([[1, 0.25]]), np.array([4]))
+    assert rank_pair(few, many, EFFORTS[name](), best_only=True)[0].above.tolist() == [n]
+    assert rank_pair(many, few, EFFORTS[name](), best_only=True)[1].above.tolist() == [n]

@@ -123,7 +123,10 @@ def changed_pair(ranks, **changes):
             "a and b cannot be compared.*datasets .* ffff.* and 0000",
         ),
         (lambda b: replace(b, origin=origin("b", split="train")), "different splits, validation and train"),
-        (lambda b: replace(b, origin=origin("b", protocol="2.0")), "different versions of the protocol, 1.0 and 2.0"),
+        (
+            lambda b: replace(b, origin=origin("b", protocol="2.0")),
+            r"different versions of the protocol, [\d.]+ and 2.0",
+        ),
         (lambda b: replace(b, origin=origin("a")), "two models are called 'a'"),
         (
             lambda b: changed_pair(b, query_ids=b.pairs["V2L"].query_ids[::-1]),

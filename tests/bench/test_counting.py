@@ -15,6 +15,8 @@ from rope.bench.survival import Costs
 
 pytest.importorskip("numba", reason="the extra 'fast' is not installed, so there is one implementation alone")
 
+from rope.bench.counting_compiled import countable
+
 
 @pytest.fixture(params=[(1, 1), (7, 40), (64, 512), (130, 333)], ids=str)
 def size(request):
@@ -38,6 +40,31 @@ def case(size, request):
 def test_counts_agree(case):
     for compiled, plain in zip(counting.count_above_both(*case), count_above_both_numpy(*case), strict=True):
         assert np.array_equal(compiled, plain)
+
+
+@pytest.mark.parametrize("most", [1, 7, 64, 1000])
+def test_counts_are_emptied_before_they_overflow(case, size, most):
+    for compiled, plain in zip(counting.count_above_both(*case, most=most), count_above_both_numpy(*case), strict=True):
+        assert np.array_equal(compiled, plain)
+    limits = case[0][0, : size[1]], case[0][-1, : size[1]]
+    down = counting.count_down_both(case[0], *limits, most=most), count_down_both_numpy(case[0], *limits)
+    assert all(np.array_equal(compiled, plain) for compiled, plain in zip(*down, strict=True))
+
+
+@pytest.mark.parametrize(("dtype", "most"), [(np.int16, 32_767), (np.float32, 16_777_216)])
+def test_no_more_is_counted_than_the_type_holds(dtype, most):
+    """One more than the last whole number that adding ones can reach."""
+    assert int(dtype(most - 1) + dtype(1)) == most
+    with np.errstate(over="ignore"):
+        assert int(dtype(most) + dtype(1)) != most + 1
+    assert countable(np.dtype(dtype)) == most
+
+
+def test_more_values_than_16_bits_count_are_counted():
+    many, offsets = 3 * 32_768 + 64, np.array([0, 2])
+    ones, limits = np.ones((1, many), np.int16), np.array([0, 0], np.int16)
+    assert counting.count_above_both(ones, limits, limits + np.int16(1), offsets)[0].tolist() == [many, many]
+    assert counting.count_down_both(ones.T, limits[:1], limits[:1])[0].tolist() == [many]
 
 
 def test_what_lies_between_agrees(case):

@@ -7,14 +7,15 @@ import pytest
 
 from baselines.handcrafted import Handcrafted
 from rope.bench.engine import Effort, Labelled, rank_one_way
+from rope.bench.intervals import expected_interval, micro_estimate, share_interval
 from rope.bench.one_shot import (
     Draws,
     classify,
     draw_supports,
-    expected_accuracy,
     mean_interval,
     std_bound,
     support_bits,
+    support_chances,
 )
 from rope.bench.run import run_embedder
 from rope.bench.score import score
@@ -90,7 +91,7 @@ def test_the_expectation_is_the_mean_over_all_draws(seed, rounding):
                 correct.append(all(own[0] - other >= Decimal("1e-12") for other in others))
         accuracies.append(np.mean(correct))
     ranks = ranked(support, queries, Draws(seed=0))
-    assert expected_accuracy(ranks) == pytest.approx(np.mean(accuracies), abs=1e-11)
+    assert np.mean(support_chances(ranks)) == pytest.approx(np.mean(accuracies), abs=1e-11)
 
 
 def test_the_expectation_lies_where_the_draws_do():
@@ -121,7 +122,8 @@ def test_queries_of_products_without_support_are_left_out():
     assert (result.n_queries, result.n_no_support, result.n_products) == (2, 1, 3)
     assert result.accuracies == (0.5,)
     assert result.std is None
-    assert result.interval is None
+    assert result.std_bound is None
+    assert result.draws_interval is None
 
 
 @pytest.mark.parametrize("shots", [1, 2, 5])
@@ -166,17 +168,53 @@ def test_draws_check_their_values(options):
         Draws(**options)
 
 
-@pytest.mark.parametrize(("n", "quantile"), [(5, 2.7764), (20, 2.0930), (100, 1.9842)])
+@pytest.mark.parametrize(("n", "quantile"), [(2, 12.7062), (3, 4.30265), (5, 2.77645), (20, 2.09302), (100, 1.98422)])
 def test_interval_uses_students_t(n, quantile):
     """Quantiles from any printed table of Student's t."""
-    values = [float(i) for i in range(n)]
+    values = (0.5 + np.arange(n) / 10_000).tolist()
     low, high = mean_interval(values)
     half = quantile * np.std(values, ddof=1) / np.sqrt(n)
-    assert (high - low) / 2 == pytest.approx(half, rel=3e-3)
+    assert (high - low) / 2 == pytest.approx(half, rel=1e-5)
+
+
+@pytest.mark.parametrize(("n", "quantile"), [(2, 0.000982069), (3, 0.0506356), (20, 8.90652)])
+def test_the_deviation_is_bounded_by_chi_squared(n, quantile):
+    """Lower quantiles from any printed table of the chi-squared distribution."""
+    values = (0.5 + np.arange(n) / 10_000).tolist()
+    assert std_bound(values) == pytest.approx(np.std(values, ddof=1) * np.sqrt((n - 1) / quantile), rel=1e-5)
+
+
+@pytest.mark.parametrize("trials", [2, 3, 20])
+@pytest.mark.parametrize("seed", range(5))
+def test_intervals_and_deviations_of_shares_are_possible_ones(trials, seed):
+    """Few draws say little, but never that an accuracy lies outside of [0, 1] or deviates by more than 1/2."""
+    support, queries = two_domains(seed)
+    result = classified(support, queries, Draws(seed=seed, trials=trials))
+    low, high = result.draws_interval
+    assert 0 <= low <= result.mean <= high <= 1
+    assert result.std <= result.std_bound <= 0.5 or result.std == 0
+
+
+def test_several_shots_have_no_expectation():
+    support, queries = two_domains(0)
+    result = classified(support, queries, Draws(seed=0, trials=2, shots=2))
+    assert result.expected is None
+    assert expected_interval(result) is None
+
+
+def test_the_expectation_has_the_interval_of_a_mean_by_product():
+    """The interval of the mean of the queries' chances: that of any metric whose values these are."""
+    support, queries = two_domains(1)
+    result = classified(support, queries, Draws(seed=0))
+    known = np.isin(queries.products, support.products)
+    assert result.expected == pytest.approx(np.mean(support_chances(ranked(support, queries, Draws(seed=0)))))
+    interval = expected_interval(result)
+    assert interval == share_interval(micro_estimate(result.chances, queries.products[known], 9))
+    assert 0 <= interval.low < result.expected < interval.high <= 1
 
 
 @pytest.mark.parametrize("n", [10, 20, 100])
 def test_the_deviation_over_draws_is_below_its_bound_as_often_as_promised(n):
     rng = np.random.default_rng(n)
-    below = np.mean([std_bound(rng.normal(size=n).tolist()) >= 1 for _ in range(4000)])
+    below = np.mean([std_bound((0.01 * rng.normal(size=n)).tolist()) >= 0.01 for _ in range(4000)])
     assert abs(below - 0.975) < 0.01  # four standard errors

@@ -12,7 +12,7 @@ from rope.bench.metrics import KS
 from rope.bench.one_shot import Draws
 from rope.bench.ranks import METRICS, Origin, query_values, ranks_of, read_ranks
 from rope.bench.report import as_json, write_json, write_ranks
-from rope.bench.score import score
+from rope.bench.score import PROTOCOL_VERSION, score
 from rope.bench.subject import Subject
 from rope.errors import UsageError
 from tests.bench.simulated import pair_ranks
@@ -45,7 +45,7 @@ def same(a, b) -> bool:
 def test_a_file_gives_back_the_score_it_was_written_from(result, files):
     ranks = read_ranks(*files)
     assert same(ranks, ranks_of(result, SUBJECT))
-    assert ranks.origin == Origin("model", "mini", "0" * 64, "validation", "1.0")
+    assert ranks.origin == Origin("model", "mini", "0" * 64, "validation", PROTOCOL_VERSION)
 
 
 def test_the_order_of_rows_changes_nothing(files):

@@ -37,13 +37,39 @@ def intervals(result):
     return intervals_of(ranks_of(result, SUBJECT))
 
 
+def schema():
+    return json.loads(files("rope.bench").joinpath("result.schema.json").read_text("utf-8"))
+
+
 def test_json_obeys_its_schema(result, tmp_path):
     write_ranks(tmp_path / "ranks.parquet", result)
     write_json(tmp_path / "result.json", as_json(result, SUBJECT, intervals(result), tmp_path / "ranks.parquet"))
-    schema = json.loads(files("rope.bench").joinpath("result.schema.json").read_text("utf-8"))
     written = json.loads((tmp_path / "result.json").read_text("utf-8"))
-    jsonschema.Draft202012Validator(schema).validate(written)
+    jsonschema.Draft202012Validator(schema()).validate(written)
     assert written["pairs"]["P2V"]["R@1"] == result.pairs["P2V"].micro.hit_rate[1]
+    of_pair = written["one_shot"]["P2V"]
+    assert of_pair["expected_ci95"][0] <= of_pair["expected"] <= of_pair["expected_ci95"][1]
+    assert of_pair["ci95_draws"][0] <= of_pair["mean"] <= of_pair["ci95_draws"][1]
+
+
+def test_several_shots_have_no_expected_value(tmp_path):
+    several = score(*random_case(3), Draws(seed=0, trials=2, shots=3), Effort())
+    written = json.loads(json.dumps(as_json(several, SUBJECT, intervals(several), None)))
+    jsonschema.Draft202012Validator(schema()).validate(written)
+    assert {(one["expected"], one["expected_ci95"]) for one in written["one_shot"].values()} == {(None, None)}
+    console = Console(width=140, record=True, file=io.StringIO())
+    console.print(one_shot_table(several))
+    assert "expected" not in console.export_text().splitlines()[2]
+
+
+def test_results_of_version_1_still_obey_the_schema(result):
+    old = json.loads(json.dumps(as_json(result, SUBJECT, intervals(result), None)))
+    for of_pair in old["one_shot"].values():
+        of_pair["ci95"] = of_pair.pop("ci95_draws")
+        of_pair["std_bound"] = 1130.0
+        del of_pair["expected_ci95"]
+    assert not jsonschema.Draft202012Validator(schema()).is_valid(old)
+    jsonschema.Draft202012Validator(schema()).validate(old | {"schema_version": 1})
 
 
 @pytest.mark.parametrize("trials", [1, 2])

@@ -189,7 +189,7 @@ def test_nan_in_the_json_is_refused(alpha, data):
 def test_another_version_of_the_protocol_is_refused(alpha, data):
     edit(part(alpha, ".score.json"), lambda raw: raw["protocol"].update(version="0.9"))
     forge(alpha)
-    assert "protocol version is '0.9', expected '1.0'" in problems(alpha, data)[0]
+    assert "protocol version is '0.9', expected '1.1'" in problems(alpha, data)[0]
 
 
 @pytest.mark.parametrize(
