@@ -24,7 +24,17 @@ from rope.bench.blocks import (
     padded,
 )
 
-__all__ = ["add_costs", "count_above_both", "count_down_both", "countable", "dot_pairs", "find_between", "transposed"]
+__all__ = [
+    "add_costs",
+    "count_above",
+    "count_above_both",
+    "count_down",
+    "count_down_both",
+    "countable",
+    "dot_pairs",
+    "find_between",
+    "transposed",
+]
 
 _LANES = 16
 
@@ -41,23 +51,29 @@ def countable(dtype: np.dtype[Any]) -> int:
     return int(np.iinfo(dtype).max) if dtype.kind == "i" else 2 ** (np.finfo(dtype).nmant + 1)
 
 
-def count_above_both(
-    block: Block, low: Block, high: Block, offsets: IntArray, most: int | None = None
-) -> tuple[IntArray, IntArray]:
-    """See `rope.bench.counting.count_above_both_numpy`; counts are emptied after `most` values, None: `countable`."""
+def count_above_both(block: Block, low: Block, high: Block, offsets: IntArray) -> tuple[IntArray, IntArray]:
+    """See `rope.bench.counting.count_above_both_numpy`."""
+    return count_above(block, low, high, offsets, countable(block.dtype))
+
+
+def count_down_both(block: Block, low: Block, high: Block) -> tuple[IntArray, IntArray]:
+    """See `rope.bench.counting.count_down_both_numpy`."""
+    return count_down(block, low, high, countable(block.dtype))
+
+
+def count_above(block: Block, low: Block, high: Block, offsets: IntArray, most: int) -> tuple[IntArray, IntArray]:
+    """`count_above_both`, with counts of the block's type that are emptied after `most` columns."""
     one = block.dtype.type(1)
     totals = np.zeros((2, len(low)), np.int64)
-    most = most or countable(block.dtype)
     for left in range(0, block.shape[1], most):
         part = block if block.shape[1] <= most else np.ascontiguousarray(block[:, left : left + most])
         totals += _count(part, low, high, offsets, one, one - one)
     return totals[0], totals[1]
 
 
-def count_down_both(block: Block, low: Block, high: Block, most: int | None = None) -> tuple[IntArray, IntArray]:
-    """See `rope.bench.counting.count_down_both_numpy`; counts are emptied after `most` rows, None: `countable`."""
+def count_down(block: Block, low: Block, high: Block, most: int) -> tuple[IntArray, IntArray]:
+    """`count_down_both`, with counts of the block's type that are emptied after `most` rows."""
     totals = np.zeros((2, len(low)), np.int64)
-    most = most or countable(block.dtype)
     for top in range(0, len(block), most):
         counts = np.zeros((2, len(low)), block.dtype)
         _count_down(block[top : top + most], low, high, counts, block.dtype.type(1))
