@@ -15,7 +15,7 @@ from rope.bench.survival import Costs
 
 pytest.importorskip("numba", reason="the extra 'fast' is not installed, so there is one implementation alone")
 
-from rope.bench.counting_compiled import countable
+from rope.bench.counting_compiled import count_above, count_down, countable
 
 
 @pytest.fixture(params=[(1, 1), (7, 40), (64, 512), (130, 333)], ids=str)
@@ -44,10 +44,10 @@ def test_counts_agree(case):
 
 @pytest.mark.parametrize("most", [1, 7, 64, 1000])
 def test_counts_are_emptied_before_they_overflow(case, size, most):
-    for compiled, plain in zip(counting.count_above_both(*case, most=most), count_above_both_numpy(*case), strict=True):
+    for compiled, plain in zip(count_above(*case, most), count_above_both_numpy(*case), strict=True):
         assert np.array_equal(compiled, plain)
     limits = case[0][0, : size[1]], case[0][-1, : size[1]]
-    down = counting.count_down_both(case[0], *limits, most=most), count_down_both_numpy(case[0], *limits)
+    down = count_down(case[0], *limits, most), count_down_both_numpy(case[0], *limits)
     assert all(np.array_equal(compiled, plain) for compiled, plain in zip(*down, strict=True))
 
 
