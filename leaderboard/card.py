@@ -1,17 +1,21 @@
 """Model cards: what the author of a model says of it, in YAML."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from leaderboard.schema import check, read_small
+from leaderboard.strict_yaml import parse_yaml
+from leaderboard.text import check_texts
 from rope.domain import DomainName, in_order
 from rope.errors import RopeError, UsageError
 
 __all__ = ["Card", "card_of", "check_modalities", "read_card"]
 
 _MAX_BYTES: Final = 64 << 10
+_INTEGER: Final = re.compile(r"0|[1-9][0-9]{0,15}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +61,10 @@ def card_of(raw: Mapping[str, Any], where: str) -> Card:
     """The card in an object that was parsed.
 
     Raises:
-        RopeError: it does not fit `schemas/card.schema.json`; begins with `where`.
+        RopeError: it does not fit `schemas/card.schema.json`, or a text hides something; begins with `where`.
     """
     check(raw, "card", where)
+    check_texts(raw, where)
     modalities = {domain: tuple(raw["modalities"][domain]) for domain in in_order(raw["modalities"])}
     return Card(**{**raw, "modalities": modalities, "training_data": tuple(raw["training_data"])})
 
@@ -82,26 +87,14 @@ def read_card(path: Path) -> dict[str, Any]:
 
     Raises:
         UsageError: there is no such file, or PyYAML is not installed.
-        RopeError: it is larger than 64 KiB, not YAML, uses aliases, or does not fit the schema.
+        RopeError: it is larger than 64 KiB, not the YAML of `leaderboard.strict_yaml`, or does not fit the schema.
     """
     if not path.exists():
         raise UsageError(f"{path}: no such file; expected a model card, described in docs/leaderboard.md")
-    raw = _parse(read_small(path, _MAX_BYTES), path)
+    raw = parse_yaml(read_small(path, _MAX_BYTES), str(path))
     if not isinstance(raw, dict):
         raise RopeError(f"{path}: expected a mapping at the top, such as 'id: my-model'")
+    if _INTEGER.fullmatch(parameters := str(raw.get("parameters"))):
+        raw["parameters"] = int(parameters)
     card_of(raw, str(path))
     return raw
-
-
-def _parse(text: str, path: Path) -> Any:  # noqa: ANN401 (whatever the YAML holds; the schema tells)
-    try:
-        import yaml
-    except ImportError:
-        raise UsageError("model cards need PyYAML; pip install 'rope-bench[leaderboard]'") from None
-    try:
-        # A few lines of aliases of aliases can stand for more than fits in memory.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            raise RopeError(f"{path}: uses an alias (*name); write the value out")
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RopeError(f"{path}: not YAML: {' '.join(str(error).split())}") from error

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 
 from leaderboard.card import Card, card_of, check_modalities
 from leaderboard.schema import check, migrate, read_json
+from leaderboard.text import check_texts
 from rope.bench.compare import MEAN
 from rope.domain import DomainName, cross_domain_pairs, in_order
 from rope.errors import RopeError, UsageError
@@ -132,6 +133,7 @@ def read_entry(path: Path, *, check_score: bool = True) -> Entry:
     """
     raw = migrate(read_json(path), str(path))
     check(raw, "entry", str(path))
+    check_texts(raw, str(path))
     card = card_of(raw["card"], f"{path}: card")
     dataset = raw["dataset"]
     entry = Entry(
@@ -163,6 +165,7 @@ def _read_score(path: Path, sha256: str, check_score: bool) -> dict[str, Any]:
         raise RopeError(f"{score}: not the score that {path.name} was written with (SHA-256 differs); submit again")
     if check_score:
         check(raw, "score", str(score))
+        check_texts(raw, str(score))
     return raw
 
 

@@ -31,6 +31,8 @@ MIGRATIONS: Final[Mapping[int, Callable[[Raw], Raw]]] = {1: _from_1}
 """Version -> what makes an entry of the next version from it."""
 
 _MAX_TEXT_BYTES: Final = 4 << 20
+_MAX_DEPTH: Final = 12
+_LARGEST: Final = 2**53
 _SHOWN: Final = 5
 _SCHEMAS: Final = {
     "card": ("leaderboard", "schemas/card.schema.json"),
@@ -56,7 +58,7 @@ def read_small(path: Path, max_bytes: int = _MAX_TEXT_BYTES) -> str:
 
 
 def parse_json(text: str, where: str) -> Raw:
-    """A JSON object, strictly: no NaN, no infinity, no key given twice.
+    """A JSON object, strictly: no NaN, no infinity, no key given twice, no number that float64 does not hold.
 
     >>> parse_json('{"a": NaN}', "x.json")
     Traceback (most recent call last):
@@ -76,13 +78,33 @@ def parse_json(text: str, where: str) -> Raw:
             raise ValueError("a key is given twice")
         return found
 
+    def bounded(digits: str) -> float:
+        if abs(number := float(digits)) > _LARGEST:
+            raise ValueError(f"the number {digits[:20]} is beyond 2**53")
+        return number
+
+    def whole(digits: str) -> int:
+        bounded(digits)
+        return int(digits)
+
     try:
-        raw = json.loads(text, parse_constant=refuse, object_pairs_hook=unique)
+        raw = json.loads(text, parse_constant=refuse, object_pairs_hook=unique, parse_float=bounded, parse_int=whole)
     except (ValueError, RecursionError) as error:
         raise RopeError(f"{where}: not strict JSON: {error}") from error
+    if _is_deep(raw):
+        raise RopeError(f"{where}: more than {_MAX_DEPTH} objects or lists in one another")
     if not isinstance(raw, dict):
         raise RopeError(f"{where}: expected an object at the top")
     return raw
+
+
+def _is_deep(value: Any) -> bool:  # noqa: ANN401 (a JSON value)
+    """Whether a value nests beyond `_MAX_DEPTH`, found without recursion."""
+    level = [value]
+    for _ in range(_MAX_DEPTH + 1):
+        containers = [one for one in level if isinstance(one, dict | list)]
+        level = [inner for one in containers for inner in (one.values() if isinstance(one, dict) else one)]
+    return bool(level)
 
 
 def read_json(path: Path) -> Raw:
@@ -103,9 +125,16 @@ def check(raw: Mapping[str, Any], kind: Literal["card", "entry", "score"], where
     """
     errors = sorted(_validator(kind).iter_errors(raw), key=lambda error: (error.json_path, error.message))
     if errors:
-        listed = "".join(f"\n  {error.json_path}: {error.message[:200]}" for error in errors[:_SHOWN])
+        listed = "".join(f"\n  {error.json_path}: {_message(error)}" for error in errors[:_SHOWN])
         more = f"\n  and {len(errors) - _SHOWN} more" if len(errors) > _SHOWN else ""
         raise RopeError(f"{where}: not what {_SCHEMAS[kind][1].rpartition('/')[2]} describes:{listed}{more}")
+
+
+def _message(error: Any) -> str:  # noqa: ANN401 (jsonschema ships no types)
+    """What was expected in words where the schema has them, and else what jsonschema says."""
+    if error.validator in ("pattern", "maxLength", "oneOf") and (expected := error.schema.get("description")):
+        return f"{ascii(error.instance)[:80]} is not {expected}"
+    return str(error.message)[:200]
 
 
 def migrate(raw: Raw, where: str, migrations: Mapping[int, Callable[[Raw], Raw]] = MIGRATIONS) -> Raw:

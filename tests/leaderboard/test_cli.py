@@ -87,11 +87,12 @@ def test_a_refused_row_ends_with_one(command, results, tmp_path):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("id: a\nid: [", "not YAML"),
+        ("id: [", "not YAML"),
+        ("id: a\nid: b", "given twice"),
         ("- a list", "expected a mapping"),
         ("id: &x a\nname: *x", "uses an alias"),
         ("id: a", "'code' is a required property"),
-        ("x: !!python/object/apply:os.system ['true']", "not YAML"),
+        ("x: !!python/object/apply:os.system ['true']", "uses the tag"),
     ],
 )
 def test_a_faulty_card_is_refused(command, models, data, tmp_path, text, reason):

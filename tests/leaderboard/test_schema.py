@@ -75,3 +75,18 @@ def test_the_cards_of_the_baselines_are_cards():
 
 def test_modalities_are_listed_in_order():
     assert card_of(card("a"), "card").all_modalities == ("image", "text")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"a": 1e400}', "beyond 2"),
+        ('{"a": 9007199254740993}', "beyond 2"),
+        ('{"a": ' + "9" * 5000 + "}", "beyond 2"),
+        ('{"a": ' + "[" * 12 + "]" * 12 + "}", "in one another"),
+    ],
+)
+def test_json_holds_no_number_and_no_nesting_that_a_check_would_trip_over(text, reason):
+    with pytest.raises(RopeError, match=reason):
+        parse_json(text, "x.json")
+    assert parse_json('{"a": [9007199254740992, -1e15, [[{}]]]}', "x.json")
