@@ -133,8 +133,8 @@ def read_entry(path: Path, *, check_score: bool = True) -> Entry:
     """
     raw = migrate(read_json(path), str(path))
     check(raw, "entry", str(path))
-    check_texts(raw, str(path))
     card = card_of(raw["card"], f"{path}: card")
+    check_texts(raw, str(path))
     dataset = raw["dataset"]
     entry = Entry(
         path=path,

@@ -85,7 +85,9 @@ def parse_json(text: str, where: str) -> Raw:
 
     def whole(digits: str) -> int:
         bounded(digits)
-        return int(digits)
+        if abs(number := int(digits)) > _LARGEST:
+            raise ValueError(f"the number {digits} is beyond 2**53")
+        return number
 
     try:
         raw = json.loads(text, parse_constant=refuse, object_pairs_hook=unique, parse_float=bounded, parse_int=whole)
@@ -101,9 +103,9 @@ def parse_json(text: str, where: str) -> Raw:
 def _is_deep(value: Any) -> bool:  # noqa: ANN401 (a JSON value)
     """Whether a value nests beyond `_MAX_DEPTH`, found without recursion."""
     level = [value]
-    for _ in range(_MAX_DEPTH + 1):
-        containers = [one for one in level if isinstance(one, dict | list)]
-        level = [inner for one in containers for inner in (one.values() if isinstance(one, dict) else one)]
+    for _ in range(_MAX_DEPTH):
+        inside = (one.values() if isinstance(one, dict) else one for one in level)
+        level = [one for values in inside for one in values if isinstance(one, dict | list)]
     return bool(level)
 
 

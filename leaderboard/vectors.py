@@ -8,8 +8,8 @@ from typing import Any, Final, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from leaderboard.bounded import Bounds, check_parquet
 from rope.bench.embeddings import DomainEmbeddings, scaled
 from rope.bench.writer import open_writer
 from rope.domain import DomainName, in_order
@@ -22,7 +22,6 @@ __all__ = [
     "StoredDtype",
     "StoredVectors",
     "as_stored",
-    "check_parquet_size",
     "check_vectors_file",
     "stored_bytes",
     "write_vectors",
@@ -130,16 +129,27 @@ def _column(numbers: npt.NDArray[np.float16] | npt.NDArray[np.int8], kind: pa.Da
 
 
 def check_vectors_file(path: Path, n_samples: int) -> None:
-    """Refuse a file by its size, format, columns and number of rows, before any row is read.
+    """Refuse a file by its size, format, columns, rows and ids, before any vector is read.
 
     Args:
         path: what may be anything.
-        n_samples: rows expected.
+        n_samples: rows expected, one for each sample of the dataset.
 
     Raises:
-        RopeError: it is no plain file, too large now or once decompressed, no Parquet, or of other columns or rows.
+        RopeError: it is not a file that `write_vectors` writes of so many samples; see `leaderboard.bounded`.
     """
-    schema, n_rows = check_parquet_size(path)
+
+    def bounds_of(schema: pa.Schema) -> Bounds:
+        dim = _check_columns(path, schema)
+        is_list = pa.types.is_fixed_size_list(schema.field("embedding").type)
+        n_values = {"embedding": dim} if is_list else {}
+        return Bounds(MAX_BYTES, n_samples, n_values, {"domain": None, "sample_id": None})
+
+    check_parquet(path, bounds_of, MAX_BYTES)
+
+
+def _check_columns(path: Path, schema: pa.Schema) -> int:
+    """The dimension of the vectors in a file with the columns that `write_vectors` writes."""
     kind = schema.field("embedding").type if schema.names.count("embedding") == 1 else None
     dim = 0 if kind is None else _dim(kind)
     if not 1 <= dim <= MAX_DIM or not any(schema.equals(_schema(dim, dtype)) for dtype in get_args(StoredDtype)):
@@ -149,29 +159,7 @@ def check_vectors_file(path: Path, n_samples: int) -> None:
             f"fixed_size_list of 1 to {MAX_DIM:,} halffloat, or scale: float and embedding: fixed_size_binary, as "
             "rope-bench submit writes them"
         )
-    if n_rows != n_samples:
-        raise RopeError(f"{path}: {n_rows:,} rows, expected {n_samples:,}, one for each sample of the dataset")
-
-
-def check_parquet_size(path: Path) -> tuple[pa.Schema, int]:
-    """The columns and the number of rows of a file of Parquet that fits in memory; no row is read.
-
-    Raises:
-        RopeError: it is no plain file, larger than `MAX_BYTES`, no Parquet, or more than twice as large unpacked.
-    """
-    if path.is_symlink() or not path.is_file():
-        raise RopeError(f"{path}: expected a plain file, and there is none")
-    if path.stat().st_size > MAX_BYTES:
-        raise RopeError(f"{path}: {path.stat().st_size:,} bytes, expected {MAX_BYTES:,} at most")
-    try:
-        with pq.ParquetFile(path) as file:
-            schema, metadata = file.schema_arrow, file.metadata
-            unpacked = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
-    except (OSError, pa.ArrowException) as error:
-        raise RopeError(f"{path}: not Parquet, and nothing else is read, pickles least of all ({error})") from error
-    if unpacked > 2 * MAX_BYTES:
-        raise RopeError(f"{path}: {unpacked:,} bytes once decompressed, expected {2 * MAX_BYTES:,} at most")
-    return schema, metadata.num_rows
+    return dim
 
 
 def _dim(kind: pa.DataType) -> int:

@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
+import pyarrow as pa
 
+from leaderboard.bounded import Bounds, check_parquet
 from leaderboard.entry import PARTS, REPORTED, Entry, entry_paths, read_entry
 from leaderboard.identities import reported_problems, score_problems
 from leaderboard.submit import DRAWS
-from leaderboard.vectors import check_parquet_size, check_vectors_file
+from leaderboard.vectors import MAX_BYTES, check_vectors_file
 from rope.bench.embeddings import DomainEmbeddings
 from rope.bench.engine import Effort
 from rope.bench.intervals import intervals_of
-from rope.bench.ranks import Ranks, load_ranks, ranks_of
+from rope.bench.ranks import RANKS_SCHEMA, Ranks, load_ranks, ranks_of
 from rope.bench.readers import read_embeddings
 from rope.bench.report import as_json
 from rope.bench.score import PROTOCOL_VERSION, score
@@ -170,10 +172,24 @@ def _check_parts(entry: Entry) -> None:
         path = entry.part(name)
         if name == "embeddings":
             check_vectors_file(path, sum(entry.samples.values()))
-        elif name == "ranks":
-            check_parquet_size(path)
+        elif name == "ranks" and entry.score is not None:
+            _check_ranks_file(path, entry.score["pairs"])
         if sha256_of(path) != sha256:
             raise RopeError(f"{path}: not the file that the entry was written with (SHA-256 differs); submit again")
+
+
+def _check_ranks_file(path: Path, pairs: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse a file that is not one of ranks of so many queries in these pairs, before a rank is read."""
+    asked = {name: pair["n_queries"] for name, pair in pairs.items() if pair["n_queries"]}
+
+    def bounds_of(schema: pa.Schema) -> Bounds:
+        if sorted(map(str, schema)) != sorted(map(str, RANKS_SCHEMA)):
+            columns = ", ".join(f"{field.name}: {field.type}" for field in schema)
+            raise RopeError(f"{path}: columns {columns[:300]}; expected those that rope-bench score --json writes")
+        texts = {"pair": frozenset(asked), "query_id": None, "product_id": None}
+        return Bounds(MAX_BYTES, sum(asked.values()), texts=texts)
+
+    check_parquet(path, bounds_of, MAX_BYTES)
 
 
 def _interval_problems(score: Mapping[str, Any], ranks: Ranks) -> list[str]:

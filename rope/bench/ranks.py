@@ -26,6 +26,7 @@ from rope.files import sha256_of
 
 __all__ = [
     "METRICS",
+    "RANKS_SCHEMA",
     "Origin",
     "PairRanks",
     "Ranks",
@@ -44,6 +45,15 @@ FloatArray = npt.NDArray[np.float64]
 _HITS: Final = tuple(f"hits_at_{k}" for k in KS)
 _INTEGERS: Final = ("n_positives", "rank", "rank_optimistic", *_HITS)
 _STRINGS: Final = ("pair", "query_id", "product_id")
+
+RANKS_SCHEMA: Final = pa.schema(
+    [
+        *((name, pa.string()) for name in _STRINGS),
+        *((name, pa.int64()) for name in _INTEGERS),
+        ("average_precision", pa.float64()),
+    ]
+)
+"""The columns of a file of ranks, in any order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +235,7 @@ def _origin(raw: Mapping[str, Any], path: Path) -> Origin:
 
 def _read_table(path: Path) -> pa.Table:
     """The table with exactly the columns wanted, of the types wanted, and without nulls."""
-    fields = [(name, pa.string()) for name in _STRINGS] + [(name, pa.int64()) for name in _INTEGERS]
-    schema = pa.schema([*fields, ("average_precision", pa.float64())])
+    schema = RANKS_SCHEMA
     try:
         with pq.ParquetFile(path) as file:
             present = [name for name in schema.names if name in file.schema_arrow.names]
