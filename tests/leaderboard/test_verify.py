@@ -228,7 +228,7 @@ def test_a_pickle_is_refused_under_any_name(alpha, data):
     part(alpha, ".embeddings.parquet").write_bytes(pickle.dumps(Bomb()))
     found = problems(alpha, data)
     assert any("weights.pkl: belongs to no entry" in text for text in found)
-    assert any("not Parquet, and nothing else is read" in text for text in found)
+    assert any("not Parquet as rope-bench writes it, and nothing else is read" in text for text in found)
 
 
 def test_a_link_is_refused(alpha, data, tmp_path):
