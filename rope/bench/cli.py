@@ -112,6 +112,16 @@ def run(
             show_default="all",
         ),
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Start anew: delete the vectors of an earlier run first.")
+    ] = False,
+    no_check: Annotated[
+        bool,
+        typer.Option(
+            "--no-check",
+            help="Don't embed a few samples again in another batch to see that their vectors stay the same.",
+        ),
+    ] = False,
     seed: Seed = 0,
     trials: Trials = 20,
     shots: Shots = 1,
@@ -122,7 +132,7 @@ def run(
     save_ranks: RanksFile = None,
 ) -> None:
     """Embed every sample with a model, keep the vectors, and score them. Resumes where it was stopped."""
-    from rope.bench.embedder import load_embedder
+    from rope.bench.embedder import find_embedder
     from rope.bench.one_shot import Draws
     from rope.bench.run import run_embedder
     from rope.bench.share import parse_share
@@ -130,8 +140,19 @@ def run(
 
     own = None if share is None else parse_share(share)
     directory, draws, effort = locate(data), Draws(seed, trials, shots), read_effort(memory, threads, device)
-    embedder = load_embedder(model)
-    run_embedder(embedder, directory, out, split=split, batch_size=batch_size, share=own)
+    embedder, origin = find_embedder(model)
+    run_embedder(
+        embedder,
+        directory,
+        out,
+        split=split,
+        batch_size=batch_size,
+        share=own,
+        overwrite=overwrite,
+        check=not no_check,
+        origin=origin,
+        report=lambda done: typer.echo(done.sentence(embedder.name), err=True),
+    )
     if own is not None:
         typer.echo(f"share {share} is embedded; when all are, join and score them: the same command without --share")
         return

@@ -3,7 +3,8 @@
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -16,14 +17,15 @@ import numpy.typing as npt
 from rope.domain import Sample
 from rope.errors import UsageError
 
-__all__ = ["Embedder", "load_embedder"]
+__all__ = ["Embedder", "Origin", "find_embedder", "load_embedder"]
 
 
 class Embedder(Protocol):
     """Anything that turns samples into vectors.
 
-    An embedder may also have an attribute `fingerprint: str` that changes with its weights and settings; an
-    interrupted run is then continued only by an embedder with the same one.
+    An embedder may also have an attribute `fingerprint: str` that changes with its weights and settings; vectors of
+    an earlier run are then kept only for an embedder with the same one. Without it, the source of its class, and of
+    what that imports, stands for it.
     """
 
     @property
@@ -36,7 +38,34 @@ class Embedder(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """How an embedder was found.
+
+    Attributes:
+        entry: the module that it was found in by name; None where an object was given.
+        name: of the object in the module.
+        options: given with the name.
+    """
+
+    entry: str | None = None
+    name: str | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
 def load_embedder(spec: str) -> Embedder:
+    """An embedder by its name, as `find_embedder` finds it.
+
+    >>> load_embedder("baselines:handcrafted").name
+    'handcrafted'
+
+    Raises:
+        UsageError: as `find_embedder`.
+    """
+    return find_embedder(spec)[0]
+
+
+def find_embedder(spec: str) -> tuple[Embedder, Origin]:
     """Find an embedder by `module:object`, with options as in `my_model:Model?size=large&frames=8`.
 
     The object is an embedder, or a class or function that returns one and is called with the options as keyword
@@ -44,8 +73,8 @@ def load_embedder(spec: str) -> Embedder:
     object but a function `embedder` that takes a text, that gets it: `cope:runs/first` is
     `cope.embedder("runs/first")`. Modules are looked for where Python does, then in the current folder.
 
-    >>> load_embedder("baselines:handcrafted").name
-    'handcrafted'
+    Returns:
+        The embedder, and what `rope.bench.run.run_embedder` needs to know it again.
 
     Raises:
         UsageError: the text is of another form, the module or object does not exist, the options do not fit, or the
@@ -66,7 +95,7 @@ def load_embedder(spec: str) -> Embedder:
             f"{place} gives {type(found).__name__}, which is not an embedder: it needs a string `name` and a "
             "method `embed(samples)` that returns a float array [n, dim]"
         )
-    return found
+    return found, Origin(module_name, object_name, options)
 
 
 def _import(name: str) -> ModuleType:

@@ -1,8 +1,7 @@
 """Run an embedder over a split, keeping what is finished so that a stopped run can be continued."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -12,7 +11,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rope.bench.embedder import Embedder
+from rope.bench.embedder import Embedder, Origin
+from rope.bench.embedder_checks import check_function, check_kept, embed_checked
+from rope.bench.run_key import RunKey, run_key
 from rope.bench.share import Share
 from rope.bench.writer import embedding_schema, embedding_table, open_writer
 from rope.console import progress_bar
@@ -22,11 +23,12 @@ from rope.domain import DomainName, Sample, Split, config_of
 from rope.errors import DatasetError, EmbeddingError, UsageError
 from rope.files import atomic_path
 
-__all__ = ["run_embedder"]
+__all__ = ["RunSummary", "run_embedder"]
 
 _BATCHES_A_PART: Final = 8
 """What a kill can cost, in batches; each part is one file and one row group of the result."""
 
+_SHOWN: Final = 3
 _METADATA_KEY: Final = "rope_run"
 _KEY_NAME: Final = "key.json"
 
@@ -34,37 +36,44 @@ _Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class _RunKey:
-    """Everything that decides the bytes of a run's result, as far as it can be known.
+class RunSummary:
+    """What a run did.
 
     Attributes:
-        embedder: its name.
-        embedder_fingerprint: its `fingerprint`, or None where it has none.
-        dataset: fingerprint of the dataset.
-        split: the split embedded.
-        batch_size: samples a call of `embed`; a model's numbers may depend on it in the last digits.
+        n_kept: vectors that an earlier run, or another process of this one, had made.
+        n_embedded: vectors made now.
+        difference: the largest 1 - cosine of vectors of one sample embedded in two batches, see
+            `rope.bench.embedder_checks`; None where none was compared.
+        source: the files that stand for a model without a fingerprint.
+        unseen: why such a model cannot be resumed; None where it can.
     """
 
-    embedder: str
-    embedder_fingerprint: str | None
-    dataset: str
-    split: Split
-    batch_size: int
+    n_kept: int
+    n_embedded: int
+    difference: float | None
+    source: tuple[str, ...]
+    unseen: str | None
 
-    def to_json(self) -> str:
-        """The key as one line of JSON."""
-        return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
+    def sentence(self, name: str) -> str:
+        """The same for a reader.
 
-    def differences(self, other: str) -> str:
-        """What a key written by `to_json` has otherwise, in words; empty where it is the same.
-
-        >>> stored = _RunKey("clip", None, "d0", "train", 64).to_json()
-        >>> _RunKey("clip", None, "d1", "validation", 64).differences(stored)
-        "dataset is 'd0' there and 'd1' now, split is 'train' there and 'validation' now"
+        >>> print(RunSummary(0, 30, 4e-8, ("my_model.py",), None).sentence("mine"))  # doctest: +ELLIPSIS
+        mine: 0 vectors kept, 30 embedded; ... is at most 4e-08; it has no fingerprint, so the source of my_model.py ...
         """
-        there, now = json.loads(other), asdict(self)
-        different = [name for name in now if now[name] != there.get(name)]
-        return ", ".join(f"{name} is {there.get(name)!r} there and {now[name]!r} now" for name in different)
+        checked = (
+            "none was embedded again to see whether it stays the same"
+            if self.difference is None
+            else f"embedded again in another batch, 1 - cosine is at most {self.difference:.0e}"
+        )
+        text = f"{name}: {self.n_kept:,} vectors kept, {self.n_embedded:,} embedded; {checked}"
+        if self.unseen is not None:
+            text += f"; it has no fingerprint and {self.unseen}, so a later run will not keep these vectors"
+        elif self.source:
+            text += (
+                f"; it has no fingerprint, so the source of {_listed(self.source)} stands for it, and files that it "
+                "reads are not seen"
+            )
+        return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +90,12 @@ class _Part:
         return self.stop - self.start
 
 
+def _listed(names: Sequence[str]) -> str:
+    """The first few names."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
 def run_embedder(
     embedder: Embedder,
     data: Path,
@@ -90,6 +105,10 @@ def run_embedder(
     batch_size: int = 64,
     share: Share | None = None,
     progress: bool = True,
+    overwrite: bool = False,
+    check: bool = True,
+    origin: Origin | None = None,
+    report: Callable[[RunSummary], None] = lambda _: None,
 ) -> Path:
     """Embed every sample of a split, batch by batch, into one Parquet file.
 
@@ -99,6 +118,11 @@ def run_embedder(
     result of the same run already, nothing is embedded.
 
     A kill costs the part that was open, of 8 batches at most: those samples alone are embedded again.
+
+    Vectors are kept only for the same model, dataset, split and batch size. A model is known by its `fingerprint`, or
+    else by the source of its class and of what that imports; see `rope.bench.run_key`. Of each domain a few samples are
+    embedded again in another batch and compared, with new vectors and with those kept; see
+    `rope.bench.embedder_checks`.
 
     Several processes divide the work when each is given its share: they write their parts into the same folder and
     leave them there. When all have ended, a call without a share joins the parts to the bytes that one process would
@@ -112,38 +136,53 @@ def run_embedder(
         batch_size: samples handed to the embedder at a time.
         share: embed this share alone and join nothing; None for all that is missing.
         progress: whether to draw a bar on stderr.
+        overwrite: delete what an earlier run left of `out` and its parts first.
+        check: whether to embed a few samples again.
+        origin: where the embedder was found by name, as `find_embedder` tells.
+        report: told what was done, at the end.
 
     Returns:
         `out`, which a share has not written yet.
 
     Raises:
-        UsageError: `out` exists and is not of this run, or `OUT.parts` holds a part of another run.
+        UsageError: `out` exists and is not of this run, or `OUT.parts` holds a part of another run; says what differs.
         DatasetError: the dataset cannot be read, its split is empty, or a sample cannot be decoded.
-        EmbeddingError: the embedder returned something else than finite floats [n, dim] with no zero row, or vectors
-            of another dimension in another process.
+        EmbeddingError: the embedder returned something else than finite floats [n, dim] with no zero row, vectors
+            of another dimension in another process, or other vectors for the same samples in another batch.
     """
     if batch_size < 1:
         raise UsageError(f"the batch size must be at least 1, got {batch_size}")
+    if overwrite and share is not None:
+        raise UsageError(
+            f"a share cannot start the whole run anew: delete {out} and {out}.parts, then start the shares without "
+            "--overwrite"
+        )
     manifest = read_manifest(data)
-    fingerprint = getattr(embedder, "fingerprint", None)
-    key = _RunKey(embedder.name, fingerprint, manifest.fingerprint, split, batch_size)
+    key = run_key(embedder, manifest, split, batch_size, origin or Origin())
     folder = out.with_name(f"{out.name}.parts")
-    if not _is_finished(out, key):
-        counts = _counts(manifest, split, data)
+    counts = _counts(manifest, split, data)
+    parts = _plan(folder, counts, batch_size)
+    run = _Run(embedder, data, key, check)
+    if overwrite:
+        _discard(out, folder)
+    if _is_finished(out, key):
+        run.check_kept(_first_rows_of(parts, out))
+        run.n_kept = sum(counts.values())
+    else:
         _claim(folder, key)
-        parts = _plan(folder, counts, batch_size)
         own = parts if share is None else _of_share(parts, share)
         n_samples = sum(part.n_samples for part in own)
         with progress_bar(f"embedding with {embedder.name}", n_samples, shown=progress) as advance:
-            _embed_missing(embedder, data, key, own, advance)
-        if share is not None:
-            return out
-        _merge(parts, key, folder, out)
-    _remove(folder, key)
+            run.embed_missing(own, advance)
+        if share is None:
+            _merge(parts, key, folder, out)
+    report(run.summary())
+    if out.exists():
+        _remove(folder, key)
     return out
 
 
-def _is_finished(out: Path, key: _RunKey) -> bool:
+def _is_finished(out: Path, key: RunKey) -> bool:
     """Whether `out` is the result of this run.
 
     Raises:
@@ -151,15 +190,37 @@ def _is_finished(out: Path, key: _RunKey) -> bool:
     """
     if not out.exists():
         return False
-    try:
-        metadata = pq.read_schema(out).metadata or {}
-    except (pa.ArrowException, OSError):
-        metadata = {}
-    there = metadata.get(_METADATA_KEY.encode())
-    difference = "it was not written by this command" if there is None else key.differences(there.decode())
+    there = _stored_key(out)
+    difference = "it was not written by this command" if there is None else key.why_not_resumed(there)
     if difference:
-        raise UsageError(f"{out} exists already: {difference}; delete it or choose another file")
+        what = "delete it" if there is None else "start anew with --overwrite"
+        raise UsageError(f"{out} exists already: {difference}; {what}, or choose another file")
     return True
+
+
+def _stored_key(path: Path) -> str | None:
+    """The key in a file of vectors; None where there is none."""
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except (pa.ArrowException, OSError):
+        return None
+    found: bytes | None = metadata.get(_METADATA_KEY.encode())
+    return None if found is None else found.decode()
+
+
+def _discard(out: Path, folder: Path) -> None:
+    """Remove what an earlier run left, whatever its model, and nothing else.
+
+    Raises:
+        UsageError: `out` or the folder is not of this command.
+    """
+    if out.exists() and _stored_key(out) is None:
+        raise UsageError(f"{out} was not written by this command, so it is not overwritten; choose another file")
+    if folder.exists():
+        if not (folder / _KEY_NAME).exists() and any(folder.iterdir()):
+            raise UsageError(f"{folder} is not of this command, so it is not overwritten; choose another output file")
+        _empty(folder)
+    out.unlink(missing_ok=True)
 
 
 def _counts(manifest: Manifest, split: Split, data: Path) -> dict[DomainName, int]:
@@ -170,7 +231,7 @@ def _counts(manifest: Manifest, split: Split, data: Path) -> dict[DomainName, in
     return counts
 
 
-def _claim(folder: Path, key: _RunKey) -> None:
+def _claim(folder: Path, key: RunKey) -> None:
     """Make the folder of parts, or check that the one there belongs to this run.
 
     Raises:
@@ -185,11 +246,10 @@ def _claim(folder: Path, key: _RunKey) -> None:
             raise UsageError(f"{folder} exists and is not of this command; delete it or choose another output file")
         with atomic_path(stored) as temporary:
             temporary.write_text(key.to_json() + "\n", "utf-8")
-    difference = key.differences(stored.read_text("utf-8"))
-    if difference:
+    elif difference := key.why_not_resumed(stored.read_text("utf-8")):
         raise UsageError(
-            f"{folder} holds an unfinished run of another kind: {difference}; finish that run with its own options, "
-            "delete the folder, or choose another output file"
+            f"{folder} holds an unfinished run of another kind: {difference}; finish that run as it was begun, start "
+            "anew with --overwrite, or choose another output file"
         )
 
 
@@ -209,17 +269,90 @@ def _of_share(parts: Sequence[_Part], share: Share) -> list[_Part]:
     return [part for domain in domains for part in share.of([part for part in parts if part.domain == domain])]
 
 
-def _embed_missing(embedder: Embedder, data: Path, key: _RunKey, parts: Sequence[_Part], advance: _Advance) -> None:
-    """Write the parts that are not there yet."""
-    finished = [part for part in parts if part.path.exists()]
-    missing = [part for part in parts if not part.path.exists()]
-    advance(sum(part.n_samples for part in finished))
-    dim = _read_schema(finished[0], key).field("embedding").type.list_size if finished else None
-    for stretch in _stretches(missing):
-        first = stretch[0]
-        batches = iter_samples(data, first.domain, key.split, start=first.start, batch_size=key.batch_size)
-        for part in stretch:
-            dim = _write_part(embedder, part, islice(batches, _BATCHES_A_PART), key, dim, advance)
+@dataclass(slots=True)
+class _Run:
+    """A run at work: what it runs, and what it has done."""
+
+    embedder: Embedder
+    data: Path
+    key: RunKey
+    is_checked: bool
+    n_kept: int = 0
+    n_embedded: int = 0
+    differences: list[float] = field(default_factory=list)
+    checked: set[DomainName] = field(default_factory=set)
+
+    def summary(self) -> RunSummary:
+        """What it has done."""
+        difference = max(self.differences, default=None)
+        return RunSummary(self.n_kept, self.n_embedded, difference, tuple(self.key.source), self.key.unseen)
+
+    def embed_missing(self, parts: Sequence[_Part], advance: _Advance) -> None:
+        """Write the parts that are not there yet."""
+        finished = [part for part in parts if part.path.exists()]
+        missing = [part for part in parts if not part.path.exists()]
+        self.n_kept = sum(part.n_samples for part in finished)
+        advance(self.n_kept)
+        dim = _read_schema(finished[0], self.key).field("embedding").type.list_size if finished else None
+        self.check_kept(_first_rows(finished))
+        for stretch in _stretches(missing):
+            batches = self._batches(stretch[0])
+            for part in stretch:
+                dim = self._write_part(part, islice(batches, _BATCHES_A_PART), dim, advance)
+
+    def check_kept(self, kept: Iterable[tuple[_Part, Path, int]]) -> None:
+        """Compare kept vectors, the first of each domain, with those that the embedder gives now.
+
+        Args:
+            kept: parts, and the file and row group that hold the vectors of each.
+        """
+        for part, path, row_group in kept if self.is_checked else ():
+            samples = next(self._batches(part), [])
+            with pq.ParquetFile(path) as file:
+                rows = file.read_row_group(row_group).slice(0, len(samples))
+            if not samples or rows["sample_id"].to_pylist() != [sample.sample_id for sample in samples]:
+                raise UsageError(f"{path}: its rows are not the samples of {self.data}; start anew with --overwrite")
+            column = rows["embedding"].combine_chunks()
+            vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(len(samples), -1)
+            self.differences.append(check_kept(self.embedder, samples, vectors))
+
+    def _batches(self, part: _Part) -> Iterator[list[Sample]]:
+        """Batches from the start of a part to the end of its domain."""
+        return iter_samples(self.data, part.domain, self.key.split, start=part.start, batch_size=self.key.batch_size)
+
+    def _write_part(self, part: _Part, batches: Iterable[Sequence[Sample]], dim: int | None, advance: _Advance) -> int:
+        """Embed the batches of one part and write it; returns the dimension."""
+        ids: list[str] = []
+        blocks: list[npt.NDArray[np.float32]] = []
+        for samples in batches:
+            blocks.append(embed_checked(self.embedder, samples, dim))
+            ids += [sample.sample_id for sample in samples]
+            dim = blocks[-1].shape[1]
+            if self.is_checked and part.domain not in self.checked:
+                self.checked.add(part.domain)
+                self.differences.append(check_function(self.embedder, samples, blocks[-1]))
+            advance(len(samples))
+        if dim is None or len(ids) != part.n_samples:
+            raise DatasetError(
+                f"{part.domain}: read {len(ids)} samples from number {part.start} on, expected {part.n_samples}; "
+                "the dataset is not what its manifest says, so check it with: rope validate"
+            )
+        schema = embedding_schema(dim, {_METADATA_KEY: self.key.to_json()})
+        with atomic_path(part.path) as temporary, open_writer(temporary, schema) as writer:
+            writer.write_table(embedding_table(part.domain, ids, np.concatenate(blocks), schema))
+        self.n_embedded += len(ids)
+        return dim
+
+
+def _first_rows(parts: Iterable[_Part]) -> list[tuple[_Part, Path, int]]:
+    """The first finished part of each domain, and where its vectors are."""
+    first = {part.domain: part for part in reversed([*parts])}
+    return [(part, part.path, 0) for part in first.values()]
+
+
+def _first_rows_of(parts: Sequence[_Part], out: Path) -> list[tuple[_Part, Path, int]]:
+    """The first part of each domain, and where its vectors are in the result, which has a row group a part."""
+    return [(part, out, number) for number, part in enumerate(parts) if part.start == 0]
 
 
 def _stretches(parts: Iterable[_Part]) -> Iterator[list[_Part]]:
@@ -234,7 +367,7 @@ def _stretches(parts: Iterable[_Part]) -> Iterator[list[_Part]]:
         yield stretch
 
 
-def _read_schema(part: _Part, key: _RunKey) -> pa.Schema:
+def _read_schema(part: _Part, key: RunKey) -> pa.Schema:
     """The schema of a finished part.
 
     Raises:
@@ -246,58 +379,7 @@ def _read_schema(part: _Part, key: _RunKey) -> pa.Schema:
     return schema
 
 
-def _write_part(
-    embedder: Embedder,
-    part: _Part,
-    batches: Iterable[Sequence[Sample]],
-    key: _RunKey,
-    dim: int | None,
-    advance: _Advance,
-) -> int:
-    """Embed the batches of one part and write it; returns the dimension."""
-    ids: list[str] = []
-    blocks: list[npt.NDArray[np.float32]] = []
-    for samples in batches:
-        blocks.append(_embed(embedder, samples, dim))
-        ids += [sample.sample_id for sample in samples]
-        dim = blocks[-1].shape[1]
-        advance(len(samples))
-    if dim is None or len(ids) != part.n_samples:
-        raise DatasetError(
-            f"{part.domain}: read {len(ids)} samples from number {part.start} on, expected {part.n_samples}; "
-            "the dataset is not what its manifest says, so check it with: rope validate"
-        )
-    schema = embedding_schema(dim, {_METADATA_KEY: key.to_json()})
-    with atomic_path(part.path) as temporary, open_writer(temporary, schema) as writer:
-        writer.write_table(embedding_table(part.domain, ids, np.concatenate(blocks), schema))
-    return dim
-
-
-def _embed(embedder: Embedder, samples: Sequence[Sample], dim: int | None) -> npt.NDArray[np.float32]:
-    """One call of the embedder, checked: float32 [n, dim].
-
-    Raises:
-        EmbeddingError: names the embedder, the domain and the sample.
-    """
-    where = f"{embedder.name}: {samples[0].domain}s from {samples[0].sample_id!r} on"
-    result: object = embedder.embed(samples)
-    if not isinstance(result, np.ndarray) or not np.issubdtype(result.dtype, np.floating):
-        kind = result.dtype if isinstance(result, np.ndarray) else type(result).__name__
-        raise EmbeddingError(f"{where}: embed returned {kind}, expected a NumPy array of floats")
-    if result.ndim != 2 or len(result) != len(samples) or result.shape[1] == 0:
-        raise EmbeddingError(f"{where}: embed returned shape {result.shape}, expected ({len(samples)}, dim)")
-    if dim is not None and result.shape[1] != dim:
-        raise EmbeddingError(f"{where}: embed returned dimension {result.shape[1]}, expected {dim} as before")
-    with np.errstate(over="ignore"):
-        vectors = np.ascontiguousarray(result, np.float32)
-    for is_bad, what in ((~np.isfinite(vectors).all(axis=1), "NaN or infinity"), (~vectors.any(axis=1), "only zeros")):
-        if is_bad.any():
-            sample = samples[int(np.argmax(is_bad))]
-            raise EmbeddingError(f"{embedder.name}: {sample.domain} {sample.sample_id!r}: the embedding holds {what}")
-    return vectors
-
-
-def _merge(parts: Sequence[_Part], key: _RunKey, folder: Path, out: Path) -> None:
+def _merge(parts: Sequence[_Part], key: RunKey, folder: Path, out: Path) -> None:
     """Write `out` from its parts, a row group each. It is made among them, so that nothing is left if killed."""
     merged = folder / "merged.parquet"
     schema = _read_schema(parts[0], key)
@@ -311,13 +393,18 @@ def _merge(parts: Sequence[_Part], key: _RunKey, folder: Path, out: Path) -> Non
     merged.replace(out)
 
 
-def _remove(folder: Path, key: _RunKey) -> None:
-    """Remove the parts of this run; the key goes last, since it is what says that they may go."""
+def _remove(folder: Path, key: RunKey) -> None:
+    """Remove the parts of this run, if there are any."""
     stored = folder / _KEY_NAME
-    if not stored.exists() or key.differences(stored.read_text("utf-8")):
-        return
+    if stored.exists() and not key.differences(stored.read_text("utf-8")):
+        _empty(folder)
+
+
+def _empty(folder: Path) -> None:
+    """Remove a folder of parts; the key goes last, since it is what says that they may go."""
+    stored = folder / _KEY_NAME
     for path in folder.iterdir():
         if path != stored:
             path.unlink()
-    stored.unlink()
+    stored.unlink(missing_ok=True)
     folder.rmdir()

@@ -51,10 +51,12 @@ def test_shares_are_embedded_one_by_one_and_the_call_without_one_scores(rope_ben
     run = ["run", "--model", "baselines:handcrafted", "--data", dataset, "--out", out_file]
     for share in ("0/2", "1/2"):
         code, out, err = rope_bench(*run, "--share", share)
-        assert (code, err, out_file.exists()) == (0, "", False)
+        assert (code, out_file.exists()) == (0, False)
+        assert re.match(r"handcrafted: 0 vectors kept, \d+ embedded; ", err)
         assert f"share {share} is embedded" in out
-    code, out, _ = rope_bench(*run)
+    code, out, err = rope_bench(*run)
     assert code == 0
+    assert re.match(r"handcrafted: \d+ vectors kept, 0 embedded; embedded again .* 1 - cosine is at most 0e\+00\n", err)
     assert "mean R@1 of the six cross-domain pairs" in out
     assert out_file.read_bytes() == embeddings.read_bytes()
 
@@ -211,3 +213,28 @@ def test_wrong_commands_exit_with_2(words, rope_bench, dataset, monkeypatch):
     code, _, err = rope_bench(*words)
     assert code == 2, err
     assert "Traceback" not in err
+
+
+def test_a_model_that_is_no_function_ends_with_one_and_a_changed_one_with_two(
+    rope_bench, dataset, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    run = ["run", "--model", "noisy_model:Model", "--data", dataset, "--out", "e.parquet"]
+    text = "import numpy as np\nclass Model:\n    name = 'noisy'\n    def embed(self, samples):\n        return {}\n"
+
+    def outcome(expression, *words):
+        (tmp_path / "noisy_model.py").write_text(text.format(expression))
+        sys.modules.pop("noisy_model", None)
+        code, _, err = rope_bench(*run, *words)
+        return code, err
+
+    noise, ones = "np.random.normal(size=(len(samples), 8))", "np.eye(8)[[len(s.sample_id) for s in samples]]"
+    code, err = outcome(noise)
+    assert (code, "error: noisy: two calls of embed with the same pages" in err) == (1, True)
+    assert outcome(noise, "--no-check")[0] == 0
+    code, err = outcome(ones)
+    assert (code, "noisy_model.py has changed; start anew with --overwrite" in err) == (2, True)
+    code, err = outcome(ones, "--overwrite")
+    assert (code, "the source of noisy_model.py stands for it" in err) == (0, True)

@@ -72,7 +72,7 @@ class Model:
 
 
 def run(model, data, out, **options):
-    return run_embedder(model, data, out, **{"batch_size": BATCH, "progress": False, **options})
+    return run_embedder(model, data, out, **{"batch_size": BATCH, "progress": False, "check": False, **options})
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +164,9 @@ OTHERS = [
 def test_the_file_of_another_run_is_not_replaced(changed, options, expected, data, whole, tmp_path):
     out = tmp_path / "e.parquet"
     out.write_bytes(whole)
-    with pytest.raises(UsageError, match=rf"e\.parquet exists already: {expected}; delete it or choose"):
+    with pytest.raises(
+        UsageError, match=rf"e\.parquet exists already: {expected}; start anew with --overwrite, or choose"
+    ):
         run(Model(**changed), data, out, **options)
     assert out.read_bytes() == whole
 
@@ -173,7 +175,9 @@ def test_the_file_of_another_run_is_not_replaced(changed, options, expected, dat
 def test_the_parts_of_another_run_are_not_used(changed, options, expected, data, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(Model(stop_after=10), data, tmp_path / "e.parquet")
-    with pytest.raises(UsageError, match=f"unfinished run of another kind: {expected}; finish that run"):
+    with pytest.raises(
+        UsageError, match=f"unfinished run of another kind: {expected}; finish that run as it was begun"
+    ):
         run(Model(**changed), data, tmp_path / "e.parquet", **options)
 
 
