@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test lint bench clean
+.PHONY: install demo test lint core bench clean
 
 install: .venv/.installed
 
@@ -40,6 +40,10 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# What works without any extra: a new environment with the core alone.
+core:
+	PYTHON=$(PYTHON) tests/core_only/install.sh
 
 bench: install
 	$(BIN)/python benchmarks/score.py

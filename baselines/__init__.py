@@ -5,6 +5,9 @@ Importing this package imports none of them: a module is loaded when it is asked
 
 from importlib import import_module
 from types import ModuleType
+from typing import Final
+
+from rope.extras import needed_by
 
 __all__ = [
     "chinese_clip",
@@ -20,10 +23,14 @@ __all__ = [
     "xclip",
 ]
 
+_EXTRA_OF: Final = {"mteb_model": "mteb", "open_clip": "baselines", "sentence_transformer": "baselines"}
+"""The extra that a baseline needs where it is not `cope`; `handcrafted` needs none."""
+
 
 def __getattr__(name: str) -> ModuleType:
     if name in __all__:
-        return import_module(f"{__name__}.{name}")
+        with needed_by(f"baselines:{name}", _EXTRA_OF.get(name, "cope")):
+            return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

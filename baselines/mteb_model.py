@@ -17,6 +17,7 @@ from baselines.fusion import FusedEmbedder, PooledImages
 from baselines.options import Options, read_options
 from rope.encoders.running import choose_device, fingerprint_model, without_bars
 from rope.errors import UsageError
+from rope.extras import needed_by
 
 __all__ = ["MtebModel", "embedder", "load_mteb_model"]
 
@@ -95,10 +96,8 @@ def load_mteb_model(name: str, *, revision: str | None, device: str) -> MtebMode
     Raises:
         UsageError: mteb is not installed or cannot load the model, or the model takes no images.
     """
-    try:
+    with needed_by("baselines:mteb_model", "mteb"):
         mteb = import_module("mteb")
-    except ImportError as error:
-        raise UsageError("baselines:mteb_model needs mteb: pip install mteb") from error
     place = choose_device(device)
     try:
         with without_bars():

@@ -23,6 +23,7 @@ from rope.dataset.directory import Labels, iter_samples, read_labels
 from rope.dataset.manifest import Manifest, read_manifest
 from rope.domain import CROSS_DOMAIN_PAIRS, DomainName, Pair, Sample, Split
 from rope.errors import UsageError
+from rope.extras import needed_by
 from rope.media import choose_frames, decode_frames
 
 __all__ = ["HIT_RATES", "mteb_tasks", "pair_metadata", "relevant_documents"]
@@ -46,10 +47,8 @@ def mteb_tasks(data: Path, split: Split = "validation", pairs: Sequence[Pair] = 
             its own, which mteb knows nothing of.
         DatasetError: the dataset cannot be read.
     """
-    try:
+    with needed_by("a task of mteb", "mteb"):
         base: Any = import_module("mteb.abstasks.retrieval").AbsTaskRetrieval
-    except ImportError as error:
-        raise UsageError("the tasks of mteb need mteb: pip install mteb") from error
     manifest, labels = read_manifest(data), read_labels(data, split)
     for pair in pairs:
         _check(pair, labels, data)

@@ -12,6 +12,7 @@ from baselines.fusion import FusedEmbedder, PooledImages
 from baselines.options import Options, read_options
 from rope.encoders.running import choose_device, choose_dtype, fingerprint_model
 from rope.errors import UsageError
+from rope.extras import needed_by
 
 __all__ = ["OpenClip", "embedder", "load_open_clip"]
 
@@ -70,10 +71,8 @@ def load_open_clip(source: str, *, pretrained: str | None, precision: str, devic
     Raises:
         UsageError: open_clip is not installed or cannot load it, or the weights would be random.
     """
-    try:
+    with needed_by("baselines:open_clip", "baselines"):
         import open_clip
-    except ImportError as error:
-        raise UsageError("baselines:open_clip needs open_clip: pip install open_clip_torch") from error
     if pretrained is None and not source.startswith(("hf-hub:", "local-dir:")):
         raise UsageError(f"open_clip model {source}: name its weights with pretrained=, or the model by hf-hub:")
     try:

@@ -12,6 +12,7 @@ from baselines.fusion import FusedEmbedder, PooledImages
 from baselines.options import Options, read_options
 from rope.encoders.running import choose_device, choose_dtype, fingerprint_model, without_bars
 from rope.errors import UsageError
+from rope.extras import needed_by
 
 __all__ = ["SentenceTransformerModel", "embedder", "load_sentence_transformer"]
 
@@ -58,11 +59,8 @@ def load_sentence_transformer(source: str, *, precision: str, device: str, image
     Raises:
         UsageError: sentence-transformers is not installed, or cannot load it.
     """
-    try:
+    with needed_by("baselines:sentence_transformer", "baselines"):
         from sentence_transformers import SentenceTransformer
-    except ImportError as error:
-        message = "baselines:sentence_transformer needs sentence-transformers: pip install sentence-transformers"
-        raise UsageError(message) from error
     dtype = choose_dtype(precision)
     try:
         with without_bars():

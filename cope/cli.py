@@ -7,6 +7,7 @@ import typer
 
 from cope.onnx_cli import export
 from rope.console import run_app
+from rope.extras import needed_by
 
 __all__ = ["app", "main"]
 
@@ -28,8 +29,9 @@ def train(
     ] = None,
 ) -> None:
     """Train a model. On several GPUs: accelerate launch --multi-gpu -m cope train ..."""
-    from cope.recipe import read_recipe
-    from cope.train import train as run
+    with needed_by("cope train", "cope"):
+        from cope.recipe import read_recipe
+        from cope.train import train as run
 
     recipe = read_recipe(str(config) if config else preset)
     report = run(data, out, recipe, num_workers=workers, trackers=tuple(log or ()))
@@ -42,7 +44,8 @@ def train(
 @app.command()
 def recipes() -> None:
     """List the recipes that come with cope, and what each is for."""
-    from cope.recipe import PRESETS, preset_purpose
+    with needed_by("cope recipes", "cope"):
+        from cope.recipe import PRESETS, preset_purpose
 
     for name in PRESETS:
         typer.echo(f"{name:24} {preset_purpose(name)}")
@@ -53,7 +56,8 @@ def recipe(
     name: Annotated[str, typer.Argument(help="A preset, or a YAML file.", show_default=False)],
 ) -> None:
     """Print a recipe with every field, to begin one of your own with."""
-    from cope.recipe import read_recipe, recipe_text
+    with needed_by("cope recipe", "cope"):
+        from cope.recipe import read_recipe, recipe_text
 
     typer.echo(recipe_text(read_recipe(name)), nl=False)
 

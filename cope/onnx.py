@@ -16,6 +16,7 @@ from cope.config import CopeConfig
 from cope.model import Cope
 from rope.domain import DOMAINS, Domain
 from rope.errors import RopeError, UsageError
+from rope.extras import needed_by
 from rope.files import atomic_path
 
 __all__ = ["ExportedEncoder", "export_onnx"]
@@ -67,11 +68,9 @@ def export_onnx(
 
 
 def _require_onnx() -> None:
-    try:
+    with needed_by("exporting to ONNX", "onnx"):
         for name in ("onnxruntime", "onnxscript"):
             import_module(name)
-    except ImportError as error:
-        raise UsageError(f"{error.name} is not installed: pip install 'rope-bench[onnx]'") from error
 
 
 class _Encoder(nn.Module):

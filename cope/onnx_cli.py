@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from rope.extras import needed_by
+
 __all__ = ["export"]
 
 
@@ -15,8 +17,9 @@ def export(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write.", show_default=False)],
 ) -> None:
     """Write the encoders as ONNX files, each compared with the model; needs the extra 'onnx'."""
-    from cope.model import Cope
-    from cope.onnx import export_onnx
+    with needed_by("cope export", "onnx"):
+        from cope.model import Cope
+        from cope.onnx import export_onnx
 
     for encoder in export_onnx(Cope.from_pretrained(model), out):
         typer.echo(f"{encoder.path}: differs from the model by at most {encoder.difference:.1g}")

@@ -11,7 +11,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from rope.errors import RopeError, UsageError
+from rope.errors import RopeError
+from rope.extras import needed_by
 
 __all__ = ["MIGRATIONS", "SCHEMA_VERSION", "check", "migrate", "parse_json", "read_json", "read_small"]
 
@@ -155,9 +156,7 @@ def migrate(raw: Raw, where: str, migrations: Mapping[int, Callable[[Raw], Raw]]
 
 @lru_cache
 def _validator(kind: str) -> Any:  # noqa: ANN401 (jsonschema ships no types)
-    try:
+    with needed_by("the leaderboard", "leaderboard"):
         from jsonschema import Draft202012Validator
-    except ImportError:
-        raise UsageError("the leaderboard needs jsonschema; pip install 'rope-bench[leaderboard]'") from None
     package, name = _SCHEMAS[kind]
     return Draft202012Validator(json.loads((files(package) / name).read_text("utf-8")))

@@ -28,7 +28,7 @@ from rope.bench.subject import load_subject
 from rope.dataset.directory import read_labels
 from rope.dataset.manifest import read_manifest
 from rope.domain import DomainName, Split, in_order, with_published
-from rope.errors import RopeError
+from rope.errors import MissingExtraError, RopeError
 from rope.files import sha256_of
 
 __all__ = ["Stage", "Verdict", "lost_rows", "stray_files", "verify", "verify_entry"]
@@ -148,6 +148,8 @@ def verify_entry(path: Path, datasets: Mapping[str, Path], effort: Effort) -> Ve
                 problems += _rescore(entry, ranks, data, effort)
         is_rescored = entry.status == "recomputed" and not problems
         return Verdict(path, is_rescored, tuple(f"{path}: {text}" for text in problems), stage)
+    except MissingExtraError:  # not the row's fault
+        raise
     except RopeError as error:
         return Verdict(path, False, (str(error),), stage)
 

@@ -4,10 +4,12 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from rope import clash
-from rope.errors import RopeError, UsageError
+from rope.errors import MissingExtraError, RopeError, UsageError
+from rope.extras import why_missing
 
 if TYPE_CHECKING:
     import typer
@@ -29,11 +31,29 @@ def run_app(app: "typer.Typer") -> NoReturn:
         app()
     except RopeError as error:
         _fail(str(error), error.exit_code)
+    except ImportError as error:
+        sentence = why_missing(error, _command(app))
+        if sentence is None:
+            raise
+        _fail(sentence, MissingExtraError.exit_code)
     except OSError as error:  # a full disk, a folder that is not ours to write
         _fail(str(error), 1)
     except KeyboardInterrupt:
         _fail("interrupted", 130)
     sys.exit(0)
+
+
+def _command(app: "typer.Typer") -> str:
+    """The command that was asked for, as it is typed: `rope curate run`."""
+    from typer.main import get_command
+
+    command, words = get_command(app), [Path(sys.argv[0]).stem]
+    for word in sys.argv[1:]:
+        commands = getattr(command, "commands", {})
+        if word in commands:
+            command = commands[word]
+            words.append(word)
+    return " ".join(words)
 
 
 def _fail(sentence: str, exit_code: int) -> NoReturn:

@@ -11,6 +11,7 @@ import typer
 from rope.bench.recommend.cli import ColumnsOption
 from rope.console import run_app
 from rope.errors import UsageError
+from rope.extras import needed_by
 
 if TYPE_CHECKING:
     from rope.bench.embeddings import DomainEmbeddings
@@ -111,12 +112,10 @@ def _load(
 
 
 def _needs_torch() -> None:
-    try:
+    with needed_by("LEARN", "cope"):
         import accelerate  # noqa: F401
         import torch  # noqa: F401
         import transformers  # noqa: F401
-    except ImportError as error:
-        raise UsageError(f"LEARN needs {error.name}; pip install 'rope-bench[cope]'") from None
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import typer
 
 from rope.errors import UsageError
+from rope.extras import needed_by
 
 if TYPE_CHECKING:
     from rope.asr.answers import ChatModel
@@ -43,11 +44,9 @@ def transcribe(
     """Write a dataset in which videos and live clips without a text have what is said; repeat it to go on."""
     from rope.dataset.locate import cache_folder, locate
 
-    try:
+    with needed_by("a speech model", "cope,video"):
         from rope.asr.transcribe import transcribe_dataset
         from rope.asr.whisper import Whisper
-    except ImportError as error:
-        raise UsageError(f"a speech model needs {error.name}: pip install 'rope-bench[cope,video]'") from error
     report = transcribe_dataset(
         locate(data),
         out,
@@ -99,10 +98,8 @@ def summarize(
 
         chat = LocalModel(model, device=device, max_tokens=max_tokens, batch_size=concurrency)
     else:
-        try:
+        with needed_by("--endpoint", "fetch"):
             from rope.asr.endpoint import Endpoint, EndpointOptions
-        except ImportError as error:
-            raise UsageError(f"--endpoint needs {error.name}: pip install 'rope-bench[fetch]'") from error
 
         options = EndpointOptions(
             url=endpoint,

@@ -6,6 +6,7 @@ from typing import Any
 from rope.asr.answers import Answer, Lost, Reader
 from rope.asr.prompt import Message
 from rope.errors import UsageError
+from rope.extras import needed_by
 
 __all__ = ["LocalModel"]
 
@@ -24,11 +25,9 @@ class LocalModel:
     """
 
     def __init__(self, source: str, *, device: str = "", max_tokens: int = 96, batch_size: int = 8) -> None:
-        try:
+        with needed_by("a local model", "cope"):
             import torch
             from transformers import AutoModelForCausalLM, AutoTokenizer
-        except ImportError as error:
-            raise UsageError("a local model needs torch and transformers: pip install 'rope-bench[cope]'") from error
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(source, padding_side="left")
             model: Any = AutoModelForCausalLM.from_pretrained(source, dtype="auto")

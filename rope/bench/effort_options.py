@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rope.errors import UsageError
+from rope.extras import needed_by
 
 if TYPE_CHECKING:
     from rope.bench.engine import Effort
@@ -35,12 +36,11 @@ def read_effort(memory: str | None, threads: int | None, device: str) -> "Effort
     from rope.console import parse_bytes
 
     if device != "cpu":
-        try:
+        with needed_by(f"--device {device}", "torch"):
             from rope.bench.on_device import OnDevice
 
+        try:
             OnDevice(device)
-        except ImportError:
-            raise UsageError(f"--device {device}: needs torch; pip install 'rope-bench[torch]'") from None
         except (RuntimeError, AssertionError) as error:  # torch's ways of saying that it has no such device
             raise UsageError(f"--device {device}: torch cannot use it here: {str(error).splitlines()[0]}") from error
     return Effort(None if memory is None else parse_bytes(memory, "--memory"), threads, device=device)

@@ -1,14 +1,18 @@
 """What the benchmark asks of a model, and how one is found by name."""
 
+import hashlib
 import importlib
+import importlib.util
 import inspect
+import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol, TypeGuard
+from typing import Any, Final, Protocol, TypeGuard
 from urllib.parse import parse_qsl
 
 import numpy as np
@@ -16,8 +20,12 @@ import numpy.typing as npt
 
 from rope.domain import Sample
 from rope.errors import UsageError
+from rope.extras import needed_by
 
 __all__ = ["Embedder", "Origin", "find_embedder", "load_embedder"]
+
+_FILE: Final = re.compile(r"(.+\.py):([^:]+)")
+_MODULE: Final = re.compile(r"([^:]+):(.+)")
 
 
 class Embedder(Protocol):
@@ -71,7 +79,8 @@ def find_embedder(spec: str) -> tuple[Embedder, Origin]:
     The object is an embedder, or a class or function that returns one and is called with the options as keyword
     arguments (strings). A module in place of the object stands for its function `embedder`. Where a module has no such
     object but a function `embedder` that takes a text, that gets it: `cope:runs/first` is
-    `cope.embedder("runs/first")`. Modules are looked for where Python does, then in the current folder.
+    `cope.embedder("runs/first")`. Modules are looked for where Python does, then in the current folder; a file, as in
+    `models/mine.py:Model`, is one too, and imports what lies beside it.
 
     Returns:
         The embedder, and what `rope.bench.run.run_embedder` needs to know it again.
@@ -81,10 +90,15 @@ def find_embedder(spec: str) -> tuple[Embedder, Origin]:
             result is no embedder. What the module itself raises is not caught.
     """
     place, _, query = spec.partition("?")
-    module_name, colon, object_name = place.partition(":")
-    if not colon or not module_name or not object_name:
-        raise UsageError(f"--model {spec!r}: expected module:object, as in baselines:handcrafted or my_model:Model")
-    found = _find(_import(module_name), object_name)
+    named = _FILE.fullmatch(place) or _MODULE.fullmatch(place)
+    if named is None:
+        raise UsageError(
+            f"--model {spec!r}: expected module:object, as in baselines:handcrafted, my_model:Model or "
+            "models/mine.py:Model"
+        )
+    module_name, object_name = named.groups()
+    module = _import_file(Path(module_name)) if module_name.endswith(".py") else _import(module_name)
+    found = _find(module, object_name)
     options = _options(query, spec)
     if callable(found) and not _is_embedder(found):
         found = _call(found, options, place)
@@ -95,20 +109,59 @@ def find_embedder(spec: str) -> tuple[Embedder, Origin]:
             f"{place} gives {type(found).__name__}, which is not an embedder: it needs a string `name` and a "
             "method `embed(samples)` that returns a float array [n, dim]"
         )
-    return found, Origin(module_name, object_name, options)
+    return found, Origin(module.__name__, object_name, options)
+
+
+def _import_file(file: Path) -> ModuleType:
+    """The module of a file; under its own name, unless another module has that."""
+    if not file.is_file():
+        raise UsageError(f"--model: {file}: no such file")
+    _look_in(file.absolute().parent)
+    is_a_name = file.stem.isidentifier() and file.stem != "__main__"
+    found = importlib.util.find_spec(file.stem) if is_a_name else None
+    if found is not None and found.origin is not None and Path(found.origin).resolve() == file.resolve():
+        return _import(file.stem)
+    name = f"{file.stem}_{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:8]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, file.resolve())
+    assert spec is not None, "the name ends in .py"
+    assert spec.loader is not None, "the name ends in .py"
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # before it runs, as Python does: dataclasses look their module up
+    try:
+        with _explained(str(file), ""):
+            spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _look_in(folder: Path) -> None:
+    if str(folder) not in sys.path:
+        # Last, so that a file of the user's never hides an installed module that something imports later.
+        sys.path.append(str(folder))
 
 
 def _import(name: str) -> ModuleType:
-    here = str(Path.cwd())
-    if here not in sys.path:
-        # Last, so that a file of the user's never hides an installed module that something imports later.
-        sys.path.append(here)
-    try:
+    _look_in(Path.cwd())
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise UsageError(f"--model: {name!r} cannot be the name of a module; of a file, write the ending .py too")
+    with _explained(f"module {name!r}", name):
         return importlib.import_module(name)
+
+
+@contextmanager
+def _explained(what: str, name: str) -> Iterator[None]:
+    """Say what an import lacks: the module `name` itself, or something that it needs."""
+    try:
+        with needed_by(what):
+            yield
     except ModuleNotFoundError as error:
         if error.name is not None and f"{name}.".startswith(f"{error.name}."):
-            raise UsageError(f"no module {error.name!r} in Python's path or in {here}") from error
-        raise UsageError(f"module {name!r} needs {error.name!r}, which is not installed") from error
+            raise UsageError(f"no module {error.name!r} in Python's path or in {Path.cwd()}") from error
+        raise UsageError(f"{what} needs {error.name!r}, which is not installed") from error
 
 
 def _find(module: ModuleType, name: str) -> object:
@@ -120,7 +173,7 @@ def _find(module: ModuleType, name: str) -> object:
         return partial(maker, name)
     if found is None:
         names = [candidate for candidate in dir(module) if not candidate.startswith("_")]
-        own = [candidate for candidate in names if _is_own(module, candidate)]
+        own = getattr(module, "__all__", None) or [candidate for candidate in names if _is_own(module, candidate)]
         raise UsageError(f"{module.__name__} has no {name!r}; it has {', '.join(own) or 'nothing that is public'}")
     return found
 

@@ -17,6 +17,7 @@ from rope.bench.embeddings import DomainEmbeddings
 from rope.dataset.directory import Labels
 from rope.domain import DomainName, in_order
 from rope.errors import UsageError
+from rope.extras import needed_by
 from rope.files import atomic_path
 
 if TYPE_CHECKING:
@@ -105,10 +106,8 @@ def lay_out(points: Points, *, seed: int) -> npt.NDArray[np.float32]:
     n = len(points.domains)
     if n < 4:
         raise UsageError(f"a map of {n} samples cannot be laid out; expected at least 4, so choose more products")
-    try:
+    with needed_by("t-SNE", "figures"):
         from sklearn.manifold import TSNE  # type: ignore[import-untyped,unused-ignore]
-    except ImportError as error:
-        raise UsageError("t-SNE needs scikit-learn: pip install 'rope-bench[figures]'") from error
     from threadpoolctl import threadpool_limits
 
     # On unit vectors the squared Euclidean distance, which t-SNE takes, is twice the cosine distance.
@@ -128,11 +127,9 @@ def draw_map(points: Points, places: npt.NDArray[np.float32]) -> "Figure":
     Raises:
         UsageError: matplotlib is not installed.
     """
-    try:
+    with needed_by("a figure", "figures"):
         from matplotlib.figure import Figure
         from matplotlib.lines import Line2D
-    except ImportError as error:
-        raise UsageError("a figure needs matplotlib: pip install 'rope-bench[figures]'") from error
     colours = np.array(_colours(len(points.product_ids)))
     figure = Figure(figsize=(_SIDE_INCHES, _SIDE_INCHES), layout="constrained")
     axes = figure.subplots()

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rope.errors import EmbeddingError, UsageError
+from rope.extras import needed_by
 
 __all__ = ["DECIMALS", "LARGEST_EXACT", "Method", "NearPairs", "near_pairs", "near_pairs_between", "search_recall"]
 
@@ -278,10 +279,8 @@ def _ivf_hits(queries: _Vectors, gallery: _Vectors, threshold: float, wanted: in
 
 
 def _faiss() -> Any:  # noqa: ANN401  the package ships no types
-    try:
+    with needed_by("searching with an index"):
         import faiss
-    except ImportError:
-        raise UsageError("searching with an index needs the package faiss-cpu: pip install faiss-cpu") from None
     return faiss
 
 

@@ -17,6 +17,7 @@ from rope.encoders.openai_keys import count_blocks, rename_vision
 from rope.encoders.pixels import square_pixels
 from rope.encoders.running import choose_device, choose_dtype, fingerprint_model, without_bars
 from rope.errors import UsageError
+from rope.extras import needed_by
 
 __all__ = ["BACKENDS", "CONTEXT", "DEFAULT_MODEL", "ChineseClip", "load_chinese_clip", "read_checkpoint"]
 
@@ -199,10 +200,8 @@ def _converted_model(state: State, sizes: Mapping[str, Any]) -> torch.nn.Module:
 
 
 def _official_model(state: State, sizes: Mapping[str, Any]) -> torch.nn.Module:
-    try:
+    with needed_by("backend cn_clip"):
         from cn_clip.clip.model import CLIP
-    except ImportError as error:
-        raise UsageError("backend cn_clip needs the package cn_clip: pip install cn_clip") from error
     model: torch.nn.Module = CLIP(**sizes)
     model.load_state_dict(state)
     return model

@@ -3,12 +3,10 @@
 `BalancedProducts` and `SampleStream` say what comes in which order; `Feed` decodes it with any number of workers.
 """
 
-from rope.errors import UsageError
+from rope.extras import needed_by
 
-try:
+with needed_by("rope.feed", "torch"):
     import torch  # noqa: F401 -- the extra that this package needs
-except ImportError as error:
-    raise UsageError("rope.feed needs PyTorch; install it with: pip install 'rope-bench[torch]'") from error
 
 from rope.feed.balanced import BalancedProducts
 from rope.feed.clips import ClipReader, stack_frames

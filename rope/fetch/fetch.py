@@ -13,6 +13,7 @@ from PIL import Image
 
 from rope.console import progress_bar
 from rope.errors import ReleaseError, UsageError
+from rope.extras import needed_by
 from rope.fetch.ledger import Ledger
 from rope.fetch.limits import Limits
 from rope.fetch.names import LEDGER_NAME
@@ -134,10 +135,8 @@ def fetch_status(
 
 
 def _make_client(prefix: str, limits: Limits) -> "Client":
-    try:
+    with needed_by("fetching", "fetch"):
         from rope.fetch.transfer import Client
-    except ImportError as error:
-        raise UsageError(f"fetching needs {error.name}; install it with pip install 'rope-bench[fetch]'") from error
     return Client(prefix, limits)
 
 

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from fractions import Fraction
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from PIL import Image
 
-from rope.errors import UsageError
+from rope.extras import require
 
 __all__ = ["FRAMES_PER_SECOND", "require_av", "write_mp4"]
 
@@ -22,11 +21,7 @@ def require_av() -> None:
     Raises:
         UsageError: it is not; says how to get it, or to do without.
     """
-    if find_spec("av") is None:
-        raise UsageError(
-            "writing MP4 needs PyAV, which is not installed: run pip install 'rope-bench[video]', or do without it "
-            "(--no-mp4, or mp4=False)"
-        )
+    require("av", "writing MP4", "video", ", or do without it (--no-mp4, or mp4=False)")
 
 
 def write_mp4(path: Path, frames: Sequence[Image.Image]) -> None:

@@ -28,7 +28,7 @@ RANDOM = "mteb/baseline-random-encoder"
 @pytest.mark.skipif(INSTALLED, reason="mteb is installed")
 def test_the_missing_package_is_named(tmp_path):
     for call in (lambda: mteb_model.embedder(RANDOM), lambda: mteb_tasks(tmp_path)):
-        with pytest.raises(UsageError, match="pip install mteb"):
+        with pytest.raises(UsageError, match=r"pip install 'rope-bench\[mteb\]'"):
             call()
 
 

@@ -8,7 +8,7 @@ from tests.baselines.samples import picture
 
 
 def test_the_missing_package_or_the_missing_weights_are_named():
-    with pytest.raises(UsageError, match=r"pip install open_clip_torch|name its weights"):
+    with pytest.raises(UsageError, match=r"pip install 'rope-bench\[baselines\]'|name its weights"):
         load_open_clip("ViT-B-16", pretrained=None, precision="fp32", device="cpu")
 
 

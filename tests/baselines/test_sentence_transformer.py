@@ -13,7 +13,7 @@ INSTALLED = importlib.util.find_spec("sentence_transformers") is not None
 
 @pytest.mark.skipif(INSTALLED, reason="sentence-transformers is installed")
 def test_the_missing_package_is_named():
-    with pytest.raises(UsageError, match="pip install sentence-transformers"):
+    with pytest.raises(UsageError, match=r"pip install 'rope-bench\[baselines\]'"):
         embedder("any")
 
 

@@ -44,10 +44,11 @@ def module(tmp_path, monkeypatch):
     (tmp_path / "my_model.py").write_text(MODULE)
     (tmp_path / "by_text.py").write_text(BY_TEXT)
     (tmp_path / "broken.py").write_text("import a_module_that_nobody_has")
+    (tmp_path / "needs_torch.py").write_text("raise ModuleNotFoundError('not here', name='torch')")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield "my_model"
-    for name in ("my_model", "by_text"):
+    for name in ("my_model", "by_text", "mine", "beside_it"):
         sys.modules.pop(name, None)
 
 
@@ -72,9 +73,19 @@ def test_an_embedder_is_found_by_name(spec, name, module):
         ("my_model", "expected module:object"),
         (":Model", "expected module:object"),
         ("my_model:", "expected module:object"),
+        (
+            "needs_torch:Model",
+            "module 'needs_torch' needs torch, which is not installed: pip install 'rope-bench.torch.'",
+        ),
         ("my_modle:Model", "no module 'my_modle' in Python's path or in "),
         ("my_model.part:Model", "no module 'my_model.part'"),
         ("broken:Model", "module 'broken' needs 'a_module_that_nobody_has', which is not installed"),
+        ("./gone.py:Model", r"gone\.py: no such file"),
+        ("my_model.py", "expected module:object, as in .*mine.py:Model"),
+        ("./my_model:Model", r"'./my_model' cannot be the name of a module; of a file, write the ending .py too"),
+        ("..my_model:Model", "cannot be the name of a module"),
+        ("./my_model.py:Modle", "my_model has no 'Modle'; it has Model, Nameless, make, ready$"),
+        ("broken.py:Model", "module 'broken' needs 'a_module_that_nobody_has', which is not installed"),
         ("my_model:Modle", "my_model has no 'Modle'; it has Model, Nameless, make, ready$"),
         ("baselines:nothing", "baselines has no 'nothing'; it has .*handcrafted"),
         ("my_model:math", "math has no 'embedder'"),
@@ -89,6 +100,25 @@ def test_an_embedder_is_found_by_name(spec, name, module):
 def test_what_is_no_embedder_is_a_usage_error(spec, expected, module):
     with pytest.raises(UsageError, match=expected):
         load_embedder(spec)
+
+
+@pytest.mark.parametrize("spec", ["./my_model.py:Model", "models/mine.py:Model", "{here}/my_model.py:Model?size=small"])
+def test_an_embedder_is_found_in_a_file(spec, module, tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "mine.py").write_text("import beside_it\nModel = beside_it.Model")
+    (tmp_path / "models" / "beside_it.py").write_text(MODULE)
+    assert load_embedder(spec.format(here=tmp_path)).name == "model-small-1"
+
+
+def test_a_file_whose_name_a_module_has_is_not_taken_for_it(module, tmp_path):
+    (tmp_path / "json.py").write_text(MODULE)
+    assert load_embedder("./json.py:Model").name == "model-small-1"
+    assert "Model" not in vars(sys.modules["json"])
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "my_model.py").write_text(MODULE.replace("model-{size}", "other-{size}"))
+    assert load_embedder("my_model:Model").name == "model-small-1"
+    assert load_embedder("other/my_model.py:Model").name == "other-small-1"
+    assert load_embedder("./my_model.py:Model").name == "model-small-1"
 
 
 def test_what_a_model_raises_itself_is_not_hidden(module, tmp_path):

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from rope import extras
 from rope.errors import UsageError
 from rope.files import sha256_of
-from rope.synthetic import mp4
 from rope.synthetic import release as release_module
 from rope.synthetic.release import write_release
 from tests.synthetic.folders import hashes
@@ -147,7 +147,7 @@ def test_a_number_out_of_range_is_refused_and_nothing_is_left(tmp_path, change, 
 
 
 def test_without_pyav_the_error_says_how_to_go_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(mp4, "find_spec", lambda name: None)
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"rope-bench\[video\].*mp4=False"):
         write_release(tmp_path / "out", products=2, seed=0, progress=False)
     assert list(tmp_path.iterdir()) == []

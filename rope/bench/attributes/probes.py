@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rope.bench.attributes.examples import Examples, deal_folds, strata_of
-from rope.errors import UsageError
+from rope.extras import needed_by
 
 if TYPE_CHECKING:
     import torch as torch_module
@@ -220,8 +220,6 @@ def _log_loss(probe: LinearProbe, held: Examples, learnable: BoolArray, kind: Ki
 
 
 def _torch() -> ModuleType:
-    try:
+    with needed_by("a linear probe", "torch"):
         import torch
-    except ImportError:
-        raise UsageError("a linear probe is fitted with torch; pip install 'rope-bench[torch]'") from None
     return torch

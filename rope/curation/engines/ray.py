@@ -16,12 +16,11 @@ from rope.curation.engines.local import PRELOAD
 from rope.curation.shards import Task, execute
 from rope.curation.supervisor import Ended
 from rope.errors import DatasetError, UsageError
+from rope.extras import needed_by
 
-try:
+with needed_by("the engine ray", "ray"):
     import ray
     from ray.exceptions import RayActorError, RayError, RayTaskError
-except ImportError as error:
-    raise UsageError("the engine ray needs Ray; install the extra: pip install 'rope-bench[ray]'") from error
 
 __all__ = ["RayEngine", "ray_connection", "ray_engine"]
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 from rope.curation.operation import MapOperation, Outcome, Reject, divide
 from rope.domain import Domain, Frame, Sample, Video
 from rope.errors import DatasetError, UsageError
+from rope.extras import needed_by
 from rope.media import choose_frames, decode_frames
 
 if TYPE_CHECKING:
@@ -88,10 +89,8 @@ def embed(batch: pa.RecordBatch, options: Embed) -> Outcome:
 
 @lru_cache(maxsize=1)
 def _model(options: Embed) -> "ChineseClip":
-    try:
+    with needed_by("the operation embed", "cope"):
         from rope.encoders.chinese_clip import load_chinese_clip
-    except ImportError as error:
-        raise UsageError(f"embed needs the package {error.name}: pip install 'rope-bench[cope]'") from error
     return load_chinese_clip(options.model, backend=options.backend, precision=options.precision, device=options.device)
 
 

@@ -1,0 +1,1 @@
+"""What an installation without extras can do; see `walk`."""
