@@ -1,6 +1,5 @@
 """What the benchmark asks of a model, and how one is found by name."""
 
-import hashlib
 import importlib
 import importlib.util
 import inspect
@@ -121,9 +120,11 @@ def _import_file(file: Path) -> ModuleType:
     found = importlib.util.find_spec(file.stem) if is_a_name else None
     if found is not None and found.origin is not None and Path(found.origin).resolve() == file.resolve():
         return _import(file.stem)
-    name = f"{file.stem}_{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:8]}"
-    if name in sys.modules:
-        return sys.modules[name]
+    name = f"{file.stem}_"
+    while name in sys.modules:
+        if Path(sys.modules[name].__file__ or "").resolve() == file.resolve():
+            return sys.modules[name]
+        name += "_"
     spec = importlib.util.spec_from_file_location(name, file.resolve())
     assert spec is not None, "the name ends in .py"
     assert spec.loader is not None, "the name ends in .py"

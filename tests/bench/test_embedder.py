@@ -3,7 +3,8 @@ import sys
 
 import pytest
 
-from rope.bench.embedder import load_embedder
+from rope.bench.embedder import find_embedder, load_embedder
+from rope.bench.source import source_of
 from rope.errors import UsageError
 
 MODULE = """
@@ -48,7 +49,7 @@ def module(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield "my_model"
-    for name in ("my_model", "by_text", "mine", "beside_it"):
+    for name in ("my_model", "my_model_", "by_text", "mine", "beside_it", "json_"):
         sys.modules.pop(name, None)
 
 
@@ -136,3 +137,14 @@ def test_importing_baselines_imports_no_baseline():
 def test_the_current_folder_comes_last_so_that_it_hides_no_installed_module(module, tmp_path):
     load_embedder("my_model:ready")
     assert sys.path[-1] == str(tmp_path)
+
+
+def test_a_model_in_a_file_is_known_by_its_source(module, tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "my_model.py").write_text(MODULE)
+    load_embedder("my_model:Model")
+    for spec in ("./my_model.py:Model", "other/my_model.py:Model"):
+        embedder, origin = find_embedder(spec)
+        source = source_of(embedder, origin.entry)
+        assert source.unseen is None
+        assert [name.rpartition("/")[2] for name in source.files] in (["my_model.py"], ["my_model_.py"])
