@@ -1,12 +1,9 @@
 """Check the frames of samples row by row, and sum up what is wrong with them."""
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
-
-from PIL import Image
 
 from rope.dataset.containers import is_sound, is_video
 from rope.dataset.manifest import Media
@@ -14,6 +11,7 @@ from rope.domain import Audio, DomainName, Frame, Video, may_be_text_alone
 from rope.errors import DatasetError
 from rope.media import decode_frame, decode_video
 from rope.media.audio import iter_audio
+from rope.media.images import read_header
 
 __all__ = ["FrameCheck"]
 
@@ -114,7 +112,7 @@ class FrameCheck:
             if self.decode:
                 decode_frame(frame)
             else:
-                _read_header(frame)
+                read_header(frame)
         except DatasetError as error:
             return str(error)
         return None
@@ -135,12 +133,3 @@ def _decode_video(stored: dict[str, Any]) -> None:
 def _decode_sound(stored: dict[str, Any]) -> None:
     for _ in iter_audio(Audio(stored["bytes"], stored["path"]), _RATE, _RATE):
         pass
-
-
-def _read_header(frame: Frame) -> None:
-    source = io.BytesIO(frame.data) if frame.data is not None else str(frame.path)
-    try:
-        with Image.open(source):
-            pass
-    except (OSError, Image.DecompressionBombError) as error:
-        raise DatasetError(str(error)) from error

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,14 +12,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from PIL import Image, UnidentifiedImageError
 
 from rope.dataset.containers import is_sound, is_video
 from rope.dataset.manifest import Media
 from rope.dataset.shards import Batch
-from rope.domain import DomainName, Split, may_be_text_alone
+from rope.domain import DomainName, Frame, Split, may_be_text_alone
+from rope.errors import DatasetError
 from rope.fetch.names import stored_name_sql
 from rope.fetch.tar_shards import read_place
+from rope.media.images import read_header
 from rope.schema import SAMPLE_SCHEMA, product_schema
 from rope.sources.faults import Fault
 
@@ -194,13 +194,13 @@ def _n_bytes(*columns: Any) -> int:  # noqa: ANN401 -- Arrow arrays
 
 
 def _read_image(images: Images, frame: dict[str, Any]) -> bytes | None:
-    """The bytes of an image, or None where it is missing or Pillow does not know its header."""
+    """The bytes of an image, or None where it is missing or its header cannot be read."""
     try:
         content = _stored_bytes(images, frame)
-        with Image.open(BytesIO(content)):
-            return content
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError):
+        read_header(Frame(content))
+    except (OSError, ValueError, DatasetError):  # ValueError: of a name that no file can have
         return None
+    return content
 
 
 def _stored_bytes(images: Images, frame: dict[str, Any]) -> bytes:

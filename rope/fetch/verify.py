@@ -2,18 +2,20 @@
 
 import asyncio
 import hashlib
-from io import BytesIO
 from typing import Final
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from rope.domain import Frame
+from rope.errors import DatasetError
 from rope.fetch.limits import MAX_PIXELS
 from rope.fetch.outcome import FetchError
+from rope.media.images import is_whole, read_header
 
 __all__ = ["check_digest", "check_header", "ends_whole", "verify"]
 
 _FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
-"""Others are not tried: some readers of Pillow start programs."""
+"""What shops send; others are not tried."""
 
 _HASHES: Final = {32: "md5", 40: "sha1", 64: "sha256"}
 _TAIL: Final = 1024
@@ -35,7 +37,7 @@ async def verify(content: bytes, digest: str | None, max_pixels: int = MAX_PIXEL
         raise FetchError("truncated", f"a WEBP of {len(content):,} bytes that declares more", is_temporary=True)
     kind = check_header(content, max_pixels)
     # Decoding takes milliseconds, in which nothing else would go on, so it is left to the few doubtful ones.
-    if not ends_whole(content, kind) and not await asyncio.to_thread(_decodes, content):
+    if not ends_whole(content, kind) and not await asyncio.to_thread(is_whole, content, _FORMATS):
         raise FetchError("truncated", f"a {kind} of {len(content):,} bytes that ends too early", is_temporary=True)
     if digest is not None:
         check_digest(content, digest)
@@ -67,16 +69,15 @@ def check_header(content: bytes, max_pixels: int) -> str:
         FetchError: it is none of the formats that are looked for, or has more pixels than allowed.
     """
     try:
-        with Image.open(BytesIO(content), formats=_FORMATS) as image:
-            width, height, kind = *image.size, str(image.format)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise FetchError("too_many_pixels", f"over twice the {MAX_PIXELS:,} that Pillow takes for safe") from error
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+        header = read_header(Frame(content), _FORMATS)
+    except DatasetError as error:
+        if isinstance(error.__cause__, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
+            raise FetchError("too_many_pixels", f"over twice the {MAX_PIXELS:,} that Pillow takes for safe") from error
         begin = content[:24]
         raise FetchError("not_an_image", f"{len(content):,} bytes that begin with {begin!r}") from error
-    if width * height > max_pixels:
-        raise FetchError("too_many_pixels", f"{width} x {height}, more than {max_pixels:,}")
-    return kind
+    if header.width * header.height > max_pixels:
+        raise FetchError("too_many_pixels", f"{header.width} x {header.height}, more than {max_pixels:,}")
+    return header.format
 
 
 def ends_whole(content: bytes, kind: str) -> bool:
@@ -90,14 +91,3 @@ def ends_whole(content: bytes, kind: str) -> bool:
 
 def _is_cut_webp(content: bytes) -> bool:
     return content[8:12] == b"WEBP" and len(content) < int.from_bytes(content[4:8], "little") + 8
-
-
-def _decodes(content: bytes) -> bool:
-    """Whether an image decodes to its last pixel; a JPEG at an eighth of its size, which reads as far."""
-    try:
-        with Image.open(BytesIO(content), formats=_FORMATS) as image:
-            image.draft("RGB", (image.width // 8, image.height // 8))
-            image.load()
-    except (OSError, ValueError, SyntaxError):
-        return False
-    return True

@@ -1,12 +1,10 @@
 """The sound of a video or sound file, as one channel at any rate, decoded by PyAV from first to last."""
 
-import io
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from fractions import Fraction
 from importlib.util import find_spec
 from itertools import groupby
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +12,8 @@ import numpy.typing as npt
 from rope.dataset.containers import is_sound, is_video
 from rope.domain import Audio, Video
 from rope.errors import DatasetError, UsageError
-from rope.media.container import checked, name_of
+from rope.media.container import checked, decodable, opened, read_packets
+from rope.media.guard import guarded
 
 if TYPE_CHECKING:
     import av
@@ -29,6 +28,10 @@ Sound = npt.NDArray[np.float32]
 _KINDS: Final = "MP4, QuickTime, Matroska, WebM, AVI, WAV, FLAC, Ogg or MP3"
 _TOLERANCE_S: Final = Fraction(1, 2)
 """How much earlier than its header says a sound may end; some writers round, and MP3 guesses."""
+
+_MIN_RATE: Final = 1_000
+_MAX_RATE: Final = 1_000_000
+"""Samples a second of what is taken for sound. Of a header that says 1, an hour would become years."""
 
 
 def decode_audio(media: Video | Audio, rate: int) -> Sound:
@@ -70,9 +73,13 @@ def iter_audio(media: Video | Audio, rate: int, n_samples: int) -> Iterator[Soun
     """
     if rate < 1 or n_samples < 1:
         raise ValueError(f"need rate and n_samples of at least 1, got {rate} and {n_samples}")
-    with _opened(media) as (container, stream):
-        if stream is not None:
-            yield from _cut(_one_channel(_frames(container, stream), rate), n_samples)
+    _require()
+    with guarded(media, "its sound cannot be decoded"):
+        source = checked(media, _is_known, _KINDS)
+        with opened(source, "audio") as (container, stream):
+            if stream is not None:
+                frames = _frames(source, container, decodable(source, cast("AudioStream", stream)))
+                yield from _cut(_one_channel(frames, rate), n_samples)
 
 
 def has_audio(media: Video | Audio) -> bool:
@@ -82,44 +89,32 @@ def has_audio(media: Video | Audio) -> bool:
         DatasetError: the file is missing, is of another kind, or cannot be opened.
         UsageError: PyAV is not installed.
     """
-    with _opened(media) as (_, stream):
+    _require()
+    with guarded(media), opened(checked(media, _is_known, _KINDS), "audio") as (_, stream):
         return stream is not None
 
 
-@contextmanager
-def _opened(media: Video | Audio) -> Iterator[tuple["InputContainer", "AudioStream | None"]]:
+def _require() -> None:
     if find_spec("av") is None:
         raise UsageError("decoding sound needs av: run pip install 'rope-bench[video]'")
-    import av
-    import av.error
-
-    source = checked(media, _is_known, _KINDS)
-    try:
-        with av.open(io.BytesIO(source) if isinstance(source, bytes) else source, metadata_errors="replace") as file:
-            stream = file.streams.best("audio")
-            if stream is not None:
-                stream.codec_context.thread_count = 1  # a loader keeps the cores busy with other samples
-            yield file, stream  # type: ignore[misc] # best() is typed as any stream
-    except av.error.FFmpegError as error:
-        raise DatasetError(f"{name_of(media)}: its sound cannot be decoded: {error.strerror}") from error
-    except DatasetError as error:
-        raise DatasetError(f"{name_of(media)}: {error}") from error
 
 
 def _is_known(head: bytes) -> bool:
     return is_video(head) or is_sound(head)
 
 
-def _frames(container: "InputContainer", stream: "AudioStream") -> Iterator["av.AudioFrame"]:
+def _frames(source: str | bytes, container: "InputContainer", stream: "AudioStream") -> Iterator["av.AudioFrame"]:
     """The frames of a stream, counted against what its header says.
 
     Raises:
         DatasetError: a frame is damaged, or the last one ends too early.
     """
     found_s = Fraction(0)
-    for frame in container.decode(stream):
+    for frame in (frame for packet in read_packets(source, container, stream) for frame in packet.decode()):
         if frame.is_corrupt:
             raise DatasetError("is damaged: its sound cannot be decoded without errors")
+        if not _MIN_RATE <= frame.sample_rate <= _MAX_RATE:
+            raise DatasetError(f"is damaged: has {frame.sample_rate:,} samples of sound a second")
         found_s += Fraction(frame.samples, frame.sample_rate)
         yield frame
     claimed_s = Fraction(stream.duration or 0) * (stream.time_base or 0)
@@ -137,7 +132,8 @@ def _resampled(frames: Iterable["av.AudioFrame"], rate: int) -> Iterator[Sound]:
     """Frames of one kind, of n samples together, as exactly n * rate / their own rate, rounded half up."""
     import av
 
-    resampler = av.AudioResampler(format="fltp", rate=rate)
+    # All channels in one plane: of 8 and more planes, PyAV reads some that are not there, which ends the process.
+    resampler = av.AudioResampler(format="flt", rate=rate)
     n_read = n_given = own_rate = 0
     for frame in frames:
         n_read, own_rate = n_read + frame.samples, frame.sample_rate
@@ -152,8 +148,9 @@ def _resampled(frames: Iterable["av.AudioFrame"], rate: int) -> Iterator[Sound]:
 
 
 def _mean(frame: "av.AudioFrame") -> Sound:
-    """The channels of a planar frame averaged, float32 [n]."""
-    mean: Sound = frame.to_ndarray().mean(axis=0, dtype=np.float32)
+    """The channels of a packed frame averaged, float32 [n]."""
+    channels = np.ascontiguousarray(frame.to_ndarray().reshape(-1, frame.layout.nb_channels).T)
+    mean: Sound = channels.mean(axis=0, dtype=np.float32)
     return mean
 
 

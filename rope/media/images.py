@@ -1,20 +1,66 @@
 """One stored image to RGB, with no more work than the wanted size needs."""
 
 import io
-from typing import Final
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from rope.domain import Frame
 from rope.errors import DatasetError
+from rope.media.guard import guarded
+from rope.media.levels import to_rgb
+from rope.media.png import without_texts
 
-__all__ = ["check_size", "decode_frame", "resize"]
+__all__ = ["FORMATS", "ImageHeader", "check_size", "decode_frame", "is_whole", "read_header", "resize"]
+
+FORMATS: Final = (
+    *("JPEG", "PNG", "GIF", "BMP", "PPM", "WEBP", "AVIF", "TIFF"),
+    *("HEIF", "JPEG2000", "ICO", "DDS", "QOI", "PSD"),
+)
+"""What is read, by Pillow's names. All begin with a signature; other readers of Pillow take noise for a picture, start
+programs, or open further files."""
+
+_HEIF: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"})
+"""Brands of pictures in H.265 (ISO/IEC 23008-12, annex B.4)."""
 
 _ORIENTATION: Final = 0x0112
 _SIDEWAYS: Final = frozenset({5, 6, 7, 8})
 """EXIF orientations whose rows are columns of what is stored."""
+
+_TRANSPOSE: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation -> what turns the picture upright."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageHeader:
+    """What an image says of itself.
+
+    Attributes:
+        format: Pillow's name of it.
+        width: pixels as stored, not upright.
+        height: likewise.
+    """
+
+    format: str
+    width: int
+    height: int
 
 
 def decode_frame(frame: Frame, size: tuple[int, int] | None = None) -> npt.NDArray[np.uint8]:
@@ -25,23 +71,39 @@ def decode_frame(frame: Frame, size: tuple[int, int] | None = None) -> npt.NDArr
     photos it came to 36 to 52 dB (PSNR) of resizing the whole image, 31 dB at worst.
 
     Args:
-        frame: the encoded image.
+        frame: the encoded image, in one of `FORMATS`; of an animation, the first picture counts.
         size: height and width to resize to, by antialiased bilinear interpolation and without keeping the aspect ratio;
             None for the size of the image.
 
     Raises:
-        DatasetError: the file is missing, or its bytes are no image that Pillow reads to the end.
+        DatasetError: the file is missing, its bytes are no image that Pillow reads to the end, or its numbers have no
+            agreed white; names the file.
         ValueError: `size` is below 1 pixel.
     """
     check_size(size)
+    return _read(frame, lambda image: _pixels(image, size), FORMATS)
+
+
+def read_header(frame: Frame, formats: Iterable[str] = FORMATS) -> ImageHeader:
+    """What kind of image a file is; no pixel is decoded.
+
+    Args:
+        frame: the encoded image.
+        formats: which of `FORMATS` to look for.
+
+    Raises:
+        DatasetError: the file is missing, none of these formats, or claims more pixels than `guard.MAX_PIXELS`.
+    """
+    return _read(frame, lambda image: ImageHeader(str(image.format), *image.size), formats)
+
+
+def is_whole(content: bytes, formats: Iterable[str] = FORMATS) -> bool:
+    """Whether an image decodes to its last pixel; a JPEG at an eighth of its size, which reads as far."""
     try:
-        with Image.open(io.BytesIO(frame.data) if frame.data is not None else str(frame.path)) as image:
-            if size is not None:
-                image.draft(None, _stored_width_height(image, size))
-            ImageOps.exif_transpose(image, in_place=True)
-            return _resized(image if image.mode == "RGB" else image.convert("RGB"), size)
-    except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise DatasetError(f"{frame.path or 'embedded frame'}: cannot be decoded: {error}") from error
+        _read(Frame(content), lambda image: _pixels(image, (1, 1)), formats)
+    except DatasetError:
+        return False
+    return True
 
 
 def resize(pixels: npt.NDArray[np.uint8], size: tuple[int, int] | None) -> npt.NDArray[np.uint8]:
@@ -67,13 +129,76 @@ def check_size(size: tuple[int, int] | None) -> None:
         raise ValueError(f"need at least one pixel, got a size of {size[0]} x {size[1]}")
 
 
+def _read(frame: Frame, use: Callable[[Image.Image], T], formats: Iterable[str]) -> T:
+    """What `use` makes of an image that has been opened and not loaded."""
+    with guarded(frame):
+        content = frame.data if frame.data is not None else Path(str(frame.path)).read_bytes()
+        try:
+            return _use(content, use, formats)
+        except Exception:
+            bare = without_texts(content)
+            if bare is None:
+                raise
+            return _use(bare, use, formats)
+
+
+def _use(content: bytes, use: Callable[[Image.Image], T], formats: Iterable[str]) -> T:
+    readers = _available() if not _is_heif(content) else _heif_reader()
+    try:
+        with Image.open(io.BytesIO(content), formats=[name for name in formats if name in readers]) as image:
+            return use(image)
+    except UnidentifiedImageError as error:
+        raise DatasetError(f"cannot be decoded: no image of a known format; begins with {content[:16]!r}") from error
+
+
+@cache
+def _available() -> frozenset[str]:
+    """Formats that this Pillow reads; older ones have no AVIF."""
+    Image.init()
+    return frozenset(name for name in FORMATS if name in Image.OPEN and name != "HEIF")
+
+
+def _is_heif(content: bytes) -> bool:
+    """Whether the file-type box names a brand of HEIC; one of AVIF may share its major brand."""
+    if content[4:8] != b"ftyp":
+        return False
+    brands = content[8 : min(int.from_bytes(content[:4], "big"), 256)]
+    return any(brands[i : i + 4] in _HEIF for i in range(0, len(brands), 4))
+
+
+@cache
+def _heif_reader() -> frozenset[str]:
+    """The format HEIF, once its reader is known to Pillow.
+
+    Raises:
+        DatasetError: it is not installed.
+    """
+    if find_spec("pillow_heif") is None:
+        raise DatasetError("cannot be decoded: it is HEIC, which needs pillow-heif: run pip install 'rope-bench[heic]'")
+    from pillow_heif import register_heif_opener
+
+    register_heif_opener()
+    return frozenset({"HEIF"})
+
+
+def _pixels(image: Image.Image, size: tuple[int, int] | None) -> npt.NDArray[np.uint8]:
+    if size is not None and image.format in ("JPEG", "MPO"):
+        image.draft(None, size if _orientation(image) in _SIDEWAYS else (size[1], size[0]))
+    image.load()
+    upright = _TRANSPOSE.get(_orientation(image))  # after loading: some readers turn the picture, and take the tag away
+    return _resized(to_rgb(image if upright is None else image.transpose(upright)), size)
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation; 1, upright, where there is none or it cannot be read: pixels count, not what is beside."""
+    try:
+        value = image.getexif().get(_ORIENTATION)
+    except Exception:
+        return 1
+    return value if isinstance(value, int) else 1
+
+
 def _resized(image: Image.Image, size: tuple[int, int] | None) -> npt.NDArray[np.uint8]:
     if size is not None:
         image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
     return np.asarray(image)
-
-
-def _stored_width_height(image: Image.Image, size: tuple[int, int]) -> tuple[int, int]:
-    """The wanted width and height of what is stored, which may lie on its side."""
-    height, width = size
-    return (height, width) if image.getexif().get(_ORIENTATION) in _SIDEWAYS else (width, height)

@@ -12,8 +12,10 @@ from rope.domain import Video
 from rope.errors import DatasetError, UsageError
 from rope.media import with_decord, with_pyav, with_torchcodec
 from rope.media.choice import choose_frames
-from rope.media.container import checked, name_of
+from rope.media.container import checked
+from rope.media.guard import guarded
 from rope.media.images import check_size, resize
+from rope.media.orientation import is_plain_turn, orientation_of
 
 __all__ = ["BACKENDS", "Backend", "count_frames", "decode_video"]
 
@@ -56,12 +58,10 @@ def decode_video(
         ValueError: `n_frames` or `size` is below 1.
     """
     check_size(size)
+    choose_frames(1, n_frames)  # for its ValueError
     _require(backend)
-    source = checked(video, is_video, _KINDS)
-    try:
-        distinct = _read(source, n_frames, backend)
-    except DatasetError as error:
-        raise DatasetError(f"{name_of(video)}: {error}") from error
+    with guarded(video):
+        distinct = _read(checked(video, is_video, _KINDS), n_frames, backend)
     resized = [resize(pixels, size) for pixels in distinct]
     return [resized[index] for index in choose_frames(len(resized), n_frames)]
 
@@ -74,11 +74,8 @@ def count_frames(video: Video) -> int:
         UsageError: PyAV is not installed.
     """
     _require("pyav")
-    source = checked(video, is_video, _KINDS)
-    try:
-        return len(with_pyav.times_s(source))
-    except DatasetError as error:
-        raise DatasetError(f"{name_of(video)}: {error}") from error
+    with guarded(video):
+        return len(with_pyav.times_s(checked(video, is_video, _KINDS)))
 
 
 def _read(source: str | bytes, n_frames: int, backend: Backend) -> list[npt.NDArray[np.uint8]]:
@@ -89,6 +86,9 @@ def _read(source: str | bytes, n_frames: int, backend: Backend) -> list[npt.NDAr
 
     if backend == "pyav":
         return with_pyav.read(source, choose)
+    matrix = with_pyav.display_matrix(source)
+    if matrix is not None and orientation_of(matrix) and not is_plain_turn(matrix):
+        raise DatasetError(f"is to be shown mirrored or stretched, which {backend} does not do; decode it with pyav")
     times_s = with_pyav.times_s(source)
     chosen = choose(len(times_s))
     if backend == "decord":

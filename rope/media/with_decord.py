@@ -29,13 +29,10 @@ def read(source: str | bytes, chosen: Sequence[int], n_frames: int) -> list[npt.
     import decord
 
     decord.logging.set_level(decord.logging.QUIET)
-    try:
-        reader = decord.VideoReader(io.BytesIO(source) if isinstance(source, bytes) else source, num_threads=1)
-        if len(reader) != n_frames:
-            raise DatasetError(f"shows {n_frames} frames, of which decord finds {len(reader)}; decode it with pyav")
-        return list(_in_order(reader, chosen))
-    except (decord.DECORDError, RuntimeError, AssertionError) as error:
-        raise DatasetError(f"cannot be decoded: {str(error).partition(chr(10))[0]}") from error
+    reader = decord.VideoReader(io.BytesIO(source) if isinstance(source, bytes) else source, num_threads=1)
+    if len(reader) != n_frames:
+        raise DatasetError(f"shows {n_frames} frames, of which decord finds {len(reader)}; decode it with pyav")
+    return list(_in_order(reader, chosen))
 
 
 def _in_order(reader: "decord.VideoReader", chosen: Sequence[int]) -> Iterator[npt.NDArray[np.uint8]]:

@@ -1,15 +1,17 @@
 """Decoding with PyAV: of all packets, those that a chosen frame needs."""
 
-import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from rope.errors import DatasetError
+from rope.media.container import decodable, opened, read_packets
+from rope.media.guard import MAX_PIXELS
+from rope.media.orientation import orientation_of
 from rope.media.packets import Packet, Run, plan_runs, presentation_order
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-__all__ = ["read", "times_s"]
+__all__ = ["display_matrix", "read", "times_s"]
 
 _CAN_SKIP: Final = frozenset({"h264", "hevc"})
 """Codecs whose decoders can be told, packet by packet, to pass over frames that no other refers to."""
@@ -35,6 +37,17 @@ def times_s(source: str | bytes) -> list[float]:
     with _opened(source) as (container, stream):
         packets = _read_packets(source, container, stream)
         return [packets.plan[place].time * float(stream.time_base or 0) for place in packets.order]
+
+
+def display_matrix(source: str | bytes) -> bytes | None:
+    """How the first frame of a video is to be shown, for `rope.media.orientation`; None for as it is.
+
+    Raises:
+        DatasetError: as `read`.
+    """
+    with _opened(source) as (container, stream):
+        frame = next((frame for packet in read_packets(source, container, stream) for frame in packet.decode()), None)
+        return None if frame is None else _matrix(frame)
 
 
 def read(source: str | bytes, choose: Callable[[int], Sequence[int]]) -> list[npt.NDArray[np.uint8]]:
@@ -78,27 +91,14 @@ class _Packets(NamedTuple):
 def _opened(
     source: str | bytes, options: Mapping[str, str] | None = None
 ) -> Iterator[tuple["InputContainer", "VideoStream"]]:
-    import av
-    import av.error
-
-    try:
-        # Tags in another encoding than UTF-8 are no reason to refuse a video.
-        with av.open(
-            io.BytesIO(source) if isinstance(source, bytes) else source,
-            metadata_errors="replace",
-            options=dict(options or {}),
-        ) as container:
-            stream = container.streams.best("video")
-            if stream is None:
-                raise DatasetError("has no video stream, or one without frames")
-            stream.codec_context.thread_count = 1  # a loader keeps the cores busy with other samples
-            yield container, stream  # type: ignore[misc] # best() is typed as any stream
-    except av.error.FFmpegError as error:
-        raise DatasetError(f"cannot be decoded: {error.strerror}") from error
+    with opened(source, "video", options) as (container, stream):
+        if stream is None:
+            raise DatasetError("has no video stream, or one without frames")
+        yield container, decodable(source, cast("VideoStream", stream))
 
 
 def _read_packets(source: str | bytes, container: "InputContainer", stream: "VideoStream") -> _Packets:
-    encoded = [packet for packet in container.demux(stream) if packet.size]
+    encoded = [packet for packet in read_packets(source, container, stream) if packet.size]
     if len(encoded) < stream.frames:
         _check_count(source, stream.frames)
     if container.format.name == "avi" and stream.codec_context.has_b_frames:
@@ -120,7 +120,7 @@ def _check_count(source: str | bytes, claimed: int) -> None:
         DatasetError: there are fewer than the header claims.
     """
     with _opened(source, {"ignore_editlist": "1"}) as (container, stream):
-        found = sum(1 for packet in container.demux(stream) if packet.size)
+        found = sum(1 for packet in read_packets(source, container, stream) if packet.size)
     if found < claimed:
         raise DatasetError(f"is truncated: holds {found} of its {claimed} frames")
 
@@ -173,5 +173,13 @@ def _decoded(
 
 
 def _upright(frame: "av.VideoFrame") -> npt.NDArray[np.uint8]:
+    if frame.width * frame.height > MAX_PIXELS:
+        raise DatasetError(f"has frames of {frame.width:,} x {frame.height:,} pixels, more than {MAX_PIXELS:,}")
     pixels: npt.NDArray[np.uint8] = frame.to_ndarray(format="rgb24")  # type: ignore[assignment] # 8 bits a channel
-    return np.ascontiguousarray(np.rot90(pixels, frame.rotation // 90)) if frame.rotation else pixels
+    matrix = _matrix(frame)
+    return pixels if matrix is None else orientation_of(matrix).upright(pixels)
+
+
+def _matrix(frame: "av.VideoFrame") -> bytes | None:
+    found = frame.side_data.get("DISPLAYMATRIX")
+    return None if found is None else bytes(found)  # type: ignore[call-overload] # a mapping without types

@@ -15,15 +15,15 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import pyarrow.parquet as pq
-from PIL import Image
 
 from rope.console import progress_bar
 from rope.dataset.containers import sound_extension, video_extension
 from rope.dataset.directory import reading, shard_names
 from rope.dataset.manifest import Manifest, read_manifest
-from rope.domain import SPLITS, DomainName, Split, config_of
+from rope.domain import SPLITS, DomainName, Frame, Split, config_of
 from rope.errors import DatasetError, UsageError
 from rope.files import atomic_path, sha256_of
+from rope.media.images import read_header
 
 __all__ = ["INDEX_NAME", "ExportReport", "escape_id", "export_webdataset"]
 
@@ -266,9 +266,8 @@ def _content(stored: dict[str, Any], where: str) -> bytes:
 
 def _extension(content: bytes, where: str) -> str:
     try:
-        with Image.open(BytesIO(content)) as image:
-            name = str(image.format)
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        name = read_header(Frame(content)).format
+    except DatasetError as error:
         raise DatasetError(f"{where}: is no image that Pillow knows; rope validate lists all that is wrong") from error
     return _EXTENSIONS.get(name, name.lower())
 

@@ -8,6 +8,8 @@ from typing import Final, Literal, get_args
 import numpy as np
 from PIL import Image
 
+from rope.domain import Frame
+from rope.media.images import decode_frame
 from rope.synthetic.camera import encode_jpeg
 from rope.synthetic.seeds import pick, uniform
 
@@ -84,5 +86,5 @@ def write_copies(task: CopyTask) -> None:
     """Read, transform and write each picture of a task."""
     quality = int(task.transform.params.get("quality", _QUALITY))
     for source, target in task.files:
-        with Image.open(source) as image:
-            target.write_bytes(encode_jpeg(transformed(image.convert("RGB"), task.transform), quality))
+        image = Image.fromarray(decode_frame(Frame(path=str(source))))
+        target.write_bytes(encode_jpeg(transformed(image, task.transform), quality))

@@ -1,5 +1,7 @@
 """Sound out of files: how much, which, and what is said about files that are broken."""
 
+import struct
+
 import numpy as np
 import pytest
 
@@ -98,6 +100,28 @@ def test_a_library_that_is_missing_is_named(monkeypatch):
     monkeypatch.setattr(audio, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"rope-bench\[video\]"):
         has_audio(Video(b""))
+
+
+def wav(samples, rate=16_000):
+    """The bytes of a WAV file of int16 [n, channels]."""
+    data, (n_channels,) = samples.astype("<i2").tobytes(), samples.shape[1:]
+    head = struct.pack("<IHHIIHH", 16, 1, n_channels, rate, rate * n_channels * 2, n_channels * 2, 16)
+    return (
+        b"RIFF" + struct.pack("<I", 36 + len(data)) + b"WAVEfmt " + head + b"data" + struct.pack("<I", len(data)) + data
+    )
+
+
+@pytest.mark.parametrize("n_channels", [1, 6, 7, 8, 9, 24])
+def test_any_number_of_channels_is_averaged(n_channels):
+    samples = np.random.default_rng(0).integers(-9_000, 9_000, (4_000, n_channels), np.int16)
+    heard = decode_audio(Audio(wav(samples)), 16_000)
+    np.testing.assert_allclose(heard, samples.mean(axis=1) / 32_768, atol=1e-6)
+
+
+@pytest.mark.parametrize("rate", [1, 999, 2_000_000])
+def test_a_rate_that_no_sound_has_is_damage(rate):
+    with pytest.raises(DatasetError, match=rf"is damaged: has {rate:,} samples of sound a second"):
+        decode_audio(Audio(wav(np.zeros((100, 1)), rate)), 16_000)
 
 
 @pytest.mark.parametrize(("rate", "n_samples"), [(0, 1), (1, 0)])

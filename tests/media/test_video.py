@@ -112,6 +112,56 @@ def test_a_video_is_turned_as_its_file_says(quarters, backend):
     np.testing.assert_array_equal(shown, [np.rot90(frame, -quarters) for frame in stored])
 
 
+MATRICES = {
+    "as stored": ((1, 0, 0, 1), "ABCD"),
+    "mirrored left to right": ((-1, 0, 0, 1), "BADC"),
+    "upside down in a mirror": ((1, 0, 0, -1), "CDAB"),
+    "half a turn": ((-1, 0, 0, -1), "DCBA"),
+    "transposed": ((0, 1, 1, 0), "ACBD"),
+    "a quarter clockwise": ((0, 1, -1, 0), "CADB"),
+    "a quarter anticlockwise": ((0, -1, 1, 0), "BDAC"),
+    "transposed, half a turn": ((0, -1, -1, 0), "DBCA"),
+    "a quarter, not quite, and stretched": ((0.01, 2, -1, 0.01), "CADB"),
+}
+"""Display matrix -> the four corners as shown, row by row, of which ABCD are stored."""
+
+CORNERS = {"A": (220, 30, 30), "B": (30, 200, 30), "C": (30, 30, 220), "D": (230, 230, 230)}
+
+
+@cache
+def cornered():
+    half = [[CORNERS[name] for name in names] for names in ("AB", "CD")]
+    return videos.write([np.repeat(np.repeat(np.array(half, np.uint8), 32, axis=0), 48, axis=1)] * 4)
+
+
+def corners_of(frame):
+    height, width = frame.shape[:2]
+    places = [(row * height // 4, column * width // 4) for row in (1, 3) for column in (1, 3)]
+    colours = [frame[place].astype(int) for place in places]
+    return "".join(min(CORNERS, key=lambda name: np.abs(CORNERS[name] - colour).sum()) for colour in colours)
+
+
+@pytest.mark.parametrize("name", MATRICES)
+@pytest.mark.parametrize("backend", ["pyav", "torchcodec", "decord"])
+def test_a_video_is_shown_as_its_display_matrix_says_or_refused(name, backend):
+    matrix, expected = MATRICES[name]
+    try:
+        frames = decode_video(Video(videos.shown_by(cornered(), *matrix)), 2, backend=other(backend))
+    except DatasetError as error:
+        assert "decode it with pyav" in str(error)  # noqa: PT017 -- either is right
+        assert backend != "pyav"
+    else:
+        assert {corners_of(frame) for frame in frames} == {expected}
+        assert {frame.shape[0] > frame.shape[1] for frame in frames} == {matrix[0] in (0, 0.01)}
+
+
+@pytest.mark.parametrize("backend", ["pyav", "decord"])
+def test_a_video_on_the_slant_is_refused(backend):
+    slanted = videos.shown_by(cornered(), 0.7, 0.7, -0.7, 0.7)
+    with pytest.raises(DatasetError, match="embedded video: is to be shown at an angle"):
+        decode_video(Video(slanted), 2, backend=other(backend))
+
+
 @pytest.mark.parametrize("backend", ["pyav", "torchcodec", "decord"])
 def test_frames_are_resized_after_decoding(backend):
     frames = decode_video(Video(made("VP9")), 4, size=(32, 48), backend=other(backend))

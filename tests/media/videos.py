@@ -69,12 +69,16 @@ def empty() -> bytes:
     return file.getvalue()
 
 
-def turned(mp4: bytes, quarters: int) -> bytes:
-    """The same MP4 with a display matrix that turns it clockwise, in the track header of ISO/IEC 14496-12."""
+def shown_by(mp4: bytes, a: float, b: float, c: float, d: float) -> bytes:
+    """The same MP4 with a display matrix, in the track header of ISO/IEC 14496-12: column ap + cq, row bp + dq."""
     at = mp4.index(b"tkhd") + 4 + 4 + 20 + 16  # version 0: times and ids, then reserved fields up to the volume
-    a, b, c, d = {1: (0, 1, -1, 0), 2: (-1, 0, 0, -1), 3: (0, -1, 1, 0)}[quarters]
-    matrix = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
-    return mp4[:at] + matrix + mp4[at + 36 :]
+    a, b, c, d = (round(value * (1 << 16)) for value in (a, b, c, d))
+    return mp4[:at] + struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30) + mp4[at + 36 :]
+
+
+def turned(mp4: bytes, quarters: int) -> bytes:
+    """The same MP4 with a display matrix that turns it clockwise."""
+    return shown_by(mp4, *{1: (0, 1, -1, 0), 2: (-1, 0, 0, -1), 3: (0, -1, 1, 0)}[quarters])
 
 
 def cut_by_edit_list(mp4: bytes, start: int) -> bytes:
