@@ -8,6 +8,8 @@
 `hit_rate_at_k` there is R@k here, but for ties: mteb lets the order of its sort decide, where this project counts them
 against the model. A task shows a model one picture of a sample and its text, so a video has only its middle frame;
 `rope-bench run` shows all frames that a model asks for.
+
+mteb keeps results by the name of a task and asks no more, so the name says which dataset it is of.
 """
 
 import io
@@ -26,7 +28,7 @@ from rope.errors import UsageError
 from rope.extras import needed_by
 from rope.media import choose_frames, decode_frames
 
-__all__ = ["HIT_RATES", "mteb_tasks", "pair_metadata", "relevant_documents"]
+__all__ = ["HIT_RATES", "mteb_tasks", "pair_metadata", "relevant_documents", "task_name"]
 
 HIT_RATES: Final = (1, 5, 10, 20, 50)
 """The k of `hit_rate_at_k`; mteb's own tasks have neither 50 nor all of the others."""
@@ -40,7 +42,7 @@ def mteb_tasks(data: Path, split: Split = "validation", pairs: Sequence[Pair] = 
     Args:
         data: a dataset directory.
         split: the split whose samples are queries and documents.
-        pairs: of different domains; the task of page to video is called RopeP2V.
+        pairs: of different domains.
 
     Raises:
         UsageError: mteb is not installed, a pair is of one domain, or the dataset lacks a domain or has galleries of
@@ -55,11 +57,19 @@ def mteb_tasks(data: Path, split: Split = "validation", pairs: Sequence[Pair] = 
     return [_task_class(base, pair, data, split, manifest, labels)() for pair in pairs]
 
 
+def task_name(pair: Pair, manifest: Manifest, split: Split) -> str:
+    """What the task of a pair is called, such as `RopeP2V-4be1b1c57e1a-0d9c2f6a`.
+
+    It holds 12 digits of the dataset's fingerprint, and 8 of the hash of the split's files, which have the images.
+    """
+    return f"Rope{pair.name}-{manifest.fingerprint[:12]}-{manifest.files_digest(split)[:8]}"
+
+
 def pair_metadata(pair: Pair, manifest: Manifest, split: Split) -> Any:  # noqa: ANN401  a class of mteb
     """The `TaskMetadata` of a pair; its revision is the fingerprint of the dataset."""
     metadata: Any = import_module("mteb.abstasks.task_metadata").TaskMetadata
     return metadata(
-        name=f"Rope{pair.name}",
+        name=task_name(pair, manifest, split),
         description=f"Find the {pair.gallery}s that show the product of a {pair.query}.",
         dataset={"path": manifest.name, "revision": manifest.fingerprint},
         type="Any2AnyRetrieval",
@@ -117,7 +127,7 @@ def _task_class(
             self.dataset, self.data_loaded = {"default": {split: found}}, True
 
     content = {"metadata": pair_metadata(pair, manifest, split), "k_values": HIT_RATES, "load_data": load_data}
-    return type(f"Rope{pair.name}", (base,), {**content, "__module__": __name__})
+    return type(task_name(pair, manifest, split), (base,), {**content, "__module__": __name__})
 
 
 def _rows(data: Path, domain: DomainName, split: Split, manifest: Manifest) -> Any:  # noqa: ANN401  a datasets.Dataset
@@ -126,11 +136,12 @@ def _rows(data: Path, domain: DomainName, split: Split, manifest: Manifest) -> A
 
     image = {"id": datasets.Value("string"), "text": datasets.Value("string"), "image": datasets.Image()}
     # Part of the arguments, so that what `datasets` keeps of another dataset in the same folder is not taken for it.
-    asked = {"data": str(data.resolve()), "domain": domain, "split": split, "fingerprint": manifest.fingerprint}
+    content = f"{manifest.fingerprint} {manifest.files_digest(split)}"
+    asked = {"data": str(data.resolve()), "domain": domain, "split": split, "content": content}
     return datasets.Dataset.from_generator(_generate, features=datasets.Features(image), gen_kwargs=asked)
 
 
-def _generate(data: str, domain: DomainName, split: Split, fingerprint: str) -> Iterator[dict[str, object]]:
+def _generate(data: str, domain: DomainName, split: Split, content: str) -> Iterator[dict[str, object]]:
     for samples in iter_samples(Path(data), domain, split, batch_size=_BATCH):
         for sample in samples:
             yield {"id": sample.sample_id, "text": sample.text or "", "image": _picture(sample)}

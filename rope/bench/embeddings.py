@@ -55,6 +55,8 @@ def align(
 ) -> dict[DomainName, DomainEmbeddings]:
     """Put the vectors of every domain in the order of its labels.
 
+    Every function that takes vectors and labels in memory calls this one, so that ids meet before numbers do.
+
     `embeddings` is emptied domain by domain, so that at most one domain is in memory twice; it is left as it was
     when an error is raised. Vectors that are in order already are not copied.
 

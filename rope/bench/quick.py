@@ -44,13 +44,13 @@ def quick_score(
     """Score the cross-domain pairs of one split of a dataset.
 
     Args:
-        embeddings: for each domain of `labels`, vectors in the order of the labels (see `rope.bench.embeddings.align`).
+        embeddings: for each domain of `labels`, vectors in any order; they meet their labels by sample id.
         labels: for each domain, the sample and product ids.
         effort: how to spend the machine.
 
     Raises:
+        EmbeddingError: the embeddings are not of these samples, see `rope.bench.embeddings.align`.
         DatasetError: there is one domain alone, two have no product in common, or queries have galleries of their own.
-        ValueError: the dimensions of two domains differ.
     """
     sides = sides_of(embeddings, labels)
     cross = scorable_pairs(sides)

@@ -1,6 +1,5 @@
 """What decides the vectors of a run, kept beside them, so that vectors of another run are never taken for its own."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -9,12 +8,11 @@ from typing import Any, Final
 from rope.bench.embedder import Embedder, Origin
 from rope.bench.source import named_files, settings_of, source_of
 from rope.dataset.manifest import Manifest
-from rope.domain import Split, config_of
+from rope.domain import Split
 from rope.errors import UsageError
 
 __all__ = ["RunKey", "run_key"]
 
-_DIGITS: Final = 16
 _ELSEWHERE: Final = frozenset({"device"})
 """Options that say where a model computes and not what."""
 
@@ -79,10 +77,11 @@ class RunKey:
 
     def why_not_resumed(self, other: str) -> str:
         """Why vectors with the key `other` cannot be taken for those of this run, in words; empty where they can."""
-        if self.unseen is None:
+        unseen = self.unseen or json.loads(other).get("unseen")
+        if unseen is None:
             return self.differences(other)
         return (
-            f"{self.unseen}, so nothing tells whether its vectors are those of this model (give it an attribute "
+            f"{unseen}, so nothing tells whether its vectors are those of this model (give it an attribute "
             "`fingerprint`, or put it into a file and import it)"
         )
 
@@ -123,16 +122,10 @@ def run_key(
         given,
         unseen,
         manifest.fingerprint,
-        _files(manifest, split),
+        manifest.files_digest(split),
         split,
         batch_size,
     )
-
-
-def _files(manifest: Manifest, split: Split) -> str:
-    starts = tuple(f"{config_of(domain)}/{split}-" for domain in manifest.domains)
-    shards = sorted((name, shard.sha256) for name, shard in manifest.shards.items() if name.startswith(starts))
-    return hashlib.sha256(json.dumps(shards).encode()).hexdigest()[:_DIGITS]
 
 
 def _changed_files(there: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from rope.bench.embeddings import DomainEmbeddings
+from rope.bench.embeddings import DomainEmbeddings, align
 from rope.bench.engine import Effort, Labelled, PositiveRanks, rank_pair, rank_within
 from rope.bench.grouped import rank_pair_by_group, rank_within_by_group
 from rope.bench.metrics import QueryScores, Summary, mean, score_queries, summarise
@@ -100,14 +100,15 @@ def score(
     """Score the embeddings of one split of a dataset, on all pairs of the domains that it has.
 
     Args:
-        embeddings: for each domain of `labels`, vectors in the order of the labels (see `rope.bench.embeddings.align`).
+        embeddings: for each domain of `labels`, vectors in any order; they meet their labels by sample id. Those in
+            the order of the labels are not copied.
         labels: for each domain of the dataset, the sample and product ids, and the galleries if it has any.
         draws: of the support sets of one-shot classification.
         effort: how to spend the machine; its `advance` is told of `count_similarities` in all.
 
     Raises:
+        EmbeddingError: the embeddings are not of these samples, see `rope.bench.embeddings.align`.
         DatasetError: two domains have no product in common.
-        ValueError: the dimensions of two domains differ.
     """
     sides = sides_of(embeddings, labels)
     cross = scorable_pairs(sides)
@@ -173,14 +174,19 @@ def by_product(labels: Labels) -> Labels:
 def sides_of(
     embeddings: Mapping[DomainName, DomainEmbeddings], labels: Mapping[DomainName, Labels]
 ) -> dict[DomainName, Side]:
-    """Number the products of all domains alike, and put each domain in the order of its products."""
+    """Number the products of all domains alike, and put each domain in the order of its products.
+
+    Raises:
+        EmbeddingError: the embeddings are not of the samples of the labels, see `rope.bench.embeddings.align`.
+    """
+    aligned = align(dict(embeddings), labels)
     ids = sorted({product for rows in labels.values() for product in rows.product_ids})
     number = {product: i for i, product in enumerate(ids)}
     sides: dict[DomainName, Side] = {}
     for domain in in_order(labels):
         products = np.array([number[product] for product in labels[domain].product_ids], np.int64)
         order = np.argsort(products, kind="stable")
-        vectors = embeddings[domain].vectors
+        vectors = aligned.pop(domain).vectors
         if np.any(np.diff(products) < 0):
             vectors = vectors[order]
         sample_ids, galleries = labels[domain].sample_ids, labels[domain].galleries

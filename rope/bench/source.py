@@ -25,6 +25,12 @@ _HARNESS: Final = __name__.partition(".")[0]
 
 _INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
 _DIGITS: Final = 16
+_ATOMS: Final = (str, bytes, int, float, complex, type(None), ModuleType)
+"""Of which nothing more can be asked."""
+
+_hashed: Final[dict[str, tuple[ModuleSpec, str]]] = {}
+"""Module -> the spec that it was loaded by and the hash that its file had, when this process first looked."""
+
 _MOST_OBJECTS: Final = 20_000
 """Objects looked at inside an embedder, so that a graph without end costs no more than a moment."""
 
@@ -67,7 +73,7 @@ def source_of(embedder: object, entry: str | None = None) -> Source:
     if at_prompt:
         return Source({}, f"{at_prompt[0].__qualname__} was defined in a notebook or at a prompt")
     waiting = [*([entry] if entry else []), *(one.__module__ for one in definitions if one.__module__)]
-    found: dict[str, Path] = {}
+    found: dict[str, tuple[str, Path]] = {}
     looked_at: set[str] = set()
     while waiting:
         name = waiting.pop()
@@ -77,9 +83,12 @@ def source_of(embedder: object, entry: str | None = None) -> Source:
         path = _file_of(name)
         if path is None or not path.is_file() or not _is_own(name, path, kept):
             continue
-        found[_label(name, path)] = path
+        found[_label(name, path)] = name, path
         waiting += _imported(path, _package_of(name, path))
-    files = {label: sha256_of(found[label])[:_DIGITS] for label in sorted(found)}
+    files = {label: sha256_of(found[label][1])[:_DIGITS] for label in sorted(found)}
+    edited = [label for label, sha256 in files.items() if _was_edited(found[label][0], sha256)]
+    if edited:
+        return Source(files, f"{edited[0]} was edited after it was imported, so start Python again")
     return Source(files, None if files else f"no source file of {type(embedder).__qualname__} can be found")
 
 
@@ -128,14 +137,14 @@ def _definitions(embedder: object) -> Iterator[type | FunctionType]:
         elif isinstance(value, FunctionType):
             yield value
         for held in _held(value, is_whole=value is embedder):
-            if id(held) not in seen:
+            if id(held) not in seen and not isinstance(held, _ATOMS):
                 seen.add(id(held))
                 waiting.append(held)
 
 
 def _held(value: Any, *, is_whole: bool) -> list[object]:  # noqa: ANN401  any object
     """What an object holds; nothing where its class is of an installed package that is no container."""
-    if value is None or isinstance(value, str | bytes | int | float | ModuleType | type):
+    if isinstance(value, (*_ATOMS, type)):
         return []
     if isinstance(value, FunctionType):
         wrapped = [value.__wrapped__] if hasattr(value, "__wrapped__") else []
@@ -162,6 +171,18 @@ def _is_empty(cell: Any) -> bool:  # noqa: ANN401  types.CellType has no usable 
         return cell.cell_contents is None
     except ValueError:
         return True
+
+
+def _was_edited(name: str, sha256: str) -> bool:
+    """Whether a module's file has changed since this process first looked at it, and was not loaded again since."""
+    spec = getattr(sys.modules.get(name), "__spec__", None)
+    if spec is None:
+        return False
+    first = _hashed.setdefault(name, (spec, sha256))
+    if first[0] is not spec:
+        _hashed[name] = spec, sha256
+        return False
+    return first[1] != sha256
 
 
 def _is_own(name: str, path: Path, kept: set[str]) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from rope.bench.embeddings import DomainEmbeddings
+from rope.bench.embeddings import DomainEmbeddings, align
 from rope.dataset.directory import Labels
 from rope.domain import DomainName, in_order
 from rope.errors import UsageError
@@ -62,14 +62,16 @@ def choose_points(
     """All samples of products drawn at random among those that every domain has.
 
     Args:
-        embeddings: in the order of their labels; see `rope.bench.embeddings.align`.
+        embeddings: of each domain, in any order.
         labels: of a split.
         n_products: how many; at least 2.
         seed: of the draw.
 
     Raises:
+        EmbeddingError: the embeddings are not of these samples, see `rope.bench.embeddings.align`.
         UsageError: there are fewer products.
     """
+    aligned = align(dict(embeddings), labels)
     shared = sorted(set.intersection(*(set(rows.product_ids) for rows in labels.values())))
     if not 2 <= n_products <= len(shared):
         raise UsageError(
@@ -82,7 +84,7 @@ def choose_points(
     for domain, rows in labels.items():
         for row, product in enumerate(rows.product_ids):
             if product in place_of:
-                vectors.append(embeddings[domain].vectors[row])
+                vectors.append(aligned[domain].vectors[row])
                 products.append(place_of[product])
                 domains.append(domain)
     stacked = np.stack(vectors).astype(np.float64)

@@ -25,7 +25,6 @@ def tsne(
     seed: Annotated[int, typer.Option(min=0, help="Of the products drawn, and of the map.")] = 0,
 ) -> None:
     """Draw a map of some products over the domains, by t-SNE; needs the extra 'figures'."""
-    from rope.bench.embeddings import align
     from rope.bench.readers import read_embeddings
     from rope.bench.tsne import FORMATS, choose_points, draw_map, lay_out, save_map
     from rope.dataset.directory import read_labels
@@ -34,7 +33,7 @@ def tsne(
     if out.suffix.lower() not in FORMATS:  # before minutes of work
         raise UsageError(f"--out {out}: expected a name that ends in {' or '.join(FORMATS)}")
     labels = read_labels(locate(data), split)
-    embeddings = align(read_embeddings(files, with_published(labels)), labels)
+    embeddings = read_embeddings(files, with_published(labels))
     points = choose_points(embeddings, labels, n_products=products, seed=seed)
     save_map(draw_map(points, lay_out(points, seed=seed)), out)
     typer.echo(f"{out}: {len(points.domains):,} samples of {products} products; a picture, no measurement")

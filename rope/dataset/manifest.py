@@ -3,12 +3,13 @@
 It is written last, so a directory that has one is complete.
 """
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from rope.domain import DomainName, config_of, domain_of_config, in_order, with_published
+from rope.domain import DomainName, Split, config_of, domain_of_config, in_order, with_published
 from rope.errors import DatasetError
 from rope.files import atomic_path
 from rope.schema import FORMAT_VERSION
@@ -65,6 +66,12 @@ class Manifest:
     def configs(self) -> tuple[str, ...]:
         """The folders that rows can be in: `products`, and one for each domain of ROPE and of the dataset."""
         return ("products", *(config_of(domain) for domain in with_published(self.domains)))
+
+    def files_digest(self, split: Split) -> str:
+        """16 hex digits of the hashes of a split's samples, images and all; the fingerprint leaves images out."""
+        starts = tuple(f"{config_of(domain)}/{split}-" for domain in self.domains)
+        shards = sorted((name, shard.sha256) for name, shard in self.shards.items() if name.startswith(starts))
+        return hashlib.sha256(json.dumps(shards).encode()).hexdigest()[:16]
 
 
 def write_manifest(directory: Path, manifest: Manifest) -> None:

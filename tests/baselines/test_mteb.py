@@ -1,19 +1,21 @@
 """Both adapters of mteb; all but the first test need mteb itself."""
 
 import importlib.util
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from baselines import mteb_model
-from baselines.mteb_tasks import HIT_RATES, mteb_tasks, relevant_documents
+from baselines.mteb_tasks import HIT_RATES, mteb_tasks, relevant_documents, task_name
 from rope.bench.engine import Effort
 from rope.bench.quick import quick_score
 from rope.bench.readers import read_embeddings
 from rope.bench.run import run_embedder
 from rope.bench.writer import write_embeddings
 from rope.dataset.directory import Labels, iter_samples, read_labels
-from rope.domain import DOMAINS, Pair
+from rope.dataset.manifest import read_manifest
+from rope.domain import DOMAINS, Pair, pair_of
 from rope.errors import UsageError
 from rope.media import decode_frames
 from tests.baselines.samples import samples
@@ -35,6 +37,39 @@ def test_the_missing_package_is_named(tmp_path):
 def test_a_query_without_a_positive_is_not_asked():
     queries, gallery = Labels(["1", "2", "3"], ["a", "b", "c"]), Labels(["1", "8", "9"], ["c", "a", "a"])
     assert relevant_documents(queries, gallery) == {"1": {"8": 1, "9": 1}, "3": {"1": 1}}
+
+
+def test_the_name_of_a_task_says_which_dataset_split_and_images_it_is_of(tmp_path):
+    manifest = read_manifest(write_dataset(tmp_path / "data"))
+    shards = {name: replace(shard, sha256="other images") for name, shard in manifest.shards.items()}
+    others = [manifest, replace(manifest, fingerprint="d1"), replace(manifest, shards=shards)]
+    names = [task_name(Pair("page", "video"), one, "validation") for one in others]
+    names.append(task_name(Pair("page", "video"), manifest, "train"))
+    assert names[0].startswith("RopeP2V-d0-")
+    assert len(set(names)) == 4
+
+
+@needs_mteb
+@ignore_its_warnings
+def test_results_that_mteb_keeps_of_a_dataset_are_not_those_of_another(data, tmp_path, monkeypatch):
+    import datasets
+    import mteb
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    meta = mteb.get_model_meta(RANDOM).model_copy(update={"name": "rope/texts", "revision": "1"})
+    monkeypatch.setattr(Texts, "mteb_model_meta", meta)
+    other = write_dataset(tmp_path / "other", counts={"page": 24, "video": 20, "live": 9}, fingerprint="other")
+    pairs, kept = [Pair("page", "video")], mteb.ResultCache(tmp_path / "results")
+
+    def score(directory, cache):
+        tasks = mteb_tasks(directory, pairs=pairs)
+        (found,) = mteb.evaluate(Texts(), tasks, cache=cache, show_progress_bar=False).task_results
+        return found.dataset_revision, found.scores["validation"][0]["hit_rate_at_1"]
+
+    first, second = score(data, kept), score(other, kept)
+    assert (first[0], second[0]) == ("d0", "other")
+    assert second == score(other, None) != first
+    assert score(data, kept) == first
 
 
 @needs_mteb
@@ -104,8 +139,12 @@ def test_hit_rates_of_mteb_are_the_recalls_of_this_project(data, tmp_path, monke
     monkeypatch.setattr(Texts, "mteb_model_meta", meta)
     result = mteb.evaluate(model, tasks, cache=None, show_progress_bar=False)
     found = {task.task_name: task.scores["validation"][0] for task in result.task_results}
+    manifest = read_manifest(data)
     ours = quick_score(our_vectors(data, tmp_path), read_labels(data, "validation"), Effort()).pairs
-    expected = {f"Rope{name}": [pair.hit_rate[k] for k in HIT_RATES] for name, pair in ours.items()}
+    expected = {
+        task_name(pair_of(name), manifest, "validation"): [pair.hit_rate[k] for k in HIT_RATES]
+        for name, pair in ours.items()
+    }
     assert sorted(found) == sorted(expected)
     for name, rates in expected.items():
         assert [found[name][f"hit_rate_at_{k}"] for k in HIT_RATES] == pytest.approx(rates, abs=1e-5)

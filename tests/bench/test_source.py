@@ -193,6 +193,16 @@ def test_an_option_counts_where_a_fingerprint_leaves_it_out_but_not_the_device(c
         embed(data, tmp_path / "e.parquet", "my_model:Model?scale=2")
 
 
+def test_code_that_was_edited_but_not_imported_again_is_not_known(code, data, tmp_path):
+    embedder, _ = find_embedder("my_model:Model")
+    assert source_of(embedder).unseen is None
+    (code / "base.py").write_text("class Base: ...")
+    assert source_of(embedder).unseen == "base.py was edited after it was imported, so start Python again"
+    run_embedder(embedder, data, tmp_path / "e.parquet", batch_size=4, progress=False)
+    with pytest.raises(UsageError, match=r"base\.py was edited after it was imported, so .* nothing tells whether"):
+        embed(data, tmp_path / "e.parquet")
+
+
 PROMPT = """
 import sys
 from pathlib import Path

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rope.bench.attributes.columns import Column
-from rope.bench.embeddings import DomainEmbeddings
+from rope.bench.embeddings import DomainEmbeddings, align
 from rope.bench.similarity import Vectors
 from rope.dataset.directory import Labels
 from rope.domain import DomainName
@@ -106,12 +106,16 @@ def gather(
     """Put the labelled samples of a split in order.
 
     Args:
-        embeddings: of each domain, in the order of its labels.
+        embeddings: of each domain, in any order.
         labels: of the split.
         column: what is predicted.
         known: the labels that can be predicted. Products without one are left out, but for those that a column of
             tags knows to have none.
+
+    Raises:
+        EmbeddingError: the embeddings are not of these samples, see `rope.bench.embeddings.align`.
     """
+    aligned = align(dict(embeddings), labels)
     ids = sorted({product for rows in labels.values() for product in rows.product_ids if product in column.values})
     index = {label: i for i, label in enumerate(known)}
     targets = np.zeros((len(ids), len(known)), np.bool_)
@@ -122,7 +126,7 @@ def gather(
         kept = np.asarray(targets.any(axis=1))
     number = {product: i for i, product in enumerate(ids[row] for row in np.flatnonzero(kept))}
     targets = targets[kept]
-    parts = [_examples(embeddings[domain], labels[domain], number, targets) for domain in labels]
+    parts = [_examples(aligned[domain], labels[domain], number, targets) for domain in labels]
     return Pool(
         examples=Examples(
             np.concatenate([part.units for part in parts]),

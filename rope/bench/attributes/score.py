@@ -75,7 +75,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Embedded:
-    """The embeddings and labels of one split, see `rope.bench.subject.load_subject`."""
+    """The embeddings and labels of one split; they meet by sample id, in `rope.bench.attributes.examples.gather`."""
 
     embeddings: Mapping[DomainName, DomainEmbeddings]
     labels: Mapping[DomainName, Labels]
