@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from baselines.handcrafted import DIM, embedder
+from baselines.handcrafted import DIM, _colours, _describe, embedder
 from rope.domain import Frame, Sample
 from rope.errors import DatasetError
 
@@ -112,3 +112,55 @@ def test_a_text_alone_is_embedded_where_a_domain_may_have_it():
     assert cosine(review, Sample("3", "review", "something else", ())) < 0.5
     with pytest.raises(DatasetError, match="has no frames"):
         EMBEDDER.embed([page])
+
+
+def noise():
+    """Two frames in which every block has something to see."""
+    rng = np.random.default_rng(0)
+    frames = []
+    for _ in range(2):
+        coarse, file = rng.integers(0, 256, (7, 9, 3), dtype=np.uint8), io.BytesIO()
+        Image.fromarray(coarse.repeat(10, axis=0).repeat(10, axis=1)).save(file, "PNG")
+        frames.append(Frame(file.getvalue()))
+    return sample(*frames, text="红色 Dress 红色 ２ 件")
+
+
+BLOCKS = {
+    "colour": (0, 256),
+    "balanced_colour": (256, 512),
+    "edges": (512, 656),
+    "layout": (656, 704),
+    "text": (704, 1216),
+}
+PINNED = {
+    "colour": -0.0206089,
+    "balanced_colour": -0.8024956,
+    "edges": -0.1137143,
+    "layout": -0.2791982,
+    "text": 0.1623165,
+}
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_the_arithmetic_of_each_block_is_pinned(block):
+    start, stop = BLOCKS[block]
+    vector = EMBEDDER.embed([noise()])[0].astype(float)[start:stop]
+    checked = vector @ np.cos(np.arange(stop - start))
+    assert checked == pytest.approx(PINNED[block], rel=1e-5), "a change of the numbers needs another `fingerprint`"
+
+
+def test_paler_colours_use_the_range_of_the_balanced_histogram_twice_as_far():
+    """Half the contrast of colour in the balanced block falls into the bins that all of it has in the plain one."""
+    vivid = np.full((64, 64, 3), 0.5)
+    vivid[:, ::2] += [0.2, -0.2, 0.0]
+    vivid[:, 1::2] += [-0.2, 0.2, 0.0]
+    pale = 0.5 + (vivid - 0.5) / 2
+    assert np.allclose(_colours(pale, gain=2.0), _colours(vivid, gain=1.0))
+    described = _describe(pale)
+    assert np.allclose(described["balanced_colour"], described_by(pale, gain=2.0))
+    assert np.allclose(described["colour"], described_by(pale, gain=1.0))
+
+
+def described_by(image, gain):
+    histogram = _colours(image, gain=gain)
+    return histogram / np.linalg.norm(histogram)

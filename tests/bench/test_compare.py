@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from rich.console import Console
+from scipy.stats import t
 
 from rope.bench.compare import MEAN, compare, comparison_json, holm, leads, p_value, shared_ranks, subtract
 from rope.bench.compare_tables import as_latex, as_markdown, difference_table, standing_table
@@ -41,8 +42,8 @@ def test_by_hand():
     assert (difference.a, difference.b, difference.value) == ("a", "b", 0.5)
     assert (difference.wins, difference.ties, difference.losses) == (2, 1, 0)
     # With 2 degrees of freedom the distribution has a closed form.
-    t = 0.5 / error
-    assert difference.p == pytest.approx(1 - t / math.sqrt(2 + t * t))
+    ratio = 0.5 / error
+    assert difference.p == pytest.approx(1 - ratio / math.sqrt(2 + ratio * ratio))
     assert (difference.low, difference.high) == (max(-1, 0.5 - 4.302653 * error), 1.0)
     assert difference.detectable == pytest.approx(min(1, (4.302653 + 1.060660) * error))
 
@@ -209,3 +210,15 @@ def test_terminal_tables_hold_the_numbers(three):
     assert f"{100 * one(three).value:+.2f}" in text
     assert "good_one - other" in text or "good_one - twin" in text
     assert "Holm" in text
+
+
+def test_the_detectable_difference_is_what_the_test_finds_in_four_cases_of_five():
+    """Of 40 products, a query each, the models differ on 11; and normal differences of that size are found so often."""
+    a = ranks_from("a", range(40), lambda _: [1] * 20 + [2] * 20)
+    b = ranks_from("b", range(40), lambda _: [2] * 8 + [1] * 15 + [2] * 17)
+    difference = one(compare([a, b], "R@1"), "P2V")
+    error = (difference.high - difference.low) / 2 / t.ppf(0.975, 39)
+    assert difference.detectable == pytest.approx((t.ppf(0.975, 39) + t.ppf(0.8, 39)) * error)
+    values = difference.detectable + error * math.sqrt(40) * np.random.default_rng(0).normal(size=(4000, 40))
+    found = [p_value(micro_estimate(of_products, np.arange(40), 40)) < 0.05 for of_products in values]
+    assert abs(np.mean(found) - 0.8) < 0.025

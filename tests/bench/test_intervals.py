@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import t as student_t
 
 from rope.bench.intervals import (
     average,
@@ -129,3 +130,24 @@ def test_medians_and_headlines_cover():
         headline.append(interval.low <= hit_rate <= interval.high)
     assert 0.92 <= np.mean(median) <= 0.98
     assert 0.92 <= np.mean(headline) <= 0.98
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_interval_of_a_median_ends_at_the_values_of_its_bounds(seed):
+    """By the empirical distribution F: from the first x with F(x) >= 1/2 - reach to the first with F(x) > 1/2 + reach.
+
+    A query a product, so that the reach is that of a plain share, written out here.
+    """
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(8, 60))
+    values = rng.permutation(10.0 * np.arange(n)) if seed % 2 else np.round(np.exp(rng.normal(1, 1, n)))
+    share = np.mean(values <= np.median(values))
+    shifts = np.where(values <= np.median(values), 1 - share, -share)
+    kurtosis = n * np.sum(shifts**4) / np.sum(shifts**2) ** 2
+    degrees = max(1, min(n - 1, 2 * n / (kurtosis - 1))) if kurtosis > 1 + 1e-9 else n - 1
+    reach = student_t.ppf(0.975, degrees) * np.sqrt(share * (1 - share) / (n - 1))
+    shares = {x: np.mean(values <= x) for x in sorted(values)}
+    low = min((x for x, below in shares.items() if below >= 0.5 - reach), default=max(values))
+    high = min((x for x, below in shares.items() if below > 0.5 + reach), default=max(values))
+    interval = median_interval(values, np.arange(n), n)
+    assert (interval.low, interval.high) == (low, high)

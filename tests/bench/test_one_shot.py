@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from baselines.handcrafted import Handcrafted
+from rope.bench.embeddings import DomainEmbeddings
 from rope.bench.engine import Effort, Labelled, rank_one_way
 from rope.bench.intervals import expected_interval, micro_estimate, share_interval
 from rope.bench.one_shot import (
@@ -22,7 +23,7 @@ from rope.bench.score import score
 from rope.bench.similarity import Vectors, exact_cosine
 from rope.bench.subject import load_subject
 from rope.dataset.build import build_dataset
-from rope.dataset.directory import read_labels
+from rope.dataset.directory import Labels, read_labels
 from rope.dataset.manifest import read_manifest
 from rope.errors import EmbeddingError
 from tests.bench.reference import float32
@@ -218,3 +219,37 @@ def test_the_deviation_over_draws_is_below_its_bound_as_often_as_promised(n):
     rng = np.random.default_rng(n)
     below = np.mean([std_bound((0.01 * rng.normal(size=n)).tolist()) >= 0.01 for _ in range(4000)])
     assert abs(below - 0.975) < 0.01  # four standard errors
+
+
+def drawn_as_the_protocol_says(products, seed, trial):
+    """The row of the smallest 64-bit key of each product, the keys in the order of the rows."""
+    keys = np.random.PCG64(np.random.SeedSequence([seed, trial])).random_raw(len(products))
+    rows = {int(product): min(np.flatnonzero(products == product), key=lambda row: keys[row]) for product in products}
+    return sorted(rows.values())
+
+
+@pytest.mark.parametrize("seed", [0, 1, 12345, 2**40])
+def test_the_draws_are_those_of_the_protocol_for_every_seed(seed):
+    products = np.sort(np.random.default_rng(0).choice(9, size=40))
+    for trial in range(5):
+        drawn = draw_supports(products, Draws(seed=seed), trial)
+        assert drawn.tolist() == drawn_as_the_protocol_says(products, seed, trial)
+
+
+@pytest.mark.parametrize("shots", [1, 2])
+def test_the_seed_of_a_score_decides_its_draws(shots):
+    """Through the whole of a score, as accuracies are all that is seen of it; each seed has others."""
+    rng = np.random.default_rng(0)
+    products = [f"p{i:02d}" for i in np.repeat(np.arange(30), 4)]
+    centres = np.repeat(rng.normal(size=(30, 8)), 4, axis=0)
+    labels = {domain: Labels([f"{i}" for i in range(120)], products) for domain in ("page", "video")}
+    embeddings = {
+        domain: DomainEmbeddings(rows.sample_ids, float32(centres + rng.normal(size=(120, 8))), "float32")
+        for domain, rows in labels.items()
+    }
+    found = [
+        score(embeddings, labels, Draws(seed=seed, trials=6, shots=shots), Effort()).one_shot["P2V"].accuracies
+        for seed in (0, 0, 1, 2)
+    ]
+    assert found[0] == found[1]
+    assert len(set(found)) == 3

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cope.classification import ProductCentres
+from cope.classification import ProductCentres, sample_classes
 from cope.config import RELEASED_VALUE_CAP, ContrastiveWeights, LossConfig
 from cope.model import with_weights
 from cope.objective import objective
@@ -116,3 +116,16 @@ def test_views_in_bfloat16_are_compared_in_float32():
     full = Views(*(view.float() for view in low))
     totals = [objective(views, torch.arange(4), None, LossConfig(), seed=0, step=0).total for views in (low, full)]
     assert totals[0].item() == totals[1].item()
+
+
+@pytest.mark.parametrize(("seed", "step"), [(0, 0), (7, 0), (7, 3)])
+def test_the_sample_of_products_is_that_of_the_seed_and_the_step(seed, step):
+    config, labels = LossConfig(class_share=0.1), torch.arange(4)
+    views, centres = random_views(), ProductCentres(500, 8, seed=0)
+    losses = objective(views, labels, centres, config, seed=seed, step=step)
+    classes = sample_classes(labels, 500, 0.1, seed, step)
+    for domain in ("page", "video", "live"):
+        alone = centres(getattr(views, domain), labels, classes, scale=config.scale, margin=config.margin).mean()
+        assert losses.terms[f"classify_{domain}"].item() == pytest.approx(alone.item(), rel=1e-5)
+    other = objective(views, labels, centres, config, seed=seed + 1, step=step)
+    assert other.total.item() != losses.total.item()

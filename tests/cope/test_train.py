@@ -12,6 +12,7 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 
+from cope import train as training
 from cope.recipe import recipe_text
 from cope.train import LOG_NAME, train
 from rope.bench.embedder import load_embedder
@@ -195,3 +196,27 @@ def test_a_trained_folder_is_an_embedder(whole):
 def test_options_change_the_model(changes, whole, tmp_path):
     run(tmp_path / "run", replace(RECIPE, **changes))
     assert weights(tmp_path / "run") != weights(whole)
+
+
+def test_the_centres_of_products_have_the_rate_of_the_head_and_decay_like_all_weights(tmp_path):
+    recipe = replace(RECIPE, lr_text=1e-4, lr_vision=2e-4, lr_head=3e-4, weight_decay=0.07)
+    run(tmp_path / "run", recipe, stop_after=1)
+    (state,) = (tmp_path / "run" / "state").glob("*.pt")
+    of_model, of_centres = torch.load(state, weights_only=True)["optimizers"]
+    assert [group["initial_lr"] for group in of_model["param_groups"]] == [1e-4, 2e-4, 3e-4]
+    (group,) = of_centres["param_groups"]
+    assert (group["initial_lr"], group["weight_decay"]) == (3e-4, 0.07)
+    first = of_model["param_groups"][0]
+    assert group["lr"] / group["initial_lr"] == pytest.approx(first["lr"] / first["initial_lr"])
+
+
+def test_each_step_samples_products_by_the_seed_of_the_recipe_and_its_own_number(tmp_path, monkeypatch):
+    asked, objective = [], training.objective
+
+    def spy(*given, seed, step, **rest):
+        asked.append((seed, step))
+        return objective(*given, seed=seed, step=step, **rest)
+
+    monkeypatch.setattr(training, "objective", spy)
+    run(tmp_path / "run", replace(RECIPE, seed=11), stop_after=3)
+    assert asked == [(11, 0), (11, 1), (11, 2)]

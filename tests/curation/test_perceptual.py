@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 
 from rope.curation.evidence import MediaPairs, make_items
 from rope.curation.merge import MergeRules, merge_products
-from rope.curation.perceptual import SIDE, copy_pairs, score_pairs, thumbnail
+from rope.curation.perceptual import SIDE, _agreement, copy_pairs, score_pairs, thumbnail
 from rope.synthetic.copies import TRANSFORMS, draw_transform, transformed
 
 POOL = Path(__file__).parents[2].parent / "shared" / "data" / "grocery-pool"
@@ -121,3 +121,18 @@ def test_real_photos_merge_into_the_planted_groups():
     merged = dict(zip(merge.items.product_ids.tolist(), merge.group.tolist(), strict=True))
     got = {(i, j) for j in range(len(ids)) for i in range(j) if merged[ids[i]] == merged[ids[j]]}
     assert got == true_pairs(answers)
+
+
+def shifted(thumbnails, columns):
+    """The picture that begins `columns` further right, and the map of each pixel to where it is there."""
+    moved = np.roll(thumbnails, -columns, axis=2)
+    place = np.array([[[1, 0, -2 * columns / SIDE], [0, 1, 0]]], np.float32)
+    return moved, place
+
+
+@pytest.mark.parametrize(("columns", "is_copy"), [(0, True), (12, True), (15, True), (17, False), (20, False)])
+def test_a_copy_shows_at_least_half_of_the_other_picture(columns, is_copy):
+    """The two agree wherever they overlap, so that nothing but the size of the overlap decides."""
+    first = thumbnail(photo(3))[None]
+    second, maps = shifted(first, columns)
+    assert (_agreement(first, second, maps)[0] > 0) == is_copy

@@ -133,3 +133,24 @@ def test_the_adaptor_beats_the_mean_which_beats_popularity_with_intervals_apart(
     cold = {name: scores[name][name]["cold items"].metrics["NDCG@10"] for name in vectors}
     near = scores["mean"]["item-kNN"]["cold items"].metrics["NDCG@10"]
     assert min(one.low for one in cold.values()) > near.high
+
+
+@pytest.mark.parametrize("kind", ["in_batch", "dense", "full_gallery"])
+def test_the_scale_of_the_recipe_multiplies_the_cosines_of_the_loss(kind):
+    """Twice the scale is what the loss makes of twice the vectors of the users."""
+    torch.manual_seed(0)
+    model, table = Learn(SMALL).eval(), torch.nn.functional.normalize(torch.from_numpy(PLANTED.content).float())
+    batch = draw_batch(TAKEN, np.arange(8), recipe(objective=kind), 0)
+
+    class Longer(torch.nn.Module):
+        def forward(self, *given):
+            users, found = model(*given)
+            return 2 * users, found
+
+    def loss(module, scale):
+        return objective(module, table, batch, recipe(objective=kind, scale=scale)).item()
+
+    with torch.no_grad():
+        assert loss(model, 10.0) != pytest.approx(loss(model, 20.0), rel=1e-3)
+        if kind != "full_gallery":  # it normalises for itself
+            assert loss(Longer(), 10.0) == pytest.approx(loss(model, 20.0), rel=1e-4)
