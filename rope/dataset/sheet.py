@@ -3,7 +3,7 @@
 # ruff: noqa: S608 -- SQL is put together from configurations, splits and domains, which are closed sets
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +16,7 @@ from rope.dataset.views import open_views
 from rope.domain import DomainName, Frame, Sample, Split, config_of, with_published
 from rope.errors import DatasetError, UsageError
 from rope.files import atomic_path
-from rope.media.frames import choose_frames, decode_frame
+from rope.media.frames import choose_frames, decode_frames
 
 __all__ = ["draw_sheet"]
 
@@ -128,7 +128,7 @@ def _stored(connection: duckdb.DuckDBPyConnection, split: Split, domain: DomainN
 
 def _still_strip(samples: list[Sample], n_all: int) -> _Strip:
     """The first image of each sample."""
-    return _Strip(f"{n_all} in all", [_thumbnail(sample.frames[0]) for sample in samples if sample.frames])
+    return _Strip(f"{n_all} in all", [_thumbnail(sample, 0) for sample in samples if sample.frames])
 
 
 def _clip_strip(samples: list[Sample]) -> _Strip:
@@ -137,11 +137,13 @@ def _clip_strip(samples: list[Sample]) -> _Strip:
         return _Strip("none", [])
     frames = samples[0].frames
     chosen = choose_frames(len(frames), min(_CELLS[samples[0].domain], len(frames)))
-    return _Strip(f"{samples[0].sample_id}, {len(frames)} frames", [_thumbnail(frames[index]) for index in chosen])
+    return _Strip(f"{samples[0].sample_id}, {len(frames)} frames", [_thumbnail(samples[0], index) for index in chosen])
 
 
-def _thumbnail(frame: Frame) -> Image.Image:
-    return ImageOps.contain(Image.fromarray(decode_frame(frame)), (_CELL, _CELL), Image.Resampling.LANCZOS)
+def _thumbnail(sample: Sample, index: int) -> Image.Image:
+    """One frame of a sample, which errors name."""
+    [pixels] = decode_frames(replace(sample, frames=(sample.frames[index],)), 1)
+    return ImageOps.contain(Image.fromarray(pixels), (_CELL, _CELL), Image.Resampling.LANCZOS)
 
 
 def _left_of(domain: DomainName, domains: Sequence[DomainName]) -> int:

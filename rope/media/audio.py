@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from importlib.util import find_spec
 from itertools import groupby
 from typing import TYPE_CHECKING, Final, cast
 
@@ -11,7 +10,8 @@ import numpy.typing as npt
 
 from rope.dataset.containers import is_sound, is_video
 from rope.domain import Audio, Video
-from rope.errors import DatasetError, UsageError
+from rope.errors import DatasetError
+from rope.extras import require
 from rope.media.container import checked, decodable, opened, read_packets
 from rope.media.guard import guarded
 
@@ -73,7 +73,7 @@ def iter_audio(media: Video | Audio, rate: int, n_samples: int) -> Iterator[Soun
     """
     if rate < 1 or n_samples < 1:
         raise ValueError(f"need rate and n_samples of at least 1, got {rate} and {n_samples}")
-    _require()
+    require("av", "decoding sound")
     with guarded(media, "its sound cannot be decoded"):
         source = checked(media, _is_known, _KINDS)
         with opened(source, "audio") as (container, stream):
@@ -89,14 +89,9 @@ def has_audio(media: Video | Audio) -> bool:
         DatasetError: the file is missing, is of another kind, or cannot be opened.
         UsageError: PyAV is not installed.
     """
-    _require()
+    require("av", "decoding sound")
     with guarded(media), opened(checked(media, _is_known, _KINDS), "audio") as (_, stream):
         return stream is not None
-
-
-def _require() -> None:
-    if find_spec("av") is None:
-        raise UsageError("decoding sound needs av: run pip install 'rope-bench[video]'")
 
 
 def _is_known(head: bytes) -> bool:

@@ -4,7 +4,6 @@ import io
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -13,7 +12,8 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from rope.domain import Frame
-from rope.errors import DatasetError
+from rope.errors import DatasetError, MissingExtraError
+from rope.extras import needed_by
 from rope.media.guard import guarded
 from rope.media.levels import to_rgb
 from rope.media.png import without_texts
@@ -173,10 +173,11 @@ def _heif_reader() -> frozenset[str]:
     Raises:
         DatasetError: it is not installed.
     """
-    if find_spec("pillow_heif") is None:
-        raise DatasetError("cannot be decoded: it is HEIC, which needs pillow-heif: run pip install 'rope-bench[heic]'")
-    from pillow_heif import register_heif_opener
-
+    try:
+        with needed_by("HEIC"):
+            from pillow_heif import register_heif_opener
+    except MissingExtraError as error:  # the one file is not read, where others are
+        raise DatasetError(f"cannot be decoded: {error}") from error
     register_heif_opener()
     return frozenset({"HEIF"})
 

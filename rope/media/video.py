@@ -1,7 +1,6 @@
 """Chosen frames of a video file, the same whichever library decodes it."""
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from typing import Final, Literal, get_args
 
 import numpy as np
@@ -9,7 +8,8 @@ import numpy.typing as npt
 
 from rope.dataset.containers import is_video
 from rope.domain import Video
-from rope.errors import DatasetError, UsageError
+from rope.errors import DatasetError
+from rope.extras import require
 from rope.media import with_decord, with_pyav, with_torchcodec
 from rope.media.choice import choose_frames
 from rope.media.container import checked
@@ -46,7 +46,7 @@ def decode_video(
         n_frames: how many; frames repeat where the video has fewer.
         size: height and width to which the frames are resized as by `decode_frame`; None for the size of the video.
         backend: what decodes. PyAV measures fastest at a few frames of many; the others are there to compare, and
-            where a GPU decodes.
+            where a GPU decodes. A damaged file can end the process in which decord reads it: give it known files only.
 
     Returns:
         Arrays uint8 [height, width, 3], RGB, in temporal order; a frame that is chosen twice is the same array twice.
@@ -102,7 +102,5 @@ def _require(backend: Backend) -> None:
     Raises:
         UsageError: one is not; says how to get it.
     """
-    for name in ("pyav", backend):
-        if find_spec(_PACKAGE_OF[name]) is None:
-            extra = "torchcodec" if _PACKAGE_OF[name] == "torchcodec" else "video"
-            raise UsageError(f"decoding video needs {_PACKAGE_OF[name]}: run pip install 'rope-bench[{extra}]'")
+    for name in dict.fromkeys(("av", _PACKAGE_OF[backend])):
+        require(name, "decoding video")

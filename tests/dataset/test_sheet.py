@@ -60,7 +60,7 @@ def test_a_product_without_a_domain_leaves_its_cells_empty(tmp_path):
 
 def test_an_image_that_cannot_be_decoded_is_named(spoilt, tmp_path):
     directory = spoilt("pages/train", 0, {"frames": [{"bytes": None, "path": "/nowhere/a.jpg"}]})
-    with pytest.raises(DatasetError, match=r"/nowhere/a.jpg: cannot be decoded"):
+    with pytest.raises(DatasetError, match=r"page \w+: /nowhere/a.jpg: cannot be decoded"):
         draw_sheet(directory, tmp_path / "s.png", "train")
     assert not (tmp_path / "s.png").exists()
 

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from rope.domain import Audio, Video
 from rope.errors import DatasetError, UsageError
-from rope.media import audio
 from rope.media.audio import decode_audio, has_audio, iter_audio
 from tests.media.sounds import silence, tone, write
 
@@ -97,7 +96,7 @@ def test_a_broken_file_is_named_with_its_fault(broken, says):
 
 
 def test_a_library_that_is_missing_is_named(monkeypatch):
-    monkeypatch.setattr(audio, "find_spec", lambda name: None)
+    monkeypatch.setattr("rope.extras.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"rope-bench\[video\]"):
         has_audio(Video(b""))
 

@@ -271,8 +271,8 @@ def test_sizes_and_numbers_have_to_be_positive():
 
 
 def test_a_backend_that_is_not_installed_is_named(monkeypatch):
-    monkeypatch.setattr("rope.media.video.find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"needs av: run pip install 'rope-bench\[video\]'"):
+    monkeypatch.setattr("rope.extras.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"needs av, .*pip install 'rope-bench\[video\]'"):
         decode_video(Video(b""), 8)
 
 
