@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from rope.bench.embedder import Embedder, Origin
 from rope.bench.embedder_checks import check_function, check_kept, embed_checked
 from rope.bench.run_key import RunKey, run_key
+from rope.bench.run_summary import RunSummary
 from rope.bench.share import Share
 from rope.bench.writer import embedding_schema, embedding_table, open_writer
 from rope.console import progress_bar
@@ -23,57 +24,15 @@ from rope.domain import DomainName, Sample, Split, config_of
 from rope.errors import DatasetError, EmbeddingError, UsageError
 from rope.files import atomic_path
 
-__all__ = ["RunSummary", "run_embedder"]
+__all__ = ["run_embedder"]
 
 _BATCHES_A_PART: Final = 8
 """What a kill can cost, in batches; each part is one file and one row group of the result."""
 
-_SHOWN: Final = 3
 _METADATA_KEY: Final = "rope_run"
 _KEY_NAME: Final = "key.json"
 
 _Advance = Callable[[int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class RunSummary:
-    """What a run did.
-
-    Attributes:
-        n_kept: vectors that an earlier run, or another process of this one, had made.
-        n_embedded: vectors made now.
-        difference: the largest 1 - cosine of vectors of one sample embedded in two batches, see
-            `rope.bench.embedder_checks`; None where none was compared.
-        source: the files that stand for a model without a fingerprint.
-        unseen: why such a model cannot be resumed; None where it can.
-    """
-
-    n_kept: int
-    n_embedded: int
-    difference: float | None
-    source: tuple[str, ...]
-    unseen: str | None
-
-    def sentence(self, name: str) -> str:
-        """The same for a reader.
-
-        >>> print(RunSummary(0, 30, 4e-8, ("my_model.py",), None).sentence("mine"))  # doctest: +ELLIPSIS
-        mine: 0 vectors kept, 30 embedded; ... is at most 4e-08; it has no fingerprint, so the source of my_model.py ...
-        """
-        checked = (
-            "none was embedded again to see whether it stays the same"
-            if self.difference is None
-            else f"embedded again in another batch, 1 - cosine is at most {self.difference:.0e}"
-        )
-        text = f"{name}: {self.n_kept:,} vectors kept, {self.n_embedded:,} embedded; {checked}"
-        if self.unseen is not None:
-            text += f"; it has no fingerprint and {self.unseen}, so a later run will not keep these vectors"
-        elif self.source:
-            text += (
-                f"; it has no fingerprint, so the source of {_listed(self.source)} stands for it, and files that it "
-                "reads are not seen"
-            )
-        return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +47,6 @@ class _Part:
     @property
     def n_samples(self) -> int:
         return self.stop - self.start
-
-
-def _listed(names: Sequence[str]) -> str:
-    """The first few names."""
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
 
 
 def run_embedder(

@@ -10,7 +10,7 @@ import sys
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from importlib.machinery import ModuleSpec
 from pathlib import Path, PurePath
 from types import FunctionType, MethodType, ModuleType
@@ -60,7 +60,8 @@ def source_of(embedder: object, entry: str | None = None) -> Source:
     and every module that one of these imports, wherever in the file, and so on. The standard library, installed
     packages and this one are left out, but for the package that the embedder's class is from.
 
-    What Python imports by a name that is computed is not seen, and neither are files that are read.
+    Files of weights whose path stands in the code as one text count too, relative to the current folder or to that of
+    the code. What is imported by a name that is computed is not seen, and neither are other files that are read.
 
     Args:
         embedder: the object.
@@ -86,10 +87,13 @@ def source_of(embedder: object, entry: str | None = None) -> Source:
         found[_label(name, path)] = name, path
         waiting += _imported(path, _package_of(name, path))
     files = {label: sha256_of(found[label][1])[:_DIGITS] for label in sorted(found)}
+    weights = {text: file for _, path in found.values() for text, file in _weights_named_in(path).items()}
     edited = [label for label, sha256 in files.items() if _was_edited(found[label][0], sha256)]
     if edited:
         return Source(files, f"{edited[0]} was edited after it was imported, so start Python again")
-    return Source(files, None if files else f"no source file of {type(embedder).__qualname__} can be found")
+    if not files:
+        return Source(files, f"no source file of {type(embedder).__qualname__} can be found")
+    return Source(files | {text: sha256_of(weights[text])[:_DIGITS] for text in sorted(weights)})
 
 
 def settings_of(embedder: object) -> dict[str, str]:
@@ -236,7 +240,7 @@ def _label(name: str, path: Path) -> str:
     >>> _label("models.net", Path("/home/me/models/net.py")), _label("models", Path("/home/me/models/__init__.py"))
     ('models/net.py', 'models/__init__.py')
     """
-    if name == "__main__":
+    if "." not in name and path.stem != "__init__":  # a script, or a file of which the module has another name
         return path.name
     folder = name.replace(".", "/")
     return f"{folder}/{path.name}" if path.stem == "__init__" else f"{folder}{path.suffix}"
@@ -252,14 +256,29 @@ def _package_of(name: str, path: Path) -> str:
 
 def _imported(path: Path, package: str) -> set[str]:
     """The names of all modules that a file may import, and of the packages around them; some may not exist."""
-    if path.suffix != ".py":
-        return set()
-    try:
-        tree = ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError):
-        return set()
-    names = {name for node in ast.walk(tree) for name in _names(node, package)}
+    names = {name for node in _nodes(path) for name in _names(node, package)}
     return {name[: -len(rest)].rstrip(".") for name in names for rest in _tails(name)} | names
+
+
+def _weights_named_in(path: Path) -> dict[str, Path]:
+    """The files of weights that there are among the texts of a file of code: text -> file."""
+    texts = {node.value for node in _nodes(path) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    named = [text for text in texts if text.lower().endswith(_WEIGHTS) and "\n" not in text and "\0" not in text]
+    places = {text: [place for place in (Path(text), path.parent / text) if place.is_file()] for text in named}
+    return {text: found[0] for text, found in places.items() if found}
+
+
+@lru_cache(256)
+def _parsed(text: bytes) -> ast.AST | None:
+    try:
+        return ast.parse(text)
+    except (SyntaxError, ValueError):
+        return None
+
+
+def _nodes(path: Path) -> Iterator[ast.AST]:
+    tree = _parsed(path.read_bytes()) if path.suffix == ".py" else None
+    return iter(()) if tree is None else ast.walk(tree)
 
 
 def _tails(name: str) -> Iterator[str]:
@@ -273,7 +292,7 @@ def _tails(name: str) -> Iterator[str]:
 
 
 def _names(node: ast.AST, package: str) -> Iterator[str]:
-    """The modules that a node imports; of `from a import b` both `a` and `a.b`."""
+    """The modules that a node imports; of `from a import b` both `a` and `a.b`, of `__all__` what it lists."""
     match node:
         case ast.Import():
             yield from (alias.name for alias in node.names)
@@ -283,6 +302,9 @@ def _names(node: ast.AST, package: str) -> Iterator[str]:
             if base:
                 yield base
                 yield from (f"{base}.{alias.name}" for alias in node.names if alias.name != "*")
+        case ast.Assign(targets=[ast.Name(id="__all__")], value=ast.List(elts=listed) | ast.Tuple(elts=listed)):
+            names = [one.value for one in listed if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+            yield from (f"{package}.{name}" for name in names if package)
         case ast.Call(func=ast.Name(id=called) | ast.Attribute(attr=called), args=[ast.Constant(value=str(name)), *_]):
             if called in ("import_module", "__import__"):
                 yield name if not name.startswith(".") else f"{package}{name if package else name.lstrip('.')}"

@@ -42,7 +42,9 @@ names = importlib.import_module('names')
 def direction(i):
     return [i + 1, 1, 0]
 """,
-    "names.py": "",
+    "names.py": "from listed import *",
+    "listed/__init__.py": "__all__ = ['one']",
+    "listed/one.py": "",
     "other.py": "from my_model import Model as Alias\n",
 }
 USED = sorted(FILES.keys() - {"parts/unused.py", "other.py"})
@@ -96,7 +98,7 @@ def test_an_object_counts_with_what_it_holds_and_where_it_was_found(code):
     import lazy
 
     plain = types.SimpleNamespace(name="plain", embed=lazy.direction)
-    assert sorted(source_of(plain).files) == ["lazy.py", "names.py"]
+    assert sorted(source_of(plain).files) == ["lazy.py", "listed/__init__.py", "listed/one.py", "names.py"]
 
 
 def test_the_standard_library_and_installed_packages_are_left_out(code):
@@ -104,7 +106,14 @@ def test_the_standard_library_and_installed_packages_are_left_out(code):
         "import json, numpy, pyarrow.parquet, rope.bench.run\nclass Base: ...\nif 0:\n  import nobody"
     )
     embedder, origin = find_embedder("my_model:Model")
-    assert sorted(source_of(embedder, origin.entry).files) == ["base.py", "lazy.py", "my_model.py", "names.py"]
+    assert sorted(source_of(embedder, origin.entry).files) == [
+        "base.py",
+        "lazy.py",
+        "listed/__init__.py",
+        "listed/one.py",
+        "my_model.py",
+        "names.py",
+    ]
 
 
 @pytest.mark.parametrize("name", USED)
@@ -181,6 +190,18 @@ def test_a_file_that_an_option_names_is_part_of_the_run(code, data, tmp_path):
     (code / "best.pt").write_bytes(b"2")
     with pytest.raises(UsageError, match=r"already: best\.pt has changed"):
         embed(data, tmp_path / "e.parquet", "my_model:Model?scale=best.pt")
+
+
+def test_weights_that_the_code_names_are_part_of_the_run(code, data, tmp_path):
+    (code / "names.py").write_text("def load():\n    return open('tower.pt'), open('notes.txt'), open('absent.pt')")
+    for name in ("tower.pt", "notes.txt"):
+        (code / name).write_text("1")
+    embed(data, tmp_path / "e.parquet")
+    (code / "notes.txt").write_text("2")
+    embed(data, tmp_path / "e.parquet")
+    (code / "tower.pt").write_text("2")
+    with pytest.raises(UsageError, match=r"already: tower\.pt has changed"):
+        embed(data, tmp_path / "e.parquet")
 
 
 def test_an_option_counts_where_a_fingerprint_leaves_it_out_but_not_the_device(code, data, tmp_path):
