@@ -25,6 +25,9 @@ _HARNESS: Final = __name__.partition(".")[0]
 
 _INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
 _DIGITS: Final = 16
+_SETTINGS: Final = ("config", "merges", "preprocessor", "processor", "special_tokens", "tokenizer", "vocab")
+"""Parts of the names of files beside weights that say how these are used."""
+
 _ATOMS: Final = (str, bytes, int, float, complex, type(None), ModuleType)
 """Of which nothing more can be asked."""
 
@@ -114,7 +117,11 @@ def settings_of(embedder: object) -> dict[str, str]:
 
 
 def named_files(settings: Mapping[str, str]) -> dict[str, str]:
-    """Hashes of the files that settings name, and of the weights in folders that they name: path -> 16 hex digits."""
+    """Hashes of files that settings name: path -> 16 hex digits.
+
+    Of a folder, those directly in it that hold weights or, by their names, configuration or a vocabulary; others, such
+    as results, may come to lie there between two runs.
+    """
     files: dict[str, str] = {}
     for value in settings.values():
         try:
@@ -122,9 +129,13 @@ def named_files(settings: Mapping[str, str]) -> dict[str, str]:
         except (OSError, ValueError):  # too long for a path, or with a zero byte
             continue
         paths = [Path(value)] if is_file else sorted(Path(value).iterdir()) if is_folder else []
-        wanted = [path for path in paths if path.is_file() and (is_file or path.suffix.lower() in _WEIGHTS)]
+        wanted = [path for path in paths if path.is_file() and (is_file or _is_of_model(path.name.lower()))]
         files |= {path.as_posix(): sha256_of(path)[:_DIGITS] for path in wanted}
     return files
+
+
+def _is_of_model(name: str) -> bool:
+    return name.endswith(_WEIGHTS) or any(part in name for part in _SETTINGS)
 
 
 def _definitions(embedder: object) -> Iterator[type | FunctionType]:

@@ -192,6 +192,19 @@ def test_a_file_that_an_option_names_is_part_of_the_run(code, data, tmp_path):
         embed(data, tmp_path / "e.parquet", "my_model:Model?scale=best.pt")
 
 
+def test_the_weights_and_configuration_of_a_folder_are_part_of_the_run_and_results_are_not(code, data, tmp_path):
+    (code / "runs").mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (code / "runs" / name).write_text("1")
+    spec = "my_model:Model?scale=runs"
+    embed(data, tmp_path / "e.parquet", spec)
+    (code / "runs" / "result.json").write_text("1")
+    embed(data, tmp_path / "e.parquet", spec)
+    (code / "runs" / "config.json").write_text("2")
+    with pytest.raises(UsageError, match=r"already: runs/config\.json has changed"):
+        embed(data, tmp_path / "e.parquet", spec)
+
+
 def test_weights_that_the_code_names_are_part_of_the_run(code, data, tmp_path):
     (code / "names.py").write_text("def load():\n    return open('tower.pt'), open('notes.txt'), open('absent.pt')")
     for name in ("tower.pt", "notes.txt"):
