@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from rope.bench.embeddings import DomainEmbeddings
 from rope.domain import DomainName
-from rope.errors import EmbeddingError
+from rope.errors import FileError
+from rope.files import reading_file
 
 __all__ = ["is_dump", "read_dumps"]
 
@@ -54,7 +55,7 @@ def read_dumps(files: Sequence[Path]) -> dict[DomainName, DomainEmbeddings]:
     dropped and counted.
 
     Raises:
-        EmbeddingError: a line cannot be read, its dimension differs from the first of its domain, or an id comes
+        FileError: a line cannot be read, its dimension differs from the first of its domain, or an id comes
             again with other numbers or with another start or end. Names the file and the line.
     """
     found: dict[DomainName, DomainEmbeddings] = {}
@@ -68,7 +69,7 @@ def read_dumps(files: Sequence[Path]) -> dict[DomainName, DomainEmbeddings]:
 def _read_domain(files: Iterable[Path], n_keys: int) -> DomainEmbeddings:
     rows = _Rows()
     for file in files:
-        with file.open("rb") as lines:
+        with reading_file(file, "a dump of infer.py"), file.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
                 _add(rows, line.rstrip(b"\r\n"), n_keys, f"{file}:{number}")
     vectors = np.stack(rows.vectors) if rows.vectors else np.empty((0, 0), np.float32)
@@ -79,26 +80,26 @@ def _add(rows: _Rows, line: bytes, n_keys: int, where: str) -> None:
     """Add the sample of one line, or count it where it repeats another.
 
     Raises:
-        EmbeddingError: see `read_dumps`.
+        FileError: see `read_dumps`.
     """
     sample_id, span, vector = _parse(line, n_keys, where)
     if rows.vectors and len(vector) != len(rows.vectors[0]):
         first = next(iter(rows.by_id.values())).where
-        raise EmbeddingError(f"{where}: {len(vector)} numbers, expected {len(rows.vectors[0])} as in {first}")
+        raise FileError(f"{where}: {len(vector)} numbers, expected {len(rows.vectors[0])} as in {first}")
     known = rows.by_id.get(sample_id)
     if known is None:
         rows.by_id[sample_id] = _Row(len(rows.vectors), where, span)
         rows.vectors.append(vector)
     elif known.span != span:
         spans = " and ".join(b"-".join(s).decode("utf-8", "replace") for s in (known.span, span))
-        raise EmbeddingError(
+        raise FileError(
             f"{where}: live id {sample_id!r} was at {known.where} with another start and end ({spans}); a live "
             "sample is named by its id alone, so keep one clip of each id"
         )
     elif np.array_equal(rows.vectors[known.index], vector, equal_nan=True):
         rows.n_dropped += 1
     else:
-        raise EmbeddingError(
+        raise FileError(
             f"{where}: id {sample_id!r} was at {known.where} with other numbers; the files are of "
             "different runs, or one of them is damaged"
         )
@@ -113,10 +114,10 @@ def _parse(line: bytes, n_keys: int, where: str) -> tuple[str, tuple[bytes, ...]
     *keys, numbers = line.split(b"\t")
     if len(keys) != n_keys or not keys[0]:
         layout = "id<TAB>start<TAB>end<TAB>number,…" if n_keys == 3 else "id<TAB>number,…"
-        raise EmbeddingError(f"{where}: expected {layout}, got {line[:60]!r}")
+        raise FileError(f"{where}: expected {layout}, got {line[:60]!r}")
     try:
         with np.errstate(over="ignore"):
             vector = np.array(numbers.split(b","), np.float64).astype(np.float32)
         return keys[0].decode(), tuple(keys[1:]), vector
     except ValueError as error:
-        raise EmbeddingError(f"{where}: not readable: {error}") from error
+        raise FileError(f"{where}: not readable: {error}") from error

@@ -22,7 +22,7 @@ from rope.bench.score import PROTOCOL_VERSION, Score
 from rope.bench.subject import Subject
 from rope.domain import SPLITS, Split, all_pairs, cross_domain_pairs, domains_of
 from rope.errors import UsageError
-from rope.files import sha256_of
+from rope.files import reading_file, sha256_of
 
 __all__ = [
     "METRICS",
@@ -42,6 +42,7 @@ METRICS: Final = (*(f"R@{k}" for k in KS), *(f"recall@{k}" for k in KS), "MRR", 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
+_RESULT: Final = "a result of rope-bench score --json"
 _HITS: Final = tuple(f"hits_at_{k}" for k in KS)
 _INTEGERS: Final = ("n_positives", "rank", "rank_optimistic", *_HITS)
 _STRINGS: Final = ("pair", "query_id", "product_id")
@@ -186,7 +187,14 @@ def read_ranks(path: Path, result: Path) -> Ranks:
             two files are not of one run (a pair differs in its number of queries or in R@1).
     """
     raw = _read_result(result)
-    origin = _origin(raw, result)
+    with reading_file(result, _RESULT):
+        origin = _origin(raw, result)
+        if wrong := [
+            text
+            for text in (origin.model, origin.dataset, origin.fingerprint, origin.protocol)
+            if not isinstance(text, str)
+        ]:
+            raise TypeError(f"{str(wrong[0])[:40]} in the place of a name")
     table = _read_table(path)
     columns = {}
     names = table["pair"]
@@ -197,7 +205,8 @@ def read_ranks(path: Path, result: Path) -> Ranks:
     ranks = _assemble(origin, columns)
     for name, pair in ranks.pairs.items():
         _check_pair(pair, f"{path}: {name}")
-    _check_same_run(ranks, raw, path, result)
+    with reading_file(result, _RESULT):
+        _check_same_run(ranks, raw, path, result)
     return ranks
 
 
@@ -210,12 +219,10 @@ def _pair_names(column: pa.ChunkedArray, path: Path) -> list[str]:
 
 
 def _read_result(path: Path) -> dict[str, Any]:
-    try:
+    if not path.exists():
+        raise UsageError(f"{path}: no such file; expected the JSON that rope-bench score --json writes")
+    with reading_file(path, _RESULT):
         raw = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such file; expected the JSON that rope-bench score --json writes") from None
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: not a result of rope-bench score --json ({error})") from error
     if not isinstance(raw, dict):
         raise UsageError(f"{path}: not a result of rope-bench score --json: expected an object at the top")
     return raw
@@ -236,20 +243,17 @@ def _origin(raw: Mapping[str, Any], path: Path) -> Origin:
 def _read_table(path: Path) -> pa.Table:
     """The table with exactly the columns wanted, of the types wanted, and without nulls."""
     schema = RANKS_SCHEMA
-    try:
-        with pq.ParquetFile(path) as file:
-            present = [name for name in schema.names if name in file.schema_arrow.names]
-            table = file.read(columns=present)
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such file; expected what rope-bench score --save-ranks writes") from None
-    except (OSError, pa.ArrowException) as error:
-        raise UsageError(f"{path}: cannot be read as a Parquet file of ranks ({error})") from error
+    if not path.exists():
+        raise UsageError(f"{path}: no such file; expected what rope-bench score --save-ranks writes")
+    with reading_file(path, "Parquet"), pq.ParquetFile(path) as file:
+        present = [name for name in schema.names if file.schema_arrow.names.count(name) == 1]
+        table = file.read(columns=present)
     wrong = [name for name in schema.names if name not in present]
     wrong += [field.name for field in table.schema if field.type != schema.field(field.name).type]
     wrong += [name for name in table.column_names if table[name].null_count]
     if wrong:
         raise UsageError(
-            f"{path}: not a file of ranks: {', '.join(wrong)} missing, of another type, or with nulls; "
+            f"{path}: not a file of ranks: {', '.join(wrong)} missing, there twice, of another type, or with nulls; "
             "make one with rope-bench score --save-ranks"
         )
     return table

@@ -5,12 +5,11 @@ Nothing here can run code: no pickle is read from any format.
 
 import json
 import re
-import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar, overload
+from typing import Any, BinaryIO, Final, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +22,8 @@ from numpy.lib.npyio import NpzFile
 from rope.bench.cope_dumps import is_dump, read_dumps
 from rope.bench.embeddings import DomainEmbeddings, scaled
 from rope.domain import DOMAINS, Domain, DomainName, config_of
-from rope.errors import EmbeddingError, UsageError
+from rope.errors import FileError, UsageError
+from rope.files import kind_of, reading_file
 
 __all__ = ["read_embeddings"]
 
@@ -33,6 +33,8 @@ _FORMATS: Final = (
     "with the tensors page, video, live and the ids as JSON lists page_ids and so on in its metadata; or the "
     "text dumps of COPE's infer.py (0_item, 0_photo, 0_live)"
 )
+_KINDS: Final = {".parquet": "Parquet", ".npy": ".npy", ".npz": ".npz", ".safetensors": "safetensors"}
+_COLUMNS: Final = ("domain", "sample_id", "embedding")
 _ROWS_A_BATCH: Final = 2048
 _NPY_STEM: Final = re.compile(r"(?:.*[^a-z])?([a-z]+)", re.IGNORECASE)
 _FLOATS: Final = (np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.float64))
@@ -72,14 +74,17 @@ def read_embeddings(
 
     Raises:
         UsageError: a path does not exist, a folder is empty, or a file is of no known format.
-        EmbeddingError: a file cannot be read, its numbers are not floats, or its rows differ in length.
+        FileError: a file is another thing than its name says, is damaged, its numbers are not floats, or its rows
+            differ in length.
     """
     files = _list_files(paths)
     pieces: dict[DomainName, list[_Piece]] = defaultdict(list)
     for file in files:
         if not is_dump(file):
-            for piece in _reader_of(file)(file, domains):
-                pieces[piece.domain].append(piece)
+            read = _reader_of(file)
+            with reading_file(file, _KINDS[file.suffix]):
+                for piece in read(file, domains):
+                    pieces[piece.domain].append(piece)
     dumps = [file for file in files if is_dump(file)]
     for domain, embeddings in read_dumps(dumps).items():
         pieces[domain].append(_Piece(domain, dumps[0], embeddings))
@@ -121,7 +126,7 @@ def _join(pieces: list[_Piece]) -> DomainEmbeddings:
     first = pieces[0]
     for piece in pieces[1:]:
         if piece.embeddings.vectors.shape[1] != first.embeddings.vectors.shape[1]:
-            raise EmbeddingError(
+            raise FileError(
                 f"{piece.file}: {piece.domain} vectors of dimension {piece.embeddings.vectors.shape[1]}, "
                 f"expected {first.embeddings.vectors.shape[1]} as in {first.file}"
             )
@@ -140,48 +145,50 @@ def _join(pieces: list[_Piece]) -> DomainEmbeddings:
 
 def _read_parquet(file: Path, domains: Sequence[DomainName]) -> Iterator[_Piece]:
     """Rows of `domain, sample_id, embedding`, a few thousand at a time."""
-    try:
-        # With these two a row group streams, however large its writer made it.
-        with pq.ParquetFile(file, buffer_size=1 << 20, pre_buffer=False) as parquet:
-            _check_columns(file, parquet.schema_arrow)
-            columns, dim, row = ["domain", "sample_id", "embedding"], None, 0
-            if is_int8 := _is_int8(parquet.schema_arrow):
-                columns.append("scale")
-            for batch in parquet.iter_batches(_ROWS_A_BATCH, columns=columns):
-                if is_int8:
-                    stored = "int8"
-                    vectors = scaled(_int8_rows(batch["embedding"], file, row), _scales(batch["scale"], file, row))
-                else:
-                    vectors = _list_rows(batch["embedding"], dim, file, row)
-                    dim, stored = vectors.shape[1], str(vectors.dtype)
-                names = _domains(batch["domain"], domains, file, row)
-                ids = np.array(_strings(batch["sample_id"], "sample_id", file, row), object)
-                for domain in domains:
-                    rows = np.flatnonzero(names == domain)
-                    if len(rows):
-                        yield _Piece(domain, file, _float32(ids[rows].tolist(), vectors[rows], stored, file))
-                row += batch.num_rows
-    except (pa.ArrowException, OSError) as error:
-        raise EmbeddingError(f"{file}: not a readable Parquet file: {error}") from error
+    # With these two a row group streams, however large its writer made it.
+    with pq.ParquetFile(file, buffer_size=1 << 20, pre_buffer=False) as parquet:
+        _check_columns(file, parquet.schema_arrow)
+        columns, dim, row = list(_COLUMNS), None, 0
+        if is_int8 := _is_int8(parquet.schema_arrow):
+            columns.append("scale")
+        for batch in parquet.iter_batches(_ROWS_A_BATCH, columns=columns):
+            if batch.num_rows == 0:
+                continue
+            if is_int8:
+                stored = "int8"
+                vectors = scaled(_int8_rows(batch["embedding"], file, row), _scales(batch["scale"], file, row))
+            else:
+                vectors = _list_rows(batch["embedding"], dim, file, row)
+                dim, stored = vectors.shape[1], str(vectors.dtype)
+            names = _domains(batch["domain"], domains, file, row)
+            ids = np.array(_strings(batch["sample_id"], "sample_id", file, row), object)
+            for domain in domains:
+                rows = np.flatnonzero(names == domain)
+                if len(rows):
+                    yield _Piece(domain, file, _float32(ids[rows].tolist(), vectors[rows], stored, file))
+            row += batch.num_rows
 
 
 def _check_columns(file: Path, schema: pa.Schema) -> None:
-    missing = [name for name in ("domain", "sample_id", "embedding") if name not in schema.names]
+    missing = [name for name in _COLUMNS if name not in schema.names]
     if missing:
-        raise EmbeddingError(f"{file}: no column {' or '.join(missing)}; it has {', '.join(schema.names)}")
+        raise FileError(f"{file}: no column {' or '.join(missing)}; it has {', '.join(schema.names)}")
+    for name in _COLUMNS:
+        if schema.names.count(name) > 1:
+            raise FileError(f"{file}: the column {name} is there {schema.names.count(name)} times; keep one")
     kind = schema.field("embedding").type
     is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     if not _is_int8(schema) and not (is_list and pa.types.is_floating(kind.value_type)):
-        raise EmbeddingError(
+        raise FileError(
             f"{file}: the column embedding is {kind}, expected lists of float16, 32 or 64, or int8 as a "
             "fixed_size_binary with a column scale (float32) beside it, which the integers of a row are multiplied by"
         )
     kind = schema.field("sample_id").type
     if not (pa.types.is_integer(kind) or _is_text(kind)):
-        raise EmbeddingError(f"{file}: the column sample_id is {kind}, expected strings or integers")
+        raise FileError(f"{file}: the column sample_id is {kind}, expected strings or integers")
     kind = schema.field("domain").type
     if not _is_text(kind):
-        raise EmbeddingError(f"{file}: the column domain is {kind}, expected strings")
+        raise FileError(f"{file}: the column domain is {kind}, expected strings")
 
 
 def _is_int8(schema: pa.Schema) -> bool:
@@ -194,7 +201,7 @@ def _int8_rows(column: pa.Array, file: Path, row: int) -> npt.NDArray[np.int8]:
     """The bytes of one batch as two's-complement integers [n, dim]."""
     if column.null_count:
         bad = int(np.flatnonzero(column.is_null())[0])
-        raise EmbeddingError(f"{file}: row {row + bad + 1}: the embedding is null")
+        raise FileError(f"{file}: row {row + bad + 1}: the embedding is null")
     dim = column.type.byte_width
     numbers = np.frombuffer(column.buffers()[1], np.int8, len(column) * dim, column.offset * dim)
     return numbers.reshape(len(column), dim)
@@ -206,7 +213,7 @@ def _scales(column: pa.Array, file: Path, row: int) -> npt.NDArray[np.float32]:
     wrong = np.flatnonzero(~((scales >= np.finfo(np.float32).tiny) & (scales < np.inf)))
     if len(wrong):
         bad = int(wrong[0])
-        raise EmbeddingError(f"{file}: row {row + bad + 1}: the scale is {scales[bad]}, expected a positive number")
+        raise FileError(f"{file}: row {row + bad + 1}: the scale is {scales[bad]}, expected a positive number")
     return scales
 
 
@@ -221,16 +228,16 @@ def _list_rows(column: pa.Array, dim: int | None, file: Path, row: int) -> npt.N
     lengths = pc.list_value_length(column).to_numpy(zero_copy_only=False)
     if column.null_count:
         bad = int(np.flatnonzero(column.is_null())[0])
-        raise EmbeddingError(f"{file}: row {row + bad + 1}: the embedding is null")
+        raise FileError(f"{file}: row {row + bad + 1}: the embedding is null")
     dim = int(lengths[0]) if dim is None else dim
     ragged = np.flatnonzero(lengths != dim)
     if len(ragged):
         bad = int(ragged[0])
-        raise EmbeddingError(f"{file}: row {row + bad + 1}: {lengths[bad]} numbers, expected {dim} as in row 1")
+        raise FileError(f"{file}: row {row + bad + 1}: {lengths[bad]} numbers, expected {dim} as in row 1")
     values = column.flatten()
     if values.null_count:
         bad = int(np.flatnonzero(values.is_null())[0]) // dim
-        raise EmbeddingError(f"{file}: row {row + bad + 1}: the embedding holds a null")
+        raise FileError(f"{file}: row {row + bad + 1}: the embedding holds a null")
     array: npt.NDArray[Any] = values.to_numpy(zero_copy_only=False).reshape(len(column), dim)
     return array
 
@@ -238,7 +245,7 @@ def _list_rows(column: pa.Array, dim: int | None, file: Path, row: int) -> npt.N
 def _strings(column: pa.Array, name: str, file: Path, row: int) -> list[str]:
     if column.null_count:
         bad = int(np.flatnonzero(column.is_null())[0])
-        raise EmbeddingError(f"{file}: row {row + bad + 1}: the {name} is null")
+        raise FileError(f"{file}: row {row + bad + 1}: the {name} is null")
     strings: list[str] = column.cast(pa.string()).to_pylist()
     return strings
 
@@ -248,7 +255,7 @@ def _domains(column: pa.Array, domains: Sequence[DomainName], file: Path, row: i
     unknown = np.flatnonzero(~np.isin(names, domains))
     if len(unknown):
         bad = int(unknown[0])
-        raise EmbeddingError(f"{file}: row {row + bad + 1}: domain {names[bad]!r}, expected {_either(domains)}")
+        raise FileError(f"{file}: row {row + bad + 1}: domain {names[bad]!r}, expected {_either(domains)}")
     return names
 
 
@@ -268,50 +275,50 @@ def _read_npy(file: Path, domains: Sequence[DomainName]) -> Iterator[_Piece]:
     if text.exists() == array.exists():
         found = "both are there" if text.exists() else "neither is there"
         raise UsageError(f"{file}: its ids are expected in {text.name} (one a line) or in {array.name}; {found}")
-    ids = _read_lines(text) if text.exists() else _ids(_load(array, np.ndarray), array)
-    yield _piece(domain, file, ids, _load(file, np.ndarray))
+    ids = _read_lines(text) if text.exists() else _ids(_load_array(array), array)
+    yield _piece(domain, file, ids, _load_array(file))
 
 
 def _read_npz(file: Path, domains: Sequence[DomainName]) -> Iterator[_Piece]:
     """The arrays `page` and `page_ids`, and so on for the domains that are there."""
-    archive = _load(file, NpzFile)
-    try:
+    with file.open("rb") as opened, _load(opened, file, NpzFile) as archive:
         names = set(archive.files)
+        if len(names) < len(archive.files):
+            raise FileError(f"{file}: an array is there twice; it has {', '.join(sorted(archive.files))}")
         for domain in _domains_in(names, domains, file):
             if f"{domain}_ids" not in names:
-                raise EmbeddingError(f"{file}: the array {domain} has no {domain}_ids beside it")
+                raise FileError(f"{file}: the array {domain} has no {domain}_ids beside it")
             yield _piece(domain, file, _ids(archive[f"{domain}_ids"], file), archive[domain])
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise EmbeddingError(f"{file}: not readable without pickle: {error}") from error
-    finally:
-        archive.close()
 
 
-def _load(file: Path, kind: type[_Loaded]) -> _Loaded:
-    try:
-        loaded = np.load(file, allow_pickle=False)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise EmbeddingError(f"{file}: not readable without pickle: {error}") from error
+def _load_array(file: Path) -> npt.NDArray[Any]:
+    with reading_file(file, _KINDS[file.suffix]), file.open("rb") as opened:
+        return _load(opened, file, np.ndarray)
+
+
+def _load(opened: BinaryIO, file: Path, kind: type[_Loaded]) -> _Loaded:
+    """What NumPy reads from a file, which it leaves open where it fails if it opened the file itself."""
+    loaded = np.load(opened, allow_pickle=False)
     if not isinstance(loaded, kind):
-        raise EmbeddingError(f"{file}: its content is not that of a {file.suffix} file; name it by what it is")
+        raise FileError(f"{file}: its content is not that of a {file.suffix} file; name it by what it is")
     return loaded
 
 
 def _read_lines(file: Path) -> list[str]:
     """Ids, one a line; a blank line within is an error, since it would shift all that follow."""
-    try:
+    with reading_file(file, "ids, one a line"):
         lines = file.read_text("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise EmbeddingError(f"{file}: not UTF-8: {error}") from error
+        if lines and kind_of(file):
+            raise ValueError(f"its {len(lines)} lines are no ids")
     for number, line in enumerate(lines, start=1):
         if not line.strip():
-            raise EmbeddingError(f"{file}:{number}: the line is blank, expected an id")
+            raise FileError(f"{file}:{number}: the line is blank, expected an id")
     return [line.strip() for line in lines]
 
 
 def _ids(array: npt.NDArray[Any], file: Path) -> list[str]:
     if array.ndim != 1 or array.dtype.kind not in "iuU":
-        raise EmbeddingError(f"{file}: ids of type {array.dtype} {array.shape}, expected [n] integers or strings")
+        raise FileError(f"{file}: ids of type {array.dtype} {array.shape}, expected [n] integers or strings")
     return [str(sample_id) for sample_id in array]
 
 
@@ -320,18 +327,15 @@ def _ids(array: npt.NDArray[Any], file: Path) -> list[str]:
 
 def _read_safetensors(file: Path, domains: Sequence[DomainName]) -> Iterator[_Piece]:
     """The tensors `page`, `video`, `live`, with `page_ids` and so on as JSON lists in the metadata."""
-    try:
-        with safetensors.safe_open(file, framework="numpy") as checked:  # refuses offsets that do not fit the file
-            names, metadata = set(checked.keys()), checked.metadata() or {}
-    except (safetensors.SafetensorError, OSError) as error:
-        raise EmbeddingError(f"{file}: not a readable safetensors file: {error}") from error
+    with safetensors.safe_open(file, framework="numpy") as checked:  # refuses offsets that do not fit the file
+        names, metadata = set(checked.keys()), checked.metadata() or {}
     for domain in _domains_in(names, domains, file):
         try:
             ids = json.loads(metadata[f"{domain}_ids"])
         except (KeyError, ValueError):
             ids = None
         if not isinstance(ids, list) or not all(type(sample_id) in (str, int) for sample_id in ids):
-            raise EmbeddingError(f"{file}: no {domain}_ids in its metadata as a JSON list of strings or integers")
+            raise FileError(f"{file}: no {domain}_ids in its metadata as a JSON list of strings or integers")
         array, stored = _tensor(file, domain)
         yield _piece(domain, file, [str(sample_id) for sample_id in ids], array, stored)
 
@@ -342,7 +346,7 @@ def _tensor(file: Path, name: str) -> tuple[npt.NDArray[Any], str]:
         n_header = int.from_bytes(opened.read(8), "little")
         entry = json.loads(opened.read(n_header))[name]
         if entry["dtype"] not in _SAFETENSORS_TYPES:
-            raise EmbeddingError(f"{file}: the tensor {name} is {entry['dtype']}, expected F16, BF16, F32 or F64")
+            raise FileError(f"{file}: the tensor {name} is {entry['dtype']}, expected F16, BF16, F32 or F64")
         opened.seek(8 + n_header + entry["data_offsets"][0])
         raw = np.dtype(_SAFETENSORS_TYPES[entry["dtype"]])
         array: npt.NDArray[Any] = np.fromfile(opened, raw, int(np.prod(entry["shape"]))).reshape(entry["shape"])
@@ -358,7 +362,7 @@ def _domains_in(names: set[str], domains: Sequence[DomainName], file: Path) -> l
     found = [domain for domain in domains if domain in names]
     if not found:
         listed = ", ".join(sorted(names)) or "nothing"
-        raise EmbeddingError(f"{file}: expected the arrays {_either(domains)}, found {listed}")
+        raise FileError(f"{file}: expected the arrays {_either(domains)}, found {listed}")
     return found
 
 
@@ -376,13 +380,13 @@ def _piece(
     domain: DomainName, file: Path, ids: list[str], array: npt.NDArray[Any], stored: str | None = None
 ) -> _Piece:
     if array.ndim != 2 or len(array) != len(ids):
-        raise EmbeddingError(f"{file}: {domain} is an array {array.shape}, expected [{len(ids)}, dim] for its ids")
+        raise FileError(f"{file}: {domain} is an array {array.shape}, expected [{len(ids)}, dim] for its ids")
     return _Piece(domain, file, _float32(ids, array, stored or str(array.dtype), file))
 
 
 def _float32(ids: list[str], array: npt.NDArray[Any], stored: str, file: Path) -> DomainEmbeddings:
     """Convert [n, dim] of float16, 32 or 64 to float32; what is beyond its range becomes infinite."""
     if array.dtype.newbyteorder("=") not in _FLOATS:
-        raise EmbeddingError(f"{file}: numbers of type {stored}, expected float16, float32 or float64")
+        raise FileError(f"{file}: numbers of type {stored}, expected float16, float32 or float64")
     with np.errstate(over="ignore"):
         return DomainEmbeddings(ids, np.ascontiguousarray(array, np.float32), stored)

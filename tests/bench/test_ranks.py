@@ -90,7 +90,7 @@ def spoil(table: pa.Table, column: str, value) -> pa.Table:
     ("change", "message"),
     [
         (lambda table: table.drop_columns(["rank"]), r"ranks.parquet: .*rank missing"),
-        (lambda table: spoil(table, "product_id", None), "product_id missing, of another type, or with nulls"),
+        (lambda table: spoil(table, "product_id", None), "product_id missing, there twice, of another type"),
         (lambda table: spoil(table, "rank", 0), "P2V: query '.*' has ranks or hits that contradict each other"),
         (lambda table: spoil(table, "average_precision", float("nan")), "contradict each other"),
         (lambda table: spoil(table, "query_id", table["query_id"][1].as_py()), "P2V: query '.*' occurs 2 times"),
@@ -108,7 +108,7 @@ def test_a_spoilt_file_is_refused(files, change, message):
     ("text", "message"),
     [
         (None, "no such file"),
-        ("{", "not a result"),
+        ("{", "not readable as a result"),
         ("[]", "an object at the top"),
         (json.dumps({"model": "a", "dataset": {}}), "does not say which model, dataset, split"),
     ],

@@ -15,7 +15,7 @@ from rope.dataset.directory import reading, shard_names
 from rope.dataset.manifest import read_manifest
 from rope.domain import SPLITS, with_published
 from rope.errors import UsageError
-from rope.files import sha256_of
+from rope.files import reading_file, sha256_of
 
 __all__ = ["Column", "read_column"]
 
@@ -117,21 +117,19 @@ def _read_file(file: Path) -> pa.Table:
         return _read_csv(file)
     if file.suffix != ".parquet":
         raise UsageError(f"{file}: expected a file of labels that ends in .csv or .parquet")
-    try:
-        return pq.read_table(file)
-    except (OSError, pa.ArrowException) as error:
-        raise UsageError(f"{file}: cannot be read as Parquet ({error})") from error
+    with reading_file(file, "Parquet"):
+        table = pq.read_table(file)
+    if repeated := _repeated(table.column_names):
+        raise UsageError(f"{file}: the column {repeated[0]!r} is there twice; keep one")
+    return table
 
 
 def _read_csv(file: Path) -> pa.Table:
     """All columns as text; a row that is shorter or longer than the header is refused."""
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as text:
-            lines = csv.reader(text, strict=True)
-            header = next(lines, [])
-            rows = [(lines.line_num, row) for row in lines if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{file}: cannot be read as CSV in UTF-8 ({error})") from error
+    with reading_file(file, "CSV in UTF-8"), file.open(encoding="utf-8-sig", newline="") as text:
+        lines = csv.reader(text, strict=True)
+        header = next(lines, [])
+        rows = [(lines.line_num, row) for row in lines if row]
     for line, row in rows:
         if len(row) != len(header):
             raise UsageError(f"{file}:{line}: {len(row)} fields, expected {len(header)} as in the header; quote commas")

@@ -32,7 +32,7 @@ SEPARATORS: Final = {
 }
 """What may separate the fields by the ending of the file's name; the first that line 1 has does."""
 
-COMPRESSED: Final = (".gz", ".bz2", ".zst")
+COMPRESSED: Final = {".gz": "gzip", ".bz2": "bzip2", ".zst": "Zstandard"}
 
 IntArray = npt.NDArray[np.int64]
 
@@ -63,7 +63,8 @@ def read_text(path: Path, wanted: Columns | None) -> Interactions:
     users: list[str] = []
     items: list[str] = []
     times: list[int | Decimal] = []
-    with reading_file(path, "lines of fields"), _open(path) as file:
+    packed = f", compressed with {COMPRESSED[path.suffix]}" if path.suffix in COMPRESSED else ""
+    with reading_file(path, f"lines of fields{packed}"), _open(path) as file:
         rows = _rows(file, text_ending(path))
         number, first = next(rows, (0, []))
         if not first:

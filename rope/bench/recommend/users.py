@@ -1,6 +1,5 @@
 """Vectors of users: without any training, or read from a file that a trained model wrote."""
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ import numpy.typing as npt
 from rope.bench.recommend.interactions import Sequences
 from rope.bench.similarity import Vectors
 from rope.errors import EmbeddingError, UsageError
-from rope.files import atomic_path
+from rope.files import atomic_path, reading_file
 
 __all__ = ["mean_of_history", "read_user_vectors", "write_user_vectors"]
 
@@ -72,16 +71,18 @@ def read_user_vectors(path: Path, user_ids: list[str], dim: int) -> npt.NDArray[
 
     Raises:
         UsageError: the file does not exist.
-        EmbeddingError: it has other arrays or another dimension, or a user has no vector, two, or one without a
+        FileError: it has other arrays, or is no `.npz` file.
+        EmbeddingError: its vectors have another dimension than `dim`, or a user has no vector, two, or one without a
             direction.
     """
     if not path.is_file():
         raise UsageError(f"{path}: no such file; expected .npz with the arrays user_ids and users")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            ids, vectors = archive["user_ids"].astype(np.str_).tolist(), archive["users"]
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise EmbeddingError(f"{path}: expected the arrays user_ids and users: {error}") from error
+    with (
+        reading_file(path, ".npz with the arrays user_ids and users"),
+        path.open("rb") as file,
+        np.load(file, allow_pickle=False) as archive,
+    ):
+        ids, vectors = archive["user_ids"].astype(np.str_).tolist(), archive["users"]
     if vectors.shape != (len(ids), dim) or vectors.dtype.kind != "f":
         raise EmbeddingError(
             f"{path}: users is {vectors.dtype} {vectors.shape}, expected floats [{len(ids)}, {dim}] as the items have"

@@ -4,7 +4,7 @@ import pytest
 from rope.bench.recommend import users as module
 from rope.bench.recommend.users import mean_of_history, read_user_vectors, write_user_vectors
 from rope.bench.similarity import Vectors
-from rope.errors import EmbeddingError, UsageError
+from rope.errors import EmbeddingError, FileError, UsageError
 from tests.bench.recommend.cases import random_split
 
 
@@ -45,7 +45,7 @@ def test_user_vectors_that_do_not_fit_are_named(ids, vectors, message, tmp_path)
 
 def test_a_file_without_user_vectors_is_explained(tmp_path):
     np.savez(tmp_path / "other.npz", page=np.zeros(1))
-    with pytest.raises(EmbeddingError, match="expected the arrays user_ids and users"):
+    with pytest.raises(FileError, match=r"not readable as \.npz with the arrays user_ids and users"):
         read_user_vectors(tmp_path / "other.npz", ["a"], 2)
     with pytest.raises(UsageError, match="no such file"):
         read_user_vectors(tmp_path / "missing.npz", ["a"], 2)
