@@ -29,6 +29,7 @@ class CopeEmbedder:
         name: what reports call it.
         batch_size: samples that go through the towers at a time.
         use_text: whether texts are read.
+        training_seed: of the recipe that trained the model; None where it is not known. Results keep it.
     """
 
     def __init__(
@@ -39,8 +40,10 @@ class CopeEmbedder:
         *,
         batch_size: int = 32,
         use_text: bool = True,
+        training_seed: int | None = None,
     ) -> None:
         self.name = name
+        self.training_seed = training_seed
         self._model = model
         self._tokenizer = tokenizer
         self._batch_size = batch_size
@@ -92,7 +95,7 @@ class CopeEmbedder:
 def load_cope_embedder(path: str, *, device: str = "", batch_size: str = "32") -> CopeEmbedder:
     """The embedder of a folder that `cope train` wrote, or of a repository on the Hub with a model and a tokenizer.
 
-    Whether titles are read is as in the recipe, where there is one.
+    Whether titles are read, and the seed of the training run, are as in the recipe, where there is one.
 
     Args:
         path: with weights and a tokenizer.
@@ -104,13 +107,15 @@ def load_cope_embedder(path: str, *, device: str = "", batch_size: str = "32") -
     """
     if not batch_size.isdecimal() or int(batch_size) < 1:
         raise UsageError(f"cope:{path}: expected a whole number of at least 1 as batch_size, got {batch_size!r}")
-    recipe = Path(path) / RECIPE_NAME
+    recipe_file = Path(path) / RECIPE_NAME
+    recipe = read_recipe(str(recipe_file)) if recipe_file.is_file() else None
     return CopeEmbedder(
         Cope.from_pretrained(path).to(device or ("cuda" if torch.cuda.is_available() else "cpu")),
         load_tokenizer(path),
         f"cope:{Path(path).name}",
         batch_size=int(batch_size),
-        use_text=read_recipe(str(recipe)).use_text if recipe.is_file() else True,
+        use_text=recipe is None or recipe.use_text,
+        training_seed=None if recipe is None else recipe.seed,
     )
 
 

@@ -47,6 +47,14 @@ Data = Annotated[
 SplitOption = Annotated[Split, typer.Option(help="The split to score.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the support sets of one-shot classification.")]
 Trials = Annotated[int, typer.Option(min=1, help="Draws of the support set.")]
+TrainingSeed = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        help="Seed of the training run that made the model, which the result keeps.",
+        show_default="as the model says",
+    ),
+]
 Shots = Annotated[int, typer.Option(min=1, help="Samples of each product in the support set.")]
 JsonFile = Annotated[
     Path | None,
@@ -63,6 +71,7 @@ def score(
     data: Data = None,
     split: SplitOption = "validation",
     name: Name = None,
+    training_seed: TrainingSeed = None,
     seed: Seed = 0,
     trials: Trials = 20,
     shots: Shots = 1,
@@ -91,7 +100,8 @@ def score(
             )
         _score_quickly(files, locate(data), split, model, effort)
     else:
-        _score(files, locate(data), split, model, Draws(seed, trials, shots), effort, json, save_ranks)
+        draws = Draws(seed, trials, shots)
+        _score(files, locate(data), split, model, draws, effort, json, save_ranks, training_seed)
 
 
 @app.command()
@@ -122,6 +132,7 @@ def run(
             help="Don't embed a few samples again in another batch to see that their vectors stay the same.",
         ),
     ] = False,
+    training_seed: TrainingSeed = None,
     seed: Seed = 0,
     trials: Trials = 20,
     shots: Shots = 1,
@@ -156,7 +167,9 @@ def run(
     if own is not None:
         typer.echo(f"share {share} is embedded; when all are, join and score them: the same command without --share")
         return
-    _score([out], directory, split, embedder.name, draws, effort, json, save_ranks)
+    if training_seed is None:
+        training_seed = getattr(embedder, "training_seed", None)
+    _score([out], directory, split, embedder.name, draws, effort, json, save_ranks, training_seed)
 
 
 def _score(
@@ -168,6 +181,7 @@ def _score(
     effort: "Effort",
     json: Path | None,
     save_ranks: Path | None,
+    training_seed: int | None,
 ) -> None:
     from dataclasses import replace
 
@@ -182,7 +196,7 @@ def _score(
     )
     with progress_bar("scoring", count_similarities(labels, draws)) as advance:
         result = score(embeddings, labels, draws, replace(effort, advance=advance))
-    _report(result, subject, json, save_ranks)
+    _report(result, replace(subject, training_seed=training_seed), json, save_ranks)
 
 
 def _score_quickly(files: list[Path], directory: Path, split: Split, model: str, effort: "Effort") -> None:
@@ -227,12 +241,36 @@ def _report(result: "Score", subject: "Subject", json: Path | None, save_ranks: 
 
 @app.command()
 def compare(
-    results: Annotated[list[Path], typer.Argument(metavar="RESULT...", help="Two or more files of score --json.")],
+    results: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[RESULT...]", help="Files of score --json, each a model of one run.", show_default=False
+        ),
+    ] = None,
+    group: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Several training runs of one model: NAME=FILE,FILE or NAME='runs/tiny-*.json', or a pattern alone, "
+            "'tiny-*', for the RESULTs whose model it matches. May be given more than once.",
+            show_default=False,
+        ),
+    ] = None,
+    pair_seeds: Annotated[
+        bool,
+        typer.Option(
+            "--pair-seeds",
+            help="Compare runs of the same seed with each other: for models that share the draws of their training.",
+        ),
+    ] = False,
     metric: Annotated[str, typer.Option(help="R@k, recall@k (k = 1, 5, 10, 20, 50), MRR or mAP.")] = "R@1",
     style: Annotated[
         Literal["table", "markdown", "latex", "json"],
         typer.Option("--format", help="How to print it; bold only where the best is significantly better."),
     ] = "table",
+    json: Annotated[
+        Path | None,
+        typer.Option("--json", help="Write every number here, with the files and seeds it is of.", show_default=False),
+    ] = None,
 ) -> None:
     """Compare models on one dataset: differences, intervals, tests paired by product, and ranks that ties share."""
     from json import dumps
@@ -240,16 +278,19 @@ def compare(
     from rope.bench.compare import compare as compare_models
     from rope.bench.compare import comparison_json
     from rope.bench.compare_tables import as_latex, as_markdown, difference_table, standing_table
-    from rope.bench.ranks import load_ranks
+    from rope.bench.groups import read_groups
+    from rope.bench.report import write_json
     from rope.console import output
 
-    comparison = compare_models([load_ranks(result) for result in results], metric)
+    comparison = compare_models(read_groups(results or [], group or []), metric, pair_seeds=pair_seeds)
     if style == "table":
         output().print(standing_table(comparison), difference_table(comparison))
     elif style == "json":
         typer.echo(dumps(comparison_json(comparison), indent=2, ensure_ascii=False, allow_nan=False))
     else:
         typer.echo(as_markdown(comparison) if style == "markdown" else as_latex(comparison), nl=False)
+    if json is not None:
+        write_json(json, comparison_json(comparison))
 
 
 @app.command()

@@ -1,9 +1,10 @@
 """Is one model better than another? Paired differences with intervals, tests, and ranks that tied models share.
 
-docs/statistics.md defines every number and says how often the test is wrong.
+A model is one result, or several of the same recipe trained with other seeds; then both the products and the seeds are
+a sample. docs/statistics.md defines every number and says how often the test is wrong.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any, Final
@@ -11,7 +12,17 @@ from typing import Any, Final
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from rope.bench.intervals import TAIL, Estimate, Interval, mean_of_pairs, micro_estimate, share_interval
+from rope.bench.groups import Group, Run, check_comparable
+from rope.bench.intervals import (
+    TAIL,
+    Estimate,
+    Interval,
+    crossed_degrees,
+    mean_of_pairs,
+    micro_estimate,
+    over_runs,
+    share_interval,
+)
 from rope.bench.ranks import Ranks, query_values
 from rope.errors import UsageError
 
@@ -20,6 +31,7 @@ __all__ = [
     "SIGNIFICANT",
     "Comparison",
     "Difference",
+    "RunNote",
     "Standing",
     "columns_of",
     "compare",
@@ -45,18 +57,45 @@ _ROUNDING: Final = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
+class RunNote:
+    """One training run of a model in the table.
+
+    Attributes:
+        file: the result it was read from; None where it was not read.
+        model: its name there.
+        training_seed: None where the result does not say.
+        embeddings: domain -> SHA-256 of its ids and vectors.
+        values: each of `columns_of` -> the metric of this run.
+    """
+
+    file: str | None
+    model: str
+    training_seed: int | None
+    embeddings: Mapping[str, str]
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """One model in the table.
 
     Attributes:
         rank: 1 for the best and all that cannot be told from it; see `shared_ranks`.
         model: its name.
-        intervals: each of `columns_of` -> the metric with its 95 % interval.
+        intervals: each of `columns_of` -> the metric, the mean over the runs, with its 95 % interval: over products
+            and seeds, or over products alone where there is one run.
+        runs: what the numbers are of.
     """
 
     rank: int
     model: str
     intervals: dict[str, Interval]
+    runs: tuple[RunNote, ...]
+
+    def spread(self, column: str) -> tuple[float, float]:
+        """The lowest and the highest of the runs."""
+        values = [run.values[column] for run in self.runs]
+        return min(values), max(values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +116,9 @@ class Difference:
         ties: products without a difference.
         losses: products in which `b` is ahead.
         detectable: the true difference that the uncorrected test would find with a probability of 80 %.
+        degrees: degrees of freedom of the test and the interval.
+        runs: the number of runs of each of the two.
+        is_paired_by_seed: whether runs of the same seed were compared with each other.
     """
 
     a: str
@@ -91,6 +133,9 @@ class Difference:
     ties: int
     losses: int
     detectable: float
+    degrees: float
+    runs: tuple[int, int]
+    is_paired_by_seed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,58 +167,89 @@ class Comparison:
         """What the models are compared on, see `columns_of`."""
         return tuple(self.standings[0].intervals)
 
+    @property
+    def has_groups(self) -> bool:
+        """Whether a model has several runs."""
+        return any(len(standing.runs) > 1 for standing in self.standings)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What intervals and tests are over, a sentence each."""
+        runs = {len(standing.runs) for standing in self.standings}
+        if runs == {1}:
+            return (
+                "One run of each model: intervals and tests are over products alone. Another training seed would move "
+                "the numbers too; --group takes several runs of a model.",
+            )
+        told = ["Several seeds: intervals and tests are over products and training seeds, both random and crossed."]
+        if 1 in runs:
+            told.append(
+                "One seed: the interval is over products alone, and a comparison with it is of that one run; another "
+                "run of the same recipe may give another result."
+            )
+        if 2 in runs:
+            told.append(
+                "Two seeds: one degree of freedom; where seeds matter most the intervals cover 88 to 90 %, not 95."
+            )
+        if any(one.is_paired_by_seed for one in self.differences):
+            told.append("Models of several seeds are compared seed by seed.")
+        return tuple(told)
+
 
 def columns_of(ranks: Ranks) -> tuple[str, ...]:
     """What models are compared on: the cross-domain pairs of the dataset, and `MEAN`."""
     return (*ranks.cross_pairs, MEAN)
 
 
-def compare(models: Sequence[Ranks], metric: str) -> Comparison:
+def compare(models: Sequence[Ranks | Group], metric: str, *, pair_seeds: bool = False) -> Comparison:
     """Compare two or more models in one metric.
 
     Args:
-        models: their ranks, in any order, with a name each.
+        models: their ranks, in any order, with a name each; a group has the ranks of several training runs.
         metric: one of `rope.bench.ranks.METRICS`.
+        pair_seeds: compare runs of the same seed with each other, for recipes that share what the seed draws. Without
+            it the runs of two models have nothing in common.
 
     Raises:
-        UsageError: there are fewer than two models or two of one name, no such metric, fewer than two products, or the
-            models were scored on different datasets, splits, protocol versions or queries.
+        UsageError: there are fewer than two models or two of one name, no such metric, fewer than two products, the
+            models were scored on different datasets, splits, protocol versions or queries, a run or a seed is given
+            twice, or `pair_seeds` and two groups have not the same seeds.
     """
-    _check_comparable(models)
-    columns = columns_of(models[0])
-    estimates = {ranks.origin.model: _columns(ranks, metric) for ranks in models}
-    names = sorted(estimates, key=lambda name: (-estimates[name][MEAN].value, name))
+    groups = [Group(one.origin.model, (Run(one),)) if isinstance(one, Ranks) else one for one in models]
+    check_comparable(groups)
+    ranks = groups[0].runs[0].ranks
+    measured = {group.name: _Measured(group, metric) for group in groups}
+    names = sorted(measured, key=lambda name: (-measured[name].mean[MEAN].value, name))
     tests = [
-        (a, b, column, subtract(estimates[a][column], estimates[b][column]))
+        (a, b, column, _subtract_models(measured[a], measured[b], column, pair_seeds))
         for a, b in combinations(names, 2)
-        for column in columns
+        for column in columns_of(ranks)
     ]
     corrected = holm([p_value(difference) for *_, difference in tests])
     differences = tuple(
-        _difference(a, b, column, difference, p_holm)
+        _difference(measured[a], measured[b], column, difference, p_holm, pair_seeds)
         for (a, b, column, difference), p_holm in zip(tests, corrected, strict=True)
     )
     separate = {(one.a, one.b) for one in differences if one.column == MEAN and one.p_holm < SIGNIFICANT}
     standings = tuple(
-        Standing(rank, name, {column: share_interval(one) for column, one in estimates[name].items()})
-        for name, rank in zip(names, shared_ranks(names, separate), strict=True)
+        measured[name].standing(rank) for name, rank in zip(names, shared_ranks(names, separate), strict=True)
     )
-    origin = models[0].origin
+    origin = ranks.origin
     return Comparison(
         metric=metric,
         dataset=origin.dataset,
         fingerprint=origin.fingerprint,
         split=origin.split,
         protocol=origin.protocol,
-        n_products=len(models[0].product_ids),
+        n_products=len(ranks.product_ids),
         standings=standings,
         differences=differences,
     )
 
 
 def comparison_json(comparison: Comparison) -> dict[str, Any]:
-    """The comparison as a JSON object, fractions in full precision."""
-    return asdict(comparison)
+    """The comparison as a JSON object, fractions in full precision, with the result files and seeds they are of."""
+    return {**asdict(comparison), "notes": list(comparison.notes)}
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -221,8 +297,8 @@ def leads(comparison: Comparison, column: str) -> str | None:
 
 
 def subtract(a: Estimate, b: Estimate) -> Estimate:
-    """The difference of two numbers over the same products, which are left out of both at once."""
-    return Estimate(a.value - b.value, a.shifts - b.shifts, a.parts - b.parts, a.weights)
+    """The difference of two numbers over the same products, left out of both at once; they share no seeds."""
+    return Estimate(a.value - b.value, a.shifts - b.shifts, a.parts - b.parts, a.weights, a.seeds + b.seeds)
 
 
 def p_value(difference: Estimate) -> float:
@@ -232,8 +308,40 @@ def p_value(difference: Estimate) -> float:
     """
     error = difference.standard_error
     if error > _ROUNDING:
-        return 2 * float(stdtr(difference.n_products - 1, -abs(difference.value) / error))
+        return 2 * float(stdtr(_degrees(difference), -abs(difference.value) / error))
     return 1.0 if abs(difference.value) <= _ROUNDING else 2.0 ** (1 - difference.n_products)
+
+
+def _degrees(difference: Estimate) -> float:
+    return crossed_degrees(difference, difference.n_products - 1)
+
+
+class _Measured:
+    """A model with the estimates of each run, and their mean, in every column."""
+
+    def __init__(self, group: Group, metric: str) -> None:
+        self.group = group
+        self.runs = [_columns(run.ranks, metric) for run in group.runs]
+        self.mean = {column: over_runs([run[column] for run in self.runs]) for column in self.runs[0]}
+
+    def standing(self, rank: int) -> Standing:
+        intervals = {column: share_interval(one) for column, one in self.mean.items()}
+        notes = []
+        for run, columns in zip(self.group.runs, self.runs, strict=True):
+            origin, values = run.ranks.origin, {column: one.value for column, one in columns.items()}
+            notes.append(RunNote(run.file, origin.model, origin.training_seed, dict(origin.embeddings), values))
+        return Standing(rank, self.group.name, intervals, tuple(notes))
+
+    def by_seed(self, column: str) -> dict[int, Estimate]:
+        found = {}
+        for run, columns in zip(self.group.runs, self.runs, strict=True):
+            if run.seed is None:
+                raise UsageError(
+                    f"--pair-seeds: {run.label} does not say its training seed; score it with --training-seed, or "
+                    "compare without --pair-seeds"
+                )
+            found[run.seed] = columns[column]
+        return found
 
 
 def _columns(ranks: Ranks, metric: str) -> dict[str, Estimate]:
@@ -244,14 +352,36 @@ def _columns(ranks: Ranks, metric: str) -> dict[str, Estimate]:
     return {**columns, MEAN: mean_of_pairs(ranks, metric)}
 
 
-def _difference(a: str, b: str, column: str, difference: Estimate, p_holm: float) -> Difference:
-    degrees, error = difference.n_products - 1, difference.standard_error
+def _subtract_models(a: _Measured, b: _Measured, column: str, pair_seeds: bool) -> Estimate:
+    if not _is_paired(a, b, pair_seeds):
+        return subtract(a.mean[column], b.mean[column])
+    ours, theirs = a.by_seed(column), b.by_seed(column)
+    if ours.keys() != theirs.keys():
+        raise UsageError(
+            f"--pair-seeds: {a.group.name} has the training seeds {_listed(ours)}, and {b.group.name} "
+            f"{_listed(theirs)}; train both with the same, or compare without --pair-seeds"
+        )
+    return over_runs([subtract(ours[seed], theirs[seed]) for seed in ours])
+
+
+def _is_paired(a: _Measured, b: _Measured, pair_seeds: bool) -> bool:
+    return pair_seeds and len(a.runs) > 1 and len(b.runs) > 1
+
+
+def _listed(seeds: Mapping[int, Estimate]) -> str:
+    return ", ".join(map(str, sorted(seeds)))
+
+
+def _difference(
+    a: _Measured, b: _Measured, column: str, difference: Estimate, p_holm: float, pair_seeds: bool
+) -> Difference:
+    degrees, error = _degrees(difference), difference.standard_error
     reach = float(stdtrit(degrees, 1 - TAIL)) * error
     wins = int(np.count_nonzero(difference.parts > _ROUNDING))
     losses = int(np.count_nonzero(difference.parts < -_ROUNDING))
     return Difference(
-        a=a,
-        b=b,
+        a=a.group.name,
+        b=b.group.name,
         column=column,
         value=difference.value,
         low=max(-1.0, difference.value - reach),
@@ -262,52 +392,7 @@ def _difference(a: str, b: str, column: str, difference: Estimate, p_holm: float
         ties=difference.n_products - wins - losses,
         losses=losses,
         detectable=min(1.0, reach + float(stdtrit(degrees, 1 - _POWER_TAIL)) * error),
+        degrees=degrees,
+        runs=(len(a.runs), len(b.runs)),
+        is_paired_by_seed=_is_paired(a, b, pair_seeds),
     )
-
-
-def _check_comparable(models: Sequence[Ranks]) -> None:
-    lacking = [ranks for ranks in models if not ranks.cross_pairs]
-    if lacking:
-        origin = lacking[0].origin
-        raise UsageError(
-            f"{origin.model} was scored on {origin.dataset}, which has no two domains; results are compared on the "
-            "pairs of different domains"
-        )
-    if len(models) < 2:
-        raise UsageError(f"a comparison needs at least two models, got {len(models)}")
-    names = [ranks.origin.model for ranks in models]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise UsageError(f"two models are called {twice!r}; score one of them again with another --name")
-    for other in models[1:]:
-        _check_same_task(models[0], other)
-    for name in models[0].cross_pairs:
-        if len(np.unique(models[0].pairs[name].products)) < 2:
-            raise UsageError(f"{name} has queries of one product only, and a comparison needs at least two products")
-
-
-def _check_same_task(first: Ranks, other: Ranks) -> None:
-    a, b = first.origin, other.origin
-    for what, wanted, found in (
-        ("datasets (fingerprints)", a.fingerprint, b.fingerprint),
-        ("splits", a.split, b.split),
-        ("versions of the protocol", a.protocol, b.protocol),
-    ):
-        if wanted != found:
-            raise UsageError(
-                f"{a.model} and {b.model} cannot be compared: they were scored on different {what}, {wanted} and "
-                f"{found}; score both on the same"
-            )
-    if first.cross_pairs != other.cross_pairs:
-        raise UsageError(
-            f"{a.model} and {b.model} cannot be compared: the first has the pairs {', '.join(first.cross_pairs)}, the "
-            f"second {', '.join(other.cross_pairs)}; score both with the same rope-bench"
-        )
-    for name in first.cross_pairs:
-        ours, theirs = first.pairs[name], other.pairs[name]
-        same = ours.query_ids == theirs.query_ids and np.array_equal(ours.n_positives, theirs.n_positives)
-        if not same or first.product_ids != other.product_ids or not np.array_equal(ours.products, theirs.products):
-            raise UsageError(
-                f"{a.model} and {b.model} cannot be compared: {name} has {len(ours.query_ids):,} and "
-                f"{len(theirs.query_ids):,} queries that are not the same; score both with the same rope-bench"
-            )

@@ -1,8 +1,9 @@
 """A comparison of models as tables for a terminal, Markdown and LaTeX."""
 
+from rich.markup import escape
 from rich.table import Table
 
-from rope.bench.compare import MEAN, SIGNIFICANT, Comparison, Difference, leads
+from rope.bench.compare import MEAN, SIGNIFICANT, Comparison, Difference, Standing, leads
 from rope.bench.intervals import Interval
 
 __all__ = ["as_latex", "as_markdown", "difference_table", "standing_table"]
@@ -10,24 +11,27 @@ __all__ = ["as_latex", "as_markdown", "difference_table", "standing_table"]
 
 def standing_table(comparison: Comparison) -> Table:
     """The models with their ranks, the pairs and their mean in percent, for a terminal."""
-    table = Table(title=_title(comparison), title_justify="left", caption=_FOOTNOTE, caption_justify="left")
-    for heading in ("rank", "model", *comparison.columns, "95 % interval of the mean"):
+    caption = " ".join(_footnotes(comparison))
+    table = Table(title=_title(comparison), title_justify="left", caption=caption, caption_justify="left")
+    for heading in _standing_headings(comparison):
         table.add_column(heading, justify="left" if heading == "model" else "right")
     for standing in comparison.standings:
         values = [_percent(standing.intervals[column].value) for column in comparison.columns]
-        table.add_row(str(standing.rank), standing.model, *values, _range(standing.intervals[MEAN]))
+        cells = (str(standing.rank), escape(standing.model), *values, _range(standing.intervals[MEAN]))
+        table.add_row(*cells, *_seeds(standing, comparison))
     return table
 
 
 def difference_table(comparison: Comparison) -> Table:
     """Every two models in every column, in percentage points, for a terminal."""
     table = Table(title="Differences, in percentage points", title_justify="left")
-    for heading in ("models", *_DIFFERENCE_HEADINGS):
+    for heading in _difference_headings(comparison):
         table.add_column(heading, justify="left" if heading in ("models", "on") else "right")
     for one in comparison.differences:
         if one.column == comparison.columns[0]:
             table.add_section()
-        table.add_row(f"{one.a} - {one.b}" if one.column == comparison.columns[0] else "", *_cells(one))
+        names = f"{one.a} - {one.b}" if one.column == comparison.columns[0] else ""
+        table.add_row(escape(names), *_cells(one, comparison))
     return table
 
 
@@ -35,17 +39,18 @@ def as_markdown(comparison: Comparison) -> str:
     """Both tables as Markdown; the best of a column is bold only where it is significantly better than the next."""
     best = {column: leads(comparison, column) for column in comparison.columns}
     lines = [_title(comparison), ""]
-    lines += _markdown_head(["rank", "model", *comparison.columns, "95 % interval of the mean"])
+    lines += _markdown_head(_standing_headings(comparison))
     for standing in comparison.standings:
         values = [
             f"**{text}**" if best[column] == standing.model else text
             for column in comparison.columns
             for text in [_percent(standing.intervals[column].value)]
         ]
-        lines.append(_markdown_row([str(standing.rank), standing.model, *values, _range(standing.intervals[MEAN])]))
-    lines += ["", _FOOTNOTE, "", "Differences, in percentage points:", ""]
-    lines += _markdown_head(["models", *_DIFFERENCE_HEADINGS])
-    lines += [_markdown_row([f"{one.a} - {one.b}", *_cells(one)]) for one in comparison.differences]
+        cells = [str(standing.rank), standing.model, *values, _range(standing.intervals[MEAN])]
+        lines.append(_markdown_row(cells + _seeds(standing, comparison)))
+    lines += ["", *_footnotes(comparison), "", "Differences, in percentage points:", ""]
+    lines += _markdown_head(_difference_headings(comparison))
+    lines += [_markdown_row([f"{one.a} - {one.b}", *_cells(one, comparison)]) for one in comparison.differences]
     return "\n".join(lines) + "\n"
 
 
@@ -54,7 +59,7 @@ def as_latex(comparison: Comparison) -> str:
     best = {column: leads(comparison, column) for column in comparison.columns}
     lines = [
         f"% {_title(comparison)}",
-        f"% {_FOOTNOTE}",
+        *(f"% {note}" for note in _footnotes(comparison)),
         rf"\begin{{tabular}}{{rl{'r' * len(comparison.columns)}}}",
         r"\toprule",
         " & ".join(["Rank", "Model", *(column.replace("2", "$\\to$") for column in comparison.columns)]) + r" \\",
@@ -68,16 +73,41 @@ def as_latex(comparison: Comparison) -> str:
         ]
         mean = standing.intervals[MEAN]
         spread = "" if mean.low is None else rf" {{\scriptsize [{_range(mean).replace(' - ', ', ')}]}}"
-        lines.append(" & ".join([str(standing.rank), _escape(standing.model), *values]) + spread + r" \\")
+        name = _escape(standing.model) + (f" ({_n_seeds(standing)})" if comparison.has_groups else "")
+        lines.append(" & ".join([str(standing.rank), name, *values]) + spread + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
-_FOOTNOTE = (
-    "Models share a rank where the best of them is not significantly better in the mean (Holm-corrected p < "
-    f"{SIGNIFICANT:g}); intervals and tests are clustered by product."
-)
+def _footnotes(comparison: Comparison) -> list[str]:
+    shared = (
+        "Models share a rank where the best of them is not significantly better in the mean (Holm-corrected p < "
+        f"{SIGNIFICANT:g}); intervals and tests are clustered by product."
+    )
+    return [shared, *comparison.notes]
 
-_DIFFERENCE_HEADINGS = ("on", "difference", "95 % interval", "p", "p (Holm)", "won/tied/lost", "detectable")
+
+def _standing_headings(comparison: Comparison) -> list[str]:
+    seeds = ["seeds (lowest - highest mean)"] if comparison.has_groups else []
+    return ["rank", "model", *comparison.columns, "95 % interval of the mean", *seeds]
+
+
+def _difference_headings(comparison: Comparison) -> list[str]:
+    numbers = ["on", "difference", "95 % interval", "p", "p (Holm)", "won/tied/lost", "detectable"]
+    return ["models", *numbers, *(["seeds"] if comparison.has_groups else [])]
+
+
+def _seeds(standing: Standing, comparison: Comparison) -> list[str]:
+    """The cell that says how many seeds a model has; none in a table where all have one."""
+    if not comparison.has_groups:
+        return []
+    if len(standing.runs) == 1:
+        return ["one seed: over products alone"]
+    low, high = standing.spread(MEAN)
+    return [f"{_n_seeds(standing)} ({_percent(low)} - {_percent(high)})"]
+
+
+def _n_seeds(standing: Standing) -> str:
+    return "one seed" if len(standing.runs) == 1 else f"{len(standing.runs)} seeds"
 
 
 def _title(comparison: Comparison) -> str:
@@ -87,8 +117,8 @@ def _title(comparison: Comparison) -> str:
     )
 
 
-def _cells(one: Difference) -> list[str]:
-    return [
+def _cells(one: Difference, comparison: Comparison) -> list[str]:
+    cells = [
         one.column,
         f"{100 * one.value:+.2f}",
         f"{100 * one.low:+.2f} to {100 * one.high:+.2f}",
@@ -97,6 +127,7 @@ def _cells(one: Difference) -> list[str]:
         f"{one.wins:,}/{one.ties:,}/{one.losses:,}",
         _percent(one.detectable),
     ]
+    return cells + ([f"{one.runs[0]} against {one.runs[1]}"] if comparison.has_groups else [])
 
 
 def _percent(fraction: float) -> str:

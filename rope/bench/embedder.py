@@ -32,7 +32,8 @@ class Embedder(Protocol):
 
     An embedder may also have an attribute `fingerprint: str` that changes with its weights and settings; vectors of
     an earlier run are then kept only for an embedder with the same one. Without it, the source of its class, and of
-    what that imports, stands for it.
+    what that imports, stands for it. With an attribute `training_seed: int`, results keep the seed of the training run
+    that made the model, which comparisons over several seeds name.
     """
 
     @property

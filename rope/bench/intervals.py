@@ -1,12 +1,13 @@
-"""95 % intervals: how far a number would move with other products of the same kind.
+"""95 % intervals: how far a number would move with other products of the same kind, and with other training seeds.
 
-The queries of one product are alike, so the product, not the query, is what counts as independent. docs/statistics.md
-says why the intervals are made as they are, and how often they cover.
+The queries of one product are alike, so the product, not the query, is what counts as independent. Where a model was
+trained several times, its runs are a second sample, crossed with the products. docs/statistics.md says why the
+intervals are made as they are, and how often they cover.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -22,8 +23,10 @@ __all__ = [
     "Interval",
     "Intervals",
     "PairIntervals",
+    "SeedVariance",
     "average",
     "bounds",
+    "crossed_degrees",
     "degrees_of_freedom",
     "estimate",
     "expected_interval",
@@ -33,6 +36,7 @@ __all__ = [
     "mean_of_pairs",
     "median_interval",
     "micro_estimate",
+    "over_runs",
     "share_interval",
 ]
 
@@ -43,21 +47,39 @@ IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
 
+@dataclass(frozen=True, slots=True)
+class SeedVariance:
+    """What the training seeds of one model add to the variance of a mean over its runs.
+
+    Attributes:
+        spread: variance of that mean as the spread of the runs shows it.
+        by_product: the part of `spread` that comes from each run finding other products difficult. The shifts of the
+            products hold it already, so it must not be counted twice.
+        degrees: degrees of freedom of `spread`: the number of runs less one.
+    """
+
+    spread: float
+    by_product: float
+    degrees: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Estimate:
-    """A number and what each product does to it.
+    """A number and what each product does to it; of one training run, or the mean over several.
 
     Attributes:
         value: the number.
         shifts: float64 [products], by how much it changes when the product is left out; 0 for a product without query.
         parts: float64 [products], what each product adds to the number.
         weights: float64 [products], the product's share of the mean; they add up to 1.
+        seeds: what training seeds add, for each model in the number that has several runs; none for a single run.
     """
 
     value: float
     shifts: FloatArray
     parts: FloatArray
     weights: FloatArray
+    seeds: tuple[SeedVariance, ...] = ()
 
     @property
     def n_products(self) -> int:
@@ -65,9 +87,14 @@ class Estimate:
         return int(np.count_nonzero(self.weights))
 
     @property
+    def seed_variance(self) -> float:
+        """The variance that seeds add to that of products; 0 where the runs differ by no more than products explain."""
+        return max(0.0, sum(one.spread - one.by_product for one in self.seeds))
+
+    @property
     def standard_error(self) -> float:
-        """The jackknife's: the root of the sum of the squared shifts."""
-        return math.sqrt(float(np.sum(self.shifts**2)))
+        """The jackknife's: the root of the sum of the squared shifts, to which training seeds add their variance."""
+        return math.sqrt(float(np.sum(self.shifts**2)) + self.seed_variance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,13 +189,37 @@ def macro_estimate(values: FloatArray, products: IntArray, n_products: int) -> E
 
 
 def average(estimates: Sequence[Estimate]) -> Estimate:
-    """The mean of numbers over the same products, each product left out of all of them at once."""
+    """The mean of numbers of one run over the same products, each product left out of all of them at once.
+
+    Raises:
+        ValueError: a number is a mean over runs already: average each run over the pairs, and then the runs.
+    """
+    if any(one.seeds for one in estimates):
+        raise ValueError("a mean over runs cannot be averaged further; average each run first, then take over_runs")
     return Estimate(
         value=math.fsum(one.value for one in estimates) / len(estimates),
         shifts=np.mean([one.shifts for one in estimates], axis=0),
         parts=np.mean([one.parts for one in estimates], axis=0),
         weights=np.mean([one.weights for one in estimates], axis=0),
     )
+
+
+def over_runs(runs: Sequence[Estimate]) -> Estimate:
+    """The mean over the training runs of one model, products and seeds both random and crossed.
+
+    Each run is over the same products. One run is returned as it is.
+
+    >>> counts = np.full(3, 2.0)
+    >>> runs = [estimate(np.array(sums), counts) for sums in ([1.0, 0.0, 2.0], [1.0, 2.0, 2.0])]
+    >>> over_runs(runs).value, over_runs(runs).seeds
+    (0.666..., (SeedVariance(spread=0.027..., by_product=0.041..., degrees=1),))
+    """
+    mean, n = average(runs), len(runs)
+    if n == 1:
+        return runs[0]
+    spread = sum((one.value - mean.value) ** 2 for one in runs) / (n * (n - 1))
+    by_product = sum(float(np.sum((one.shifts - mean.shifts) ** 2)) for one in runs) / (n * (n - 1))
+    return replace(mean, seeds=(SeedVariance(spread, by_product, n - 1),))
 
 
 def mean_of_pairs(ranks: Ranks, metric: str) -> Estimate:
@@ -198,7 +249,8 @@ def share_interval(share: Estimate) -> Interval:
         low, high = (0.0, bound) if value < 0.5 else (1 - bound, 1.0)
         return Interval(value, low, high, n_products)
     log_odds = math.log(value / (1 - value))
-    reach = float(stdtrit(degrees_of_freedom(share), 1 - TAIL)) * share.standard_error / (value * (1 - value))
+    degrees = crossed_degrees(share, degrees_of_freedom(share))
+    reach = float(stdtrit(degrees, 1 - TAIL)) * share.standard_error / (value * (1 - value))
     return Interval(value, _share(log_odds - reach), _share(log_odds + reach), n_products)
 
 
@@ -224,6 +276,25 @@ def degrees_of_freedom(one: Estimate) -> float:
     total = float(squares.sum())
     kurtosis = n * float(np.sum(squares**2)) / total**2 if total > 0 else 1.0
     return max(1.0, min(n - 1.0, 2 * n / max(kurtosis - 1, 1e-12)))
+
+
+def crossed_degrees(one: Estimate, of_products: float) -> float:
+    """Degrees of freedom of a standard error over products and seeds; `of_products` where seeds add nothing to it.
+
+    The variance is the spread of the runs and, net of what the spread holds of it, that of products. The harmonic mean
+    of the degrees of both, weighted by their shares, is close to the weighted mean of the two critical values that
+    Cochran and Cox take (Experimental Designs, 2nd ed., 1957). Where two models have several runs each, the degrees of
+    their spreads are combined by Satterthwaite's formula.
+
+    >>> crossed_degrees(estimate(np.array([1.0, 0.0, 1.0, 0.0]), np.ones(4)), 3.0)
+    3.0
+    """
+    if one.seed_variance == 0:
+        return of_products
+    spread = sum(seeds.spread for seeds in one.seeds)
+    of_seeds = spread**2 / sum(seeds.spread**2 / seeds.degrees for seeds in one.seeds)
+    share = min(1.0, spread / one.standard_error**2)
+    return 1 / ((1 - share) / of_products + share / of_seeds)
 
 
 def median_interval(values: FloatArray, products: IntArray, n_products: int) -> Interval:

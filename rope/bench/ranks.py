@@ -7,7 +7,7 @@ the order of rows in the file.
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from rope.bench.metrics import KS, mean
 from rope.bench.score import PROTOCOL_VERSION, Score
 from rope.bench.subject import Subject
-from rope.domain import SPLITS, Split, all_pairs, cross_domain_pairs, domains_of
+from rope.domain import SPLITS, DomainName, Split, all_pairs, cross_domain_pairs, domains_of
 from rope.errors import UsageError
 from rope.files import reading_file, sha256_of
 
@@ -59,7 +59,7 @@ RANKS_SCHEMA: Final = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What was scored, on what: two results can be compared if all but `model` agree.
+    """What was scored, on what: two results can be compared if dataset, split and protocol agree.
 
     Attributes:
         model: name of the embedder, or of the files.
@@ -67,6 +67,8 @@ class Origin:
         fingerprint: of the dataset, from its manifest.
         split: the split that was scored.
         protocol: version of the protocol.
+        training_seed: of the training run that made the model; None where the result does not say.
+        embeddings: domain -> SHA-256 of its ids and vectors; the same in all domains only for the same run.
     """
 
     model: str
@@ -74,6 +76,8 @@ class Origin:
     fingerprint: str
     split: Split
     protocol: str
+    training_seed: int | None = None
+    embeddings: Mapping[DomainName, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,7 +142,15 @@ def query_values(pair: PairRanks, metric: str) -> FloatArray:
 
 def ranks_of(score: Score, subject: Subject) -> Ranks:
     """The ranks of a score that is still in memory; the same as after `write_ranks` and `read_ranks`."""
-    origin = Origin(subject.model, subject.dataset, subject.fingerprint, subject.split, PROTOCOL_VERSION)
+    origin = Origin(
+        subject.model,
+        subject.dataset,
+        subject.fingerprint,
+        subject.split,
+        PROTOCOL_VERSION,
+        subject.training_seed,
+        {domain: note.sha256 for domain, note in subject.embeddings.items()},
+    )
     columns = {
         name: {
             "query_id": pair.query_ids,
@@ -232,12 +244,22 @@ def _origin(raw: Mapping[str, Any], path: Path) -> Origin:
     try:
         dataset, version = raw["dataset"], raw["protocol"]["version"]
         split = next(split for split in SPLITS if split == dataset["split"])
-        return Origin(raw["model"], dataset["name"], dataset["fingerprint"], split, version)
-    except (KeyError, TypeError, StopIteration) as error:
+        hashes = {domain: str(note["sha256"]) for domain, note in raw.get("embeddings", {}).items()}
+        names = (raw["model"], dataset["name"], dataset["fingerprint"])
+        return Origin(*names, split, version, _training_seed(raw, path), hashes)
+    except (AttributeError, KeyError, TypeError, StopIteration) as error:
         raise UsageError(
             f"{path}: not a result of rope-bench score --json: it does not say which model, dataset, split and "
             "version of the protocol it is of"
         ) from error
+
+
+def _training_seed(raw: Mapping[str, Any], path: Path) -> int | None:
+    """The seed in a result; results of earlier versions name none."""
+    seed = raw.get("training_seed")
+    if seed is not None and (type(seed) is not int or seed < 0):
+        raise UsageError(f"{path}: training_seed is {seed!r}, expected a whole number from 0, or null")
+    return seed
 
 
 def _read_table(path: Path) -> pa.Table:

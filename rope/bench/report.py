@@ -52,6 +52,7 @@ def as_json(score: Score, subject: Subject, intervals: Intervals, ranks_file: Pa
     return {
         "schema_version": SCHEMA_VERSION,
         "model": subject.model,
+        "training_seed": subject.training_seed,
         "headline": {
             "metric": headline_name(score),
             "value": score.headline,

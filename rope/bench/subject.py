@@ -35,6 +35,7 @@ class Subject:
         fingerprint: of the dataset, from its manifest.
         split: the split that was scored.
         embeddings: a note for each domain.
+        training_seed: of the training run that made the model; None where nobody said.
     """
 
     model: str
@@ -42,6 +43,7 @@ class Subject:
     fingerprint: str
     split: Split
     embeddings: Mapping[DomainName, EmbeddingsNote]
+    training_seed: int | None = None
 
 
 def load_subject(
