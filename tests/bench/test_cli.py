@@ -70,10 +70,19 @@ def test_run_keeps_the_vectors_and_score_gives_the_same_numbers(rope_bench, data
     assert code == 0
     assert "mean R@1 of the six cross-domain pairs" in out
     result, of_run = (json.loads((tmp_path / name).read_text("utf-8")) for name in ("b.json", "a.json"))
+    assert result["training_seed"] is None
     assert result.pop("ranks")["sha256"] == of_run.pop("ranks")["sha256"]
     assert result == of_run
     assert (result["model"], result["pairs"]["P2V"]["n_queries"]) == ("handcrafted", 12)
     assert len(pq.read_table(ranks)) == sum(pair["n_queries"] for pair in result["pairs"].values())
+
+
+def test_the_seed_of_training_is_that_of_the_model_or_of_the_option(rope_bench, dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(Handcrafted, "training_seed", 5, raising=False)
+    run = ["run", "--model", "baselines:handcrafted", "--data", dataset, "--out", tmp_path / "kept.parquet"]
+    for words, seed in (([], 5), (["--training-seed", 7], 7)):
+        assert rope_bench(*run, *words, "--json", tmp_path / "a.json")[0] == 0
+        assert json.loads((tmp_path / "a.json").read_text("utf-8"))["training_seed"] == seed
 
 
 def test_a_quick_score_prints_the_numbers_of_the_full_one(rope_bench, dataset, embeddings):

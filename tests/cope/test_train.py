@@ -182,6 +182,7 @@ def test_a_loss_that_is_no_number_stops_the_run_with_a_saved_state(tmp_path):
 
 def test_a_trained_folder_is_an_embedder(whole):
     embedder = load_embedder(f"cope:{whole}?batch_size=3")
+    assert embedder.training_seed == RECIPE.seed  # results keep it
     (samples,) = iter_samples(dataset(), "page", "validation", batch_size=1000)
     vectors = embedder.embed(samples)
     assert vectors.shape == (len(samples), 16)
