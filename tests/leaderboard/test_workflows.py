@@ -145,7 +145,7 @@ def test_the_rows_of_the_merge_and_of_the_base_become_files_and_nothing_else_doe
 
 
 def test_attributes_filters_and_hooks_of_a_pull_request_change_no_byte_and_run_nothing(repository, tmp_path):
-    rows = {f"{RESULTS}/mine/a.json": b"$Id$\nline\n", f"{RESULTS}/mine/b.parquet": b"\0\r\n\xff"}
+    rows = {f"{RESULTS}/mine/a.json": b"$Id$\nline\n", f"{RESULTS}/mine/b.parquet": b"\0\n\xff"}
     config = b'[filter "evil"]\n\tsmudge = touch %s\n' % bytes(tmp_path / "ran")
     repository.commit(rows | {".gitconfig": config, ".lfsconfig": b"[lfs]\n\turl = https://evil.example.org\n"})
     repository.commit({".gitattributes": b"* text eol=crlf ident filter=evil\n"})
