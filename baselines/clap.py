@@ -16,7 +16,9 @@ from transformers import AutoTokenizer, ClapFeatureExtractor, ClapModel
 from baselines.fusion import fuse
 from baselines.options import Options, read_options
 from rope.domain import Sample
-from rope.encoders.running import choose_device, choose_dtype, fingerprint_model, without_bars
+from rope.encoders.identity import fingerprint_of
+from rope.encoders.running import choose_device, choose_dtype
+from rope.encoders.weights import loading
 from rope.errors import DatasetError, UsageError
 from rope.media.audio import Sound, decode_audio
 from rope.schema import EMPTY_TEXT
@@ -31,7 +33,7 @@ class Clap:
 
     Attributes:
         name: `clap`.
-        fingerprint: changes with the weights, the preprocessing, the words and the options that can move a number.
+        fingerprint: changes with everything that can move a vector, see `fingerprint_of`.
 
     Args:
         model: of transformers.
@@ -57,10 +59,7 @@ class Clap:
         self._model, self._extractor, self._tokenizer = model.eval(), extractor, tokenizer
         self._clips, self._batch_size, self._options = clips, batch_size, options
         self._has_said = False
-        words = repr(sorted(tokenizer.get_vocab().items()))
-        self.fingerprint = fingerprint_model(
-            model, options.describe(), extractor.to_json_string(), words, f"{clips} {batch_size}"
-        )
+        self.fingerprint = fingerprint_of(self)
 
     def embed(self, samples: Sequence[Sample]) -> npt.NDArray[np.float32]:
         """Embed n samples as float32 [n, dim], every row of length 1.
@@ -162,16 +161,13 @@ def load_clap(source: str, *, clips: int, batch_size: int, options: Options) -> 
     """Load a model from the Hub or a folder; see `Clap`.
 
     Raises:
-        UsageError: transformers cannot load it.
+        UsageError: transformers cannot load it, or it lacks weights.
     """
     place, dtype = choose_device(options.device), choose_dtype(options.precision)
-    try:
-        with without_bars():
-            model: Any = ClapModel.from_pretrained(source, dtype=dtype)
+    with loading(source, "ClapModel of transformers"):
+        model: Any = ClapModel.from_pretrained(source, dtype=dtype)
         extractor = ClapFeatureExtractor.from_pretrained(source)
         tokenizer = AutoTokenizer.from_pretrained(source)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{source}: transformers cannot load it: {str(error).splitlines()[0]}") from error
     return Clap(model.to(place), extractor, tokenizer, clips=clips, batch_size=batch_size, options=options)
 
 

@@ -13,15 +13,16 @@ from typing import Any, Final, cast
 import numpy as np
 import numpy.typing as npt
 import torch
-from rich.console import Console
 from transformers import AutoTokenizer
 
 from baselines.clip4clip_checkpoint import Clip4ClipWeights, read_clip4clip
-from baselines.clip4clip_heads import TightTransf, pool_video
+from baselines.clip4clip_heads import SeqTransf, TightTransf, pool_video
 from baselines.fusion import FusedEmbedder
 from baselines.options import Options, read_options
+from rope.encoders.identity import fingerprint_of
 from rope.encoders.pixels import clip_pixels
-from rope.encoders.running import choose_device, choose_dtype, fingerprint_model
+from rope.encoders.running import choose_device, choose_dtype
+from rope.encoders.weights import loading, note
 from rope.errors import UsageError
 
 __all__ = ["MAX_WORDS", "Clip4Clip", "embedder", "load_clip4clip", "rerank", "tokenize"]
@@ -35,10 +36,11 @@ class Clip4Clip:
     """The towers and the head. CLIP computes in the given precision, the head in float32, as the authors' do.
 
     Attributes:
-        fingerprint: changes with the weights, the precision, the preprocessing and the words of the tokenizer.
+        fingerprint: changes with everything that can move a vector, see `fingerprint_of`.
         has_text: True.
         thread_safe: True.
-        exact_frames: None; a video has up to 77 frames (76 for tightTransf).
+        exact_frames: None; a video has up to `max_frames`.
+        max_frames: rows of the table of positions, where the head has one that its vectors depend on; else None.
         head: the name of the head.
     """
 
@@ -54,10 +56,11 @@ class Clip4Clip:
         self._tokenizer = tokenizer
         self._device, self._dtype = place, choose_dtype(precision)
         self._side: int = self._clip.config.vision_config.image_size
+        self._max_words = min(MAX_WORDS, clip.config.text_config.max_position_embeddings)
         self.head = weights.head_name
-        words = repr(sorted(tokenizer.get_vocab().items())) if tokenizer is not None else ""
-        facts = (precision, self.head, f"clip pixels, {MAX_WORDS} words, 1", words)
-        self.fingerprint = fingerprint_model(torch.nn.ModuleList([clip, self._head]), *facts)
+        head = weights.head
+        self.max_frames = len(head.frame_position_embeddings.weight) if isinstance(head, SeqTransf) else None
+        self.fingerprint = fingerprint_of(self)
 
     def prepare(self, image: npt.NDArray[np.uint8]) -> torch.Tensor:
         """uint8 [height, width, 3] to float32 [3, side, side]."""
@@ -84,7 +87,7 @@ class Clip4Clip:
         """float32 [n, dim] of n texts, not normalised."""
         if self._tokenizer is None:
             raise UsageError("this CLIP4Clip was loaded without a tokenizer")
-        return self.encode_tokens(tokenize(self._tokenizer, texts))
+        return self.encode_tokens(tokenize(self._tokenizer, texts, self._max_words))
 
     @torch.inference_mode()
     def encode_tokens(self, ids: torch.Tensor) -> torch.Tensor:
@@ -152,15 +155,12 @@ def load_clip4clip(
         UsageError: a file or the tokenizer cannot be read.
     """
     weights = read_clip4clip(Path(model), head=head, cross_heads=cross_heads)
-    notes = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     if not weights.trained:
-        notes.print(f"note: {model} has no weights for {weights.head_name}; it is initialised, not trained")
+        note(f"{model} has no weights for {weights.head_name}; it is initialised, not trained")
     if weights.head_name == "tightTransf":
-        notes.print("note: tightTransf has no vectors; these are those of meanP, for `rerank`")
-    try:
+        note("tightTransf has no vectors; these are those of meanP, for `rerank`")
+    with loading(tokenizer, "AutoTokenizer of transformers"):
         words = AutoTokenizer.from_pretrained(tokenizer)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"tokenizer {tokenizer}: {str(error).splitlines()[0]}") from error
     return Clip4Clip(weights, words, precision, device)
 
 
@@ -187,4 +187,6 @@ def embedder(
         device=options.device,
         cross_heads=int(cross_heads),
     )
+    if encoder.max_frames is not None and options.frames > encoder.max_frames:
+        raise UsageError(f"{model}: has positions for {encoder.max_frames} frames; give frames={encoder.max_frames}")
     return FusedEmbedder(f"clip4clip-{encoder.head}", encoder, options)

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import torch
 from transformers import CLIPConfig, CLIPModel
 
-from baselines.clip4clip_heads import HEADS, MeanP, SeqLstm, SeqTransf, TightTransf
+from baselines.clip4clip_heads import HEADS, POSITIONS, MeanP, SeqLstm, SeqTransf, TightTransf
 from rope.encoders.openai_keys import count_blocks, rename_text, rename_vision
+from rope.encoders.weights import fill, named_weights, read_state
 from rope.errors import UsageError
 
 __all__ = ["Clip4ClipWeights", "make_head", "read_clip4clip", "recognise_head"]
@@ -17,7 +18,7 @@ __all__ = ["Clip4ClipWeights", "make_head", "read_clip4clip", "recognise_head"]
 State = dict[str, torch.Tensor]
 Head = MeanP | SeqLstm | SeqTransf | TightTransf
 
-_HEAD_PREFIXES = ("frame_position_embeddings.", "lstm_visual.", "transformerClip.", "cross.", "similarity_dense.")
+_FIRST_MLP: Final = "transformer.resblocks.0.mlp.c_fc.weight"
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,15 @@ class Clip4ClipWeights:
     trained: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _HeadSizes:
+    """Of a head: rows of its table of positions, blocks, and width inside of their MLPs."""
+
+    n_positions: int = POSITIONS
+    n_blocks: int = 0
+    inner: int = 0
+
+
 def read_clip4clip(path: Path, *, head: str | None = None, cross_heads: int = 8, seed: int = 0) -> Clip4ClipWeights:
     """Read a checkpoint; its keys tell the head, unless another is asked for.
 
@@ -50,10 +60,8 @@ def read_clip4clip(path: Path, *, head: str | None = None, cross_heads: int = 8,
     Raises:
         UsageError: there is no such file or head, or the file holds something else.
     """
-    if not path.is_file():
-        raise UsageError(f"{path}: no such file; expected a pytorch_model.bin.N of CLIP4Clip")
-    stored = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(stored, Mapping) or "clip.visual.conv1.weight" not in stored:
+    stored = read_state(path, "a pytorch_model.bin.N of CLIP4Clip")
+    if "clip.visual.conv1.weight" not in stored:
         raise UsageError(f"{path}: these are not the weights of a CLIP4Clip with a vision transformer")
     if "clip.visual.conv2.weight" in stored:
         raise UsageError(f"{path}: trained with a 3D patch layer (linear_patch=3d), which is not supported")
@@ -61,11 +69,12 @@ def read_clip4clip(path: Path, *, head: str | None = None, cross_heads: int = 8,
     clip = {key.removeprefix("clip."): value for key, value in state.items() if key.startswith("clip.")}
     found = recognise_head(state)
     wanted = head or found
-    weights = (
-        {key: value for key, value in state.items() if key.startswith(_HEAD_PREFIXES)} if wanted == found else None
-    )
-    made = make_head(wanted, clip, weights, cross_heads=cross_heads, seed=seed)
-    return Clip4ClipWeights(_clip_model(clip), wanted, made, weights is not None)
+    of_head = {key: value for key, value in state.items() if not key.startswith("clip.")}
+    with named_weights(path):
+        made = make_head(
+            wanted, clip, of_head if wanted == found else None, cross_heads=cross_heads, seed=seed, where=str(path)
+        )
+        return Clip4ClipWeights(_clip_model(clip, str(path)), wanted, made, wanted == found)
 
 
 def recognise_head(state: Mapping[str, torch.Tensor]) -> str:
@@ -78,8 +87,12 @@ def recognise_head(state: Mapping[str, torch.Tensor]) -> str:
     return next((head for mark, head in marks.items() if any(key.startswith(mark) for key in state)), "meanP")
 
 
-def make_head(name: str, clip: State, weights: State | None, *, cross_heads: int, seed: int) -> Head:
+def make_head(
+    name: str, clip: State, weights: State | None, *, cross_heads: int, seed: int, where: str = "the head"
+) -> Head:
     """A head with the weights of a checkpoint, or without any: from CLIP's text tower where the authors take it.
+
+    Every size follows from the tensors.
 
     Args:
         name: one of `HEADS`.
@@ -87,28 +100,52 @@ def make_head(name: str, clip: State, weights: State | None, *, cross_heads: int
         weights: the head's own, or None.
         cross_heads: attention heads of tightTransf.
         seed: of what is random without weights.
+        where: the file, for error texts.
+
+    Raises:
+        UsageError: there is no such head, or weights are missing or do not fit each other.
     """
     if name not in HEADS:
         raise UsageError(f"head {name!r} is not one of {', '.join(HEADS)}")
-    n_blocks = _count_head_blocks(weights) if weights else min(4, count_blocks(clip, "transformer.resblocks"))
-    width = clip["text_projection"].shape[1]
+    sizes = _head_sizes(name, weights) if weights else _initial_sizes(clip)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        made = _new_head(name, width, n_blocks, cross_heads)
-    made.load_state_dict(weights if weights is not None else made.state_dict() | _initial(made.state_dict(), clip))
+        made = _new_head(name, clip["text_projection"].shape[1], sizes, cross_heads)
+    fill(made, weights if weights is not None else made.state_dict() | _initial(made.state_dict(), clip), where)
     return made
 
 
-def _new_head(name: str, width: int, n_blocks: int, cross_heads: int) -> Head:
+def _new_head(name: str, width: int, sizes: _HeadSizes, cross_heads: int) -> Head:
     if name == "tightTransf":
-        return TightTransf(width, cross_heads, n_blocks)
+        if width % cross_heads:
+            raise UsageError(f"cross_heads: vectors of {width} numbers cannot be divided among {cross_heads} heads")
+        return TightTransf(width, cross_heads, sizes.n_blocks, n_positions=sizes.n_positions, inner=sizes.inner)
     if name == "seqTransf":
-        return SeqTransf(width, n_blocks)
-    return SeqLstm(width) if name == "seqLSTM" else MeanP()
+        return SeqTransf(width, sizes.n_blocks, n_positions=sizes.n_positions, inner=sizes.inner)
+    return SeqLstm(width, sizes.n_positions) if name == "seqLSTM" else MeanP()
 
 
-def _count_head_blocks(weights: State) -> int:
-    return max(count_blocks(weights, f"{part}.resblocks") for part in ("transformerClip", "cross.transformer"))
+def _head_sizes(name: str, weights: State) -> _HeadSizes:
+    """The sizes of a head's weights.
+
+    Raises:
+        KeyError: one that tells a size is missing.
+    """
+    if name == "meanP":
+        return _HeadSizes()
+    if name == "seqLSTM":
+        return _HeadSizes(len(weights["frame_position_embeddings.weight"]))
+    is_tight = name == "tightTransf"
+    blocks = "cross.transformer.resblocks" if is_tight else "transformerClip.resblocks"
+    positions = "cross.embeddings.position_embeddings" if is_tight else "frame_position_embeddings"
+    inner = len(weights[f"{blocks}.0.mlp.c_fc.weight"])
+    return _HeadSizes(len(weights[f"{positions}.weight"]), count_blocks(weights, blocks), inner)
+
+
+def _initial_sizes(clip: State) -> _HeadSizes:
+    """Of a head that takes what it can from the text tower, as the authors do."""
+    n_blocks = min(4, count_blocks(clip, "transformer.resblocks"))
+    return _HeadSizes(len(clip["positional_embedding"]), n_blocks, len(clip[_FIRST_MLP]))
 
 
 def _initial(head: Mapping[str, torch.Tensor], clip: State) -> State:
@@ -123,17 +160,17 @@ def _initial(head: Mapping[str, torch.Tensor], clip: State) -> State:
     return copied
 
 
-def _clip_model(clip: State) -> CLIPModel:
-    """OpenAI's weights in transformers' CLIP; every key must fit. Heads are 64 wide in both towers."""
+def _clip_model(clip: State, where: str) -> CLIPModel:
+    """OpenAI's weights in transformers' CLIP. Heads are 64 wide in both towers."""
     width, _, patch, _ = clip["visual.conv1.weight"].shape
     words, text_width = clip["token_embedding.weight"].shape
     vision = {
-        **_tower(width, count_blocks(clip, "visual.transformer.resblocks")),
+        **_tower(width, count_blocks(clip, "visual.transformer.resblocks"), len(clip[f"visual.{_FIRST_MLP}"])),
         "patch_size": patch,
         "image_size": patch * round((clip["visual.positional_embedding"].shape[0] - 1) ** 0.5),
     }
     text = {
-        **_tower(text_width, count_blocks(clip, "transformer.resblocks")),
+        **_tower(text_width, count_blocks(clip, "transformer.resblocks"), len(clip[_FIRST_MLP])),
         "vocab_size": words,
         "max_position_embeddings": clip["positional_embedding"].shape[0],
         # The value that makes transformers take the row of the highest id, as CLIP4Clip does.
@@ -143,14 +180,14 @@ def _clip_model(clip: State) -> CLIPModel:
     }
     config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=clip["text_projection"].shape[1])
     model: Any = CLIPModel(config)
-    model.load_state_dict(rename_vision(clip) | rename_text(clip) | {"logit_scale": clip["logit_scale"]})
+    fill(model, rename_vision(clip) | rename_text(clip) | {"logit_scale": clip["logit_scale"]}, where)
     return cast("CLIPModel", model)
 
 
-def _tower(width: int, n_blocks: int) -> dict[str, Any]:
+def _tower(width: int, n_blocks: int, inner: int) -> dict[str, Any]:
     return {
         "hidden_size": width,
-        "intermediate_size": 4 * width,
+        "intermediate_size": inner,
         "num_hidden_layers": n_blocks,
         "num_attention_heads": max(1, width // 64),
         "hidden_act": "quick_gelu",

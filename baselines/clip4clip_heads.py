@@ -11,12 +11,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-__all__ = ["HEADS", "MeanP", "SeqLstm", "SeqTransf", "TightTransf", "pool_video"]
+__all__ = ["HEADS", "POSITIONS", "MeanP", "SeqLstm", "SeqTransf", "TightTransf", "pool_video"]
 
 HEADS: Final = ("meanP", "seqLSTM", "seqTransf", "tightTransf")
 
 _EPS: Final = 1e-12
-_POSITIONS: Final = 77
+POSITIONS: Final = 77
+"""Rows of a table of positions where no checkpoint says otherwise."""
+
 _FAR: Final = -1e6
 """Added to the attention on a frame that is not there."""
 
@@ -32,11 +34,11 @@ class QuickGelu(nn.Module):
 class Block(nn.Module):
     """One pre-norm transformer block."""
 
-    def __init__(self, width: int, n_heads: int) -> None:
+    def __init__(self, width: int, n_heads: int, inner: int) -> None:
         super().__init__()
         self.attn = nn.MultiheadAttention(width, n_heads, batch_first=True)
         self.ln_1 = nn.LayerNorm(width, _EPS)
-        parts = [("c_fc", nn.Linear(width, 4 * width)), ("gelu", QuickGelu()), ("c_proj", nn.Linear(4 * width, width))]
+        parts = [("c_fc", nn.Linear(width, inner)), ("gelu", QuickGelu()), ("c_proj", nn.Linear(inner, width))]
         self.mlp = nn.Sequential(OrderedDict(parts))
         self.ln_2 = nn.LayerNorm(width, _EPS)
 
@@ -52,9 +54,9 @@ class Block(nn.Module):
 class Blocks(nn.Module):
     """Blocks one after the other, under the name that the authors give them."""
 
-    def __init__(self, width: int, n_heads: int, n_blocks: int) -> None:
+    def __init__(self, width: int, n_heads: int, n_blocks: int, inner: int) -> None:
         super().__init__()
-        self.resblocks = nn.ModuleList(Block(width, n_heads) for _ in range(n_blocks))
+        self.resblocks = nn.ModuleList(Block(width, n_heads, inner or 4 * width) for _ in range(n_blocks))
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """[B, T, D] and the mask [B, T] to [B, T, D]."""
@@ -74,10 +76,10 @@ class MeanP(nn.Module):
 class SeqLstm(nn.Module):
     """One LSTM over the frames, added to them."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, n_positions: int = POSITIONS) -> None:
         super().__init__()
         # In the checkpoint, and used by nothing.
-        self.frame_position_embeddings = nn.Embedding(_POSITIONS, width)
+        self.frame_position_embeddings = nn.Embedding(n_positions, width)
         self.lstm_visual = nn.LSTM(width, width, batch_first=True)
 
     def forward(self, frames: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -87,23 +89,30 @@ class SeqLstm(nn.Module):
 
 
 class SeqTransf(nn.Module):
-    """Transformer blocks over the frames with their positions, added to the frames without."""
+    """Transformer blocks over the frames with their positions, added to the frames without.
 
-    def __init__(self, width: int, n_blocks: int) -> None:
+    Args:
+        width: of the frames, a multiple of 64.
+        n_blocks: how many blocks.
+        n_positions: frames that it can take.
+        inner: width inside of the MLPs; 0 for four times `width`.
+    """
+
+    def __init__(self, width: int, n_blocks: int, *, n_positions: int = POSITIONS, inner: int = 0) -> None:
         super().__init__()
-        self.frame_position_embeddings = nn.Embedding(_POSITIONS, width)
-        self.transformerClip = Blocks(width, width // 64, n_blocks)
+        self.frame_position_embeddings = nn.Embedding(n_positions, width)
+        self.transformerClip = Blocks(width, max(1, width // 64), n_blocks, inner)
 
     def forward(self, frames: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """[B, T, D] and the mask [B, T] to [B, T, D]; T is 77 at most."""
+        """[B, T, D] and the mask [B, T] to [B, T, D]; T is `n_positions` at most."""
         placed = frames + self.frame_position_embeddings.weight[: frames.shape[1]]
         return self.transformerClip(placed, mask) + frames  # type: ignore[no-any-return]
 
 
 class _Positions(nn.Module):
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, n_positions: int) -> None:
         super().__init__()
-        self.position_embeddings = nn.Embedding(_POSITIONS, width)
+        self.position_embeddings = nn.Embedding(n_positions, width)
 
 
 class _Pooler(nn.Module):
@@ -114,23 +123,33 @@ class _Pooler(nn.Module):
 
 
 class _Cross(nn.Module):
-    def __init__(self, width: int, n_heads: int, n_blocks: int) -> None:
+    def __init__(self, width: int, n_heads: int, n_blocks: int, n_positions: int, inner: int) -> None:
         super().__init__()
-        self.embeddings = _Positions(width)
-        self.transformer = Blocks(width, n_heads, n_blocks)
+        self.embeddings = _Positions(width, n_positions)
+        self.transformer = Blocks(width, n_heads, n_blocks, inner)
         self.pooler = _Pooler(width)
 
 
 class TightTransf(nn.Module):
-    """A score of a text and a video together; it has no vector of its own for either."""
+    """A score of a text and a video together; it has no vector of its own for either.
 
-    def __init__(self, width: int, n_heads: int, n_blocks: int) -> None:
+    Args:
+        width: of texts and frames.
+        n_heads: of attention; divides `width`.
+        n_blocks: how many blocks.
+        n_positions: one more than the frames that it can take.
+        inner: width inside of the MLPs; 0 for four times `width`.
+    """
+
+    def __init__(
+        self, width: int, n_heads: int, n_blocks: int, *, n_positions: int = POSITIONS, inner: int = 0
+    ) -> None:
         super().__init__()
-        self.cross = _Cross(width, n_heads, n_blocks)
+        self.cross = _Cross(width, n_heads, n_blocks, n_positions, inner)
         self.similarity_dense = nn.Linear(width, 1)
 
     def forward(self, texts: torch.Tensor, frames: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Logits [B] of B pairs: texts [B, D], frames [B, T, D] and mask [B, T], none of them normalised; T <= 76."""
+        """Logits [B] of B pairs: texts [B, D], frames [B, T, D] and mask [B, T], not normalised; T < `n_positions`."""
         pair = torch.cat([texts[:, None], frames], dim=1)  # [B, 1 + T, D]
         placed = pair + self.cross.embeddings.position_embeddings.weight[: pair.shape[1]]
         seen = torch.cat([torch.ones_like(mask[:, :1]), mask], dim=1)

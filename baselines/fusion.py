@@ -11,6 +11,7 @@ import torch
 
 from baselines.options import Options, Pooling
 from rope.domain import Sample
+from rope.encoders.identity import fingerprint_of
 from rope.encoders.running import choose_device
 from rope.errors import UsageError
 from rope.media import decode_frames
@@ -83,11 +84,11 @@ class PooledImages:
     def __init__(self, encoder: ImageEncoder, pool: Pooling) -> None:
         self._encoder = encoder
         self._pool: Pooling = pool
-        self.fingerprint = encoder.fingerprint
         self.has_text = encoder.has_text
         self.thread_safe = encoder.thread_safe
         self.prepare = encoder.prepare
         self.encode_texts = encoder.encode_texts
+        self.fingerprint = fingerprint_of(self)
 
     def encode_clips(self, clips: Sequence[Sequence[Any]]) -> torch.Tensor:
         """float32 [n, dim] of n clips; where only the first frame counts, no other is looked at."""
@@ -102,16 +103,16 @@ class FusedEmbedder:
 
     Attributes:
         name: what reports call it.
-        fingerprint: changes with the weights, the preprocessing and every option that can move a number.
+        fingerprint: changes with everything that can move a vector, see `fingerprint_of`.
     """
 
     def __init__(self, name: str, encoder: ClipEncoder, options: Options) -> None:
         if options.text_weight > 0 and not encoder.has_text:
             raise UsageError(f"{name} has no text tower that can be used; give text_weight=0")
         self.name = name
-        self.fingerprint = f"{encoder.fingerprint} {options.describe()}"
         self._encoder = encoder
         self._options = options
+        self.fingerprint = fingerprint_of(self)
 
     def embed(self, samples: Sequence[Sample]) -> npt.NDArray[np.float32]:
         """Embed n samples as float32 [n, dim], every row of length 1.

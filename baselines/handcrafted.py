@@ -15,6 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from rope.domain import Sample, may_be_text_alone
+from rope.encoders.identity import fingerprint_of
 from rope.media import decode_frames
 
 __all__ = ["DIM", "Handcrafted", "embedder"]
@@ -62,11 +63,13 @@ class Handcrafted:
 
     Attributes:
         name: `handcrafted`.
-        fingerprint: version of the arithmetic below; a change that can move a number changes it.
+        fingerprint: changes with the code below and with that which decodes, see `fingerprint_of`.
     """
 
     name: str = "handcrafted"
-    fingerprint: str = "1"
+
+    def __init__(self) -> None:
+        self.fingerprint = fingerprint_of(self)
 
     def embed(self, samples: Sequence[Sample]) -> npt.NDArray[np.float32]:
         """Embed n samples as float32 [n, DIM].

@@ -5,7 +5,7 @@ Application, 2024. Any model of transformers with last hidden states will do, on
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +13,16 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 from rope.domain import Sample
-from rope.encoders.running import choose_device, choose_dtype, fingerprint_model, without_bars
+from rope.encoders.identity import fingerprint_of
+from rope.encoders.running import choose_device, choose_dtype
+from rope.encoders.weights import loading
 from rope.errors import UsageError
 from rope.schema import EMPTY_TEXT
 
 __all__ = ["LlmText", "embedder", "load_llm_text", "masked_mean"]
+
+_UNUSED: Final = r"(.*\.)?pooler\..*"
+"""What stands after the last hidden states, and enters nothing here."""
 
 
 class LlmText:
@@ -25,7 +30,7 @@ class LlmText:
 
     Attributes:
         name: that of the model, without its owner.
-        fingerprint: changes with the weights, the precision, the words, the template, the longest length and the batch.
+        fingerprint: changes with everything that can move a vector, see `fingerprint_of`.
 
     Args:
         name: see above.
@@ -35,7 +40,6 @@ class LlmText:
         template: a text with `{}` in the place of the sample's.
         max_tokens: longer texts are cut off.
         batch_size: texts that the model sees at a time.
-        precision: for the fingerprint.
 
     Raises:
         UsageError: the tokenizer has no token to pad with.
@@ -50,7 +54,6 @@ class LlmText:
         template: str,
         max_tokens: int,
         batch_size: int,
-        precision: str,
     ) -> None:
         tokenizer.padding_side = "right"
         tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token or tokenizer.unk_token
@@ -59,8 +62,7 @@ class LlmText:
         self.name = name
         self._model, self._tokenizer = model.eval(), tokenizer
         self._template, self._max_tokens, self._batch_size = template, max_tokens, batch_size
-        words = repr(sorted(tokenizer.get_vocab().items()))
-        self.fingerprint = fingerprint_model(model, precision, words, template, f"{max_tokens} {batch_size}")
+        self.fingerprint = fingerprint_of(self)
 
     def embed(self, samples: Sequence[Sample]) -> npt.NDArray[np.float32]:
         """Embed n samples as float32 [n, dim], every row of length 1.
@@ -113,18 +115,15 @@ def load_llm_text(
     """Load a model and its tokenizer from the Hub or a folder; the arguments are those of `embedder`.
 
     Raises:
-        UsageError: transformers cannot load it.
+        UsageError: transformers cannot load it, or it lacks weights.
     """
     place, dtype = choose_device(device), choose_dtype(precision)
-    try:
-        with without_bars():
-            model = AutoModel.from_pretrained(source, dtype=dtype).to(place)
+    with loading(source, "AutoModel of transformers", may_lack=_UNUSED):
+        model = AutoModel.from_pretrained(source, dtype=dtype).to(place)
         tokenizer = AutoTokenizer.from_pretrained(source)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{source}: transformers cannot load it: {str(error).splitlines()[0]}") from error
     name = source.rstrip("/").rpartition("/")[2]
     sizes = {"max_tokens": max_tokens, "batch_size": batch_size}
-    return LlmText(name, model, tokenizer, template=template, precision=precision, **sizes)
+    return LlmText(name, model, tokenizer, template=template, **sizes)
 
 
 def embedder(

@@ -15,7 +15,9 @@ from PIL import Image
 
 from baselines.fusion import FusedEmbedder, PooledImages
 from baselines.options import Options, read_options
-from rope.encoders.running import choose_device, fingerprint_model, without_bars
+from rope.encoders.identity import fingerprint_of
+from rope.encoders.running import choose_device
+from rope.encoders.weights import loading
 from rope.errors import UsageError
 from rope.extras import needed_by
 
@@ -26,22 +28,21 @@ class MtebModel:
     """Images and texts through `encode` of a model of mteb.
 
     Attributes:
-        fingerprint: changes with the name and the revision that mteb gives and with mteb's version, and with the
-            weights where the model is one of torch (not one behind a service).
+        fingerprint: changes with everything that can move a vector, see `fingerprint_of`.
         has_text: whether mteb says that it takes texts.
         thread_safe: False, as nothing promises it of every model.
     """
 
     thread_safe: bool = False
 
-    def __init__(self, model: Any, mteb: Any) -> None:  # noqa: ANN401  mteb may not be installed
+    def __init__(self, model: Any) -> None:  # noqa: ANN401  mteb may not be installed
         self._model = model
         self._task = _task_metadata()
-        meta = model.mteb_model_meta
-        self.has_text = "text" in meta.modalities
-        network = next((value for value in vars(model).values() if isinstance(value, torch.nn.Module)), None)
-        weights = (network or torch.nn.Identity()).eval()
-        self.fingerprint = fingerprint_model(weights, f"mteb {mteb.__version__}", str(meta.name), str(meta.revision))
+        self.has_text = "text" in model.mteb_model_meta.modalities
+        for part in vars(model).values():
+            if isinstance(part, torch.nn.Module):
+                part.eval()
+        self.fingerprint = fingerprint_of(self)
 
     def prepare(self, image: npt.NDArray[np.uint8]) -> Image.Image:
         """The image for Pillow; the model prepares it itself."""
@@ -99,14 +100,11 @@ def load_mteb_model(name: str, *, revision: str | None, device: str) -> MtebMode
     with needed_by("baselines:mteb_model", "mteb"):
         mteb = import_module("mteb")
     place = choose_device(device)
-    try:
-        with without_bars():
-            model = mteb.get_model(name, revision=revision, device=str(place))
-    except Exception as error:  # whatever its loaders raise, the network's errors among it
-        raise UsageError(f"{name}: mteb cannot load it: {(str(error).splitlines() or [repr(error)])[0]}") from error
+    with loading(name, "mteb"):
+        model = mteb.get_model(name, revision=revision, device=str(place))
     if "image" not in model.mteb_model_meta.modalities:
         raise UsageError(f"{name} takes {', '.join(model.mteb_model_meta.modalities)} but no images, which samples are")
-    return MtebModel(model, mteb)
+    return MtebModel(model)
 
 
 def embedder(model: str, revision: str = "", **shared: str) -> FusedEmbedder:

@@ -1,7 +1,7 @@
 """The options that every baseline on a pretrained model shares, from the text of the command line."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Final, Literal, get_args
 
 from rope.domain import DomainName, Sample, domain_problem
@@ -73,10 +73,6 @@ class Options:
         '一张连衣裙的图片'
         """
         return TEMPLATES.get(self.template, self.template).replace("{}", text)
-
-    def describe(self) -> str:
-        """Everything here that can change a vector, as a fact for a fingerprint."""
-        return repr({name: value for name, value in asdict(self).items() if name != "device"})
 
 
 def read_options(given: Mapping[str, str], defaults: Options) -> Options:

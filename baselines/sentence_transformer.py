@@ -1,4 +1,4 @@
-"""Any multimodal model of sentence-transformers as an embedder, such as CLIP or Qwen3-VL-Embedding."""
+"""Any model of sentence-transformers as an embedder: of images and texts, such as CLIP, or of texts alone."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -10,29 +10,37 @@ from PIL import Image
 
 from baselines.fusion import FusedEmbedder, PooledImages
 from baselines.options import Options, read_options
-from rope.encoders.running import choose_device, choose_dtype, fingerprint_model, without_bars
+from rope.domain import Sample
+from rope.encoders.identity import fingerprint_of
+from rope.encoders.running import choose_device, choose_dtype
+from rope.encoders.weights import loading, note, refuse_missing
 from rope.errors import UsageError
 from rope.extras import needed_by
+from rope.schema import EMPTY_TEXT
 
-__all__ = ["SentenceTransformerModel", "embedder", "load_sentence_transformer"]
+__all__ = ["SentenceTransformerModel", "TextsAlone", "embedder", "load_sentence_transformer"]
+
+_POOLER = r"(.*\.)?pooler\..*"
 
 
 class SentenceTransformerModel:
     """Images and texts through `SentenceTransformer.encode`.
 
     Attributes:
-        fingerprint: changes with the weights, the precision, the modules and the name of the model.
-        has_text: True.
+        fingerprint: changes with everything that can move a vector, see `fingerprint_of`.
+        has_text: whether it takes texts.
+        has_images: whether it takes images.
         thread_safe: False, as nothing promises it of every model.
     """
 
-    has_text: bool = True
     thread_safe: bool = False
 
-    def __init__(self, model: Any, facts: Sequence[str], batch_size: int) -> None:  # noqa: ANN401
+    def __init__(self, model: Any, batch_size: int) -> None:  # noqa: ANN401
         self._model = model.eval()
         self._batch_size = batch_size
-        self.fingerprint = fingerprint_model(model, *facts)
+        kinds = getattr(model, "modalities", ["text", "image"])
+        self.has_text, self.has_images = "text" in kinds, "image" in kinds
+        self.fingerprint = fingerprint_of(self)
 
     def prepare(self, image: npt.NDArray[np.uint8]) -> Image.Image:
         """The image for Pillow; the model prepares it itself."""
@@ -53,33 +61,72 @@ class SentenceTransformerModel:
         return cast("torch.Tensor", found).float()
 
 
+class TextsAlone:
+    """A model that takes no images: the text of every sample, and nothing else, is embedded.
+
+    Attributes:
+        name: what reports call it.
+        fingerprint: changes with everything that can move a vector, see `fingerprint_of`.
+    """
+
+    def __init__(self, name: str, encoder: SentenceTransformerModel, options: Options) -> None:
+        self.name = name
+        self._encoder, self._options = encoder, options
+        self.fingerprint = fingerprint_of(self)
+        self._has_said = False
+
+    def embed(self, samples: Sequence[Sample]) -> npt.NDArray[np.float32]:
+        """Embed n samples as float32 [n, dim], every row of length 1.
+
+        One without a text that is read is given as `空`, the release's mark for none, and the first is named on
+        stderr: all such are alike, and ties count against a model.
+        """
+        if not samples:
+            return np.zeros((0, 0), np.float32)
+        texts = [self._options.text_of(sample) for sample in samples]
+        if None in texts and not self._has_said:
+            self._has_said = True
+            first = samples[texts.index(None)]
+            note(f"{self.name}: {first.domain} {first.sample_id} has no text that is read; all such get one vector")
+        found = self._encoder.encode_texts([EMPTY_TEXT if text is None else text for text in texts])
+        return torch.nn.functional.normalize(found, dim=-1).cpu().numpy()
+
+
 def load_sentence_transformer(source: str, *, precision: str, device: str, images: int) -> SentenceTransformerModel:
     """Load a model from the Hub or a folder; `images` is how many it sees at a time.
 
     Raises:
-        UsageError: sentence-transformers is not installed, or cannot load it.
+        UsageError: sentence-transformers is not installed, or cannot load it, or weights are missing.
     """
     with needed_by("baselines:sentence_transformer", "baselines"):
         from sentence_transformers import SentenceTransformer
     dtype = choose_dtype(precision)
-    try:
-        with without_bars():
-            model = SentenceTransformer(source, device=str(choose_device(device)), model_kwargs={"dtype": dtype})
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{source}: sentence-transformers cannot load it: {str(error).splitlines()[0]}") from error
-    return SentenceTransformerModel(model, [precision, source], images)
+    with loading(source, "sentence-transformers", may_lack=_POOLER) as found:
+        model: Any = SentenceTransformer(source, device=str(choose_device(device)), model_kwargs={"dtype": dtype})
+    if "pooler" in repr(getattr(model[0], "modality_config", "pooler")):
+        refuse_missing(source, found.lacking)
+    return SentenceTransformerModel(model, images)
 
 
-def embedder(model: str, **shared: str) -> FusedEmbedder:
+def embedder(model: str, **shared: str) -> FusedEmbedder | TextsAlone:
     """The embedder of `baselines:sentence_transformer?model=sentence-transformers/clip-ViT-B-32`.
 
     Args:
         model: Hub id or folder.
-        **shared: see `baselines.options.Options`.
+        **shared: see `baselines.options.Options`; `text_weight` is 1 for a model of texts alone, 0 for one of images.
+
+    Raises:
+        UsageError: see `load_sentence_transformer`; or `text_weight` asks for what the model does not take.
     """
     options = read_options(shared, Options())
     encoder = load_sentence_transformer(
         model, precision=options.precision, device=options.device, images=options.images
     )
     name = model.rstrip("/").rpartition("/")[2]
+    if not encoder.has_images:
+        if "text_weight" in shared and options.text_weight != 1:
+            raise UsageError(f"{model} takes texts and no images; give text_weight=1, or leave it out")
+        return TextsAlone(name, encoder, read_options(shared, Options(text_weight=1)))
+    if not encoder.has_text and "text_weight" not in shared:
+        options = read_options(shared, Options(text_weight=0))
     return FusedEmbedder(name, PooledImages(encoder, options.pool), options)

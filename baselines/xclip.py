@@ -16,8 +16,9 @@ from transformers import AutoImageProcessor, AutoTokenizer, XCLIPModel
 
 from baselines.fusion import FusedEmbedder
 from baselines.options import Options, read_options
-from rope.encoders.running import choose_device, choose_dtype, fingerprint_model, without_bars
-from rope.errors import UsageError
+from rope.encoders.identity import fingerprint_of
+from rope.encoders.running import choose_device, choose_dtype
+from rope.encoders.weights import loading
 
 __all__ = ["XClip", "embedder", "load_xclip"]
 
@@ -26,7 +27,7 @@ class XClip:
     """Videos and texts to vectors that are not normalised.
 
     Attributes:
-        fingerprint: changes with the weights, the precision, the image processor and the tokenizer.
+        fingerprint: changes with everything that can move a vector, see `fingerprint_of`.
         has_text: True.
         thread_safe: True.
         exact_frames: how many frames the model was made for.
@@ -35,13 +36,12 @@ class XClip:
     has_text: bool = True
     thread_safe: bool = True
 
-    def __init__(self, model: Any, processor: Any, tokenizer: Any, precision: str) -> None:  # noqa: ANN401
+    def __init__(self, model: Any, processor: Any, tokenizer: Any) -> None:  # noqa: ANN401
         self._model = model.eval()
         self._processor = processor
         self._tokenizer = tokenizer
         self.exact_frames: int | None = model.config.vision_config.num_frames
-        words = repr(sorted(tokenizer.get_vocab().items()))
-        self.fingerprint = fingerprint_model(model, precision, processor.to_json_string(), words)
+        self.fingerprint = fingerprint_of(self)
 
     def prepare(self, image: npt.NDArray[np.uint8]) -> torch.Tensor:
         """uint8 [height, width, 3] to float32 [3, h, w]."""
@@ -78,18 +78,15 @@ def load_xclip(source: str, *, precision: str, device: str) -> XClip:
     """Load X-CLIP from the Hub or a folder.
 
     Raises:
-        UsageError: transformers cannot load it.
+        UsageError: transformers cannot load it, or it lacks weights.
     """
     place, dtype = choose_device(device), choose_dtype(precision)
-    try:
-        with without_bars():
-            model: Any = XCLIPModel.from_pretrained(source, dtype=dtype)
+    with loading(source, "XCLIPModel of transformers"):
+        model: Any = XCLIPModel.from_pretrained(source, dtype=dtype)
         images: Any = AutoImageProcessor
         processor = images.from_pretrained(source, backend="pil")
         tokenizer = AutoTokenizer.from_pretrained(source)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{source}: no X-CLIP of transformers: {str(error).splitlines()[0]}") from error
-    return XClip(model.to(place), processor, tokenizer, precision)
+    return XClip(model.to(place), processor, tokenizer)
 
 
 def embedder(model: str = "microsoft/xclip-base-patch16-kinetics-600", **shared: str) -> FusedEmbedder:

@@ -7,15 +7,15 @@ from typing import Final
 
 import torch
 from huggingface_hub import HfApi, snapshot_download
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from cope.config import CopeConfig
-from rope.errors import RopeError, UsageError
+from rope.encoders.weights import read_state
+from rope.errors import UsageError
 from rope.files import atomic_path
 from rope.share.hub import check_repo_id, hub_bars, hub_errors, open_hub
 
-__all__ = ["CONFIG_NAME", "WEIGHTS_NAME", "check_weights", "push_checkpoint", "read_checkpoint", "write_checkpoint"]
+__all__ = ["CONFIG_NAME", "WEIGHTS_NAME", "push_checkpoint", "read_checkpoint", "write_checkpoint"]
 
 WEIGHTS_NAME: Final = "model.safetensors"
 CONFIG_NAME: Final = "config.json"
@@ -72,9 +72,9 @@ def read_checkpoint(
     """Sizes and weights of a folder, or of a repository on the Hub.
 
     Raises:
-        UsageError: there is no such folder and this is no name of a repository, a file of it is missing, or its
-            configuration is wrong.
-        RopeError: the Hub refuses or cannot be reached, or the weights cannot be read.
+        UsageError: there is no such folder and this is no name of a repository, a file of it is missing or cannot be
+            read, or its configuration is wrong.
+        RopeError: the Hub refuses or cannot be reached.
     """
     folder = Path(source)
     if not folder.is_dir():
@@ -83,10 +83,7 @@ def read_checkpoint(
         if not (folder / name).is_file():
             raise UsageError(f"{source}: has no {name}; expected a folder that `save_pretrained` wrote")
     config = CopeConfig.from_json((folder / CONFIG_NAME).read_text("utf-8"), str(folder / CONFIG_NAME))
-    try:
-        return config, load_file(folder / WEIGHTS_NAME)
-    except SafetensorError as error:
-        raise RopeError(f"{folder / WEIGHTS_NAME}: not readable as safetensors ({error}); fetch it again") from error
+    return config, read_state(folder / WEIGHTS_NAME, "weights that `save_pretrained` wrote")
 
 
 def push_checkpoint(folder: Path, repo: str, *, api: HfApi, public: bool = False, progress: bool = True) -> str:
@@ -113,28 +110,6 @@ def push_checkpoint(folder: Path, repo: str, *, api: HfApi, public: bool = False
             raise UsageError(f"{repo} is public: everybody would see the weights; push to a private one, or say public")
         api.upload_folder(repo_id=repo, folder_path=folder, allow_patterns=names, commit_message="Add a COPE model")
     return str(url)
-
-
-def check_weights(weights: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor], where: str) -> None:
-    """Raise unless names and shapes are the expected ones.
-
-    >>> check_weights({"a": torch.zeros(2)}, {"a": torch.zeros(3)}, "model.safetensors")
-    Traceback (most recent call last):
-    rope.errors.RopeError: model.safetensors: the weights do not fit the configuration: a is [2], expected [3]
-
-    Raises:
-        RopeError: they differ; names the first few differences and their number.
-    """
-    faults = [f"{name} is missing" for name in expected if name not in weights]
-    faults += [f"{name} is not part of the model" for name in weights if name not in expected]
-    faults += [
-        f"{name} is {list(weights[name].shape)}, expected {list(weight.shape)}"
-        for name, weight in expected.items()
-        if name in weights and weights[name].shape != weight.shape
-    ]
-    if faults:
-        more = f"; and {len(faults) - 3} more" if len(faults) > 3 else ""
-        raise RopeError(f"{where}: the weights do not fit the configuration: {'; '.join(faults[:3])}{more}")
 
 
 def _download(repo: str, revision: str | None) -> Path:

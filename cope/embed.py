@@ -1,7 +1,7 @@
 """A trained model as an embedder: `rope-bench run --model cope:PATH`."""
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +14,11 @@ from cope.pixels import normalised
 from cope.recipe import RECIPE_NAME, read_recipe
 from cope.titles import load_tokenizer, tokenize
 from rope.domain import DOMAINS, Sample
+from rope.encoders.identity import fingerprint_of
 from rope.errors import UsageError
 from rope.media import decode_frames
 
-__all__ = ["CopeEmbedder", "load_cope_embedder", "weights_fingerprint"]
+__all__ = ["CopeEmbedder", "load_cope_embedder"]
 
 
 class CopeEmbedder:
@@ -49,11 +50,10 @@ class CopeEmbedder:
         self._batch_size = batch_size
         self._use_text = use_text
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
-        """Changes with the weights and with how samples are read."""
-        settings = f"{self._tokenizer.model_max_length}-{self._use_text}"
-        return f"{weights_fingerprint(self._model.state_dict())}-{settings}"
+        """Changes with everything that can move a vector, see `fingerprint_of`."""
+        return fingerprint_of(self, without=["name"])
 
     def embed(self, samples: Sequence[Sample]) -> npt.NDArray[np.float32]:
         """Embed n samples of one domain as float32 [n, embedding_dim], of length 1.
@@ -117,17 +117,3 @@ def load_cope_embedder(path: str, *, device: str = "", batch_size: str = "32") -
         use_text=recipe is None or recipe.use_text,
         training_seed=None if recipe is None else recipe.seed,
     )
-
-
-def weights_fingerprint(state: Mapping[str, torch.Tensor]) -> str:
-    """16 hex digits of the names, shapes and bytes of some weights.
-
-    >>> weights_fingerprint({"a": torch.zeros(2)}) == weights_fingerprint({"a": torch.zeros(2)})
-    True
-    """
-    digest = hashlib.sha256()
-    for name in sorted(state):
-        weight = state[name].detach().cpu().contiguous()
-        digest.update(f"{name} {weight.dtype} {list(weight.shape)}\n".encode())
-        digest.update(weight.flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]

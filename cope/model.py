@@ -8,11 +8,12 @@ import torch
 from torch import nn
 from torch.nn.functional import normalize
 
-from cope.checkpoint import check_weights, read_checkpoint, write_checkpoint
+from cope.checkpoint import read_checkpoint, write_checkpoint
 from cope.config import CopeConfig
 from cope.text import embed_texts, text_tower
 from cope.views import AmpereViews, Views
 from cope.vision import VisualTower
+from rope.encoders.weights import check_weights
 
 __all__ = ["Cope", "EncodedClips", "EncodedPages", "with_weights"]
 
@@ -208,8 +209,9 @@ class Cope(nn.Module):
             revision: branch, tag or commit of the repository; by default its main branch.
 
         Raises:
-            UsageError: there is no such folder and this is no name of a repository, or the configuration is wrong.
-            RopeError: the Hub refuses or cannot be reached, or the weights do not fit the configuration.
+            UsageError: there is no such folder and this is no name of a repository, the configuration is wrong, or the
+                weights cannot be read or do not fit it.
+            RopeError: the Hub refuses or cannot be reached.
         """
         config, weights = read_checkpoint(source, revision)
         return with_weights(config, weights, str(source))
@@ -224,7 +226,7 @@ def with_weights(config: CopeConfig, weights: dict[str, torch.Tensor], where: st
         where: what they were read from, for error texts.
 
     Raises:
-        RopeError: a weight is missing, has no place in the model, or has another shape.
+        UsageError: a weight is missing, has no place in the model, or has another shape.
     """
     with torch.random.fork_rng(devices=[]):
         model = Cope(config)

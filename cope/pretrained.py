@@ -1,16 +1,19 @@
 """Towers that begin with published weights: X-CLIP's for vision, a Chinese RoBERTa's or another BERT's for text."""
 
 from collections.abc import Mapping
+from typing import Final
 
 import torch
 from transformers import BertModel, XCLIPModel
 
-from cope.checkpoint import check_weights
 from cope.model import Cope
-from rope.errors import UsageError
+from rope.encoders.weights import check_weights, loading
 from rope.media import choose_frames
 
 __all__ = ["load_text_tower", "load_visual_tower"]
+
+_NOT_TAKEN: Final = r"(text_model|text_projection|prompts_generator|prompts_visual)[._].*"
+"""Of an X-CLIP, what makes vectors of texts and prompts."""
 
 
 def load_visual_tower(model: Cope, source: str) -> None:
@@ -24,13 +27,10 @@ def load_visual_tower(model: Cope, source: str) -> None:
         source: an X-CLIP on the Hub or in a folder.
 
     Raises:
-        UsageError: there is no X-CLIP.
-        RopeError: its sizes are not the model's.
+        UsageError: there is no X-CLIP, it lacks weights of its visual tower, or its sizes are not the model's.
     """
-    try:
+    with loading(source, "XCLIPModel of transformers", may_lack=_NOT_TAKEN):
         found = XCLIPModel.from_pretrained(source)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{source}: no X-CLIP can be loaded from here ({str(error).splitlines()[0]})") from error
     given = _renamed(found.state_dict())
     positions = given["mit.position_embedding"]
     given["mit.position_embedding"] = positions[:, choose_frames(positions.shape[1], model.config.num_frames)]
@@ -59,12 +59,9 @@ def load_text_tower(model: Cope, source: str) -> None:
         source: a BERT on the Hub or in a folder.
 
     Raises:
-        UsageError: there is no BERT.
-        RopeError: its sizes are not the model's.
+        UsageError: there is no BERT, it lacks weights such as its pooler's, or its sizes are not the model's.
     """
-    try:
+    with loading(source, "BertModel of transformers"):
         found = BertModel.from_pretrained(source)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{source}: no BERT can be loaded from here ({str(error).splitlines()[0]})") from error
     check_weights(found.state_dict(), model.text.state_dict(), source)
     model.text.load_state_dict(found.state_dict())

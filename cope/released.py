@@ -1,7 +1,6 @@
 """The checkpoints of the authors' training code: every tensor is taken, known to be useless, or refused."""
 
 import os
-import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +11,8 @@ import torch
 
 from cope.config import CopeConfig
 from cope.model import Cope, with_weights
-from rope.errors import RopeError, UsageError
+from rope.encoders.weights import named_weights, read_state
+from rope.errors import UsageError
 
 __all__ = ["ReleasedReport", "load_released", "renamed", "translate"]
 
@@ -84,12 +84,12 @@ def load_released(path: str | os.PathLike[str], *, text_heads: int | None = None
         text_heads: attention heads of the text tower, which no shape tells; by default one for every 64 of its width.
 
     Raises:
-        UsageError: there is no such file.
-        RopeError: the file cannot be unpickled safely, a tensor of it is not known, one is missing, or has a shape that
-            does not fit the others.
+        UsageError: there is no such file, it cannot be read without running code of it, a tensor of it is not known,
+            one is missing, or has a shape that does not fit the others.
     """
     where = os.fspath(path)
-    config, weights, report = translate(_read(Path(path)), where, text_heads=text_heads)
+    state = read_state(Path(path), "a checkpoint of the authors' training code")
+    config, weights, report = translate(state, where, text_heads=text_heads)
     return with_weights(config, weights, where), report
 
 
@@ -104,7 +104,7 @@ def translate(
         text_heads: see `load_released`.
 
     Raises:
-        RopeError: a tensor is not known, or one that tells a size is missing.
+        UsageError: a tensor is not known, or one that tells a size is missing.
     """
     state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
     ignored = tuple(name for name in state if _UNUSED.fullmatch(name))
@@ -122,7 +122,7 @@ def renamed(state: Weights, where: str) -> dict[str, torch.Tensor]:
         where: the file, for error texts.
 
     Raises:
-        RopeError: a tensor is not known.
+        UsageError: a tensor is not known.
 
     >>> renamed({"photo_fusion_model.fc1.bias": torch.zeros(2)}, "a file")
     {'video.bias': tensor([0., 0.])}
@@ -135,7 +135,7 @@ def renamed(state: Weights, where: str) -> dict[str, torch.Tensor]:
         if not translated:
             unknown.append(name)
     if unknown:
-        raise RopeError(
+        raise UsageError(
             f"{where}: {len(unknown)} tensors have no place in COPE, such as {unknown[0]!r}; this is a checkpoint of "
             "another model, or of another version of it"
         )
@@ -165,7 +165,7 @@ def _translate_one(name: str, tensor: torch.Tensor) -> dict[str, torch.Tensor]:
 def _sizes(state: Weights, where: str, text_heads: int | None) -> CopeConfig:
     """Every size but the heads of the text tower follows from shapes; depths are counted."""
     bert, visual, mit = "text_encoder.bert_model.", "visual_encoder.visual.", "visual_encoder.mit."
-    try:
+    with named_weights(f"{where}: this is no checkpoint of COPE"):
         words = state[f"{bert}embeddings.word_embeddings.weight"].shape
         patch = state[f"{visual}conv1.weight"].shape[-1]
         n_patches = state[f"{visual}positional_embedding"].shape[0] - 1
@@ -186,23 +186,8 @@ def _sizes(state: Weights, where: str, text_heads: int | None) -> CopeConfig:
             text_token_types=state[f"{bert}embeddings.token_type_embeddings.weight"].shape[0],
             vocabulary=words[0],
         )
-    except KeyError as error:
-        raise RopeError(f"{where}: {error.args[0]!r} is missing; this is no checkpoint of COPE") from error
 
 
 def _depth(state: Weights, prefix: str) -> int:
     """How many blocks have names that begin like this; a gap shows later, as a tensor that is missing."""
     return len({name.removeprefix(prefix).partition(".")[0] for name in state if name.startswith(prefix)})
-
-
-def _read(path: Path) -> Weights:
-    if not path.is_file():
-        raise UsageError(f"{path}: no such file; expected a checkpoint of the authors' training code")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise RopeError(f"{path}: cannot be loaded without running code of it: {str(error).splitlines()[0]}") from error
-    state = content.get("state_dict", content) if isinstance(content, dict) else content
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise RopeError(f"{path}: expected tensors by name, or a training state with `state_dict`")
-    return state

@@ -4,11 +4,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import torch
 
 from cope.ranks import Ranks
+from rope.encoders.weights import read_content
 from rope.errors import RopeError
 from rope.files import atomic_path
 
@@ -83,13 +84,7 @@ def load_state(folder: Path, progress: Progress, ranks: Ranks) -> dict[str, Any]
             "in another folder"
         )
     path = folder / _name(progress.step, ranks.rank)
-    try:
-        parts: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise RopeError(
-            f"{path}: cannot be read ({str(error).splitlines()[0]}); delete {folder} to start anew"
-        ) from error
-    return parts
+    return cast("dict[str, Any]", read_content(path, f"a saved state; delete {folder} to start anew"))
 
 
 def _name(step: int, rank: int) -> str:

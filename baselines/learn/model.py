@@ -10,7 +10,7 @@ from transformers import BertConfig
 from transformers.models.bert.modeling_bert import BertEncoder
 
 from baselines.learn.config import LearnConfig
-from rope.errors import UsageError
+from rope.encoders.weights import fill
 
 __all__ = ["Learn", "causal_mask", "last_places", "load_released"]
 
@@ -109,8 +109,5 @@ def load_released(checkpoint: Mapping[str, object], config: LearnConfig) -> Lear
     """
     model = Learn(config)
     state = cast(Mapping[str, Tensor], checkpoint.get("state_dict", {}))
-    try:
-        model.load_state_dict({name.removeprefix("module."): value for name, value in state.items()})
-    except RuntimeError as error:
-        raise UsageError(f"the checkpoint does not fit the sizes of the model: {error}") from error
+    fill(model, {name.removeprefix("module."): value for name, value in state.items()}, "the checkpoint")
     return model

@@ -8,8 +8,7 @@ import hashlib
 import json
 import math
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +23,7 @@ from baselines.learn.loss import dense_all_action, full_gallery_softmax, in_batc
 from baselines.learn.model import Learn, last_places
 from rope.bench.recommend.interactions import Sequences
 from rope.console import progress_bar
+from rope.encoders.weights import fill, read_content, read_state
 from rope.errors import DatasetError, RopeError, UsageError
 from rope.files import atomic_path
 
@@ -183,8 +183,7 @@ def load_trained(folder: Path) -> tuple[Learn, Recipe]:
         raise UsageError(f"{folder}: no finished run of LEARN; expected {MODEL_NAME} and {RECIPE_NAME}")
     recipe = read_recipe((folder / RECIPE_NAME).read_text("utf-8"), str(folder / RECIPE_NAME))
     model = Learn(recipe.model)
-    state = _load(folder / MODEL_NAME)["state_dict"]
-    model.load_state_dict({name.removeprefix("module."): value for name, value in state.items()})
+    fill(model, read_state(folder / MODEL_NAME, "the weights of a run of LEARN"), folder / MODEL_NAME)
     return model.eval(), recipe
 
 
@@ -214,11 +213,7 @@ def _claim(out: Path, recipe: Recipe, data: str, size: int) -> dict[str, Any] | 
 
 
 def _load(path: Path) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError) as error:
-        raise RopeError(f"{path}: cannot be read ({type(error).__name__}); delete it to start anew") from error
-    return content
+    return cast("dict[str, Any]", read_content(path, "the saved state of a run; delete it to start anew"))
 
 
 def _write_model(path: Path, model: Learn, recipe: Recipe, step: int) -> None:

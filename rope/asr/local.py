@@ -28,11 +28,11 @@ class LocalModel:
         with needed_by("a local model", "cope"):
             import torch
             from transformers import AutoModelForCausalLM, AutoTokenizer
-        try:
+
+            from rope.encoders.weights import loading
+        with loading(source, "AutoModelForCausalLM of transformers"):
             self._tokenizer: Any = AutoTokenizer.from_pretrained(source, padding_side="left")
             model: Any = AutoModelForCausalLM.from_pretrained(source, dtype="auto")
-        except (OSError, ValueError) as error:
-            raise UsageError(f"{source}: no language model can be loaded from here ({_first_line(error)})") from error
         if self._tokenizer.chat_template is None:
             raise UsageError(f"{source}: has no chat template; choose a model that was tuned to follow instructions")
         if self._tokenizer.pad_token is None:
@@ -73,7 +73,3 @@ class LocalModel:
         n_read = tokens["attention_mask"].sum(dim=1).tolist()
         n_written = (written != self._tokenizer.pad_token_id).sum(dim=1).tolist()
         return [Answer(text, False, *counts) for text, *counts in zip(texts, n_read, n_written, strict=True)]
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

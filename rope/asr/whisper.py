@@ -10,7 +10,9 @@ from transformers import WhisperForConditionalGeneration, WhisperProcessor
 from transformers.utils.logging import get_verbosity, set_verbosity
 
 from rope.asr.speech import CHUNK_S, RATE, is_quiet, is_stuck
-from rope.encoders.running import choose_device, choose_dtype, fingerprint_model, without_bars
+from rope.encoders.identity import fingerprint_of
+from rope.encoders.running import choose_device, choose_dtype
+from rope.encoders.weights import loading
 from rope.errors import UsageError
 from rope.media.audio import Sound
 
@@ -30,7 +32,7 @@ class Whisper:
     Attributes:
         name: where it was loaded from.
         language: a code such as `zh`, or `auto`.
-        fingerprint: changes with the weights, the words, the precision, the language and the kind of device.
+        fingerprint: changes with all that decides the words, see `fingerprint_of`; not with `batch_size`.
 
     Args:
         source: on the Hub, or a folder, as `openai/whisper-large-v3-turbo`.
@@ -47,21 +49,14 @@ class Whisper:
         self, source: str, *, language: str, precision: str = "fp32", device: str = "auto", batch_size: int = 8
     ) -> None:
         place, dtype = choose_device(device), choose_dtype(precision)
-        try:
-            with without_bars():
-                model: Any = WhisperForConditionalGeneration.from_pretrained(source, dtype=dtype)
+        with loading(source, "WhisperForConditionalGeneration of transformers"):
+            model: Any = WhisperForConditionalGeneration.from_pretrained(source, dtype=dtype)
             self._processor: Any = WhisperProcessor.from_pretrained(source)
-        except (OSError, ValueError) as error:
-            first = (str(error).splitlines() or [type(error).__name__])[0]
-            raise UsageError(f"{source}: no Whisper model can be loaded from here ({first})") from error
         self._model = model.to(place).eval()
         self._speaks = _spoken(model.generation_config, language, source)
         self.batch_size = batch_size
         self.name, self.language = source, language
-        words = repr(sorted(self._processor.tokenizer.get_vocab().items()))
-        listening = self._processor.feature_extractor.to_json_string()
-        deciding = model.generation_config.to_json_string(use_diff=False)
-        self.fingerprint = fingerprint_model(model, precision, language, words, listening, deciding)
+        self.fingerprint = fingerprint_of(self, without=["name", "batch_size"])
 
     def hear(self, sounds: Sequence[Sound]) -> list[str]:
         """The text of each part of a sound at 16 kHz, float32 [n] of at most 30 s; empty where nobody speaks.

@@ -4,6 +4,7 @@ Source: Yang et al., Chinese CLIP: Contrastive Vision-Language Pretraining in Ch
 Both ways of computing give the same vectors; what goes in (square pixels, 52 tokens) is the authors' in both.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
@@ -13,9 +14,11 @@ import numpy.typing as npt
 import torch
 from transformers import AutoTokenizer, BertTokenizer, ChineseCLIPConfig, ChineseCLIPModel
 
+from rope.encoders.identity import fingerprint_of
 from rope.encoders.openai_keys import count_blocks, rename_vision
 from rope.encoders.pixels import square_pixels
-from rope.encoders.running import choose_device, choose_dtype, fingerprint_model, without_bars
+from rope.encoders.running import choose_device, choose_dtype
+from rope.encoders.weights import fill, loading, named_weights, read_state
 from rope.errors import UsageError
 from rope.extras import needed_by
 
@@ -26,7 +29,10 @@ BACKENDS: Final = ("transformers", "cn_clip")
 CONTEXT: Final = 52
 """Tokens of a text with its two marks; longer texts are cut."""
 
-_PREPROCESSING: Final = f"bicubic square, {CONTEXT} tokens, 1"
+_EXPECTED: Final = "a checkpoint of Chinese-CLIP, as cn_clip saves it"
+
+_FUSED: Final = re.compile(r"(bert\.encoder\.layer\.\d+\.attention\.)self\.(Wqkv|out_proj)\.(weight|bias)")
+"""Attention of the text tower in checkpoints that were trained with --use-flash-attention."""
 
 State = dict[str, torch.Tensor]
 
@@ -43,7 +49,7 @@ class ChineseClip:
     """Images and texts to vectors that are not normalised, as the authors' `encode_image` and `encode_text` give.
 
     Attributes:
-        fingerprint: changes with the weights, the precision, the preprocessing, the vocabulary and the backend.
+        fingerprint: changes with everything that can move a vector, see `fingerprint_of`.
         has_text: True.
         thread_safe: True.
         side: of the images that the model sees, in pixels.
@@ -58,14 +64,13 @@ class ChineseClip:
         towers: _Towers,
         tokenize: Callable[[Sequence[str]], torch.Tensor],
         side: int,
-        facts: Sequence[str],
     ) -> None:
         # cn_clip hands its models out in training mode, where dropout makes every call differ.
         self._model = model.eval()
         self._towers = towers
         self._tokenize = tokenize
         self.side = side
-        self.fingerprint = fingerprint_model(model, _PREPROCESSING, *facts)
+        self.fingerprint = fingerprint_of(self)
 
     @property
     def _like(self) -> torch.Tensor:
@@ -120,36 +125,47 @@ def load_chinese_clip(
     if backend not in BACKENDS:
         raise UsageError(f"backend {backend!r} is not one of {', '.join(BACKENDS)}")
     place, dtype = choose_device(device), choose_dtype(precision)
-    facts = [precision, backend]
-    if not source.endswith(".pt"):
+    if not source.endswith(".pt") and not Path(source).is_file():
         if backend == "cn_clip":
             raise UsageError(f"{source}: backend cn_clip needs a checkpoint of the authors, a file ending in .pt")
-        return _from_transformers(source, place, dtype, facts)
+        return _from_transformers(source, place, dtype)
     state = read_checkpoint(Path(source))
     words = _vocabulary(Path(source), vocabulary)
-    sizes = _sizes(state, vision_head_width, text_head_width)
-    model = (_official_model if backend == "cn_clip" else _converted_model)(state, sizes).to(place, dtype)
+    make = _official_model if backend == "cn_clip" else _converted_model
+    with named_weights(source):
+        sizes = _sizes(state, vision_head_width, text_head_width)
+        model = make(state, sizes, source).to(place, dtype)
     towers: _Towers = _OfficialTowers(model) if backend == "cn_clip" else _TransformersTowers(model)
     tokenize = _tokenizer(BertTokenizer(vocab=str(words), do_lower_case=True))
-    return ChineseClip(model, towers, tokenize, sizes["image_resolution"], [*facts, words.read_text("utf-8")])
+    return ChineseClip(model, towers, tokenize, sizes["image_resolution"])
 
 
 def read_checkpoint(path: Path) -> State:
     """The weights of a checkpoint of cn_clip in float32, without the prefix `module.` and BERT's unused pooler.
 
+    Attention that was fused for training with --use-flash-attention has the plain names again.
+
     Raises:
         UsageError: the file does not exist or is something else.
     """
-    if not path.is_file():
-        raise UsageError(f"{path}: no such file; expected a checkpoint of Chinese-CLIP")
-    stored: object = torch.load(path, map_location="cpu", weights_only=True)
-    state = stored.get("state_dict") if isinstance(stored, Mapping) else None
-    if not isinstance(state, Mapping):
-        raise UsageError(f"{path}: expected a dictionary with 'state_dict', as cn_clip saves it")
-    plain = {key.removeprefix("module."): value.float() for key, value in state.items()}
+    plain: State = {}
+    for key, value in read_state(path, _EXPECTED).items():
+        plain |= _unfused(key, value.float())
     if "visual.conv1.weight" not in plain or "text_projection" not in plain or "visual.class_embedding" not in plain:
         raise UsageError(f"{path}: these are not the weights of a Chinese-CLIP with a vision transformer")
     return {key: value for key, value in plain.items() if not key.startswith("bert.pooler.")}
+
+
+def _unfused(key: str, value: torch.Tensor) -> State:
+    """A weight as the plain model has it: `Wqkv` of an image block renamed, that of a text layer in three."""
+    found = _FUSED.fullmatch(key)
+    if found is None:
+        return {re.sub(r"^(visual\..*\.attn)\.Wqkv\.", r"\1.in_proj_", key): value}
+    attention, part, kind = found.groups()
+    if part == "out_proj":
+        return {f"{attention}output.dense.{kind}": value}
+    thirds = zip(("query", "key", "value"), value.chunk(3), strict=True)
+    return {f"{attention}self.{name}.{kind}": third for name, third in thirds}
 
 
 def _sizes(state: State, vision_head_width: int, text_head_width: int) -> dict[str, Any]:
@@ -178,8 +194,8 @@ def _sizes(state: State, vision_head_width: int, text_head_width: int) -> dict[s
     }
 
 
-def _converted_model(state: State, sizes: Mapping[str, Any]) -> torch.nn.Module:
-    """The authors' weights in transformers' model; every key must fit."""
+def _converted_model(state: State, sizes: Mapping[str, Any], where: str) -> torch.nn.Module:
+    """The authors' weights in transformers' model."""
     text = {key.removeprefix("text_"): value for key, value in sizes.items() if key.startswith("text_")}
     vision = {
         "hidden_size": sizes["vision_width"],
@@ -193,17 +209,17 @@ def _converted_model(state: State, sizes: Mapping[str, Any]) -> torch.nn.Module:
     text |= {"vocab_size": sizes["vocab_size"], "layer_norm_eps": 1e-12}
     config = ChineseCLIPConfig(text_config=text, vision_config=vision, projection_dim=sizes["embed_dim"])
     model = ChineseCLIPModel(config)
-    renamed = {key.replace("bert.", "text_model.", 1): value for key, value in state.items() if key.startswith("bert.")}
-    renamed |= rename_vision(state) | {"logit_scale": state["logit_scale"]}
-    model.load_state_dict(renamed | {"text_projection.weight": state["text_projection"].T.contiguous()})
+    renamed = {re.sub(r"^bert\.", "text_model.", key): value for key, value in state.items() if key[:7] != "visual."}
+    renamed |= rename_vision(state) | {"text_projection.weight": renamed.pop("text_projection").T.contiguous()}
+    fill(model, renamed, where)
     return cast("torch.nn.Module", model)
 
 
-def _official_model(state: State, sizes: Mapping[str, Any]) -> torch.nn.Module:
+def _official_model(state: State, sizes: Mapping[str, Any], where: str) -> torch.nn.Module:
     with needed_by("backend cn_clip"):
         from cn_clip.clip.model import CLIP
     model: torch.nn.Module = CLIP(**sizes)
-    model.load_state_dict(state)
+    fill(model, state, where)
     return model
 
 
@@ -222,7 +238,12 @@ class _TransformersTowers:
 
 class _OfficialTowers:
     def __init__(self, model: Any) -> None:  # noqa: ANN401  cn_clip has no types
+        from cn_clip.clip.model import LayerNorm
+
         self._model = model
+        for module in model.modules():
+            if isinstance(module, LayerNorm):
+                module.float()  # they compute in float32 whatever goes in
 
     def images(self, pixels: torch.Tensor) -> torch.Tensor:
         return cast("torch.Tensor", self._model.encode_image(pixels))
@@ -231,17 +252,13 @@ class _OfficialTowers:
         return cast("torch.Tensor", self._model.encode_text(ids))
 
 
-def _from_transformers(source: str, place: torch.device, dtype: torch.dtype, facts: Sequence[str]) -> ChineseClip:
-    try:
-        with without_bars():
-            model: Any = ChineseCLIPModel.from_pretrained(source, dtype=dtype)
+def _from_transformers(source: str, place: torch.device, dtype: torch.dtype) -> ChineseClip:
+    with loading(source, "ChineseCLIPModel of transformers"):
+        model: Any = ChineseCLIPModel.from_pretrained(source, dtype=dtype)
         tokenizer: Any = AutoTokenizer.from_pretrained(source)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{source}: no Chinese-CLIP of transformers: {str(error).splitlines()[0]}") from error
     model.to(place)
-    words = repr(sorted(tokenizer.get_vocab().items()))
     side = model.config.vision_config.image_size
-    return ChineseClip(model, _TransformersTowers(model), _tokenizer(tokenizer), side, [*facts, words])
+    return ChineseClip(model, _TransformersTowers(model), _tokenizer(tokenizer), side)
 
 
 def _tokenizer(tokenizer: Any) -> Callable[[Sequence[str]], torch.Tensor]:  # noqa: ANN401

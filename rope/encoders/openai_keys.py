@@ -43,18 +43,26 @@ _TEXT: Final = {
 def rename_vision(state: State) -> dict[str, torch.Tensor]:
     """The image tower of `visual.*` under transformers' names; the other keys are left out.
 
-    The projection is stored the other way round there, and query, key and value apart.
+    The projection is stored the other way round there, and query, key and value apart. What is not known keeps its
+    name, so that it is found to be no part of the model.
+
+    Raises:
+        KeyError: there is no projection.
     """
     own = {key.removeprefix("visual."): value for key, value in state.items() if key.startswith("visual.")}
-    renamed = {_VISION[key]: value for key, value in own.items() if key in _VISION}
-    return renamed | _blocks(own, "vision_model") | {"visual_projection.weight": own["proj"].T.contiguous()}
+    renamed = _renamed(own, _VISION, "vision_model", "visual.", "proj")
+    return renamed | {"visual_projection.weight": state["visual.proj"].T.contiguous()}
 
 
 def rename_text(state: State) -> dict[str, torch.Tensor]:
-    """The text tower of OpenAI's CLIP under transformers' names; the other keys are left out."""
-    renamed = {_TEXT[key]: value for key, value in state.items() if key in _TEXT}
-    projection = {"text_projection.weight": state["text_projection"].T.contiguous()}
-    return renamed | _blocks(state, "text_model") | projection
+    """The text tower of OpenAI's CLIP under transformers' names; the keys of `visual.*` and the scale are left out.
+
+    Raises:
+        KeyError: there is no projection.
+    """
+    own = {key: value for key, value in state.items() if not key.startswith("visual.") and key != "logit_scale"}
+    renamed = _renamed(own, _TEXT, "text_model", "", "text_projection")
+    return renamed | {"text_projection.weight": state["text_projection"].T.contiguous()}
 
 
 def count_blocks(state: State, prefix: str) -> int:
@@ -66,18 +74,25 @@ def count_blocks(state: State, prefix: str) -> int:
     return len({key.removeprefix(f"{prefix}.").split(".")[0] for key in state if key.startswith(f"{prefix}.")})
 
 
-def _blocks(state: State, tower: str) -> dict[str, torch.Tensor]:
-    """The keys `transformer.resblocks.i.*` as those of `TOWER.encoder.layers.i`."""
+def _renamed(
+    own: State, single: Mapping[str, str], tower: str, prefix: str, projection: str
+) -> dict[str, torch.Tensor]:
+    """All keys of a tower but that of its projection."""
     renamed: dict[str, torch.Tensor] = {}
-    for key, value in state.items():
-        found = re.fullmatch(r"transformer\.resblocks\.(\d+)\.(.+)[._](weight|bias)", key)
-        if found is None:
-            continue
-        index, part, kind = found.groups()
-        layer = f"{tower}.encoder.layers.{index}"
-        if part == "attn.in_proj":
-            thirds = zip("qkv", value.chunk(3), strict=True)
-            renamed |= {f"{layer}.self_attn.{name}_proj.{kind}": third for name, third in thirds}
-        else:
-            renamed[f"{layer}.{_IN_BLOCK[part]}.{kind}"] = value
+    for key, value in own.items():
+        if key != projection:
+            renamed |= {single[key]: value} if key in single else _in_block(key, value, tower, prefix)
     return renamed
+
+
+def _in_block(key: str, value: torch.Tensor, tower: str, prefix: str) -> dict[str, torch.Tensor]:
+    """The key `transformer.resblocks.i.*` as those of `TOWER.encoder.layers.i`; another one with its prefix."""
+    found = re.fullmatch(r"transformer\.resblocks\.(\d+)\.(.+)[._](weight|bias)", key)
+    if found is None or found[2] not in (*_IN_BLOCK, "attn.in_proj"):
+        return {f"{prefix}{key}": value}
+    index, part, kind = found.groups()
+    layer = f"{tower}.encoder.layers.{index}"
+    if part == "attn.in_proj":
+        thirds = zip("qkv", value.chunk(3), strict=True)
+        return {f"{layer}.self_attn.{name}_proj.{kind}": third for name, third in thirds}
+    return {f"{layer}.{_IN_BLOCK[part]}.{kind}": value}

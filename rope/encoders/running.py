@@ -1,6 +1,5 @@
-"""Where a model computes, in which precision, and what identifies it."""
+"""Where a model computes, and in which precision."""
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, Literal, get_args
@@ -10,7 +9,7 @@ from transformers.utils import logging
 
 from rope.errors import UsageError
 
-__all__ = ["PRECISIONS", "Precision", "choose_device", "choose_dtype", "fingerprint_model", "without_bars"]
+__all__ = ["PRECISIONS", "Precision", "choose_device", "choose_dtype", "without_bars"]
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -62,21 +61,3 @@ def without_bars() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
-
-
-def fingerprint_model(model: torch.nn.Module, *facts: str) -> str:
-    """SHA-256 of every weight with its name and type, of the device's kind, and of `facts` such as the preprocessing.
-
-    >>> layer = torch.nn.Linear(2, 1)
-    >>> fingerprint_model(layer, "a") == fingerprint_model(layer, "a")
-    True
-    >>> fingerprint_model(layer, "a") == fingerprint_model(layer, "b")
-    False
-    """
-    digest = hashlib.sha256()
-    for fact in (*facts, *(str(tensor.device.type) for tensor in list(model.parameters())[:1])):
-        digest.update(f"{len(fact)}:{fact}".encode())
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

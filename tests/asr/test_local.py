@@ -49,7 +49,7 @@ def test_every_text_gets_an_answer_that_does_not_depend_on_the_batch(folder):
 
 
 def test_no_model_here(tmp_path):
-    with pytest.raises(UsageError, match="no language model can be loaded from here"):
+    with pytest.raises(UsageError, match="AutoModelForCausalLM of transformers cannot load it"):
         LocalModel(str(tmp_path))
 
 

@@ -209,3 +209,56 @@ def test_another_file_is_refused(stored, expected, tmp_path):
         torch.save(stored, tmp_path / "m")
     with pytest.raises(UsageError, match=expected):
         read_clip4clip(tmp_path / "m")
+
+
+def resized(path: Path, head: str, changes: dict[str, tuple[str, int]]) -> Path:
+    """A checkpoint whose tensors have other lengths in their first dimension, or their second after `:`."""
+    state = torch.load(save_clip4clip(path, head), weights_only=True)
+    for end, (axis, length) in changes.items():
+        for name in [name for name in state if name.endswith(end)]:
+            shape = list(state[name].shape)
+            shape[int(axis)] = length
+            state[name] = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 0.2
+    torch.save(state, path)
+    return path
+
+
+SHORT = {"frame_position_embeddings.weight": ("0", 20), "cross.embeddings.position_embeddings.weight": ("0", 20)}
+LONG = {**dict.fromkeys(SHORT, ("0", 128)), "clip.positional_embedding": ("0", 248)}
+NARROW = {"mlp.c_fc.weight": ("0", 96), "mlp.c_fc.bias": ("0", 96), "mlp.c_proj.weight": ("1", 96)}
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("changes", [SHORT, LONG, NARROW, {"clip.positional_embedding": ("0", 16)}])
+def test_every_size_follows_from_the_tensors(head, changes, tmp_path):
+    weights = read_clip4clip(resized(tmp_path / "m", head, changes), cross_heads=4)
+    model = Clip4Clip(weights, clip_tokenizer(), "fp32", "cpu")
+    clips = torch.randn(2, 5, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    frames = model.encode_frames([list(clip) for clip in clips])
+    texts = model.encode_texts(["a red dress " * 9])
+    assert model.similarity(texts, *frames).shape == (1, 2)
+
+
+def test_more_frames_than_positions_are_refused(tmp_path):
+    resized(tmp_path / "m", "seqTransf", SHORT)
+    clip_tokenizer().save_pretrained(tmp_path / "words")
+    given = {"tokenizer": str(tmp_path / "words"), "device": "cpu"}
+    assert embedder(str(tmp_path / "m"), frames="20", **given).name == "clip4clip-seqTransf"
+    with pytest.raises(UsageError, match="has positions for 20 frames; give frames=20"):
+        embedder(str(tmp_path / "m"), frames="21", **given)
+
+
+@pytest.mark.parametrize("lost", ["clip.visual.proj", "clip.ln_final.bias", "transformerClip.resblocks.1.ln_2.weight"])
+def test_a_weight_that_is_missing_is_named(lost, tmp_path):
+    state = torch.load(save_clip4clip(tmp_path / "m", "seqTransf"), weights_only=True)
+    del state[lost]
+    torch.save(state, tmp_path / "m")
+    with pytest.raises(UsageError, match=f"m: .*(is missing|{lost.rpartition('.')[2]})"):
+        read_clip4clip(tmp_path / "m")
+
+
+def test_weights_that_nothing_takes_are_named(tmp_path, capsys):
+    state = torch.load(save_clip4clip(tmp_path / "m", "meanP"), weights_only=True)
+    torch.save(state | {"clip.visual.extra": torch.zeros(1), "clip.other": torch.zeros(1)}, tmp_path / "m")
+    read_clip4clip(tmp_path / "m")
+    assert "2 weights of the file are not used: visual.extra, other" in capsys.readouterr().err

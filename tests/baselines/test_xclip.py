@@ -74,7 +74,7 @@ class Nothing:
 @pytest.mark.skipif(not GOLDEN.is_file(), reason="the vectors of the official code are not there")
 def test_videos_are_those_of_the_official_tower():
     stored = np.load(GOLDEN)
-    model = XClip(golden_model(stored), Nothing(), Nothing(), "fp32")
+    model = XClip(golden_model(stored), Nothing(), Nothing())
     found = model.encode_clips([list(clip) for clip in torch.tensor(stored["in.T8.image"])])
     assert np.allclose(found, stored["out.T8.video_features"], atol=2e-5, rtol=0)
 

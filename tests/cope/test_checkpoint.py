@@ -67,7 +67,7 @@ def test_a_missing_file_is_named(saved, name):
 def test_damaged_weights_are_refused(saved):
     weights = saved / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(RopeError, match=r"model.safetensors: not readable as safetensors"):
+    with pytest.raises(RopeError, match=r"model.safetensors: cannot be read as safetensors"):
         Cope.from_pretrained(saved)
 
 

@@ -1,4 +1,6 @@
 import json
+import re
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,7 @@ import torch
 from rope.encoders.chinese_clip import BACKENDS, ChineseClip, load_chinese_clip
 from rope.encoders.pixels import clip_pixels, square_pixels
 from rope.errors import UsageError
-from tests.baselines.checkpoints import save_chinese_clip
+from tests.baselines.checkpoints import bert_words, save_chinese_clip
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "reference" / "baselines"
 needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason="the vectors of the official code are not there")
@@ -109,6 +111,85 @@ def test_a_folder_of_transformers_is_read_and_other_texts_in_the_batch_change_no
     alone = torch.cat([model.encode_texts([text]) for text in texts])
     assert torch.allclose(model.encode_texts(texts), alone, atol=1e-5)
     assert model.tokenize(texts).shape == (3, 52)
+
+
+def save_official(path: Path) -> dict[str, torch.Tensor]:
+    """A checkpoint of cn_clip with random weights, and words beside it."""
+    generator, width, n_words = torch.Generator().manual_seed(0), 64, len(bert_words())
+    shapes: dict[str, tuple[int, ...]] = {
+        "visual.class_embedding": (width,),
+        "visual.positional_embedding": (17, width),
+        "visual.proj": (width, 16),
+        "visual.conv1.weight": (width, 3, 8, 8),
+        "text_projection": (width, 16),
+        "logit_scale": (),
+        "bert.embeddings.word_embeddings.weight": (n_words, width),
+        "bert.embeddings.position_embeddings.weight": (64, width),
+        "bert.embeddings.token_type_embeddings.weight": (2, width),
+    }
+    linear = {}
+    for i in range(2):
+        block, layer = f"visual.transformer.resblocks.{i}", f"bert.encoder.layer.{i}"
+        linear |= {f"{block}.attn.in_proj_": (3 * width, width), f"{block}.attn.out_proj.": (width, width)}
+        linear |= {f"{block}.mlp.c_fc.": (128, width), f"{block}.mlp.c_proj.": (width, 128)}
+        linear |= {f"{layer}.attention.self.{part}.": (width, width) for part in ("query", "key", "value")}
+        linear |= {f"{layer}.attention.output.dense.": (width, width)}
+        linear |= {f"{layer}.intermediate.dense.": (128, width), f"{layer}.output.dense.": (width, 128)}
+        norms = [f"{block}.ln_1", f"{block}.ln_2", f"{layer}.attention.output.LayerNorm", f"{layer}.output.LayerNorm"]
+        shapes |= {f"{norm}.{kind}": (width,) for norm in norms for kind in ("weight", "bias")}
+    for name, shape in linear.items():
+        shapes |= {f"{name}weight": shape, f"{name}bias": shape[:1]}
+    norms = ["visual.ln_pre", "visual.ln_post", "bert.embeddings.LayerNorm"]
+    shapes |= {f"{norm}.{kind}": (width,) for norm in norms for kind in ("weight", "bias")}
+    state = {f"module.{name}": torch.randn(shape, generator=generator) * 0.2 for name, shape in shapes.items()}
+    torch.save({"epoch": 1, "name": "tiny", "state_dict": state}, path)
+    path.with_name("vocab.txt").write_text("\n".join(bert_words()), "utf-8")
+    return state
+
+
+def fused(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The same as cn_clip saves it when it is trained with --use-flash-attention."""
+    state = {re.sub(r"(visual.*\.attn)\.in_proj_", r"\1.Wqkv.", name): weight for name, weight in state.items()}
+    for i, kind in product(range(2), ("weight", "bias")):
+        layer = f"module.bert.encoder.layer.{i}.attention"
+        parts = [state.pop(f"{layer}.self.{part}.{kind}") for part in ("query", "key", "value")]
+        state[f"{layer}.self.Wqkv.{kind}"] = torch.cat(parts)
+        state[f"{layer}.self.out_proj.{kind}"] = state.pop(f"{layer}.output.dense.{kind}")
+    return state
+
+
+@pytest.mark.parametrize("tower", ["", "visual", "bert"])
+def test_fused_attention_gives_the_vectors_of_the_plain_one(tower, tmp_path):
+    state = save_official(tmp_path / "plain.pt")
+    mixed = {name: weight for name, weight in fused(state).items() if tower in name}
+    mixed |= {name: weight for name, weight in state.items() if tower not in name}
+    torch.save({"state_dict": mixed}, tmp_path / "flash.pt")
+    plain, flash = (load_chinese_clip(str(tmp_path / f"{name}.pt"), device="cpu") for name in ("plain", "flash"))
+    images = [plain.prepare(np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8))]
+    assert torch.equal(plain.encode_images(images), flash.encode_images(images))
+    assert torch.equal(plain.encode_texts(["红色 dress"]), flash.encode_texts(["红色 dress"]))
+    assert plain.fingerprint == flash.fingerprint
+
+
+@pytest.mark.parametrize("lost", ["visual.proj", "bert.encoder.layer.1.output.dense.bias"])
+def test_a_weight_that_a_checkpoint_lacks_is_named(lost, tmp_path):
+    state = save_official(tmp_path / "m.pt")
+    del state[f"module.{lost}"]
+    torch.save({"state_dict": state}, tmp_path / "m.pt")
+    with pytest.raises(UsageError, match=f"{lost.removeprefix('bert.')}.* is missing"):
+        load_chinese_clip(str(tmp_path / "m.pt"), device="cpu")
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@needs_golden
+def test_the_official_package_computes_in_half_precision(precision, tmp_path):
+    whole, half = (golden_model(tmp_path, "cn_clip", p) for p in ("fp32", precision))
+    images = [whole.prepare(stored("image_0"))]
+    for one, other in (
+        (whole.encode_images(images), half.encode_images(images)),
+        (whole.encode_texts(titles()), half.encode_texts(titles())),
+    ):
+        assert torch.cosine_similarity(one, other).min() > 0.999
 
 
 def test_the_fingerprint_tells_weights_and_precision(tmp_path):

@@ -62,5 +62,5 @@ def test_the_projection_has_no_transformer():
 
 
 def test_a_checkpoint_of_another_size_is_refused():
-    with pytest.raises(UsageError, match="does not fit the sizes"):
+    with pytest.raises(UsageError, match=r"adaptor\.bias is missing"):
         load_released({"state_dict": {"module.adaptor.weight": torch.zeros(3, 3)}}, LearnConfig(**TINY))
