@@ -11,6 +11,7 @@ import yaml
 from cope.config import CopeConfig, LossConfig
 from rope.domain import DOMAINS
 from rope.errors import UsageError
+from rope.files import reading_file
 
 __all__ = ["PRESETS", "RECIPE_NAME", "Recipe", "Sampling", "preset_purpose", "read_recipe", "recipe_text"]
 
@@ -171,10 +172,8 @@ def _read(source: str, beside: Path | None, chain: tuple[str, ...]) -> dict[str,
         raise UsageError(f"{source}: no such file, and no preset; presets are {', '.join(PRESETS)}")
     if str(path) in chain:
         raise UsageError(f"{path}: is based on itself, by way of {' and '.join(chain)}")
-    try:
+    with reading_file(path, "YAML"):
         values = yaml.safe_load(path.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: is no YAML: {error}") from error
     if not isinstance(values, dict):
         raise UsageError(f"{path}: expected fields of a recipe, such as `epochs: 80`, got {type(values).__name__}")
     base = values.pop("base", None)

@@ -8,7 +8,8 @@ shows is refused: a key given twice, aliases, tags, a second document, and nesti
 from collections.abc import Iterator
 from typing import Any, Final
 
-from rope.errors import RopeError, UsageError
+from rope.errors import RopeError
+from rope.extras import needed_by
 
 __all__ = ["parse_yaml"]
 
@@ -30,10 +31,8 @@ def parse_yaml(text: str, where: str) -> Any:  # noqa: ANN401 (whatever the YAML
         RopeError: it is not YAML, or more than this part of it; begins with `where` and the line.
         UsageError: PyYAML is not installed.
     """
-    try:
+    with needed_by("a model card", "leaderboard"):
         import yaml
-    except ImportError:
-        raise UsageError("model cards need PyYAML; pip install 'rope-bench[leaderboard]'") from None
     try:
         events = iter(yaml.parse(text, Loader=yaml.SafeLoader))
         kinds = (yaml.StreamStartEvent, yaml.DocumentStartEvent)

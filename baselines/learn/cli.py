@@ -12,6 +12,7 @@ from rope.bench.recommend.cli import ColumnsOption
 from rope.console import run_app
 from rope.errors import UsageError
 from rope.extras import needed_by
+from rope.files import reading_file
 
 if TYPE_CHECKING:
     from rope.bench.embeddings import DomainEmbeddings
@@ -52,7 +53,8 @@ def train(
 
     if not recipe.is_file():
         raise UsageError(f"{recipe}: no such file; expected the fields of a recipe as JSON")
-    what = read_recipe(recipe.read_text("utf-8"), str(recipe))
+    with reading_file(recipe, "a recipe in JSON"):
+        what = read_recipe(recipe.read_text("utf-8"), str(recipe))
     items, known, _ = _load(files, interactions, columns, domain)
     run(items.vectors, leave_one_out(known, "test").training, out, what, first_weights=begin_with)
     typer.echo(f"wrote {out / MODEL_NAME}; next: python -m baselines.learn embed {out} ...")

@@ -24,6 +24,7 @@ from rope.curation.leaks import KINDS
 from rope.curation.operation import load_operation
 from rope.curation.options import check_options
 from rope.errors import UsageError
+from rope.files import reading_file
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -158,12 +159,10 @@ def read_recipe(path: Path) -> Recipe:
     Raises:
         UsageError: there is no such file, it is no TOML, or something in it is wrong: a line for each mistake.
     """
-    try:
+    if not path.exists():
+        raise UsageError(f"{path}: no such file; expected a recipe in TOML")
+    with reading_file(path, "TOML"):
         raw = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise UsageError(f"{path}: no such file; expected a recipe in TOML") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: is no TOML: {error}") from error
     mistakes = _mistakes(raw)
     if mistakes:
         raise UsageError("\n".join(f"{path}: {mistake}" for mistake in mistakes))

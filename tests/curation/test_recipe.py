@@ -101,7 +101,7 @@ def test_all_mistakes_are_told_at_once(read):
 def test_a_recipe_that_is_not_there_or_no_toml_is_refused(read, tmp_path):
     with pytest.raises(UsageError, match="no such file; expected a recipe in TOML"):
         read_recipe(tmp_path / "x.toml")
-    with pytest.raises(UsageError, match=r"recipe.toml: is no TOML"):
+    with pytest.raises(UsageError, match=r"recipe.toml: not readable as TOML"):
         read("name = ")
 
 
