@@ -2,6 +2,7 @@ import hashlib
 import os
 import random
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -145,6 +146,12 @@ def test_unreadable_images_cost_the_frame_and_then_the_sample(release, tmp_path)
     assert [row["sample_id"] for row in rows(tmp_path / "out", "pages/validation")] == ["pb2"]
     assert rows(tmp_path / "out", "products/validation")[0]["page_ids"] == []
     assert report.manifest.counts["validation"]["pages"] == 1
+
+
+@pytest.mark.parametrize("header", [b"DDS " + struct.pack("<I", 124) + bytes(120), b"qoif\0\0"])
+def test_an_image_that_trips_its_reader_is_a_fault(header, release, tmp_path):
+    (release / "images" / "vb1-90.jpg").write_bytes(header)
+    assert {fault.kind: fault.count for fault in build(release, tmp_path / "out").faults} == {"unreadable_image": 1}
 
 
 def test_faults_are_counted_and_listed(tmp_path):
