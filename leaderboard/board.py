@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from leaderboard.entry import Entry, entry_paths, read_entry
+from leaderboard.checked_board import CheckedBoard
+from leaderboard.entry import Entry
+from leaderboard.known import KnownDataset
 from leaderboard.significance import separate_pairs
 from rope.bench.compare import MEAN, shared_ranks
 from rope.bench.intervals import Estimate, average, micro_estimate, share_interval
@@ -35,7 +36,7 @@ class Cell:
         value: the number.
         low: lower end of its 95 % interval; None where no ranks are known.
         high: upper end.
-        rank: among the rows with ranks; models that cannot be told apart share one. None where no ranks are known.
+        rank: among the recomputed rows; models that cannot be told apart share one. None for any other row.
     """
 
     value: float
@@ -61,7 +62,7 @@ class ProductHits:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An entry and its numbers; a view that is not known is not there."""
+    """An entry and its numbers: a view that is not known is not there, and hits by product are of recomputed rows."""
 
     entry: Entry
     cells: Mapping[View, Cell]
@@ -109,37 +110,25 @@ class _Measured:
     by_product: ProductHits
 
 
-def load_boards(root: Path, advance: Callable[[int], None] = lambda _: None) -> list[Board]:
-    """Read a folder of results and rank it.
-
-    Reported rows stand on the board of every dataset of their name, split and size, and on one of their own where
-    there is none.
+def load_boards(checked: CheckedBoard, advance: Callable[[int], None] = lambda _: None) -> list[Board]:
+    """Rank the rows that passed.
 
     Args:
-        root: a folder of results.
+        checked: the rows.
         advance: told of each row that was read.
 
     Returns:
         The boards by the name of their dataset; `rope` first.
-
-    Raises:
-        RopeError: a row cannot be read; `leaderboard verify` tells of all.
     """
-    entries: list[Entry] = []
-    measured: dict[Path, _Measured] = {}
-    for path in entry_paths(root):
-        entry = read_entry(path, check_score=False)
-        entries.append(entry)
-        if entry.score is not None:
-            measured[path] = _measure(entry, load_ranks(entry.part("score")))
+    of_key: dict[str, list[_Measured | Entry]] = {}
+    datasets = {row.dataset.key: row.dataset for row in checked.rows}
+    for row in checked.rows:
+        entry = row.entry
+        found = entry if entry.score is None else _measure(entry, load_ranks(entry.part("score")))
+        of_key.setdefault(row.dataset.key, []).append(found)
         advance(1)
-    groups = _groups(entries)
-    return [
-        _board(name, fingerprint, [measured.get(entry.path, entry) for entry in of_board])
-        for (name, fingerprint), of_board in sorted(
-            groups.items(), key=lambda item: (item[0][0] != "rope", str(item[0]))
-        )
-    ]
+    ordered = sorted(datasets.values(), key=lambda one: (one.name != "rope", not one.is_registered, one.name, one.key))
+    return [_board(dataset, of_key[dataset.key]) for dataset in ordered]
 
 
 def product_hits(ranks: Ranks) -> ProductHits:
@@ -151,22 +140,6 @@ def product_hits(ranks: Ranks) -> ProductHits:
         counts[column] = tuple(np.bincount(pair.products, minlength=n_products).tolist())
         hits[column] = tuple(found.tolist())
     return ProductHits(tuple(ranks.product_ids), counts, hits)
-
-
-def _groups(entries: Sequence[Entry]) -> dict[tuple[str, str | None], list[Entry]]:
-    groups: dict[tuple[str, str | None], list[Entry]] = {}
-    for entry in (entry for entry in entries if entry.score is not None):
-        groups.setdefault((entry.dataset, entry.fingerprint), []).append(entry)
-    scored = {key: of_group[0] for key, of_group in groups.items()}
-    for entry in (entry for entry in entries if entry.score is None):
-        same = [key for key, one in scored.items() if _is_same_task(one, entry)]
-        for key in same or [(entry.dataset, None)]:
-            groups.setdefault(key, []).append(entry)
-    return groups
-
-
-def _is_same_task(one: Entry, other: Entry) -> bool:
-    return (one.dataset, one.split, one.samples) == (other.dataset, other.split, other.samples)
 
 
 def _measure(entry: Entry, ranks: Ranks) -> _Measured:
@@ -183,20 +156,25 @@ def _estimate(pair: PairRanks, metric: str, n_products: int) -> Estimate:
     return micro_estimate(query_values(pair, metric), pair.products, n_products)
 
 
-def _board(name: str, fingerprint: str | None, found: Sequence[_Measured | Entry]) -> Board:
+def _board(dataset: KnownDataset, found: Sequence[_Measured | Entry]) -> Board:
+    """Only rows with vectors are ranked, and only they take part in the correction for many comparisons."""
     measured = [one for one in found if isinstance(one, _Measured)]
-    ranks = {view: of_view for metric in METRICS for view, of_view in _ranks(measured, metric).items()}
+    ranked = [one for one in measured if one.entry.status == "recomputed"]
+    ranks = {view: of_view for metric in METRICS for view, of_view in _ranks(ranked, metric).items()}
     rows = [
         Row(
             one.entry,
-            {view: _cell(estimate, ranks[view][one.entry.card.id]) for view, estimate in one.estimates.items()},
-            one.by_product,
+            {
+                view: _cell(estimate, ranks.get(view, {}).get(one.entry.card.id))
+                for view, estimate in one.estimates.items()
+            },
+            one.by_product if one in ranked else None,
         )
         for one in measured
     ]
     rows += [Row(one, _reported_cells(one), None) for one in found if isinstance(one, Entry)]
     rows.sort(key=lambda row: (-row.cells[HEADLINE].value if HEADLINE in row.cells else 1.0, row.entry.card.id))
-    return Board(_key(name, fingerprint), name, fingerprint, tuple(rows))
+    return Board(dataset.key, dataset.name, dataset.fingerprint, tuple(rows))
 
 
 def _ranks(measured: Sequence[_Measured], metric: str) -> dict[View, dict[str, int]]:
@@ -222,7 +200,7 @@ def _shifts_of_queried(one: Estimate) -> npt.NDArray[np.float64]:
     return one.shifts[one.weights > 0]
 
 
-def _cell(estimate: Estimate, rank: int) -> Cell:
+def _cell(estimate: Estimate, rank: int | None) -> Cell:
     interval = share_interval(estimate)
     return Cell(interval.value, interval.low, interval.high, rank)
 
@@ -231,8 +209,3 @@ def _reported_cells(entry: Entry) -> dict[View, Cell]:
     views = ((metric, column) for metric in METRICS for column in entry.columns)
     values: dict[View, Any] = {(metric, column): entry.value(column, metric) for metric, column in views}
     return {view: Cell(value) for view, value in values.items() if value is not None}
-
-
-def _key(name: str, fingerprint: str | None) -> str:
-    plain = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in name.lower()).strip("-")
-    return f"{plain or 'dataset'}-{fingerprint[:12]}" if fingerprint else plain or "dataset"

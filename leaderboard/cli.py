@@ -25,6 +25,9 @@ Datasets = Annotated[
     list[Path] | None,
     typer.Option(help="A dataset directory; may be given more than once.", show_default=False),
 ]
+LeaveOut = Annotated[
+    bool, typer.Option("--leave-out", help="Leave out rows that are refused, and say which; otherwise they end it.")
+]
 RESULTS = Path("leaderboard/results")
 
 
@@ -34,7 +37,13 @@ def verify(
     data: Datasets = None,
     base: Annotated[
         Path | None,
-        typer.Option(help="The results of the last release; none of its rows may be lost.", show_default=False),
+        typer.Option(
+            help="The results of the last release; none of its rows may be lost or changed.", show_default=False
+        ),
+    ] = None,
+    allow_changed: Annotated[
+        list[str] | None,
+        typer.Option(help="A model whose rows of the last release may change; may be given more than once."),
     ] = None,
     allow_unscored: Annotated[
         bool,
@@ -46,18 +55,24 @@ def verify(
     threads: Annotated[int | None, typer.Option(min=1, help="Worker threads.", show_default="one a processor")] = None,
 ) -> None:
     """Score every submission again and compare every number; nothing that was submitted is run."""
+    from leaderboard.checked_board import check
     from leaderboard.entry import entry_paths
     from leaderboard.terminal import public_lines, verdict_lines
-    from leaderboard.verify import verify as verify_results
     from rope.bench.engine import Effort
     from rope.console import progress_bar
 
     effort = Effort(threads=threads)
     try:
         with progress_bar("verifying", len(entry_paths(path))) as advance:
-            verdicts = verify_results(
-                path, data or [], base=base, allow_unscored=allow_unscored, effort=effort, advance=advance
-            )
+            verdicts = check(
+                path,
+                data or [],
+                base=base,
+                allow_changed=allow_changed or (),
+                allow_unscored=allow_unscored,
+                effort=effort,
+                advance=advance,
+            ).verdicts
     except Exception as error:
         if not public_log:
             raise
@@ -73,13 +88,22 @@ def build(
     out: Annotated[Path, typer.Option(help="The folder of the site.", show_default=False)],
     path: Results = RESULTS,
     data: Datasets = None,
+    leave_out: LeaveOut = False,
+    threads: Annotated[int | None, typer.Option(min=1, help="Worker threads.", show_default="one a processor")] = None,
 ) -> None:
-    """Write the site: static files that work from a folder or from any host."""
-    from leaderboard.site import build_site, count_units
+    """Check the rows and write the site: static files that work from a folder or from any host."""
+    from leaderboard.checked_board import check
+    from leaderboard.entry import entry_paths
+    from leaderboard.site import build_site
+    from leaderboard.terminal import build_lines
+    from rope.bench.engine import Effort
     from rope.console import progress_bar
 
-    with progress_bar("building", count_units(path)) as advance:
-        boards = build_site(path, out, data or [], advance=advance)
+    with progress_bar("building", 3 * len(entry_paths(path))) as advance:
+        checked = check(path, data or [], allow_unscored=True, effort=Effort(threads=threads), advance=advance)
+        boards = build_site(checked, out, leave_out=leave_out, advance=advance)
+    for line in build_lines(checked, leave_out=leave_out):
+        typer.echo(line)
     n_rows = sum(len(board.rows) for board in boards)
     typer.echo(f"wrote {out / 'index.html'}: rows {n_rows}, boards {len(boards)}")
 
@@ -138,21 +162,28 @@ def show(
     data: Datasets = None,
     serve: Annotated[bool, typer.Option("--serve", help="Build the site and open it at 127.0.0.1.")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of --serve; 0 takes a free one.")] = 8000,
+    leave_out: LeaveOut = False,
 ) -> None:
-    """Print the leaderboard, or open its site."""
+    """Check the rows and print the leaderboard, or open its site."""
     from leaderboard.board import load_boards
-    from leaderboard.terminal import board_table
+    from leaderboard.checked_board import check
+    from leaderboard.terminal import board_table, build_lines
     from rope.console import output
 
-    boards = load_boards(path)
+    checked = check(path, data or [], allow_unscored=True)
+    if not leave_out:
+        checked.require_sound()
+    boards = load_boards(checked)
     if not boards:
         raise UsageError(f"{path}: holds no result; rope-bench submit makes one")
     for board in boards:
         output().print(board_table(board, metric))
+    for line in build_lines(checked, leave_out=leave_out):
+        typer.echo(line)
     if serve:
         from leaderboard.serve import serve_site
 
-        serve_site(path, data or [], port, lambda address: typer.echo(f"{address} (end with Ctrl-C)"))
+        serve_site(checked, port, lambda at: typer.echo(f"{at} (end with Ctrl-C)"), leave_out=leave_out)
 
 
 def add_commands(bench: typer.Typer) -> None:

@@ -186,7 +186,6 @@ def _check_score(entry: Entry, score: Mapping[str, Any]) -> None:
     """What the entry says of the dataset, the model and the ranks is what its score says."""
     told = {
         "model": entry.card.name,
-        "dataset": {"name": entry.dataset, "fingerprint": entry.fingerprint, "split": entry.split},
         "ranks": {"file": entry.part("ranks").name, "sha256": entry.files["ranks"]},
     }
     for field, wanted in told.items():
@@ -194,6 +193,9 @@ def _check_score(entry: Entry, score: Mapping[str, Any]) -> None:
             raise RopeError(
                 f"{entry.part('score')}: {field} is {score[field]!r}, expected {wanted!r} as the entry says"
             )
+    task = {"fingerprint": entry.fingerprint, "split": entry.split}  # its name is a remark, and no identity
+    if {field: score["dataset"][field] for field in task} != task:
+        raise RopeError(f"{entry.part('score')}: dataset is {score['dataset']!r}, expected {task!r} as the entry says")
     counted = {domain: note["n"] for domain, note in score["embeddings"].items()}
     if counted != dict(entry.samples):
         raise RopeError(f"{entry.path}: samples are {dict(entry.samples)}, but its score is of {counted}")

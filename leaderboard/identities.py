@@ -1,14 +1,20 @@
-"""What must hold in any score, whatever the vectors: a number edited by hand rarely keeps all of it."""
+"""What must hold in any score, whatever the vectors, and in any score of a dataset, whatever the model."""
 
-from collections.abc import Iterator, Mapping
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
+import numpy as np
+
+from leaderboard.known import Queries
 from rope.bench.doctor.charts import in_words
 from rope.bench.metrics import KS
-from rope.domain import all_pairs, cross_domain_pairs, in_order, pair_of
+from rope.bench.ranks import Ranks
+from rope.domain import DomainName, all_pairs, cross_domain_pairs, in_order, pair_of
 
-__all__ = ["reported_problems", "score_problems"]
+__all__ = ["rank_problems", "reported_problems", "score_problems", "task_of", "task_problems"]
 
 _ROUNDING: Final = 1e-9
 
@@ -25,6 +31,9 @@ def score_problems(score: Mapping[str, Any]) -> list[str]:
         return [f"{name} is no pair of the domains {', '.join(domains)}" for name in strange]
     problems = [text for name, pair in score["pairs"].items() for text in _pair_problems(name, pair, score)]
     cross = [pair.name for pair in cross_domain_pairs(domains)]
+    if sorted(score["one_shot"]) != sorted(cross):
+        told = ", ".join(score["one_shot"]) or "no pair"
+        problems.append(f"one-shot accuracy is of {told}, expected {', '.join(cross)}")
     lacking = [name for name in cross if score["pairs"].get(name, {"R@1": None})["R@1"] is None]
     if problems or lacking:
         return problems + [f"{name} is missing, and every pair is part of the protocol" for name in lacking]
@@ -35,13 +44,65 @@ def score_problems(score: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-def reported_problems(reported: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """Pairs of a reported row whose R@k falls with k.
+def reported_problems(reported: Mapping[str, Mapping[str, float]], domains: Sequence[DomainName]) -> list[str]:
+    """Pairs of a reported row that its dataset does not have, or whose R@k falls with k.
 
-    >>> reported_problems({"P2V": {"R@1": 0.5, "R@10": 0.4}})
+    >>> reported_problems({"P2V": {"R@1": 0.5, "R@10": 0.4}}, ["page", "video"])
     ['P2V: R@k falls from 0.5 to 0.4 as k grows']
     """
-    return [text for name, pair in reported.items() for text in _falls(name, pair, "R")]
+    known = {pair.name for pair in all_pairs(domains)}
+    strange = [f"{name} is no pair of the domains {', '.join(domains)}" for name in reported if name not in known]
+    return strange or [text for name, pair in reported.items() for text in _falls(name, pair, "R")]
+
+
+def rank_problems(ranks: Ranks, samples: Mapping[DomainName, int]) -> list[str]:
+    """Pairs with a rank that no gallery of these sizes gives, whatever is in it.
+
+    Args:
+        ranks: of a model.
+        samples: domain -> samples.
+    """
+    problems = []
+    for name, pair in ranks.pairs.items():
+        of = pair_of(name)
+        negatives = samples[of.gallery] - int(of.query == of.gallery) - pair.n_positives
+        bad = (negatives < 0) | (pair.rank > negatives + 1) | (pair.hits > np.array(KS)).any(axis=1)
+        if bad.any():
+            query = pair.query_ids[int(np.flatnonzero(bad)[0])]
+            problems.append(f"{name}: query {query!r} has a rank or hits beyond the gallery")
+    return problems
+
+
+def task_problems(ranks: Ranks, wanted: Mapping[str, Queries]) -> list[str]:
+    """Pairs whose queries, products or numbers of positives are not those of the dataset.
+
+    Args:
+        ranks: of a model.
+        wanted: pair -> what `leaderboard.known.queries_of` finds in the labels.
+    """
+    if list(ranks.pairs) != list(wanted):
+        return [f"has ranks of the pairs {', '.join(ranks.pairs)}, but the dataset has queries in {', '.join(wanted)}"]
+    problems = []
+    for name, pair in ranks.pairs.items():
+        products = [ranks.product_ids[i] for i in pair.products]
+        for what, told, found in (
+            ("queries", pair.query_ids, wanted[name].query_ids),
+            ("products", products, wanted[name].product_ids),
+            ("numbers of positives", pair.n_positives.tolist(), wanted[name].n_positives.tolist()),
+        ):
+            if told != found:
+                problems.append(f"{name}: the {what} are not those of the dataset")
+    return problems
+
+
+def task_of(ranks: Ranks) -> str:
+    """A hash of the queries of all pairs, their products and their numbers of positives."""
+    digest = hashlib.sha256()
+    for name, pair in ranks.pairs.items():
+        products = [ranks.product_ids[i] for i in pair.products]
+        text = json.dumps([name, pair.query_ids, products, pair.n_positives.tolist()])
+        digest.update(text.encode())
+    return digest.hexdigest()
 
 
 def _pair_problems(name: str, pair: Mapping[str, Any], score: Mapping[str, Any]) -> Iterator[str]:
@@ -52,6 +113,8 @@ def _pair_problems(name: str, pair: Mapping[str, Any], score: Mapping[str, Any])
     yield from _counts(name, pair, score["embeddings"])
     if name in score["one_shot"]:
         accuracies = score["one_shot"][name]["accuracies"]
+        if len(accuracies) != score["protocol"]["trials"]:
+            yield f"{name}: {len(accuracies)} one-shot draws, expected {score['protocol']['trials']}"
         mean = sum(accuracies) / max(len(accuracies), 1)
         if abs(mean - score["one_shot"][name]["mean"]) > _ROUNDING:
             yield f"{name}: the one-shot mean is {score['one_shot'][name]['mean']}, but its draws have {mean:.6f}"

@@ -1,11 +1,12 @@
 """The site at an address of this machine, for a look before it is published."""
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from leaderboard.checked_board import CheckedBoard
 from leaderboard.site import build_site
 from rope.errors import UsageError
 
@@ -19,21 +20,21 @@ class _Quiet(SimpleHTTPRequestHandler):
         """Say nothing."""
 
 
-def serve_site(root: Path, datasets: Sequence[Path], port: int, announce: Callable[[str], None]) -> None:
+def serve_site(checked: CheckedBoard, port: int, announce: Callable[[str], None], *, leave_out: bool = False) -> None:
     """Build the site in a temporary folder and serve it to this machine alone until interrupted.
 
     Args:
-        root: a folder of results.
-        datasets: as for `leaderboard.site.build_site`.
+        checked: the rows.
         port: to listen at; 0 takes a free one.
         announce: told of the address once it answers.
+        leave_out: as for `leaderboard.site.build_site`.
 
     Raises:
         UsageError: the port is taken, or there is no result.
     """
     with tempfile.TemporaryDirectory() as folder:
         site = Path(folder) / "site"
-        build_site(root, site, datasets)
+        build_site(checked, site, leave_out=leave_out)
         try:
             server = ThreadingHTTPServer(("127.0.0.1", port), partial(_Quiet, directory=str(site)))
         except OSError as error:

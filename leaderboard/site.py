@@ -9,39 +9,37 @@ from typing import Final
 
 from leaderboard.board import Board, ProductHits, Row, load_boards
 from leaderboard.charts import growth_chart, hit_rate_chart, map_chart
+from leaderboard.checked_board import CheckedBoard
 from leaderboard.downloads import as_csv, as_json, as_latex
-from leaderboard.entry import entry_paths
 from leaderboard.pages import ModelPage, compare_page, index_page, model_page, text_page
 from leaderboard.projection import Point, project
-from leaderboard.vectors import check_vectors_file
 from rope.bench.ranks import Ranks, load_ranks
 from rope.bench.readers import read_embeddings
 from rope.bench.report import write_json
 from rope.bench.slices import slice_ranks
-from rope.dataset.manifest import read_manifest
 from rope.domain import DomainName, domains_of, pair_of
 from rope.errors import UsageError
 from rope.files import atomic_path
 
-__all__ = ["build_site", "count_units"]
+__all__ = ["build_site"]
 
 _STATIC: Final = ("site.css", "site.js", "board.js", "compare.js")
 
 
 def build_site(
-    root: Path, out: Path, datasets: Sequence[Path] = (), *, advance: Callable[[int], None] = lambda _: None
+    checked: CheckedBoard, out: Path, *, leave_out: bool = False, advance: Callable[[int], None] = lambda _: None
 ) -> list[Board]:
-    """Write the site of a folder of results.
+    """Write the site of the rows that passed.
 
     Pages: `index.html` (the first board), `board-<key>.html`, `compare-<key>.html`, `models/<key>/<id>.html`,
     `protocol.html`, `submit.html`. For programs: `leaderboard.json`, `leaderboard.csv`, `<key>.tex`. The same results
     give the same bytes.
 
     Args:
-        root: a folder of results; `leaderboard verify` tells whether they are sound.
+        checked: the rows; the pages of models whose datasets were given get slices.
         out: the folder of the site, made where it does not exist. Files of an earlier site are replaced; pages of rows
             that are gone are deleted.
-        datasets: dataset directories; the pages of models scored on them get slices.
+        leave_out: leave out what was refused, rather than to refuse all.
         advance: told of two units for each row.
 
     Returns:
@@ -49,19 +47,21 @@ def build_site(
 
     Raises:
         UsageError: there is no result, or `out` holds files that are no site.
-        RopeError: a result cannot be read.
+        RopeError: a row was refused, and is not to be left out.
     """
-    boards = load_boards(root, advance)
+    if not leave_out:
+        checked.require_sound()
+    boards = load_boards(checked, advance)
     if not boards:
-        raise UsageError(f"{root}: holds no result; rope-bench submit makes one")
-    known = {read_manifest(data).fingerprint: data for data in datasets}
+        raise UsageError(f"{checked.root}: holds no result; rope-bench submit makes one")
+    directories = {row.dataset.key: row.dataset.directory for row in checked.rows}
     _clear(out)
     write_json(out / "leaderboard.json", as_json(boards))  # first, as it marks the folder as a site
     _copy_static(out)
     for board in boards:
         _write_board(out, board, boards)
         for row in board.rows:
-            page = _model_page(row, known.get(board.fingerprint or ""))
+            page = _model_page(row, directories[board.key])
             _write(out / "models" / board.key / f"{row.entry.card.id}.html", model_page(row, board, page))
             advance(1)
     _write(out / "index.html", index_page(boards[0], boards))
@@ -69,11 +69,6 @@ def build_site(
         _write(out / f"{name}.html", text_page(name, boards[0]))
     _write(out / "leaderboard.csv", as_csv(boards))
     return boards
-
-
-def count_units(root: Path) -> int:
-    """About how many units `build_site` will report."""
-    return 2 * len(entry_paths(root))
 
 
 def _clear(out: Path) -> None:
@@ -120,7 +115,6 @@ def _model_page(row: Row, data: Path | None) -> ModelPage:
     names: list[str] = []
     points: list[Point] = []
     if "embeddings" in entry.files:
-        check_vectors_file(entry.part("embeddings"), sum(entry.samples.values()))
         names, points = project(read_embeddings([entry.part("embeddings")], list(entry.samples)), _products_of(ranks))
     slices = slice_ranks(ranks, data) if data is not None else []
     return ModelPage(

@@ -8,11 +8,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from leaderboard.board import HEADLINE, METRICS, Board, Row
+from leaderboard.checked_board import CheckedBoard
 from leaderboard.verify import Verdict
 from rope.bench.compare import MEAN
 from rope.errors import UsageError
 
-__all__ = ["board_table", "public_lines", "verdict_lines"]
+__all__ = ["board_table", "build_lines", "public_lines", "verdict_lines"]
 
 _OUTCOMES: Final = {(True, False): "rescored", (False, False): "checked ", (False, True): "unscored"}
 """By whether a row was rescored, and whether it should have been."""
@@ -59,6 +60,17 @@ def verdict_lines(verdicts: Sequence[Verdict]) -> list[str]:
         else:
             lines.append(f"{_OUTCOMES[verdict.is_rescored, verdict.is_unscored]}  {verdict.path}")
     return [*lines, _count_line(verdicts)]
+
+
+def build_lines(checked: CheckedBoard, *, leave_out: bool) -> list[str]:
+    """What a reader of a board must know of how it came about: rows left out, and rows not scored again."""
+    lines = [f"left out  {problem}" for verdict in checked.refused for problem in verdict.problems if leave_out]
+    if waiting := sum(verdict.is_unscored for verdict in checked.verdicts):
+        lines.append(
+            f"{waiting} rows were not scored again, as their datasets were not given with --data; they are ranked by "
+            "numbers that leaderboard verify has to have passed"
+        )
+    return lines
 
 
 def public_lines(verdicts: Sequence[Verdict]) -> list[str]:

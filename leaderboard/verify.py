@@ -4,7 +4,7 @@ Checks go from cheap to dear, and each is made only where those before it hold: 
 identities, and at last the score of the vectors, which must come out the same.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -13,11 +13,13 @@ import numpy as np
 import pyarrow as pa
 
 from leaderboard.bounded import Bounds, check_parquet
-from leaderboard.entry import PARTS, REPORTED, Entry, entry_paths, read_entry
-from leaderboard.identities import reported_problems, score_problems
+from leaderboard.entry import Entry, read_entry
+from leaderboard.identities import rank_problems, reported_problems, score_problems, task_of, task_problems
+from leaderboard.known import SPLIT, KnownDataset, find_dataset, queries_of, unregistered
 from leaderboard.submit import DRAWS
+from leaderboard.text import printable
 from leaderboard.vectors import MAX_BYTES, check_vectors_file
-from rope.bench.embeddings import DomainEmbeddings
+from rope.bench.embeddings import DomainEmbeddings, embeddings_sha256
 from rope.bench.engine import Effort
 from rope.bench.intervals import intervals_of
 from rope.bench.ranks import RANKS_SCHEMA, Ranks, load_ranks, ranks_of
@@ -27,16 +29,16 @@ from rope.bench.score import PROTOCOL_VERSION, score
 from rope.bench.subject import load_subject
 from rope.dataset.directory import read_labels
 from rope.dataset.manifest import read_manifest
-from rope.domain import DomainName, Split, in_order, with_published
+from rope.domain import DomainName, in_order, with_published
 from rope.errors import MissingExtraError, RopeError
 from rope.files import sha256_of
 
-__all__ = ["Stage", "Verdict", "lost_rows", "stray_files", "verify", "verify_entry"]
+__all__ = ["Stage", "Verdict", "verify_entry"]
 
 _LAST_DIGITS: Final = ("ci95", "expected_ci95", "ci95_draws", "std", "std_bound")
 """Numbers whose last digits differ between machines, as sums of float64 do; all others must be equal."""
 
-Stage = Literal["names", "entry", "identities", "files", "ranks", "dataset", "vectors", "last release"]
+Stage = Literal["names", "entry", "dataset", "identities", "files", "ranks", "vectors", "board", "last release"]
 """The check that a row failed, or the last that it passed; says nothing of what is in the row."""
 
 _ROUNDING: Final = 1e-9
@@ -52,112 +54,118 @@ class Verdict:
         is_rescored: whether its vectors were scored again.
         problems: why it is refused, a sentence each; none if it is not. They may name samples.
         stage: the check that it failed, or the last that it passed.
+        entry: the row, once it could be read.
+        dataset: that it is of.
+        task: a hash of its queries, their products and numbers of positives; empty where it has no ranks.
     """
 
     path: Path
     is_rescored: bool
     problems: tuple[str, ...]
     stage: Stage = "entry"
+    entry: Entry | None = None
+    dataset: KnownDataset | None = None
+    task: str = ""
 
     @property
     def is_unscored(self) -> bool:
         """Whether all is sound but the vectors, whose dataset was not given."""
         return self.stage == "dataset" and not self.problems
 
-
-def verify(
-    root: Path,
-    datasets: Sequence[Path],
-    *,
-    base: Path | None = None,
-    allow_unscored: bool = False,
-    effort: Effort | None = None,
-    advance: Callable[[int], None] = lambda _: None,
-) -> list[Verdict]:
-    """Check every row in a folder of results, and every file.
-
-    Args:
-        root: a folder of results, or the folder of one model.
-        datasets: dataset directories to score vectors on, found by their fingerprints.
-        base: the results of the last release; each of its rows must still be there.
-        allow_unscored: let vectors of a dataset that is not given pass, as not scored; they are a problem otherwise.
-        effort: how to spend the machine; it changes no number.
-        advance: told of each row that is done.
-
-    Returns:
-        A verdict for each entry and each stray file, by path, and one for each row that was lost.
-    """
-    known = {read_manifest(data).fingerprint: data for data in datasets}
-    verdicts = [Verdict(path, False, (f"{path}: {why}",), "names") for path, why in stray_files(root)]
-    for path in entry_paths(root):
-        verdict = verify_entry(path, known, effort or Effort())
-        verdicts.append(replace(verdict, problems=()) if allow_unscored and verdict.stage == "dataset" else verdict)
-        advance(1)
-    if base is not None:
-        verdicts += [
-            Verdict(path, False, (f"{path}: a row of the last release is lost",), "last release")
-            for path in lost_rows(root, base)
-        ]
-    return sorted(verdicts, key=lambda verdict: (str(verdict.path), verdict.problems))
+    def with_problems(self, stage: Stage, problems: Sequence[str]) -> "Verdict":
+        """The same after another check."""
+        return replace(self, stage=stage, problems=tuple(f"{self.path}: {text}" for text in problems))
 
 
-def stray_files(root: Path) -> list[tuple[Path, str]]:
-    """Files that belong to no entry, each with the reason to refuse it: links, pickles, scripts, anything unnamed."""
-    owned = {path for entry in entry_paths(root) for path in _files_of(entry)}
-    found = []
-    for path in sorted(root.rglob("*")):
-        if path.is_symlink():
-            found.append((path, "a link; submit the file itself"))
-        elif path.is_file() and path not in owned:
-            found.append(
-                (path, "belongs to no entry; a submission holds what rope-bench submit wrote, and nothing else")
-            )
-    return found
-
-
-def lost_rows(root: Path, base: Path) -> list[Path]:
-    """Rows of `base` that `root` does not have, as paths in `root`."""
-    wanted = [root / path.relative_to(base) for path in entry_paths(base)]
-    return [path for path in wanted if not path.is_file()]
-
-
-def verify_entry(path: Path, datasets: Mapping[str, Path], effort: Effort) -> Verdict:
-    """Check one row.
+def verify_entry(path: Path, known: Sequence[KnownDataset], effort: Effort, *, allow_unscored: bool = False) -> Verdict:
+    """Check one row by itself.
 
     Args:
         path: the file of the entry.
-        datasets: fingerprint -> dataset directory.
+        known: the datasets that have a board.
         effort: how to spend the machine.
+        allow_unscored: let a row pass whose dataset is not given, or not known at all.
     """
-    stage: Stage = "entry"
+    verdict = Verdict(path, False, ())
     try:
-        entry = read_entry(path)
-        if entry.score is None:
-            return Verdict(path, False, tuple(f"{path}: {text}" for text in reported_problems(entry.reported)))
-        stage = "identities"
-        problems = [*_terms(entry.score), *score_problems(entry.score)]
-        if not problems:
-            stage = "files"
-            _check_parts(entry)
-            stage = "ranks"
-            ranks = load_ranks(entry.part("score"))
-            problems += _interval_problems(entry.score, ranks)
-            data = datasets.get(entry.fingerprint or "")
-            if entry.status == "recomputed" and not problems:
-                stage = "dataset" if data is None else "vectors"
-                problems += _rescore(entry, ranks, data, effort)
-        is_rescored = entry.status == "recomputed" and not problems
-        return Verdict(path, is_rescored, tuple(f"{path}: {text}" for text in problems), stage)
+        for verdict in _stages(path, known, effort, allow_unscored):
+            if verdict.problems:
+                break
     except MissingExtraError:  # not the row's fault
         raise
     except RopeError as error:
-        return Verdict(path, False, (str(error),), stage)
+        return replace(verdict, problems=(str(error),))
+    except Exception as error:  # a row must not end the check of all others
+        text = f"{path}: the check itself failed on it ({type(error).__name__}: {printable(str(error))[:200]})"
+        return replace(verdict, problems=(f"{text}; this is a fault of the program, please report it",))
+    return verdict
 
 
-def _files_of(entry: Path) -> list[Path]:
-    if entry.name == REPORTED:
-        return [entry]
-    return [entry, *(entry.with_name(f"{entry.stem}{suffix}") for suffix in PARTS.values())]
+def _stages(path: Path, known: Sequence[KnownDataset], effort: Effort, allow_unscored: bool) -> Iterator[Verdict]:
+    """The verdict as it is before and after each check, cheap ones first; the caller stops at the first problem."""
+    told = Verdict(path, False, ())
+    yield told
+    entry = read_entry(path)
+    dataset = find_dataset(known, entry.dataset, entry.fingerprint, entry.samples)
+    if dataset is None and allow_unscored and entry.fingerprint is not None:
+        dataset = unregistered(entry.fingerprint, entry.samples)
+    told = replace(told, entry=entry, dataset=dataset)
+    yield told.with_problems("dataset", dataset_problems(entry, dataset))
+    if dataset is None or entry.score is None:
+        yield told.with_problems("identities", reported_problems(entry.reported, entry.domains))
+        return
+    yield told.with_problems("identities", [*_terms(entry.score), *score_problems(entry.score)])
+    yield told.with_problems("files", [])
+    _check_parts(entry)
+    yield told.with_problems("ranks", [])
+    ranks = load_ranks(entry.part("score"))
+    found = [*_interval_problems(entry.score, ranks), *rank_problems(ranks, entry.samples)]
+    if not found and dataset.directory is not None:
+        found = task_problems(ranks, queries_of(dataset.directory, dataset.fingerprint or ""))
+    told = replace(told, task=task_of(ranks))
+    yield told.with_problems("ranks", found)
+    if entry.status == "recomputed":
+        if dataset.directory is not None:
+            found = _rescore(entry, ranks, dataset.directory, effort)
+            yield replace(told.with_problems("vectors", found), is_rescored=not found)
+        else:
+            yield told.with_problems("dataset", [] if allow_unscored else [_not_given(entry)])
+            yield told.with_problems("dataset", _unscored_problems(entry))
+
+
+def dataset_problems(entry: Entry, dataset: KnownDataset | None) -> list[str]:
+    """Whether a row is of a dataset that has a board, and of the split and samples of that."""
+    if dataset is None:
+        of = (
+            f"of the fingerprint {entry.fingerprint}" if entry.fingerprint else f"called {entry.dataset!r} of this size"
+        )
+        return [
+            f"no dataset {of} is known, so its vectors and ranks cannot be scored or compared; "
+            "name its directory with --data"
+        ]
+    if entry.split != SPLIT:
+        return [f"scored on the split {entry.split}; the board is of {SPLIT}"]
+    if dict(entry.samples) != dict(dataset.samples):
+        return [f"has the samples {dict(entry.samples)}, but {dataset.name} has {dict(dataset.samples)}"]
+    return []
+
+
+def _not_given(entry: Entry) -> str:
+    return f"its vectors cannot be scored: no dataset {entry.fingerprint} was given; name its directory with --data"
+
+
+def _unscored_problems(entry: Entry) -> list[str]:
+    """What can be told of vectors without their dataset: they are those of the score, and each has a direction."""
+    assert entry.score is not None
+    found = read_embeddings([entry.part("embeddings")], entry.domains)
+    problems = []
+    for domain in entry.domains:
+        told, rows = entry.score["embeddings"][domain], found.get(domain)
+        if rows is None or told["sha256"] != embeddings_sha256(rows) or told["dim"] != rows.vectors.shape[1]:
+            problems.append(f"the vectors of {domain}s are not those that were scored (their hash differs)")
+        elif not (np.isfinite(rows.vectors).all() and rows.vectors.any(axis=1).all()):
+            problems.append(f"the vectors of {domain}s hold NaN, infinity or a row of zeros")
+    return problems
 
 
 def _terms(score: Mapping[str, Any]) -> list[str]:
@@ -210,19 +218,12 @@ def _interval_problems(score: Mapping[str, Any], ranks: Ranks) -> list[str]:
     return problems
 
 
-def _rescore(entry: Entry, ranks: Ranks, data: Path | None, effort: Effort) -> list[str]:
+def _rescore(entry: Entry, ranks: Ranks, data: Path, effort: Effort) -> list[str]:
     """Score the vectors again and compare every number."""
-    if data is None:
-        return [
-            f"its vectors cannot be scored: no dataset {entry.fingerprint} was given; name its directory with --data"
-        ]
-    split: Split = "validation"
-    if entry.split != split:
-        return [f"scored on the split {entry.split}; the board is of {split}"]
-    labels, vectors = read_labels(data, split), entry.part("embeddings")
+    labels, vectors = read_labels(data, SPLIT), entry.part("embeddings")
     if leaks := _leaks(data, read_embeddings([vectors], with_published(labels))):
         return leaks
-    embeddings, ordered, subject = load_subject([vectors], read_manifest(data), split, labels, entry.card.name)
+    embeddings, ordered, subject = load_subject([vectors], read_manifest(data), SPLIT, labels, entry.card.name)
     assert entry.score is not None
     told = entry.score["embeddings"]
     for domain, note in subject.embeddings.items():
@@ -233,7 +234,7 @@ def _rescore(entry: Entry, ranks: Ranks, data: Path | None, effort: Effort) -> l
     rescored = as_json(found, subject, intervals_of(again), None)
     problems = [
         f"{where} is {told}, but its vectors give {value}"
-        for key in ("headline", "protocol", "dataset", "embeddings", "pairs", "one_shot")
+        for key in ("headline", "protocol", "embeddings", "pairs", "one_shot")
         for where, told, value in _differences(entry.score[key], rescored[key], key)
     ]
     if not problems and not _same_ranks(ranks, again):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import yaml
 
+from leaderboard.checked_board import check
 from leaderboard.site import build_site
 from leaderboard.submit import submit
 from rope.bench.writer import write_embeddings
@@ -83,9 +84,15 @@ def results(data, models, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def site(results, data, tmp_path_factory):
+def checked(results, data):
+    """The three models, checked."""
+    return check(results, [data])
+
+
+@pytest.fixture(scope="session")
+def site(checked, tmp_path_factory):
     out = tmp_path_factory.mktemp("site") / "site"
-    build_site(results, out, [data])
+    build_site(checked, out)
     return out
 
 

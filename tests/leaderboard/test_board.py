@@ -10,6 +10,7 @@ from rich.console import Console
 from scipy.special import stdtr
 
 from leaderboard.board import HEADLINE, METRICS, load_boards
+from leaderboard.checked_board import check
 from leaderboard.entry import REPORTED_CAVEAT, entry_paths, read_entry
 from leaderboard.significance import n_rejected
 from leaderboard.site import build_site
@@ -23,8 +24,8 @@ PUBLISHED = Path(__file__).parents[2] / "leaderboard" / "results"
 
 
 @pytest.mark.parametrize("metric", ["R@1", "R@10", "MRR", "mAP"])
-def test_values_intervals_and_ranks_are_those_of_rope_bench_compare(results, metric):
-    (board,) = load_boards(results)
+def test_values_intervals_and_ranks_are_those_of_rope_bench_compare(checked, metric):
+    (board,) = load_boards(checked)
     found = compare([load_ranks(row.entry.part("score")) for row in board.rows], metric)
     for standing in found.standings:
         row = next(row for row in board.rows if row.entry.card.name == standing.model)
@@ -34,20 +35,20 @@ def test_values_intervals_and_ranks_are_those_of_rope_bench_compare(results, met
         assert (cell.value, cell.low, cell.high) == pytest.approx((interval.value, interval.low, interval.high))
 
 
-def test_models_that_are_alike_share_a_rank_and_a_bad_one_does_not(results):
-    (board,) = load_boards(results)
+def test_models_that_are_alike_share_a_rank_and_a_bad_one_does_not(checked):
+    (board,) = load_boards(checked)
     assert [row.cells[HEADLINE].rank for row in board.rows] == [1, 1, 3]
     assert board.rows[-1].entry.card.id == "gamma"
 
 
-def test_wherever_a_reported_row_is_shown_it_is_said_beside_it_that_it_may_not_be_comparable(results, tmp_path):
+def test_wherever_a_reported_row_is_shown_it_is_said_beside_it_that_it_may_not_be_comparable(results, data, tmp_path):
     both = shutil.copytree(results, tmp_path / "results")
     raw = json.loads((PUBLISHED / "cope" / "reported.json").read_text("utf-8"))
     same = read_entry(entry_paths(results)[0])
     raw["dataset"] |= {"name": same.dataset, "samples": dict(same.samples)}
     (both / "cope").mkdir()
     (both / "cope" / "reported.json").write_text(json.dumps(raw), "utf-8")
-    (board,) = build_site(both, tmp_path / "site")
+    (board,) = build_site(check(both, [data]), tmp_path / "site")
     site, key = tmp_path / "site", board.key
     said = "may not be comparable"
     assert said in REPORTED_CAVEAT
@@ -82,7 +83,7 @@ def test_holms_method_rejects_what_corrected_p_values_do(seed):
 
 
 def test_published_figures_stand_on_a_board_of_their_own_without_rank_or_interval():
-    (board,) = load_boards(PUBLISHED)
+    (board,) = load_boards(check(PUBLISHED, []))
     assert (board.key, [row.entry.card.id for row in board.rows]) == ("rope", ["cope", "cope-without-contrastive"])
     cell = board.rows[0].cells["R@1", "P2V"]
     assert (cell.value, cell.low, cell.rank) == (0.8258, None, None)
@@ -103,21 +104,22 @@ def test_published_figures_are_those_of_the_table():
         assert [f"{100 * stated[metric]:.2f}" for metric in heading.split(",")[3:]] == values
 
 
-def test_reported_rows_join_only_a_dataset_of_their_name_and_size(results, tmp_path):
+def test_reported_rows_join_only_a_dataset_of_their_name_and_size(results, data, tmp_path):
     both = shutil.copytree(results, tmp_path / "results")
     raw = json.loads((PUBLISHED / "cope" / "reported.json").read_text("utf-8"))
     same = read_entry(entry_paths(results)[0])
     for name, size in (("joins", dict(same.samples)), ("alone", raw["dataset"]["samples"])):
-        raw["card"]["id"] = name
-        raw["dataset"] |= {"name": same.dataset, "samples": size}
+        raw["card"] |= {"id": name, "name": name}
+        raw["dataset"] |= {"name": "rope" if name == "alone" else same.dataset, "samples": size}
         (both / name).mkdir()
         (both / name / "reported.json").write_text(json.dumps(raw), "utf-8")
-    boards = {board.fingerprint: [row.entry.card.id for row in board.rows] for board in load_boards(both)}
+    found = load_boards(check(both, [data]))
+    boards = {board.fingerprint: [row.entry.card.id for row in board.rows] for board in found}
     assert (boards[None], sorted(boards[same.fingerprint])) == (["alone"], ["alpha", "beta", "gamma", "joins"])
 
 
-def test_every_view_of_a_scored_row_is_there(results):
-    (board,) = load_boards(results)
+def test_every_view_of_a_scored_row_is_there(checked):
+    (board,) = load_boards(checked)
     views = {(metric, column) for metric in METRICS for column in board.columns}
     assert all(set(row.cells) == views for row in board.rows)
 
@@ -130,7 +132,7 @@ def test_five_hundred_submissions_build_in_under_a_minute(results, tmp_path):
         folder = shutil.copytree(source, tmp_path / "results" / f"model-{n}")
         rename(folder, f"model-{n}")
     start = time.process_time()
-    build_site(tmp_path / "results", tmp_path / "site")
+    build_site(check(tmp_path / "results", [], allow_unscored=True), tmp_path / "site")
     assert time.process_time() - start < 60
     assert len(list((tmp_path / "site" / "models").rglob("*.html"))) == 500
     assert (tmp_path / "site" / "index.html").stat().st_size < 2 << 20
@@ -147,13 +149,13 @@ def rename(folder, name):
     entry.write_text(json.dumps(raw), "utf-8")
 
 
-def test_a_folder_that_holds_something_else_is_left_alone(results, tmp_path):
+def test_a_folder_that_holds_something_else_is_left_alone(checked, tmp_path):
     (tmp_path / "models").mkdir()
     with pytest.raises(UsageError, match="holds files that are no site"):
-        build_site(results, tmp_path)
+        build_site(checked, tmp_path)
     assert (tmp_path / "models").is_dir()
 
 
 def test_a_folder_without_results_is_an_error(tmp_path):
     with pytest.raises(UsageError, match="holds no result"):
-        build_site(tmp_path, tmp_path / "site")
+        build_site(check(tmp_path, []), tmp_path / "site")

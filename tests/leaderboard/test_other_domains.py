@@ -5,12 +5,12 @@ import json
 import pytest
 
 from leaderboard.board import load_boards
+from leaderboard.checked_board import check
 from leaderboard.entry import entry_paths, read_entry
 from leaderboard.identities import score_problems
 from leaderboard.site import build_site
 from leaderboard.submit import submit
 from leaderboard.terminal import board_table
-from leaderboard.verify import verify
 from rope.dataset.build import build_dataset
 from rope.errors import RopeError, UsageError
 from rope.synthetic.release import write_release
@@ -37,8 +37,8 @@ def submitted(four_domains, tmp_path_factory):
 
 
 def test_rows_are_verified_and_stand_on_a_board_of_their_pairs(submitted, four_domains):
-    assert [(one.is_rescored, one.problems) for one in verify(submitted, [four_domains])] == [(True, ())] * 2
-    (board,) = load_boards(submitted)
+    assert [(one.is_rescored, one.problems) for one in check(submitted, [four_domains]).verdicts] == [(True, ())] * 2
+    (board,) = load_boards(check(submitted, [four_domains]))
     assert board.columns == (*CROSS, "mean")
     assert [row.entry.card.id for row in board.rows] == ["near", "far"]
     assert board_table(board).columns[-3].header == "mean"
@@ -54,7 +54,7 @@ def test_a_score_that_says_something_else_of_it_is_refused(submitted):
 
 
 def test_the_site_has_its_pairs_and_a_colour_for_it(submitted, four_domains, tmp_path):
-    build_site(submitted, tmp_path / "site", [four_domains])
+    build_site(check(submitted, [four_domains]), tmp_path / "site")
     board = (tmp_path / "site" / "index.html").read_text("utf-8")
     assert "mean of twelve" in board
     assert "P→review" in board
@@ -79,7 +79,7 @@ def test_two_domains_have_a_board_and_one_has_none(tmp_path):
         build_dataset(tmp_path / name, tmp_path / f"{name}-data", progress=False)
         make_embeddings(tmp_path / f"{name}.parquet", tmp_path / f"{name}-data", 1.0, 0)
     submit([tmp_path / "two.parquet"], card("model"), tmp_path / "two-data", tmp_path / "results")
-    (board,) = load_boards(tmp_path / "results")
+    (board,) = load_boards(check(tmp_path / "results", [tmp_path / "two-data"]))
     assert board.columns == ("P2V", "V2P", "mean")
     with pytest.raises(UsageError, match="has only page; the board is of the pairs of different domains"):
         submit([tmp_path / "one.parquet"], card("model"), tmp_path / "one-data", tmp_path / "none")

@@ -48,8 +48,8 @@ def open_page(chromium, site):
 
 
 @pytest.fixture(scope="module")
-def board(results):
-    return load_boards(results)[0]
+def board(checked):
+    return load_boards(checked)[0]
 
 
 def names(page):
@@ -170,8 +170,8 @@ def test_all_scripts_and_styles_are_small_and_from_here(site):
         assert "@import" not in text
 
 
-def test_the_same_results_give_the_same_bytes(results, data, site, tmp_path):
-    build_site(results, tmp_path / "site", [data])
+def test_the_same_results_give_the_same_bytes(checked, site, tmp_path):
+    build_site(checked, tmp_path / "site")
     files = sorted(path.relative_to(site) for path in site.rglob("*") if path.is_file())
     assert files == sorted(p.relative_to(tmp_path / "site") for p in (tmp_path / "site").rglob("*") if p.is_file())
     assert [name for name in files if (site / name).read_bytes() != (tmp_path / "site" / name).read_bytes()] == []

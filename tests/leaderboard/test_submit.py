@@ -3,10 +3,10 @@ import json
 import pytest
 
 from leaderboard import submit as submitting
+from leaderboard.checked_board import check
 from leaderboard.entry import read_entry
 from leaderboard.submit import ROUNDING_TOLERANCE, Storage, submit
 from leaderboard.vectors import stored_bytes
-from leaderboard.verify import verify
 from rope.bench.ranks import load_ranks
 from rope.bench.readers import read_embeddings
 from rope.bench.writer import write_embeddings
@@ -52,7 +52,7 @@ def test_vectors_of_any_storage_are_rescored_to_the_same_numbers(models, data, t
     entry = read_entry(path)
     notes = {(note["dim"], note["stored_dtype"]) for note in entry.score["embeddings"].values()}
     assert (notes, entry.cut_from) == ({(dims or 16, dtype)}, dims and 16)
-    (verdict,) = verify(tmp_path, [data])
+    (verdict,) = check(tmp_path, [data]).verdicts
     assert (verdict.is_rescored, verdict.problems) == (True, ())
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from leaderboard.checked_board import check
 from leaderboard.submit import submit
 from leaderboard.vectors import MAX_BYTES, as_stored, write_vectors
-from leaderboard.verify import verify
 from rope.bench.readers import read_embeddings
 from rope.bench.writer import write_embeddings
 from rope.errors import RopeError
@@ -25,7 +25,7 @@ def alpha(results, tmp_path):
 
 
 def problems(folder, data, **options):
-    return [text for verdict in verify(folder, [data], **options) for text in verdict.problems]
+    return [text for verdict in check(folder, [data], **options).verdicts for text in verdict.problems]
 
 
 def part(folder, suffix):
@@ -63,7 +63,7 @@ def set_r_at_1(value):
 
 
 def test_what_submit_writes_is_sound(results, data):
-    verdicts = verify(results, [data])
+    verdicts = check(results, [data]).verdicts
     assert [(verdict.is_rescored, verdict.problems) for verdict in verdicts] == [(True, ())] * 3
 
 
@@ -251,12 +251,12 @@ def test_a_claim_cannot_call_itself_recomputed(alpha, data):
 
 def test_a_claim_without_vectors_is_checked_and_not_rescored(data, models, tmp_path):
     submit([models["beta"]], card("beta"), data, tmp_path, with_embeddings=False)
-    (verdict,) = verify(tmp_path, [])
+    (verdict,) = check(tmp_path, [data]).verdicts
     assert (verdict.is_rescored, verdict.problems) == (False, ())
 
 
 def test_vectors_without_their_dataset_are_not_called_sound(results):
-    assert "cannot be scored: no dataset" in verify(results, [])[0].problems[0]
+    assert "no dataset of the fingerprint" in check(results, []).verdicts[0].problems[0]
 
 
 def test_a_lost_row_is_named(results, data, tmp_path):
@@ -272,9 +272,9 @@ def test_a_reported_row_with_falling_figures_is_refused(tmp_path):
     folder = tmp_path / "cope"
     folder.mkdir()
     shutil.copy(source, folder)
-    assert verify(tmp_path, [])[0].problems == ()
+    assert check(tmp_path, []).verdicts[0].problems == ()
     edit(folder / "reported.json", lambda raw: raw["reported"]["P2V"].update({"R@5": 0.1}))
-    assert "P2V: R@k falls from 0.8258 to 0.1" in verify(tmp_path, [])[0].problems[0]
+    assert "P2V: R@k falls from 0.8258 to 0.1" in check(tmp_path, []).verdicts[0].problems[0]
 
 
 def test_embeddings_that_float16_would_change_are_refused(data, tmp_path):

@@ -1,0 +1,193 @@
+"""The board as one checked object: whatever is shown, ranked or built comes from here.
+
+Rows are checked one by one, then against each other: what is sound by itself can still take another row's name, address
+or place in a comparison.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from leaderboard.entry import Entry, entry_paths
+from leaderboard.known import KnownDataset, known_datasets
+from leaderboard.release import changed_rows, kept_rows, stray_files
+from leaderboard.text import skeleton
+from leaderboard.verify import Verdict, verify_entry
+from rope.bench.engine import Effort
+from rope.errors import RopeError, UsageError
+
+__all__ = ["CheckedBoard", "CheckedRow", "check"]
+
+_FOLDER: Final = re.compile(r"[a-z0-9.-]{1,64}")
+_SHOWN: Final = 10
+_MADE_HERE: Final = object()
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedRow:
+    """A row that passed.
+
+    Attributes:
+        entry: the row.
+        dataset: what it is of; its name and address are those of the board.
+        is_ranked: whether it has vectors, from which its numbers follow; a claimed or reported row is only shown.
+    """
+
+    entry: Entry
+    dataset: KnownDataset
+    is_ranked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedBoard:
+    """All rows of a folder of results, checked one by one and against each other. Only `check` makes one.
+
+    Attributes:
+        root: the folder.
+        rows: those that passed, by path.
+        verdicts: on every row, stray file, and lost or changed row of the last release, by path.
+    """
+
+    root: Path
+    rows: tuple[CheckedRow, ...]
+    verdicts: tuple[Verdict, ...]
+    made_by: object
+
+    def __post_init__(self) -> None:
+        if self.made_by is not _MADE_HERE:
+            raise TypeError("a CheckedBoard comes from leaderboard.checked_board.check, which checks what is in it")
+
+    @property
+    def refused(self) -> tuple[Verdict, ...]:
+        """The verdicts with a problem."""
+        return tuple(verdict for verdict in self.verdicts if verdict.problems)
+
+    def require_sound(self) -> None:
+        """Whether nothing was refused.
+
+        Raises:
+            RopeError: something was; begins with how many, and names the first ten.
+        """
+        problems = [text for verdict in self.refused for text in verdict.problems]
+        if problems:
+            more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
+            listed = "".join(f"\n  {text}" for text in problems[:_SHOWN] + more)
+            raise RopeError(
+                f"{self.root}: {len(self.refused)} rows or files are refused; take them out, or build with "
+                f"--leave-out, which leaves out these alone:{listed}"
+            )
+
+
+def check(
+    root: Path,
+    datasets: Sequence[Path],
+    *,
+    base: Path | None = None,
+    allow_changed: Collection[str] = (),
+    allow_unscored: bool = False,
+    effort: Effort | None = None,
+    advance: Callable[[int], None] = lambda _: None,
+) -> CheckedBoard:
+    """Check every row in a folder of results, every file, and all rows together.
+
+    Args:
+        root: a folder of results, or the folder of one model.
+        datasets: dataset directories to score vectors on, found by their fingerprints.
+        base: the results of the last release; each of its rows must still be there, with the same bytes.
+        allow_changed: ids of models whose rows in `base` may be changed or lost.
+        allow_unscored: let rows of a dataset that is not given pass, as not scored; they are a problem otherwise.
+        effort: how to spend the machine; it changes no number.
+        advance: told of each row that is done.
+
+    Raises:
+        UsageError: there is no such folder, two datasets would have one address, or `allow_changed` names no row.
+        DatasetError: a directory is no dataset.
+    """
+    known = known_datasets(datasets)
+    verdicts = [Verdict(path, False, (f"{path}: {why}",), "names") for path, why in stray_files(root)]
+    rows = []
+    for path in _entries(root):
+        rows.append(verify_entry(path, known, effort or Effort(), allow_unscored=allow_unscored))
+        advance(1)
+    changed = [] if base is None else list(changed_rows(root, base))
+    if base is not None:
+        _check_allowed(allow_changed, base)
+        for name, path, what in changed:
+            if name not in allow_changed:
+                text = f"{path}: a row of the last release {what}; if that is meant, --allow-changed {name}"
+                verdicts.append(Verdict(path, False, (text,), "last release"))
+    kept = set() if base is None else kept_rows(root, base) - {path for _, path, _ in changed}
+    rows = _together(rows, kept)
+    verdicts = sorted([*verdicts, *rows], key=lambda verdict: (str(verdict.path), verdict.problems))
+    passed = tuple(
+        CheckedRow(row.entry, row.dataset, row.entry.status == "recomputed")
+        for row in rows
+        if row.entry is not None and row.dataset is not None and not row.problems
+    )
+    return CheckedBoard(root, passed, tuple(verdicts), _MADE_HERE)
+
+
+def _entries(root: Path) -> list[Path]:
+    """The entries that lie where a row can lie; `stray_files` names the others."""
+    found = entry_paths(root)
+    if all(path.parent == root for path in found):
+        return found
+    return [path for path in found if path.parent != root and _is_folder_of_model(path.parent)]
+
+
+def _is_folder_of_model(folder: Path) -> bool:
+    return _FOLDER.fullmatch(folder.name) is not None and not folder.is_symlink()
+
+
+def _check_allowed(allow_changed: Collection[str], base: Path) -> None:
+    known = {path.parent.name for path in entry_paths(base)}
+    if unknown := sorted(set(allow_changed) - known):
+        raise UsageError(f"--allow-changed {unknown[0]}: the last release has no row of that id")
+
+
+def _together(rows: Sequence[Verdict], kept: Collection[Path]) -> list[Verdict]:
+    """The verdicts after the checks of rows against each other.
+
+    Where rows are at odds, those of the last release keep their place; where none is, nobody can tell which is right,
+    and all are refused.
+    """
+    sound = [row for row in rows if row.entry is not None and row.dataset is not None and not row.problems]
+    found: dict[Path, list[str]] = defaultdict(list)
+    for group, text in _conflicts(sound):
+        blamed = [row for row in group if row.path not in kept] or group
+        for row in blamed:
+            others = sorted({str(other.path) for other in group} - {str(row.path)})
+            found[row.path].append(f"{row.path}: {text} {', '.join(others[:3])}")
+    return [
+        replace(row, stage="board", problems=tuple(found[row.path]), is_rescored=False) if row.path in found else row
+        for row in rows
+    ]
+
+
+def _conflicts(rows: Sequence[Verdict]) -> Iterator[tuple[list[Verdict], str]]:
+    """Groups of rows that cannot stand together, with what each has in common or at odds with the others."""
+    names: dict[str, list[Verdict]] = defaultdict(list)
+    boards: dict[str, list[Verdict]] = defaultdict(list)
+    pages: dict[str, list[Verdict]] = defaultdict(list)
+    for row in rows:
+        assert row.entry is not None
+        assert row.dataset is not None
+        for name in {skeleton(row.entry.card.name), skeleton(row.entry.card.id)}:
+            names[name].append(row)
+        boards[row.dataset.key].append(row)
+        pages[f"{row.dataset.key}/{row.entry.card.id}"].append(row)
+    for group in names.values():
+        if len({row.entry.card.id for row in group if row.entry is not None}) > 1:
+            yield group, "its name or id reads like that of"
+    for group in pages.values():
+        if len(group) > 1:
+            yield group, "has the same page as"
+    for group in boards.values():
+        if len({tuple(row.dataset.samples.items()) for row in group if row.dataset is not None}) > 1:
+            yield group, "has other samples of its dataset than"
+        ranked = [row for row in group if row.entry is not None and row.entry.status == "recomputed"]
+        if len({row.task for row in ranked}) > 1:
+            yield ranked, "has other queries or products of its dataset than"
