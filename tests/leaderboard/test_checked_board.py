@@ -198,7 +198,7 @@ def test_no_row_brings_a_dataset_or_an_address_of_its_own(new, data, name):
     (new / "own").mkdir()
     (new / "own" / "reported.json").write_text(json.dumps(source), "utf-8")
     (found,) = problems(new, data)
-    assert f"no dataset {name!r} of this size is known" in found
+    assert f"no dataset called {name!r} of this size is known" in found
 
 
 def test_two_datasets_with_one_name_cannot_both_have_a_board(data, tmp_path):
