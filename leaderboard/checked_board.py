@@ -107,21 +107,19 @@ def check(
         DatasetError: a directory is no dataset.
     """
     known = known_datasets(datasets)
-    verdicts = [Verdict(path, False, (f"{path}: {why}",), "names") for path, why in stray_files(root)]
+    strays = [Verdict(path, False, (f"{path}: {why}",), "names") for path, why in stray_files(root)]
     rows = []
     for path in _entries(root):
         rows.append(verify_entry(path, known, effort or Effort(), allow_unscored=allow_unscored))
         advance(1)
-    changed = [] if base is None else list(changed_rows(root, base))
+    kept: set[Path] = set()
     if base is not None:
         _check_allowed(allow_changed, base)
-        for name, path, what in changed:
-            if name not in allow_changed:
-                text = f"{path}: a row of the last release {what}; if that is meant, --allow-changed {name}"
-                verdicts.append(Verdict(path, False, (text,), "last release"))
-    kept = set() if base is None else kept_rows(root, base) - {path for _, path, _ in changed}
+        changed = list(changed_rows(root, base))
+        kept = kept_rows(root, base) - {path for _, path, _ in changed}
+        rows = _with_changes(rows, [one for one in changed if one[0] not in allow_changed])
     rows = _together(rows, kept)
-    verdicts = sorted([*verdicts, *rows], key=lambda verdict: (str(verdict.path), verdict.problems))
+    verdicts = sorted([*strays, *rows], key=lambda verdict: (str(verdict.path), verdict.problems))
     passed = tuple(
         CheckedRow(row.entry, row.dataset, row.entry.status == "recomputed")
         for row in rows
@@ -140,6 +138,16 @@ def _entries(root: Path) -> list[Path]:
 
 def _is_folder_of_model(folder: Path) -> bool:
     return _FOLDER.fullmatch(folder.name) is not None and not folder.is_symlink()
+
+
+def _with_changes(rows: Sequence[Verdict], changed: Sequence[tuple[str, Path, str]]) -> list[Verdict]:
+    """The verdicts with those on rows of the last release that are lost or changed."""
+    found = {row.path: row for row in rows}
+    for name, path, what in changed:
+        row = found.get(path, Verdict(path, False, ()))
+        text = f"{path}: a row of the last release {what}; if that is meant, --allow-changed {name}"
+        found[path] = replace(row, is_rescored=False, problems=(*row.problems, text), stage="last release")
+    return list(found.values())
 
 
 def _check_allowed(allow_changed: Collection[str], base: Path) -> None:

@@ -38,6 +38,7 @@ class KnownDataset:
         samples: domain -> samples of the split, in the order of domains.
         directory: where it lies; None where it was not given.
         is_registered: False for one that a row alone knows of.
+        told_name: what its own directory calls it.
     """
 
     name: str
@@ -45,6 +46,7 @@ class KnownDataset:
     samples: Mapping[DomainName, int]
     directory: Path | None = None
     is_registered: bool = True
+    told_name: str = ""
 
     @property
     def key(self) -> str:
@@ -53,7 +55,8 @@ class KnownDataset:
         if not self.is_registered:
             return f"unregistered-{self.fingerprint}"
         plain = plain.strip("-") or "dataset"
-        return plain if self.fingerprint is None else f"{plain}-{self.fingerprint[:12]}"
+        end = "" if self.fingerprint is None else f"-{self.fingerprint[:12]}"
+        return f"{plain.removesuffix(end)}{end}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,22 +78,26 @@ def known_datasets(directories: Sequence[Path]) -> list[KnownDataset]:
     """The registered datasets and the given ones.
 
     A given dataset takes the place of a registered one with its fingerprint, whatever its own name; or of one that is
-    registered by its sizes alone.
+    registered by its sizes alone. One that is called like another has the beginning of its fingerprint in its name.
 
     Args:
         directories: dataset directories.
 
     Raises:
-        UsageError: two have one name or one address, so that their boards could not be told apart.
+        UsageError: two would have one address, so that their boards could not be told apart.
     """
-    known = _registered()
+    registered = _registered()
+    others: list[KnownDataset] = []
     for directory in dict.fromkeys(path.resolve() for path in directories):
         given = _given(directory)
-        same = next((one for one in known if _is_same(one, given)), None)
+        same = next((one for one in registered if _is_same(one, given)), None)
         if same is None:
-            known.append(given)
+            if all(one.fingerprint != given.fingerprint for one in others):
+                others.append(given)
         elif same.directory is None:
-            known[known.index(same)] = replace(given, name=same.name)
+            registered[registered.index(same)] = replace(given, name=same.name)
+    names = Counter(skeleton(one.name) for one in [*registered, *others])
+    known = [*registered, *(_named_apart(one) if names[skeleton(one.name)] > 1 else one for one in others)]
     _check_addresses(known)
     return known
 
@@ -101,7 +108,9 @@ def find_dataset(
     """The dataset with a fingerprint; where there is none, as in a reported row, that of this name and these sizes."""
     if fingerprint is not None:
         return next((one for one in known if one.fingerprint == fingerprint), None)
-    return next((one for one in known if one.name == name and dict(one.samples) == dict(samples)), None)
+    return next(
+        (one for one in known if name in (one.name, one.told_name) and dict(one.samples) == dict(samples)), None
+    )
 
 
 def unregistered(fingerprint: str, samples: Mapping[DomainName, int]) -> KnownDataset:
@@ -148,7 +157,11 @@ def _given(directory: Path) -> KnownDataset:
     manifest = read_manifest(directory)
     counts = manifest.counts.get(SPLIT, {})
     samples = {domain: counts.get(config_of(domain), 0) for domain in in_order(manifest.domains)}
-    return KnownDataset(manifest.name, manifest.fingerprint, samples, directory)
+    return KnownDataset(manifest.name, manifest.fingerprint, samples, directory, told_name=manifest.name)
+
+
+def _named_apart(one: KnownDataset) -> KnownDataset:
+    return replace(one, name=f"{one.name} {(one.fingerprint or '')[:12]}")
 
 
 def _is_same(known: KnownDataset, given: KnownDataset) -> bool:
@@ -158,10 +171,9 @@ def _is_same(known: KnownDataset, given: KnownDataset) -> bool:
 
 
 def _check_addresses(known: Sequence[KnownDataset]) -> None:
-    for what, values in (("name", [skeleton(one.name) for one in known]), ("address", [one.key for one in known])):
-        twice = [one for one, value in zip(known, values, strict=True) if values.count(value) > 1]
-        if twice:
-            listed = " and ".join(f"{one.name!r} ({one.directory or 'registered'})" for one in twice)
-            raise UsageError(
-                f"the datasets {listed} would have one {what} on the board; build one again with another --name"
-            )
+    keys = Counter(one.key for one in known)
+    if twice := [one for one in known if keys[one.key] > 1]:
+        listed = " and ".join(f"{one.name!r} ({one.directory or 'registered'})" for one in twice)
+        raise UsageError(
+            f"the datasets {listed} would have one address on the board; build one again with another --name"
+        )

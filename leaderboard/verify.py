@@ -126,6 +126,7 @@ def _stages(path: Path, known: Sequence[KnownDataset], effort: Effort, allow_uns
     yield told.with_problems("ranks", found)
     if entry.status == "recomputed":
         if dataset.directory is not None:
+            yield told.with_problems("vectors", [])
             found = _rescore(entry, ranks, dataset.directory, effort)
             yield replace(told.with_problems("vectors", found), is_rescored=not found)
         else:

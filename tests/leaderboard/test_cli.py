@@ -114,10 +114,10 @@ def test_an_unknown_metric_is_a_wrong_command(command, results):
     assert (code, "expected one of R@1" in err) == (2, True)
 
 
-def test_serve_answers_with_the_site(results, monkeypatch):
+def test_serve_answers_with_the_site(checked, monkeypatch):
     addresses = []
     monkeypatch.setattr(ThreadingHTTPServer, "serve_forever", lambda server: fetch(server, addresses))
-    serve_site(results, [], 0, addresses.append)
+    serve_site(checked, 0, addresses.append)
     assert b"Model alpha" in addresses[1]
 
 

@@ -7,7 +7,7 @@ import shutil
 import pytest
 from typer.testing import CliRunner
 
-from leaderboard import cli, verify
+from leaderboard import checked_board, cli, verify
 from leaderboard.terminal import public_lines
 from leaderboard.vectors import as_stored, write_vectors
 from leaderboard.verify import Verdict
@@ -81,7 +81,7 @@ def test_an_error_that_ends_the_run_is_named_by_its_kind(results, data, monkeypa
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr(verify, "verify", fail)
+    monkeypatch.setattr(checked_board, "check", fail)
     code, out = run(results, "--data", data, "--public-log")
     assert (code, "secret" in out) == (1, False)
     assert f"ended with {type(error).__name__}; without --public-log it says why" in out
