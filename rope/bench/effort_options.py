@@ -18,7 +18,7 @@ __all__ = ["Device", "Memory", "Threads", "read_effort"]
 Memory = Annotated[
     str | None,
     typer.Option(
-        help="What similarity blocks may take beside the vectors: bytes, or 256M, 1G.",
+        help="What similarity blocks may take beside the vectors, and as much again the positives: bytes, or 256M.",
         show_default="256M, 8G on an accelerator",
     ),
 ]

@@ -1,37 +1,61 @@
 """Certified ranks by counting.
 
-The rank of a positive is one more than the number of negatives that are at least as similar to the query.
-So no list is sorted and no top-k is kept: each block of the similarity matrix is compared with the
-similarities of the positives, known in advance, and forgotten. A block serves both directions, since the
-queries of P2V are the gallery of V2P.
+The rank of a positive is one more than the number of negatives that are at least as similar to the query. So no list is
+sorted and no top-k is kept: each block of the similarity matrix is compared with the similarities of the positives,
+known in advance, and forgotten (`rope.bench.blockwise`).
 
-Blocks are float32 products, or coarser and faster ones where few comparisons are made. What their error
-bound leaves open is settled in float64, and if need be exactly (see `rope.bench.similarity`), so the counts
-are the true ones whatever the blocks were made with.
+Blocks are float32 products, or coarser and faster ones where few comparisons are made. What their error bound leaves
+open is settled in float64, and if need be exactly (see `rope.bench.similarity`), so the counts are the true ones
+whatever the blocks were made with.
+
+A domain in which one product has very many samples has more positives than memory holds: `_plan` says how these are
+counted a part at a time. `reduce_pair` and its like hand each part on; `rank_pair` and its like put all together.
 """
 
-import os
 import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Final, Literal
+from dataclasses import dataclass, replace
+from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
-from rope.bench.arithmetic import Arithmetic, Bfloat16, Float32, Rectangle, has_fast_bfloat16
-from rope.bench.similarity import Vectors
-from rope.bench.tally import Tally
+from rope.bench.arithmetic import Arithmetic, Bfloat16, Float32, has_fast_bfloat16
+from rope.bench.blockwise import count_blocks
+from rope.bench.records import Effort, Labelled, PositiveRanks
+from rope.bench.rowwise import reduce_rows
+from rope.bench.tally import Tally, runs_of
 
-__all__ = ["Effort", "Labelled", "PositiveRanks", "rank_one_way", "rank_pair", "rank_within"]
+__all__ = [
+    "MANY_POSITIVES",
+    "Effort",
+    "Labelled",
+    "PositiveRanks",
+    "rank_one_way",
+    "rank_pair",
+    "rank_within",
+    "reduce_one_way",
+    "reduce_pair",
+    "reduce_within",
+]
 
 IntArray = npt.NDArray[np.int64]
 BitArray = npt.NDArray[np.uint64]
+BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
+T = TypeVar("T")
+Reduce = Callable[[PositiveRanks, int], T]
+"""What is made of the ranks of some queries that stand side by side, given the number of the first of them."""
 
-_MIN_WIDTH: Final = 16
+MANY_POSITIVES: Final = 1024
+"""Where positives do not fit in memory, queries with more of them are ranked one by one, by `rope.bench.rowwise`."""
+
+_ENTRY_BYTES: Final = 128
+_WORD_BYTES: Final = 24
+"""What a positive takes while it is counted, and more for each word of support sets."""
+
+_QUERY_BYTES: Final = 4096
+"""What positives may take for each query, beside `Effort.memory`."""
 
 _COARSE_PAYS: Final = 2**30
 _LOADING_PAYS: Final = 2**37
@@ -39,75 +63,79 @@ _LOADING_PAYS: Final = 2**37
 about as long as so many in float32."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Labelled:
-    """The samples of one domain: their vectors, and the product of each as an index.
+def reduce_pair(
+    reduce: Reduce[T],
+    a: Labelled,
+    b: Labelled,
+    effort: Effort,
+    *,
+    best_only: bool = False,
+    drawn: tuple[BitArray, BitArray] | None = None,
+) -> tuple[list[T], list[T]]:
+    """Rank the positives of two domains in both directions, a part at a time.
 
-    Attributes:
-        vectors: n vectors.
-        products: int64 [n], ascending, so that the samples of one product stand side by side.
+    Args:
+        reduce: called with the ranks of each part; it may drop them. Parts of one direction may share queries, of which
+            all but one part then have no positives.
+        a: queries of the first result, gallery of the second.
+        b: the reverse.
+        effort: how to spend the machine.
+        best_only: rank the best positive of each query alone, in less than half the time: enough for R@k, the
+            reciprocal and the median rank.
+        drawn: the support sets that the samples of a and of b are in, as bits: uint64 [n, n_words], see
+            `one_shot.support_bits`. With it, `PositiveRanks.survival` and `PositiveRanks.won` are computed too.
+
+    Returns:
+        What was made of the ranks of a's queries in b, and of b's queries in a.
 
     Raises:
-        ValueError: the lengths differ, or the products are not ascending.
+        ValueError: the dimensions differ.
     """
+    ways = [_Way.of(a, b, best_only, drawn and drawn[1]), _Way.of(b, a, best_only, drawn and drawn[0])]
+    plan = _plan(ways, effort)
+    if plan.in_bands:
+        return _in_parts(reduce, ways[0], plan, effort), _in_parts(reduce, ways[1], plan, effort)
+    arithmetics = _choose(effort, a, b, best_only)
+    forward, backward = (way.tally(arithmetics, plan.asked(way)) for way in ways)
+    count_blocks(a, b, forward, backward, arithmetics, _share(effort, plan.block_share))
+    found = []
+    for tally in (forward, backward):
+        found.append([reduce(_ranks_of(tally), 0)])
+        tally.forget()
+    for way, parts in zip(ways, found, strict=True):
+        parts.extend(_one_by_one(reduce, way, plan, effort))
+    return found[0], found[1]
 
-    vectors: Vectors
-    products: IntArray
 
-    def __post_init__(self) -> None:
-        if len(self.vectors) != len(self.products):
-            raise ValueError(f"{len(self.vectors)} vectors but {len(self.products)} products")
-        if np.any(np.diff(self.products) < 0):
-            raise ValueError("products must be ascending")
+def reduce_one_way(
+    reduce: Reduce[T],
+    queries: Labelled,
+    gallery: Labelled,
+    effort: Effort,
+    *,
+    best_only: bool = False,
+    drawn: BitArray | None = None,
+) -> list[T]:
+    """Rank the positives of the queries in the gallery, a part at a time, like the first result of `reduce_pair`."""
+    way = _Way.of(queries, gallery, best_only, drawn)
+    return _in_parts(reduce, way, _plan([way], effort), effort)
 
-    def __len__(self) -> int:
-        return len(self.products)
 
+def reduce_within(reduce: Reduce[T], a: Labelled, effort: Effort) -> list[T]:
+    """Rank the positives of a domain within itself, a part at a time; a query is no part of its own gallery.
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PositiveRanks:
-    """For each query and each of its positives, best first: how many negatives come before it.
-
-    The positives of query q are the entries `offsets[q]:offsets[q + 1]` of the other arrays.
-
-    Attributes:
-        offsets: int64 [n_queries + 1].
-        above: int64 [n_entries]; negatives at least as similar as the positive: ties count against the model.
-        above_optimistic: int64 [n_entries]; negatives strictly more similar.
-        n_rechecked: comparisons that were left open by the blocks and settled one by one.
-        survival: float64 [n_entries]; the chance that the positive is more similar than everything in a support set
-            of one sample, drawn at random, of each other product of the gallery; None where it was not asked for.
-        won: uint64 [n_queries, n_words]; bit t is set if the query's own product is the most similar in support set
-            t; None where it was not asked for.
+    Where it is one part, only the blocks on and above the diagonal of the symmetric similarity matrix are computed.
     """
-
-    offsets: IntArray
-    above: IntArray
-    above_optimistic: IntArray
-    n_rechecked: int
-    survival: FloatArray | None = None
-    won: BitArray | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Effort:
-    """How to spend the machine; changes the time that ranking takes, never the ranks.
-
-    Attributes:
-        memory_bytes: what blocks and their temporaries may take, beside the vectors; None for 256 MiB, or 8 GiB of an
-            accelerator's memory.
-        threads: number of workers, None for one a processor.
-        advance: called from the workers with the number of similarities just dealt with.
-        device: `cpu`, or an accelerator as torch names it.
-        arithmetics: what to make blocks with, the coarsest first; the next is taken where one leaves too much open.
-            None for what is fastest on the device.
-    """
-
-    memory_bytes: int | None = None
-    threads: int | None = None
-    advance: Callable[[int], None] = lambda _: None
-    device: str = "cpu"
-    arithmetics: Sequence[Arithmetic] | None = None
+    way = _Way.of(a, a, best_only=False, drawn=None, is_within=True)
+    plan = _plan([way], effort)
+    if plan.in_bands:
+        return _in_parts(reduce, way, plan, effort)
+    arithmetics = _choose(effort, a, a, best_only=False)
+    tally = way.tally(arithmetics, plan.asked(way))
+    count_blocks(a, a, tally, tally, arithmetics, _share(effort, plan.block_share))
+    parts = [reduce(_ranks_of(tally), 0)]
+    tally.forget()
+    return [*parts, *_one_by_one(reduce, way, plan, effort)]
 
 
 def rank_pair(
@@ -118,29 +146,9 @@ def rank_pair(
     best_only: bool = False,
     drawn: tuple[BitArray, BitArray] | None = None,
 ) -> tuple[PositiveRanks, PositiveRanks]:
-    """Rank the positives of two domains in both directions.
-
-    Args:
-        a: queries of the first result, gallery of the second.
-        b: the reverse.
-        effort: how to spend the machine.
-        best_only: rank the best positive of each query alone, in less than half the time: enough for R@k, the
-            reciprocal and the median rank.
-        drawn: the support sets that the samples of a and of b are in, as bits: uint64 [n, n_words], see
-            `one_shot.support_bits`. With it, `PositiveRanks.survival` and `PositiveRanks.won` are computed too.
-
-    Returns:
-        The ranks of a's queries in b, and of b's queries in a.
-
-    Raises:
-        ValueError: the dimensions differ.
-    """
-    arithmetics = _choose(effort, a, b, best_only)
-    in_b, in_a = (None, None) if drawn is None else (drawn[1], drawn[0])
-    forward = _tally(a, b, arithmetics, best_only, in_b)
-    backward = _tally(b, a, arithmetics, best_only, in_a)
-    _count_blocks(a, b, forward, backward, arithmetics, effort)
-    return _ranks_of(forward), _ranks_of(backward)
+    """All ranks of `reduce_pair` at once, which takes memory for each positive unless `best_only`."""
+    forward, backward = reduce_pair(_keep, a, b, effort, best_only=best_only, drawn=drawn)
+    return _joined(len(a), forward), _joined(len(b), backward)
 
 
 def rank_one_way(
@@ -151,22 +159,118 @@ def rank_one_way(
     best_only: bool = False,
     drawn: BitArray | None = None,
 ) -> PositiveRanks:
-    """Rank the positives of the queries in the gallery, like the first result of `rank_pair`."""
-    arithmetics = _choose(effort, queries, gallery, best_only)
-    tally = _tally(queries, gallery, arithmetics, best_only, drawn)
-    _count_blocks(queries, gallery, tally, None, arithmetics, effort)
-    return _ranks_of(tally)
+    """All ranks of `reduce_one_way` at once."""
+    return _joined(len(queries), reduce_one_way(_keep, queries, gallery, effort, best_only=best_only, drawn=drawn))
 
 
 def rank_within(a: Labelled, effort: Effort) -> PositiveRanks:
-    """Rank the positives of a domain within itself; a query is no part of its own gallery.
+    """All ranks of `reduce_within` at once."""
+    return _joined(len(a), reduce_within(_keep, a, effort))
 
-    Only the blocks on and above the diagonal of the symmetric similarity matrix are computed.
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Way:
+    """One direction: queries, their gallery, and how many positives each has, itself left out if `is_within`."""
+
+    queries: Labelled
+    gallery: Labelled
+    n_positives: IntArray
+    best_only: bool
+    drawn: BitArray | None
+    is_within: bool
+
+    @classmethod
+    def of(
+        cls, queries: Labelled, gallery: Labelled, best_only: bool, drawn: BitArray | None, is_within: bool = False
+    ) -> "_Way":
+        if queries.vectors.dim != gallery.vectors.dim:
+            raise ValueError(f"dimensions differ: {queries.vectors.dim} and {gallery.vectors.dim}")
+        first, last = (np.searchsorted(gallery.products, queries.products, side) for side in ("left", "right"))
+        return cls(queries, gallery, last - first - is_within, best_only, drawn, is_within)
+
+    @property
+    def n_entries(self) -> IntArray:
+        """Positives of each query that are counted."""
+        return np.minimum(self.n_positives, 1) if self.best_only else self.n_positives
+
+    def tally(
+        self, arithmetics: Sequence[Arithmetic], asked: BoolArray | None, start: int = 0, stop: int | None = None
+    ) -> Tally:
+        """For the queries `start:stop`, those of them that are asked for."""
+        queries = self.queries.part(start, len(self.queries) if stop is None else stop)
+        return Tally(
+            queries.vectors,
+            queries.products,
+            self.gallery.vectors,
+            self.gallery.products,
+            arithmetics,
+            place=start if self.is_within else None,
+            asked=None if asked is None else asked[start:stop],
+            best_only=self.best_only,
+            drawn=self.drawn,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How positives are counted so that memory holds them.
+
+    Attributes:
+        room: positives counted at a time.
+        one_by_one: whether queries with more than `MANY_POSITIVES` are ranked one by one.
+        in_bands: whether the others are too many for one pass over all similarities, in both directions at once.
+        block_share: the share of the positives that is counted in blocks; for progress alone.
     """
-    arithmetics = _choose(effort, a, a, best_only=False)
-    tally = Tally(a.vectors, a.products, a.vectors, a.products, arithmetics, same=True)
-    _count_blocks(a, a, tally, tally, arithmetics, effort)
-    return _ranks_of(tally)
+
+    room: int
+    one_by_one: bool
+    in_bands: bool
+    block_share: float
+
+    def asked(self, way: _Way) -> BoolArray | None:
+        """The queries whose positives are counted in blocks; None for all."""
+        return way.n_entries <= MANY_POSITIVES if self.one_by_one else None
+
+
+def _plan(ways: Sequence[_Way], effort: Effort) -> _Plan:
+    """One pass where memory holds all positives; else without the queries that have most; else in bands of queries."""
+    n_words = max(0 if way.drawn is None else way.drawn.shape[1] for way in ways)
+    n_queries = sum(len(way.queries) for way in ways)
+    room = (effort.memory + _QUERY_BYTES * n_queries) // (_ENTRY_BYTES + _WORD_BYTES * n_words)
+    n_entries = [way.n_entries for way in ways]
+    total = sum(int(n.sum()) for n in n_entries)
+    few = sum(int(n[n <= MANY_POSITIVES].sum()) for n in n_entries)
+    one_by_one = total > room
+    return _Plan(room, one_by_one, one_by_one and few > room, few / total if one_by_one else 1.0)
+
+
+def _in_parts(reduce: Reduce[T], way: _Way, plan: _Plan, effort: Effort) -> list[T]:
+    """Rank one direction, band by band, and then the queries that have most positives."""
+    arithmetics = _choose(effort, way.queries, way.gallery, way.best_only)
+    asked = plan.asked(way)
+    found = []
+    for start, stop in runs_of(way.n_entries if asked is None else np.where(asked, way.n_entries, 0), plan.room):
+        tally = way.tally(arithmetics, asked, start, stop)
+        band = way.queries.part(start, stop)
+        count_blocks(band, way.gallery, tally, None, arithmetics, _share(effort, plan.block_share / 2))
+        found.append(reduce(_ranks_of(tally), start))
+    return [*found, *_one_by_one(reduce, way, plan, effort)]
+
+
+def _one_by_one(reduce: Reduce[T], way: _Way, plan: _Plan, effort: Effort) -> list[T]:
+    asked = plan.asked(way)
+    if asked is None:
+        return []
+    rows = np.flatnonzero(~asked)
+    share = (1 - plan.block_share) / 2 * len(way.queries) / max(len(rows), 1)
+    return reduce_rows(
+        reduce, way.queries, rows, way.gallery, _share(effort, share), drawn=way.drawn, is_within=way.is_within
+    )
+
+
+def _share(effort: Effort, share: float) -> Effort:
+    """The same, with as much progress told as is due to a part of the work."""
+    return effort if share == 1 else replace(effort, advance=lambda n: effort.advance(int(n * share)))
 
 
 def _choose(effort: Effort, a: Labelled, b: Labelled, best_only: bool) -> Sequence[Arithmetic]:
@@ -184,132 +288,34 @@ def _choose(effort: Effort, a: Labelled, b: Labelled, best_only: bool) -> Sequen
     return [Bfloat16(), Float32()] if best_only and pays and has_fast_bfloat16() else [Float32()]
 
 
-def _tally(
-    queries: Labelled,
-    gallery: Labelled,
-    arithmetics: Sequence[Arithmetic],
-    best_only: bool,
-    drawn: BitArray | None,
-) -> Tally:
-    if queries.vectors.dim != gallery.vectors.dim:
-        raise ValueError(f"dimensions differ: {queries.vectors.dim} and {gallery.vectors.dim}")
-    return Tally(
-        queries.vectors,
-        queries.products,
-        gallery.vectors,
-        gallery.products,
-        arithmetics,
-        best_only=best_only,
-        drawn=drawn,
-    )
-
-
 def _ranks_of(tally: Tally) -> PositiveRanks:
     return PositiveRanks(
         tally.offsets, tally.above, tally.above_optimistic, tally.n_rechecked, tally.survival(), tally.won()
     )
 
 
-def _count_blocks(
-    a: Labelled,
-    b: Labelled,
-    forward: Tally,
-    backward: Tally | None,
-    arithmetics: Sequence[Arithmetic],
-    effort: Effort,
-) -> None:
-    """Visit every block once, a row of blocks a task. `forward is backward` for a domain with itself."""
-    same = forward is backward
-    n_threads = effort.threads or os.cpu_count() or 1
-    memory_bytes = effort.memory_bytes or (256 << 20 if effort.device == "cpu" else 8 << 30)
-    height, width = _block_shape(arithmetics[0].shape, a.vectors.dim, memory_bytes // n_threads)
-
-    rows, columns = _cuts(a.products, height), _cuts(b.products, width)
-    if same:  # the columns of the squares on the diagonal end where the rows do
-        columns = [cut for top, bottom in rows for cut in _cuts(a.products[top:bottom], width, top)]
-
-    def work(top: int, bottom: int) -> None:
-        level, units = 0, arithmetics[0].units(a.vectors, top, bottom)
-        for left, right in columns:
-            if same and right <= top:
-                continue  # below the diagonal: the mirror image is visited
-            both_ways = backward and not (same and left < bottom)  # a diagonal square holds both directions
-            waiting = [(forward, False), (backward, True)] if backward and both_ways else [(forward, False)]
-            shared = _rectangles(a.products[top:bottom], b.products[left:right])
-            while waiting and level < len(arithmetics):
-                arithmetic = arithmetics[level]
-                block = arithmetic.block(units, arithmetic.units(b.vectors, left, right), shared)
-                waiting = [
-                    (tally, mirrored)
-                    for tally, mirrored in waiting
-                    if not tally.add(arithmetic, block, (top, bottom), (left, right), mirrored=mirrored)
-                ]
-                if waiting and level + 1 < len(arithmetics):  # so it will be with the blocks beside this one
-                    level += 1
-                    units = arithmetics[level].units(a.vectors, top, bottom)
-                else:
-                    break
-            for tally, mirrored in waiting:
-                masked = _mask(shared, (bottom - top, right - left))
-                place = (left, top) if mirrored else (top, left)
-                tally.add_exactly(*place, masked.T if mirrored else masked)
-            effort.advance((bottom - top) * (right - left))
-
-    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(n_threads) as pool:
-        for finished in [pool.submit(work, *cut) for cut in rows]:
-            finished.result()
+def _keep(ranks: PositiveRanks, first: int) -> tuple[PositiveRanks, int]:
+    return ranks, first
 
 
-def _cuts(products: IntArray, size: int, offset: int = 0) -> list[tuple[int, int]]:
-    """Cut samples into runs of about `size` that hold whole products.
-
-    >>> _cuts(np.array([3, 3, 5, 5, 5, 8]), size=3)
-    [(0, 2), (2, 5), (5, 6)]
-    >>> _cuts(np.array([3, 3, 3, 3]), size=3, offset=10)
-    [(10, 14)]
-    >>> _cuts(np.array([1, 2, 2, 2, 2, 7]), size=2)
-    [(0, 1), (1, 5), (5, 6)]
-    """
-    ends = np.append(np.flatnonzero(np.diff(products)) + 1, len(products))  # of each product
-    cuts, start = [], 0
-    while start < len(products):
-        next_end = np.searchsorted(ends, start, side="right")  # a product larger than `size` is not cut either
-        end = int(ends[max(next_end, np.searchsorted(ends, start + size, side="right") - 1)])
-        cuts.append((offset + start, offset + end))
-        start = end
-    return cuts
-
-
-def _block_shape(largest: tuple[int, int], dim: int, memory_bytes: int) -> tuple[int, int]:
-    """Queries and gallery samples of a block so that it fits in `memory_bytes` if possible.
-
-    >>> _block_shape((1024, 512), dim=128, memory_bytes=128 << 20)
-    (1024, 512)
-    >>> _block_shape((1024, 512), dim=128, memory_bytes=1 << 20)
-    (256, 128)
-    """
-    height, width = largest
-    while width > _MIN_WIDTH and 4 * (dim * (height + 2 * width) + 4 * height * width) > memory_bytes:
-        height, width = height // 2, width // 2
-    return height, width
-
-
-def _rectangles(rows: IntArray, columns: IntArray) -> list[Rectangle]:
-    """Where the samples of one product meet in a block, given the products of its rows and columns.
-
-    >>> _rectangles(np.array([1, 1, 3]), np.array([0, 1, 3, 3]))
-    [(0, 2, 1, 2), (2, 3, 2, 4)]
-    """
-    if rows[-1] < columns[0] or columns[-1] < rows[0]:  # nearly always, since products ascend
-        return []
-    shared = np.unique(rows[np.isin(rows, columns)])
-    sides: tuple[Literal["left", "right"], ...] = ("left", "right")
-    corners = [np.searchsorted(products, shared, side) for products in (rows, columns) for side in sides]
-    return [(int(top), int(bottom), int(left), int(right)) for top, bottom, left, right in zip(*corners, strict=True)]
-
-
-def _mask(rectangles: Sequence[Rectangle], size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    masked = np.zeros(size, np.bool_)
-    for top, bottom, left, right in rectangles:
-        masked[top:bottom, left:right] = True
-    return masked
+def _joined(n_queries: int, parts: Sequence[tuple[PositiveRanks, int]]) -> PositiveRanks:
+    """The ranks of all queries from those of some, each part with the number of its first query."""
+    if len(parts) == 1:
+        return parts[0][0]
+    n_positives = np.zeros(n_queries, np.int64)
+    for ranks, first in parts:
+        n_positives[first : first + len(ranks.offsets) - 1] += np.diff(ranks.offsets)
+    offsets = np.concatenate([[0], np.cumsum(n_positives)])
+    above, above_optimistic = np.zeros((2, offsets[-1]), np.int64)
+    survival = None if parts[0][0].survival is None else np.zeros(offsets[-1])
+    won = None if parts[0][0].won is None else np.zeros((n_queries, parts[0][0].won.shape[1]), np.uint64)
+    for ranks, first in parts:
+        n = len(ranks.offsets) - 1
+        shift = np.repeat(offsets[first : first + n] - ranks.offsets[:-1], np.diff(ranks.offsets))
+        places = np.arange(len(ranks.above)) + shift
+        above[places], above_optimistic[places] = ranks.above, ranks.above_optimistic
+        if survival is not None and ranks.survival is not None:
+            survival[places] = ranks.survival
+        if won is not None and ranks.won is not None:
+            won[first : first + n] |= ranks.won
+    return PositiveRanks(offsets, above, above_optimistic, sum(ranks.n_rechecked for ranks, _ in parts), survival, won)

@@ -4,22 +4,34 @@ Every mean is an exactly rounded sum divided by a count, so it does not depend o
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from rope.bench.engine import PositiveRanks
+from rope.bench.engine import Effort, Labelled, PositiveRanks, reduce_pair, reduce_within
 
-__all__ = ["KS", "QueryScores", "Summary", "mean", "mean_by_product", "score_queries", "summarise"]
+__all__ = [
+    "KS",
+    "QueryScores",
+    "Summary",
+    "joined",
+    "mean",
+    "mean_by_product",
+    "score_pair",
+    "score_queries",
+    "score_within",
+    "summarise",
+]
 
 KS: Final = (1, 5, 10, 20, 50)
 """The cut-offs of R@k and recall@k."""
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
+BitArray = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.float64] | npt.NDArray[np.int64] | npt.NDArray[np.bool_]
 
 
@@ -34,6 +46,9 @@ class QueryScores:
         rank_optimistic: int64, 1 + negatives strictly more similar than the best positive.
         average_precision: float64 in (0, 1].
         hits: int64 [n, len(KS)], how many positives are among the first k.
+        n_rechecked: comparisons of all queries that were settled one by one.
+        chances: float64 [n], the mean of `PositiveRanks.survival` over the query's positives; None where that is.
+        won: uint64 [n, n_words], see `PositiveRanks.won`; None where that is.
     """
 
     queries: IntArray
@@ -42,6 +57,9 @@ class QueryScores:
     rank_optimistic: IntArray
     average_precision: FloatArray
     hits: IntArray
+    n_rechecked: int = 0
+    chances: FloatArray | None = None
+    won: BitArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +83,25 @@ class Summary:
     hit_rate_optimistic: dict[int, float]
 
 
-def score_queries(ranks: PositiveRanks) -> QueryScores:
+def score_pair(
+    a: Labelled, b: Labelled, effort: Effort, drawn: tuple[BitArray, BitArray] | None = None
+) -> tuple[QueryScores, QueryScores]:
+    """Score the queries of two domains in both directions, see `engine.reduce_pair`."""
+    forward, backward = reduce_pair(score_queries, a, b, effort, drawn=drawn)
+    return joined(forward), joined(backward)
+
+
+def score_within(a: Labelled, effort: Effort) -> QueryScores:
+    """Score the queries of a domain within itself, see `engine.reduce_within`."""
+    return joined(reduce_within(score_queries, a, effort))
+
+
+def score_queries(ranks: PositiveRanks, first_query: int = 0) -> QueryScores:
     """Score each query that has a positive, with ties against the model.
 
     The i-th best positive of a query (i from 1) with n negatives before it stands at position i + n. Average
-    precision is the mean of i / (i + n) over all positives of the query.
+    precision is the mean of i / (i + n) over all positives of the query. The ranks may be of some queries alone, which
+    stand side by side from `first_query` on.
 
     >>> ranks = PositiveRanks(np.array([0, 2, 2]), np.array([0, 3]), np.array([0, 3]), 0)
     >>> scores = score_queries(ranks)
@@ -82,19 +114,54 @@ def score_queries(ranks: PositiveRanks) -> QueryScores:
     queries = np.flatnonzero(n_positives)
     n_positives = n_positives[queries]
     first = ranks.offsets[queries]
+    won = None if ranks.won is None else ranks.won[queries]
     owner = np.repeat(np.arange(len(queries)), n_positives)
     order = np.arange(len(ranks.above)) - np.repeat(first, n_positives) + 1  # 1, 2, ... in each query
     position = order + ranks.above
     # bincount adds in order, so that the sum is the same on every machine.
     precision = np.bincount(owner, weights=order / position, minlength=len(queries))
     hits = np.stack([np.bincount(owner[position <= k], minlength=len(queries)) for k in KS], axis=1)
+    chances = None
+    if ranks.survival is not None:
+        chances = np.bincount(owner, weights=ranks.survival, minlength=len(queries)) / n_positives
     return QueryScores(
-        queries=queries,
+        queries=first_query + queries,
         n_positives=n_positives,
         rank=1 + ranks.above[first],
         rank_optimistic=1 + ranks.above_optimistic[first],
         average_precision=precision / n_positives,
         hits=hits.astype(np.int64),
+        n_rechecked=ranks.n_rechecked,
+        chances=chances,
+        won=won,
+    )
+
+
+def joined(parts: Sequence[QueryScores]) -> QueryScores:
+    """The scores of all queries from those of different ones, by query.
+
+    Raises:
+        ValueError: there is no part.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    order = np.argsort(np.concatenate([part.queries for part in parts]), kind="stable")
+
+    def all_of(values_of: Callable[[QueryScores], npt.NDArray[Any] | None]) -> Any:  # noqa: ANN401 (as it was)
+        values = [values_of(part) for part in parts]
+        known = [value for value in values if value is not None]
+        return np.concatenate(known)[order] if len(known) == len(parts) else None
+
+    return QueryScores(
+        queries=all_of(lambda part: part.queries),
+        n_positives=all_of(lambda part: part.n_positives),
+        rank=all_of(lambda part: part.rank),
+        rank_optimistic=all_of(lambda part: part.rank_optimistic),
+        average_precision=all_of(lambda part: part.average_precision),
+        hits=all_of(lambda part: part.hits),
+        n_rechecked=sum(part.n_rechecked for part in parts),
+        chances=all_of(lambda part: part.chances),
+        won=all_of(lambda part: part.won),
     )
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import chdtri, stdtrit
 
-from rope.bench.engine import Effort, Labelled, PositiveRanks, rank_one_way
-from rope.bench.metrics import mean
+from rope.bench.engine import Effort, Labelled, rank_one_way
+from rope.bench.metrics import QueryScores, mean
 from rope.bench.similarity import Vectors, float32_units
 from rope.errors import EmbeddingError
 
@@ -25,7 +25,6 @@ __all__ = [
     "mean_interval",
     "std_bound",
     "support_bits",
-    "support_chances",
 ]
 
 _WORD: Final = 64
@@ -71,7 +70,7 @@ class OneShot:
         n_queries: samples that were classified.
         n_no_support: samples left out because their product has no sample in the support domain.
         n_products: products in the support set.
-        expected: the mean accuracy over all support sets of one sample a product, exactly (see `support_chances`);
+        expected: the mean accuracy over all support sets of one sample a product, exactly (see `chances`);
             None with several shots, for which there is no closed form.
         accuracies: one for each trial.
         mean: over trials; with one shot, an estimate of `expected`.
@@ -80,7 +79,9 @@ class OneShot:
             for a single trial.
         draws_interval: where the mean over all draws lies, with 95 % confidence, for these samples and no others (see
             `mean_interval`); None for a single trial. `intervals.expected_interval` is about other products.
-        chances: float64 [n_queries], the chance of each query to be right; their mean is `expected`. None likewise.
+        chances: float64 [n_queries], the chance of each query to be right. Each product's support is drawn evenly from
+            its samples, independently of the others, so it is the mean, over the query's own product's samples, of
+            their chance to survive; their mean is `expected`. None likewise.
         products: int64 [n_queries], ascending, the product of each query.
     """
 
@@ -97,13 +98,13 @@ class OneShot:
     products: IntArray = field(repr=False, compare=False)
 
 
-def classify(support: Labelled, queries: Labelled, ranks: PositiveRanks, draws: Draws, effort: Effort) -> OneShot:
+def classify(support: Labelled, queries: Labelled, scores: QueryScores, draws: Draws, effort: Effort) -> OneShot:
     """Classify every query in each draw of the support set.
 
     Args:
         support: the domain that examples are drawn from (A of A2B).
         queries: the domain that is classified (B of A2B).
-        ranks: of the queries in the support domain, made with the `support_bits` of the support domain.
+        scores: of the queries in the support domain, made with the `support_bits` of the support domain.
         draws: seed, trials and shots; a product with fewer samples than shots gives all it has.
         effort: how to spend the machine.
 
@@ -111,19 +112,20 @@ def classify(support: Labelled, queries: Labelled, ranks: PositiveRanks, draws: 
         ValueError: no query has a product in the support domain.
         EmbeddingError: the unit vectors of several shots add up to zero.
     """
-    known = np.isin(queries.products, support.products)
-    if not known.any():
+    known = scores.queries  # those with a positive: whose product has a support
+    if not len(known):
         raise ValueError("no query is of a product in the support domain")
+    products = queries.products[known]
     if draws.shots == 1:
-        accuracies = _accuracies(ranks, known, draws)
+        accuracies = _accuracies(scores, draws)
     else:
-        queries = Labelled(queries.vectors.take(np.flatnonzero(known)), queries.products[known])
-        accuracies = [_classify_once(support, queries, draws, trial, effort) for trial in range(draws.trials)]
-    chances = support_chances(ranks) if draws.shots == 1 else None
+        queries_known = Labelled(queries.vectors.take(known), products)
+        accuracies = [_classify_once(support, queries_known, draws, trial, effort) for trial in range(draws.trials)]
+    chances = scores.chances if draws.shots == 1 else None
     std = math.sqrt(_variance(accuracies)) if draws.trials > 1 else None
     return OneShot(
-        n_queries=int(np.count_nonzero(known)),
-        n_no_support=int(np.count_nonzero(~known)),
+        n_queries=len(known),
+        n_no_support=len(queries) - len(known),
         n_products=len(np.unique(support.products)),
         expected=None if chances is None else mean(chances),
         accuracies=tuple(accuracies),
@@ -132,16 +134,16 @@ def classify(support: Labelled, queries: Labelled, ranks: PositiveRanks, draws: 
         std_bound=std_bound(accuracies) if draws.trials > 1 else None,
         draws_interval=mean_interval(accuracies) if draws.trials > 1 else None,
         chances=chances,
-        products=queries.products if draws.shots > 1 else queries.products[known],
+        products=products,
     )
 
 
-def _accuracies(ranks: PositiveRanks, known: BoolArray, draws: Draws) -> list[float]:
-    """The accuracy in each trial, of the known queries, with one support a product."""
-    if ranks.won is None:
-        raise ValueError("the ranks were made without support sets")
+def _accuracies(scores: QueryScores, draws: Draws) -> list[float]:
+    """The accuracy in each trial, with one support a product."""
+    if scores.won is None:
+        raise ValueError("the scores were made without support sets")
     trials = [divmod(trial, _WORD) for trial in range(draws.trials)]
-    return [mean(ranks.won[known, word] >> np.uint64(bit) & np.uint64(1)) for word, bit in trials]
+    return [mean(scores.won[:, word] >> np.uint64(bit) & np.uint64(1)) for word, bit in trials]
 
 
 def _classify_once(support: Labelled, queries: Labelled, draws: Draws, trial: int, effort: Effort) -> float:
@@ -169,29 +171,6 @@ def support_bits(products: IntArray, draws: Draws) -> BitArray:
         word, bit = divmod(trial, _WORD)
         bits[draw_supports(products, draws, trial), word] |= np.uint64(1 << bit)
     return bits
-
-
-def support_chances(ranks: PositiveRanks) -> FloatArray:
-    """Each query's chance of being classified correctly, over every support set that can be drawn.
-
-    Each product's support is drawn evenly from its samples, independently of the others, so a query's chance of being
-    right is the mean, over its own product's samples, of their chance to survive.
-
-    Args:
-        ranks: of the queries in the domain that supports are drawn from, made with support sets.
-
-    Returns:
-        float64 [queries whose product has a support], in order. Their mean is the expected accuracy.
-
-    Raises:
-        ValueError: the ranks were made without support sets.
-    """
-    if ranks.survival is None:
-        raise ValueError("the ranks were made without support sets")
-    n_supports = np.diff(ranks.offsets)
-    known = np.flatnonzero(n_supports)
-    owner = np.repeat(np.arange(len(known)), n_supports[known])
-    return np.bincount(owner, weights=ranks.survival, minlength=len(known)) / n_supports[known]
 
 
 def draw_supports(products: IntArray, draws: Draws, trial: int) -> IntArray:

@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 
 from rope.bench.embeddings import DomainEmbeddings, align
-from rope.bench.engine import Effort, Labelled, PositiveRanks, rank_pair, rank_within
-from rope.bench.grouped import rank_pair_by_group, rank_within_by_group
-from rope.bench.metrics import QueryScores, Summary, mean, score_queries, summarise
+from rope.bench.engine import Effort, Labelled
+from rope.bench.grouped import score_pair_by_group, score_within_by_group
+from rope.bench.metrics import QueryScores, Summary, mean, score_pair, score_within, summarise
 from rope.bench.one_shot import Draws, OneShot, classify, support_bits
 from rope.bench.similarity import Vectors
 from rope.dataset.directory import Labels
@@ -113,16 +113,16 @@ def score(
     sides = sides_of(embeddings, labels)
     cross = scorable_pairs(sides)
     is_grouped = any(side.galleries is not None for side in sides.values())
-    ranks: dict[str, PositiveRanks] = {}
+    scores: dict[str, QueryScores] = {}
     for pair in cross[::2]:
         a, b = sides[pair.query], sides[pair.gallery]
-        ranks[pair.name], ranks[pair.reverse.name] = _rank(a, b, draws, effort, is_grouped)
+        scores[pair.name], scores[pair.reverse.name] = _score_pair(a, b, draws, effort, is_grouped)
     for domain, side in sides.items():
-        ranks[Pair(domain, domain).name] = _rank_within(side, effort, is_grouped)
-    pairs = {pair.name: _pair_score(pair, ranks[pair.name], sides) for pair in all_pairs(sides)}
+        scores[Pair(domain, domain).name] = _score_within(side, effort, is_grouped)
+    pairs = {pair.name: _pair_score(pair, scores[pair.name], sides) for pair in all_pairs(sides)}
     one_shot = {
         pair.name: classify(
-            sides[pair.query].labelled, sides[pair.gallery].labelled, ranks[pair.reverse.name], draws, effort
+            sides[pair.query].labelled, sides[pair.gallery].labelled, scores[pair.reverse.name], draws, effort
         )
         for pair in cross
         if not is_grouped
@@ -207,17 +207,17 @@ def _products_by_group(side: Side) -> set[tuple[int, str | None]]:
     return set(zip(side.labelled.products.tolist(), _groups(side), strict=True))
 
 
-def _rank(a: Side, b: Side, draws: Draws, effort: Effort, is_grouped: bool) -> tuple[PositiveRanks, PositiveRanks]:
+def _score_pair(a: Side, b: Side, draws: Draws, effort: Effort, is_grouped: bool) -> tuple[QueryScores, QueryScores]:
     if is_grouped:
-        return rank_pair_by_group(a.labelled, b.labelled, _groups(a), _groups(b), effort)
+        return score_pair_by_group(a.labelled, b.labelled, _groups(a), _groups(b), effort)
     drawn = support_bits(a.labelled.products, draws), support_bits(b.labelled.products, draws)
-    return rank_pair(a.labelled, b.labelled, effort, drawn=drawn)
+    return score_pair(a.labelled, b.labelled, effort, drawn)
 
 
-def _rank_within(side: Side, effort: Effort, is_grouped: bool) -> PositiveRanks:
+def _score_within(side: Side, effort: Effort, is_grouped: bool) -> QueryScores:
     if is_grouped:
-        return rank_within_by_group(side.labelled, _groups(side), effort)
-    return rank_within(side.labelled, effort)
+        return score_within_by_group(side.labelled, _groups(side), effort)
+    return score_within(side.labelled, effort)
 
 
 def _count_pairs(queries: Labels, gallery: Labels) -> int:
@@ -226,9 +226,8 @@ def _count_pairs(queries: Labels, gallery: Labels) -> int:
     return sum(sizes[group] for group in queries.galleries or [None] * len(queries.sample_ids))
 
 
-def _pair_score(pair: Pair, ranks: PositiveRanks, sides: Mapping[DomainName, Side]) -> PairScore:
+def _pair_score(pair: Pair, queries: QueryScores, sides: Mapping[DomainName, Side]) -> PairScore:
     asked = sides[pair.query]
-    queries = score_queries(ranks)
     products = asked.labelled.products[queries.queries]
     n_queries = len(queries.queries)
     return PairScore(
@@ -236,7 +235,7 @@ def _pair_score(pair: Pair, ranks: PositiveRanks, sides: Mapping[DomainName, Sid
         n_queries=n_queries,
         n_no_positive=len(asked.labelled) - n_queries,
         n_gallery=len(sides[pair.gallery].labelled),
-        n_rechecked=ranks.n_rechecked,
+        n_rechecked=queries.n_rechecked,
         micro=summarise(queries) if n_queries else None,
         macro=summarise(queries, products) if n_queries else None,
         queries=queries,

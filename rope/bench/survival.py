@@ -54,10 +54,21 @@ class Costs:
         return cls(table, np.repeat(places[which], sizes), starts, drawn)
 
     def prices(self, left: int, right: int) -> Prices:
-        """Those of the gallery samples `left:right`, which hold whole products."""
+        """Those of the gallery samples `left:right`, which hold whole products, or a part of one.
+
+        A part costs nothing, since only the whole product has a cost.
+        """
+        if self._is_part(left, right):
+            n, nothing = right - left, np.zeros(1, np.int64)
+            return Prices(nothing, nothing, np.zeros(n, np.int64), np.zeros(n + 1, np.int64), self.drawn[left:right])
         inside = self.starts[np.searchsorted(self.starts, left) : np.searchsorted(self.starts, right)]
         segment_of = np.repeat(np.arange(len(inside)), np.diff(inside, append=right))
         return Prices(inside - left, self.place[inside], segment_of, self.table, self.drawn[left:right])
+
+    def _is_part(self, left: int, right: int) -> bool:
+        own = int(np.searchsorted(self.starts, left, side="right")) - 1
+        end = self.starts[own + 1] if own + 1 < len(self.starts) else len(self.place)
+        return right < end or self.starts[own] < left
 
 
 def _costs_of(n: int) -> IntArray:

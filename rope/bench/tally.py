@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 from decimal import Decimal
 from threading import Lock
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from rope.bench.arithmetic import Arithmetic, Float32, Limits
+from rope.bench.blocks import MAX_COST
 from rope.bench.similarity import TIE, Vectors, exact_cosine, float64_bound, float64_matrix, float64_pairs
 from rope.bench.survival import Costs, survival
 
-__all__ = ["Tally"]
+__all__ = ["CountOfProduct", "Tally", "runs_of"]
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -23,6 +24,21 @@ _DENSE_SHARE: Final = 0.02
 """Above this share of open comparisons, a block is computed again in the next arithmetic instead of pair by pair."""
 
 _TIE: Final = Decimal("1e-12")
+
+_PIECE: Final = 1 << 18
+"""Similarities handled at a time in float64: some 16 MiB of temporaries."""
+
+_MANY: Final = 1024
+"""Positives of a query from which the best is found by a matrix product."""
+
+
+class _Counted(NamedTuple):
+    """What a block has: for each entry of its queries, the negatives before it, and the open pairs that are."""
+
+    above: IntArray
+    above_optimistic: IntArray
+    n_open: int
+    more: tuple[IntArray, IntArray]
 
 
 class Tally:
@@ -50,7 +66,8 @@ class Tally:
         gallery_products: IntArray,
         arithmetics: Sequence[Arithmetic],
         *,
-        same: bool = False,
+        place: int | None = None,
+        asked: BoolArray | None = None,
         best_only: bool = False,
         drawn: BitArray | None = None,
     ) -> None:
@@ -62,20 +79,22 @@ class Tally:
             gallery: n_gallery vectors.
             gallery_products: int64 [n_gallery], ascending.
             arithmetics: that blocks may be made in.
-            same: leave each query out of its own gallery.
+            place: where the first query stands in the gallery, if queries are part of it and each is left out of its
+                own; None if they are not.
+            asked: bool [n_queries], the queries that have entries; None for all.
             best_only: take the best positive of each query alone.
             drawn: uint64 [n_gallery, n_words], see `survival.Costs`; None to leave costs and draws alone.
         """
-        self._queries, self._gallery, self._same = queries, gallery, same
-        self._first = np.searchsorted(gallery_products, query_products, side="left")
-        self._last = np.searchsorted(gallery_products, query_products, side="right")
-        self.n_positives: IntArray = self._last - self._first - same
-        self.columns, self.similarities = self._measure()
-        self.offsets: IntArray = np.concatenate([[0], np.cumsum(self.n_positives)])
-        if best_only:
-            best = self.offsets[:-1][self.n_positives > 0]
-            self.columns, self.similarities = self.columns[best], self.similarities[best]
-            self.offsets = np.concatenate([[0], np.cumsum(self.n_positives > 0)])
+        self._queries, self._gallery, self._place = queries, gallery, place
+        self._first: IntArray = np.searchsorted(gallery_products, query_products, side="left")
+        self._last: IntArray = np.searchsorted(gallery_products, query_products, side="right")
+        n_positives = self._last - self._first - (place is not None)
+        if asked is not None:
+            n_positives = np.where(asked, n_positives, 0)
+        self.offsets: IntArray = np.concatenate([[0], np.cumsum(n_positives > 0 if best_only else n_positives)])
+        self.columns: IntArray = np.empty(self.offsets[-1], np.int64)
+        self.similarities: FloatArray = np.empty(self.offsets[-1])
+        self._measure(n_positives, best_only)
         n_entries = len(self.columns)
         self.above: IntArray = np.zeros(n_entries, np.int64)
         self.above_optimistic: IntArray = np.zeros(n_entries, np.int64)
@@ -90,20 +109,63 @@ class Tally:
         # What two float64 similarities and the rounding of a limit can be off by together.
         self._reach = 2 * float64_bound(queries.dim) + 2.0**-50
         self._limits = {id(arithmetic): self._limits_in(arithmetic) for arithmetic in arithmetics}
-        self._exact: dict[int, list[Decimal]] = {}
+        self._exact: dict[tuple[int, int], Decimal] = {}
         self._lock = Lock()
 
-    def _measure(self) -> tuple[IntArray, FloatArray]:
-        """The positives of every query and their similarities, best first."""
-        n_candidates = self._last - self._first  # the query itself among them, if `same`
-        rows = np.repeat(np.arange(len(n_candidates)), n_candidates)
+    def _measure(self, n_positives: IntArray, best_only: bool) -> None:
+        """The positives of every query and their similarities, best first, for some queries at a time."""
+        n_candidates = self._last - self._first
+        by_matrix = (n_candidates >= _MANY) & best_only & (self._place is None)
+        for start, stop in runs_of(np.where(by_matrix, 0, n_candidates), _PIECE):
+            queries = start + np.flatnonzero((n_positives[start:stop] > 0) & ~by_matrix[start:stop])
+            self._measure_pairs(queries, n_candidates[queries], best_only)
+        queries = np.flatnonzero(by_matrix & (n_positives > 0))
+        starts = np.flatnonzero(np.diff(self._first[queries], prepend=-1))
+        for of_product in np.split(queries, starts[1:]) if len(queries) else []:
+            for start in range(0, len(of_product), 256):
+                self._find_best(of_product[start : start + 256])
+
+    def _measure_pairs(self, queries: IntArray, n_candidates: IntArray, best_only: bool) -> None:
+        """The positives of these queries, pair by pair; the query itself is among the candidates if it has a place."""
+        rows = np.repeat(queries, n_candidates)
         starts = np.cumsum(n_candidates) - n_candidates
-        columns = np.arange(len(rows)) + np.repeat(self._first - starts, n_candidates)
-        if self._same:
-            rows, columns = rows[rows != columns], columns[rows != columns]
+        columns = np.arange(len(rows)) + np.repeat(self._first[queries] - starts, n_candidates)
+        if self._place is not None:
+            others = rows + self._place != columns
+            rows, columns = rows[others], columns[others]
         similarities = float64_pairs(self._queries, rows, self._gallery, columns)
         order = np.lexsort((-similarities, rows))
-        return columns[order], similarities[order]
+        if best_only:
+            order = order[np.flatnonzero(np.diff(rows, prepend=-1))]  # rows ascend in either order
+        if len(order):
+            runs_on = slice(self.offsets[queries[0]], self.offsets[queries[-1] + 1])
+            entries = self.offsets[queries] if best_only else runs_on
+            self.columns[entries], self.similarities[entries] = columns[order], similarities[order]
+
+    def _find_best(self, queries: IntArray) -> None:
+        """The best positive of each of these queries of one product."""
+        rows = slice(int(queries[0]), int(queries[-1]) + 1)
+        best = np.full(rows.stop - rows.start, -np.inf)
+        columns = np.zeros(len(best), np.int64)
+        step = _PIECE // 256
+        for left in range(int(self._first[rows.start]), int(self._last[rows.start]), step):
+            stop = min(left + step, int(self._last[rows.start]))
+            cosines = float64_matrix(self._queries, rows, self._gallery, slice(left, stop))
+            at = cosines.argmax(axis=1)
+            found = cosines[np.arange(len(at)), at]
+            columns = np.where(found > best, left + at, columns)
+            best = np.maximum(found, best)
+        entries = self.offsets[queries]
+        self.columns[entries], self.similarities[entries] = columns[queries - rows.start], best[queries - rows.start]
+
+    @property
+    def has_costs(self) -> bool:
+        """Whether costs were asked for."""
+        return self._costs is not None
+
+    def has_entries(self, start: int, stop: int) -> bool:
+        """Whether one of the queries `start:stop` has an entry."""
+        return bool(self.offsets[stop] > self.offsets[start])
 
     def _limits_in(self, arithmetic: Arithmetic) -> tuple[Limits, Limits]:
         slack = arithmetic.bound(self._queries.dim) + self._reach + TIE
@@ -131,19 +193,52 @@ class Tally:
             Whether it was counted.
         """
         (top, bottom), (left, right) = (columns, rows) if mirrored else (rows, columns)
-        first, last = self.offsets[top], self.offsets[bottom]
-        offsets = self.offsets[top : bottom + 1] - first
-        low, high = (limits[first:last] for limits in self._limits[id(arithmetic)])
+        offsets = self.offsets[top : bottom + 1] - self.offsets[top]
         counts_down = mirrored and self._costs is None and bool(np.all(np.diff(offsets) == 1))
         if mirrored and not counts_down:
             block = arithmetic.transposed(block, slice(0, bottom - top))
-        if counts_down:  # no need to transpose where each column has one limit
+        counted = self.compare(arithmetic, block, (top, bottom), (left, right), counts_down=counts_down)
+        if counted is None:
+            return False
+        self._record(top, bottom, counted)
+        if self._costs is not None:
+            low, high = self._limits_of(arithmetic, top, bottom)
+            self._add_costs(arithmetic, block, low, high, offsets, (top, left, right - left), counted.more)
+        return True
+
+    def _limits_of(self, arithmetic: Arithmetic, top: int, bottom: int) -> tuple[Limits, Limits]:
+        low, high = self._limits[id(arithmetic)]
+        span = slice(self.offsets[top], self.offsets[bottom])
+        return low[span], high[span]
+
+    def compare(
+        self,
+        arithmetic: Arithmetic,
+        block: Any,  # noqa: ANN401
+        rows: tuple[int, int],
+        columns: tuple[int, int],
+        *,
+        counts_down: bool = False,
+    ) -> _Counted | None:
+        """Count one block and settle what it leaves open; None if that is too much.
+
+        Args:
+            arithmetic: that the block was made with.
+            block: its rows are the queries `rows`, or its columns, if `counts_down`; one entry a query then.
+            rows: the first query and the one after the last.
+            columns: the first gallery sample and the one after the last.
+            counts_down: no need to transpose where each column has one limit.
+        """
+        (top, bottom), (left, right) = rows, columns
+        offsets = self.offsets[top : bottom + 1] - self.offsets[top]
+        low, high = self._limits_of(arithmetic, top, bottom)
+        if counts_down:
             candidates, wins = arithmetic.count_down(block, low, high)
         else:
             candidates, wins = arithmetic.count(block, low, high, offsets)
         n_open = int((candidates - wins).sum())
         if n_open > _DENSE_SHARE * (bottom - top) * (right - left):
-            return False
+            return None
         more = strictly_more = (np.zeros(0, np.int64), np.zeros(0, np.int64))
         if n_open:
             is_open = candidates > wins
@@ -152,13 +247,8 @@ class Tally:
             else:
                 found = arithmetic.find(block, low, high, offsets, is_open)
             more, strictly_more = self._recheck(*found, top, left)
-        above, above_optimistic = (
-            wins + np.bincount(pairs[0], minlength=last - first) for pairs in (more, strictly_more)
-        )
-        self._record(top, bottom, above, above_optimistic, n_open)
-        if self._costs is not None:
-            self._add_costs(arithmetic, block, low, high, offsets, (top, left, right - left), more)
-        return True
+        above, above_optimistic = (wins + np.bincount(pairs[0], minlength=len(wins)) for pairs in (more, strictly_more))
+        return _Counted(above, above_optimistic, n_open, more)
 
     def _recheck(
         self, entries: IntArray, columns: IntArray, top: int, left: int
@@ -170,12 +260,12 @@ class Tally:
         more, strictly_more = self._settle(cosines, entries + first, rows, columns + left)
         return (entries[more], columns[more]), (entries[strictly_more], columns[strictly_more])
 
-    def _record(self, top: int, bottom: int, above: IntArray, above_optimistic: IntArray, n_rechecked: int) -> None:
+    def _record(self, top: int, bottom: int, counted: _Counted) -> None:
         span = slice(self.offsets[top], self.offsets[bottom])
         with self._lock:
-            self.above[span] += above
-            self.above_optimistic[span] += above_optimistic
-            self.n_rechecked += n_rechecked
+            self.above[span] += counted.above
+            self.above_optimistic[span] += counted.above_optimistic
+            self.n_rechecked += counted.n_open
 
     def _add_costs(
         self,
@@ -205,15 +295,57 @@ class Tally:
             counts = counts + np.where(keys[at] == left_out, settled[at], 0)
         np.add.at(after, limits, prices.table[prices.places[segments] + counts])
         np.bitwise_or.at(failed, more[0], prices.drawn[more[1]])
+        self._record_costs(span, after - before)
         with self._lock:
-            self.costs[span] += after - before
             self.failed[span] |= failed
+
+    def _record_costs(self, span: slice, costs: IntArray) -> None:
+        """Add costs, but no further than `MAX_COST`, so that no number of products overflows.
+
+        Those of one block stay below 2^63 with fewer than 2^63 / MAX_COST = 209,715 columns; no arithmetic has as many.
+        """
+        with self._lock:
+            np.minimum(self.costs[span] + costs, MAX_COST, out=self.costs[span])
+
+    def add_cost_of_product(self, top: int, bottom: int, start: int, above: IntArray) -> None:
+        """Add what one product of the gallery costs that is larger than a block.
+
+        Args:
+            top: the first query.
+            bottom: the one after the last.
+            start: the first sample of the product.
+            above: int64 [entries of the queries], the samples of the product before each.
+        """
+        assert self._costs is not None, "only called where costs were asked for"
+        price = self._costs.table[self._costs.place[start] + above]
+        self._record_costs(slice(self.offsets[top], self.offsets[bottom]), price)
 
     def add_exactly(self, top: int, left: int, masked: BoolArray) -> None:
         """Count a block from scratch in float64, for blocks full of ties; `masked` [n, m] marks pairs of one product.
 
         Costs are then counted in whole numbers: a similarity becomes the number of limits of its row that it is above.
+        These are float32, which hold the halves between them up to 2^23 = 8,388,608 entries of a query; queries with
+        more than `engine.MANY_POSITIVES` are not counted in blocks.
         """
+        height, width = masked.shape
+        step = max(1, _PIECE // width)
+        for start in range(0, height, step):
+            part = masked[start : start + step]
+            counted, n_beaten = self.compare_exactly(top + start, left, part)
+            self._record(top + start, top + start + len(part), counted)
+            if self._costs is None:
+                continue
+            offsets = self.offsets[top + start : top + start + len(part) + 1] - self.offsets[top + start]
+            # Entry i of n, best first, is beaten by what is above at least n - i limits.
+            n_limits = np.diff(offsets)
+            ranks = np.arange(offsets[-1]) - np.repeat(offsets[:-1], n_limits)
+            limits = (np.repeat(n_limits, n_limits) - ranks - 0.5).astype(np.float32)
+            arithmetic = Float32()
+            block = arithmetic.filled(n_beaten)
+            self._add_costs(arithmetic, block, limits, limits, offsets, (top + start, left, width), counted.more)
+
+    def compare_exactly(self, top: int, left: int, masked: BoolArray) -> tuple[_Counted, npt.NDArray[np.float32]]:
+        """`compare` from scratch; nothing is left open. Also, of each pair, how many entries of the query it beats."""
         size = masked.shape
         rows, columns = slice(top, top + size[0]), slice(left, left + size[1])
         cosines = float64_matrix(self._queries, rows, self._gallery, columns)
@@ -227,15 +359,19 @@ class Tally:
             wins, wins_strictly = self._settle_rows(cosines[some], first + at, top + some, left, masked[some])
             n_beaten[some] += wins
             above[at], above_optimistic[at] = wins.sum(axis=1), wins_strictly.sum(axis=1)
-        self._record(top, top + size[0], above, above_optimistic, masked.size)
-        if self._costs is not None:
-            # Entry i of n, best first, is beaten by what is above at least n - i limits.
-            ranks = np.arange(offsets[-1]) - np.repeat(offsets[:-1], n_limits)
-            limits = (np.repeat(n_limits, n_limits) - ranks - 0.5).astype(np.float32)
-            arithmetic = Float32()
-            block = arithmetic.filled(n_beaten)
-            nothing = (np.zeros(0, np.int64), np.zeros(0, np.int64))
-            self._add_costs(arithmetic, block, limits, limits, offsets, (top, left, size[1]), nothing)
+        nothing = (np.zeros(0, np.int64), np.zeros(0, np.int64))
+        return _Counted(above, above_optimistic, masked.size, nothing), n_beaten
+
+    def forget(self) -> None:
+        """Let go of the entries, once they have been read."""
+        nothing = np.zeros(0, np.int64)
+        self.columns = self.above = self.above_optimistic = self.costs = nothing
+        self.similarities, self.failed, self._own = (
+            np.zeros(0),
+            np.zeros((0, 0), np.uint64),
+            np.zeros((0, 0), np.uint64),
+        )
+        self._limits = {}
 
     def survival(self) -> FloatArray | None:
         """See `engine.PositiveRanks.survival`."""
@@ -276,23 +412,85 @@ class Tally:
 
     def _settle_pair(self, entry: int, query: int, column: int) -> tuple[bool, bool]:
         """`_settle` for one pair, in whole numbers."""
-        positive = self._exact_positives(query)[int(entry - self.offsets[query])]
+        positive = self._exact_positive(query, int(entry - self.offsets[query]))
         difference = exact_cosine(self._queries.raw[query], self._gallery.raw[column]) - positive
         return difference > -_TIE, difference >= _TIE
 
-    def _exact_positives(self, query: int) -> list[Decimal]:
-        """The exact similarities of a query with its positives, best first."""
-        if query not in self._exact:
-            positives = range(self._first[query], self._last[query])
-            self._exact[query] = sorted(
-                (
-                    exact_cosine(self._queries.raw[query], self._gallery.raw[j])
-                    for j in positives
-                    if not (self._same and j == query)
-                ),
-                reverse=True,
-            )
-        return self._exact[query]
+    def _exact_positive(self, query: int, rank: int) -> Decimal:
+        """The exact similarity of a query with its positive that is best but `rank` others.
+
+        It is among those whose float64 similarity is within twice its error of the one of this rank in float64.
+        """
+        if (query, rank) not in self._exact:
+            columns = np.arange(self._first[query], self._last[query])
+            if self._place is not None:
+                columns = columns[columns != self._place + query]
+            similarities = float64_pairs(self._queries, np.full(len(columns), query), self._gallery, columns)
+            chosen = -np.partition(-similarities, rank)[rank]
+            near = columns[np.abs(similarities - chosen) <= self._reach]
+            exact = sorted((exact_cosine(self._queries.raw[query], self._gallery.raw[j]) for j in near), reverse=True)
+            self._exact[query, rank] = exact[rank - int(np.count_nonzero(similarities > chosen + self._reach))]
+        return self._exact[query, rank]
+
+
+class CountOfProduct:
+    """Counts the samples of one product that come before each entry of some queries, part by part, for its cost.
+
+    Attributes:
+        above: int64 [entries of the queries].
+    """
+
+    def __init__(self, tally: Tally, top: int, bottom: int, start: int) -> None:
+        """Of the queries `top:bottom`, and the product that begins at gallery sample `start`."""
+        self._tally, self._rows, self._start = tally, (top, bottom), start
+        self.above: IntArray = np.zeros(tally.offsets[bottom] - tally.offsets[top], np.int64)
+
+    def add(
+        self,
+        arithmetic: Arithmetic,
+        block: Any,  # noqa: ANN401
+        rows: tuple[int, int],
+        columns: tuple[int, int],
+        *,
+        mirrored: bool = False,
+    ) -> bool:
+        """As `Tally.add`; its rows are queries."""
+        assert not mirrored, "these blocks serve one direction"
+        counted = self._tally.compare(arithmetic, block, rows, columns)
+        if counted is None:
+            return False
+        self.above += counted.above
+        return True
+
+    def add_exactly(self, top: int, left: int, masked: BoolArray) -> None:
+        """As `Tally.add_exactly`."""
+        step = max(1, _PIECE // masked.shape[1])
+        first = self._tally.offsets[self._rows[0]]
+        for start in range(0, len(masked), step):
+            part = masked[start : start + step]
+            counted, _ = self._tally.compare_exactly(top + start, left, part)
+            ends = self._tally.offsets[[top + start, top + start + len(part)]] - first
+            self.above[ends[0] : ends[1]] += counted.above
+
+    def add_cost(self) -> None:
+        """Add the cost of what was counted."""
+        self._tally.add_cost_of_product(*self._rows, self._start, self.above)
+
+
+def runs_of(sizes: IntArray, most: int) -> list[tuple[int, int]]:
+    """Runs of items whose sizes add up to `most` or less, or of one item; of no items, one empty run.
+
+    >>> runs_of(np.array([1, 2, 9, 1, 1]), 3)
+    [(0, 2), (2, 3), (3, 5)]
+    """
+    ends = np.cumsum(sizes)
+    runs, start = [], 0
+    while start < len(sizes):
+        before = ends[start] - sizes[start]
+        stop = max(start + 1, int(np.searchsorted(ends, before + most, side="right")))
+        runs.append((start, stop))
+        start = stop
+    return runs or [(0, 0)]
 
 
 def _find_down(

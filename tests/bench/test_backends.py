@@ -8,7 +8,7 @@ import pytest
 
 from rope.bench import counting
 from rope.bench.arithmetic import Bfloat16, Float32
-from rope.bench.engine import Effort, Labelled, rank_pair, rank_within
+from rope.bench.engine import Effort, Labelled, rank_one_way, rank_pair, rank_within
 from rope.bench.metrics import score_queries
 from rope.bench.one_shot import Draws, support_bits
 from rope.bench.similarity import Vectors
@@ -148,3 +148,14 @@ def test_a_product_of_more_samples_than_16_bits_count_is_ranked(name):
     few = labelled(np.float32([[1, 0.25]]), np.array([4]))
     assert rank_pair(few, many, EFFORTS[name](), best_only=True)[0].above.tolist() == [n]
     assert rank_pair(many, few, EFFORTS[name](), best_only=True)[1].above.tolist() == [n]
+
+
+@pytest.mark.parametrize("arithmetic", [Float32InNumpy, Float32, lambda: OnDevice("cpu")])
+def test_more_products_than_64_bits_hold_costs_of_leave_no_chance(arithmetic):
+    """220,000 products, each nearer than the positive: 2^63 / MAX_COST is 209,715."""
+    n = 220_000
+    gallery = labelled(np.tile(np.float32([[1, 0]]), (n + 1, 1)), np.arange(n + 1))
+    gallery.vectors.raw[-1] = 0, 1
+    query, drawn = labelled(np.float32([[1, 0.25]]), np.array([n])), np.zeros((n + 1, 0), np.uint64)
+    ranks = rank_one_way(query, gallery, Effort(arithmetics=[arithmetic()]), drawn=drawn)
+    assert (ranks.above.tolist(), ranks.survival.tolist()) == ([n], [0.0])

@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rope.bench.engine import Effort, Labelled, PositiveRanks, rank_pair, rank_within
-from rope.bench.grouped import rank_pair_by_group, rank_within_by_group
+from rope.bench.engine import Effort, Labelled
+from rope.bench.grouped import score_pair_by_group, score_within_by_group
+from rope.bench.metrics import QueryScores, score_pair, score_within
 from rope.bench.similarity import TIE, Vectors, exact_cosine
 
 
@@ -27,8 +28,17 @@ def slow_ranks(a, b, groups_a, groups_b, same=False):
     return found
 
 
-def by_query(ranks: PositiveRanks) -> list[list[int]]:
-    return [part.tolist() for part in np.split(ranks.above, ranks.offsets[1:-1])]
+def numbers(scores: QueryScores) -> list[tuple[int, int, int, float]]:
+    return [*zip(*(x.tolist() for x in (scores.queries, scores.n_positives, scores.rank, scores.average_precision)))]  # noqa: B905
+
+
+def slow_numbers(*case, **options) -> list[tuple[int, int, int, float]]:
+    ranks = slow_ranks(*case, **options)
+    return [
+        (query, len(above), 1 + above[0], sum(i / (i + b) for i, b in enumerate(above, 1)) / len(above))
+        for query, above in enumerate(ranks)
+        if above
+    ]
 
 
 def random_groups(rng: np.random.Generator, n: int) -> list[str | None]:
@@ -41,10 +51,10 @@ def test_every_query_is_ranked_in_its_group_alone(seed):
     rng = np.random.default_rng(seed)
     a, b = labelled(rng, 17, 4), labelled(rng, 13, 4)
     groups_a, groups_b = random_groups(rng, 17), random_groups(rng, 13)
-    forward, backward = rank_pair_by_group(a, b, groups_a, groups_b, Effort(threads=1))
-    assert by_query(forward) == slow_ranks(a, b, groups_a, groups_b)
-    assert by_query(backward) == slow_ranks(b, a, groups_b, groups_a)
-    assert by_query(rank_within_by_group(a, groups_a, Effort(threads=1))) == slow_ranks(
+    forward, backward = score_pair_by_group(a, b, groups_a, groups_b, Effort(threads=1))
+    assert numbers(forward) == slow_numbers(a, b, groups_a, groups_b)
+    assert numbers(backward) == slow_numbers(b, a, groups_b, groups_a)
+    assert numbers(score_within_by_group(a, groups_a, Effort(threads=1))) == slow_numbers(
         a, a, groups_a, groups_a, same=True
     )
 
@@ -52,21 +62,21 @@ def test_every_query_is_ranked_in_its_group_alone(seed):
 def test_one_group_is_the_whole_gallery():
     rng = np.random.default_rng(0)
     a, b = labelled(rng, 30, 5), labelled(rng, 40, 5)
-    grouped = rank_pair_by_group(a, b, [None] * 30, [None] * 40, Effort())
-    for got, expected in zip(grouped, rank_pair(a, b, Effort()), strict=True):
-        assert by_query(got) == by_query(expected)
-    assert by_query(rank_within_by_group(a, ["x"] * 30, Effort())) == by_query(rank_within(a, Effort()))
+    grouped = score_pair_by_group(a, b, [None] * 30, [None] * 40, Effort())
+    for got, expected in zip(grouped, score_pair(a, b, Effort()), strict=True):
+        assert numbers(got) == numbers(expected)
+    assert numbers(score_within_by_group(a, ["x"] * 30, Effort())) == numbers(score_within(a, Effort()))
 
 
 def test_a_group_that_the_gallery_lacks_has_no_positives():
     rng = np.random.default_rng(0)
     a, b = labelled(rng, 4, 1), labelled(rng, 4, 1)
-    forward, backward = rank_pair_by_group(a, b, ["x"] * 4, ["y"] * 4, Effort())
-    assert by_query(forward) == by_query(backward) == [[], [], [], []]
+    forward, backward = score_pair_by_group(a, b, ["x"] * 4, ["y"] * 4, Effort())
+    assert numbers(forward) == numbers(backward) == []
 
 
 def test_there_must_be_a_group_for_each_sample():
     rng = np.random.default_rng(0)
     a = labelled(rng, 4, 1)
     with pytest.raises(ValueError, match="4 samples but 3 groups"):
-        rank_within_by_group(a, [None] * 3, Effort())
+        score_within_by_group(a, [None] * 3, Effort())

@@ -9,6 +9,7 @@ from baselines.handcrafted import Handcrafted
 from rope.bench.embeddings import DomainEmbeddings
 from rope.bench.engine import Effort, Labelled, rank_one_way
 from rope.bench.intervals import expected_interval, micro_estimate, share_interval
+from rope.bench.metrics import score_queries
 from rope.bench.one_shot import (
     Draws,
     classify,
@@ -16,7 +17,6 @@ from rope.bench.one_shot import (
     mean_interval,
     std_bound,
     support_bits,
-    support_chances,
 )
 from rope.bench.run import run_embedder
 from rope.bench.score import score
@@ -36,7 +36,7 @@ def labelled(vectors, products) -> Labelled:
 
 
 def ranked(support, queries, draws):
-    return rank_one_way(queries, support, Effort(), drawn=support_bits(support.products, draws))
+    return score_queries(rank_one_way(queries, support, Effort(), drawn=support_bits(support.products, draws)))
 
 
 def classified(support, queries, draws):
@@ -92,7 +92,7 @@ def test_the_expectation_is_the_mean_over_all_draws(seed, rounding):
                 correct.append(all(own[0] - other >= Decimal("1e-12") for other in others))
         accuracies.append(np.mean(correct))
     ranks = ranked(support, queries, Draws(seed=0))
-    assert np.mean(support_chances(ranks)) == pytest.approx(np.mean(accuracies), abs=1e-11)
+    assert np.mean(ranks.chances) == pytest.approx(np.mean(accuracies), abs=1e-11)
 
 
 def test_the_expectation_lies_where_the_draws_do():
@@ -208,7 +208,7 @@ def test_the_expectation_has_the_interval_of_a_mean_by_product():
     support, queries = two_domains(1)
     result = classified(support, queries, Draws(seed=0))
     known = np.isin(queries.products, support.products)
-    assert result.expected == pytest.approx(np.mean(support_chances(ranked(support, queries, Draws(seed=0)))))
+    assert result.expected == pytest.approx(np.mean(ranked(support, queries, Draws(seed=0)).chances))
     interval = expected_interval(result)
     assert interval == share_interval(micro_estimate(result.chances, queries.products[known], 9))
     assert 0 <= interval.low < result.expected < interval.high <= 1
