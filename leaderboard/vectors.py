@@ -41,6 +41,9 @@ _BYTES_A_ROW: Final = 12
 
 _BYTES_A_FILE: Final = 4096
 
+_ROWS_A_BLOCK: Final = 4096
+"""Rows that are rounded in one go, so that no array of float64 grows with the number of samples."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredVectors:
@@ -82,12 +85,18 @@ def as_stored(embeddings: DomainEmbeddings, dtype: StoredDtype) -> StoredVectors
     >>> as_stored(rows, "int8").numbers, as_stored(rows, "int8").scales
     (array([[ 95, 127]], dtype=int8), array([0.00629921], dtype=float32))
     """
-    wide = embeddings.vectors.astype(np.float64)
-    wide /= np.linalg.norm(wide, axis=1, keepdims=True)
-    if dtype == "float16":
-        return StoredVectors(embeddings.sample_ids, wide.astype(np.float16), None)
-    scales = (np.abs(wide).max(axis=1) / _LARGEST_INT8).astype(np.float32)
-    return StoredVectors(embeddings.sample_ids, np.rint(wide / scales[:, None]).astype(np.int8), scales)
+    vectors = embeddings.vectors
+    numbers = np.empty(vectors.shape, dtype)
+    scales = np.empty(len(vectors), np.float32)
+    for start in range(0, len(vectors), _ROWS_A_BLOCK):
+        block = slice(start, start + _ROWS_A_BLOCK)
+        units = vectors[block].astype(np.float64)
+        units /= np.linalg.norm(units, axis=1, keepdims=True)
+        if dtype == "int8":
+            scales[block] = np.abs(units).max(axis=1) / _LARGEST_INT8
+            units = np.rint(units / scales[block, None])
+        numbers[block] = units
+    return StoredVectors(embeddings.sample_ids, numbers, scales if dtype == "int8" else None)
 
 
 def stored_bytes(embeddings: Mapping[DomainName, DomainEmbeddings], dtype: StoredDtype) -> int:

@@ -9,7 +9,7 @@ from tests.cope.runs import MODEL, RECIPE
 
 def test_every_weight_is_in_one_group_with_its_rate():
     model = Cope(MODEL)
-    optimizer = make_optimizer(model, replace(RECIPE, lr_text=1.0, lr_vision=2.0, lr_head=3.0))
+    optimizer = make_optimizer(model, replace(RECIPE, lr_text=1.0, lr_vision=2.0, lr_head=3.0, weight_decay=0.07))
     rate_of = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
     assert (
         sum(len(group["params"]) for group in optimizer.param_groups) == len(rate_of) == len(list(model.parameters()))
@@ -17,7 +17,7 @@ def test_every_weight_is_in_one_group_with_its_rate():
     expected = {"text": 1.0, "vision": 2.0}
     for name, parameter in model.named_parameters():
         assert rate_of[id(parameter)] == expected.get(name.partition(".")[0], 3.0), name
-    assert {group["weight_decay"] for group in optimizer.param_groups} == {RECIPE.weight_decay}
+    assert {group["weight_decay"] for group in optimizer.param_groups} == {0.07}
 
 
 def test_the_rate_rises_in_a_line_and_falls_as_a_cosine_to_stay_at_0():

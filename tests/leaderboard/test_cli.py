@@ -78,6 +78,16 @@ def test_three_models_are_scored_submitted_verified_and_shown_from_nothing(comma
     assert out.index("Model handcrafted") < out.index("Model sizes")
 
 
+def test_vectors_are_stored_as_the_options_say(command, card_file, models, data, tmp_path):
+    words = ["submit", models["gamma"], "--model-card", card_file("gamma"), "--data", data, "--out", tmp_path / "out"]
+    code, out, _ = command("rope-bench", *words, "--dtype", "int8", "--dims", "12")
+    assert (code, "int8 changes no metric by more than" in out) == (0, True)
+    code, out, _ = command("leaderboard", "verify", tmp_path / "out", "--data", data)
+    assert (code, out.splitlines()[-1]) == (0, "1 sound, 1 of them scored again; 0 refused")
+    code, _, err = command("rope-bench", *words, "--dims", "99")
+    assert (code, "--dims 99: the vectors have 16 dimensions" in err) == (2, True)
+
+
 def test_a_refused_row_ends_with_one(command, results, tmp_path):
     code, out, err = command("leaderboard", "verify", results)
     assert (code, "not all rows" in err) == (1, True)

@@ -6,7 +6,7 @@ import pytest
 from leaderboard.vectors import MAX_BYTES, as_stored, check_vectors_file, stored_bytes, write_vectors
 from rope.bench.embeddings import DomainEmbeddings
 from rope.bench.readers import read_embeddings
-from rope.errors import EmbeddingError, RopeError
+from rope.errors import FileError, RopeError
 
 
 def vectors(n=50, dim=7, scale=1.0):
@@ -35,6 +35,13 @@ def test_int8_is_the_integers_times_the_scale_of_the_row_in_float32():
     ]
     np.testing.assert_array_equal(stored.decoded().vectors, np.array(products, np.float32))
     assert np.abs(stored.numbers.astype(int)).max(axis=1).tolist() == [127] * 20
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int8"])
+def test_blocks_of_rows_change_no_bit(monkeypatch, dtype):
+    whole = as_stored(vectors(n=23), dtype).decoded().vectors
+    monkeypatch.setattr("leaderboard.vectors._ROWS_A_BLOCK", 5)
+    np.testing.assert_array_equal(as_stored(vectors(n=23), dtype).decoded().vectors, whole)
 
 
 def test_int8_is_within_half_a_step_of_the_unit_vector():
@@ -71,14 +78,14 @@ def write_int8(path, scale, kind):
 @pytest.mark.parametrize("scale", [0.0, -1.0, 1e-40, np.nan, np.inf, None])
 def test_a_scale_that_is_no_positive_number_is_refused(tmp_path, scale):
     write_int8(tmp_path / "a.parquet", scale, pa.float32())
-    with pytest.raises(EmbeddingError, match=r"a.parquet: row 2: the scale is .*, expected a positive number"):
+    with pytest.raises(FileError, match=r"a.parquet: row 2: the scale is .*, expected a positive number"):
         read_embeddings([tmp_path / "a.parquet"])
 
 
 @pytest.mark.parametrize(("scale", "kind"), [(None, None), (1.0, pa.float64()), (1, pa.int32())])
 def test_integers_without_a_scale_are_refused(tmp_path, scale, kind):
     write_int8(tmp_path / "a.parquet", scale, kind)
-    with pytest.raises(EmbeddingError, match="or int8 as a fixed_size_binary with a column scale"):
+    with pytest.raises(FileError, match="or int8 as a fixed_size_binary with a column scale"):
         read_embeddings([tmp_path / "a.parquet"])
 
 
