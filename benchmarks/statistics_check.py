@@ -33,7 +33,7 @@ FLIPS = 999
 
 SEEDS = (1, 2, 3, 5, 10)
 SEED_SPREADS = {"none": 0.0, "equal": 1.0, "large": 3.0}
-ALIKE = (0.9, 0.5, 0.1)
+ALIKE = (0.9, 0.3)
 SEEDED_PRODUCTS = (20, 50, 200, 900)
 SEEDED_RATES = (0.1, 0.5)
 BETWEEN_PRODUCTS = 0.45
