@@ -189,7 +189,7 @@ class Comparison:
             )
         if 2 in runs:
             told.append(
-                "Two seeds: one degree of freedom; where seeds matter most, intervals said to cover 95 % cover about 90."
+                "Two seeds: one degree of freedom; where seeds matter most, 95 % intervals cover about 90 %."
             )
         if any(one.is_paired_by_seed for one in self.differences):
             told.append("Models of several seeds are compared seed by seed.")
