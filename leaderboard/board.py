@@ -1,18 +1,17 @@
 """Rows to boards: one for each dataset, best first, with intervals and shared ranks in every view."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from leaderboard.checked_board import CheckedBoard
 from leaderboard.entry import Entry
 from leaderboard.known import KnownDataset
 from leaderboard.significance import separate_pairs
 from rope.bench.compare import MEAN, shared_ranks
-from rope.bench.intervals import Estimate, average, micro_estimate, share_interval
+from rope.bench.intervals import Estimate, average, micro_estimate, over_runs, share_interval
 from rope.bench.metrics import KS
 from rope.bench.ranks import PairRanks, Ranks, load_ranks, query_values
 from rope.domain import DomainName
@@ -37,12 +36,14 @@ class Cell:
         low: lower end of its 95 % interval; None where no ranks are known.
         high: upper end.
         rank: among the recomputed rows; models that cannot be told apart share one. None for any other row.
+        spread: the lowest and the highest of the training runs, where the number is their mean.
     """
 
     value: float
     low: float | None = None
     high: float | None = None
     rank: int | None = None
+    spread: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +63,38 @@ class ProductHits:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An entry and its numbers: a view that is not known is not there, and hits by product are of recomputed rows."""
+    """An entry and its numbers: a view that is not known is not there, and hits by product are of recomputed rows.
+
+    Attributes:
+        entry: of the model, or of its first run.
+        cells: view -> number.
+        by_product: None for a mean over runs, too.
+        runs: the training runs that the numbers are means over, by seed, each with its own numbers and no rank; none
+            where there is one run.
+        is_run_of: the id of the row whose numbers hold this run too; None for a row of the board.
+    """
 
     entry: Entry
     cells: Mapping[View, Cell]
     by_product: ProductHits | None
+    runs: tuple["Row", ...] = ()
+    is_run_of: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The address of its page: that of the card, or what its runs have in common."""
+        run = self.entry.card.run
+        return run.of if self.runs and run is not None else self.entry.card.id
+
+    @property
+    def name(self) -> str:
+        """What the board calls it."""
+        return self.id if self.runs else self.entry.card.name
+
+    @property
+    def n_seeds(self) -> int:
+        """Training runs that its numbers are of."""
+        return max(1, len(self.runs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +128,37 @@ class Board:
         """What the rows are compared on: the pairs, and their mean."""
         return self.rows[0].entry.columns
 
+    @property
+    def has_groups(self) -> bool:
+        """Whether a row is the mean over several training runs."""
+        return any(row.runs for row in self.rows)
+
+    @property
+    def single_rows(self) -> tuple[Row, ...]:
+        """The rows with those of several runs replaced by their runs."""
+        return tuple(one for row in self.rows for one in row.runs or (row,))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Measured:
-    """An entry with the estimates of every view."""
+    """An entry, or the mean over several runs, with the estimates of every view."""
 
     entry: Entry
     estimates: Mapping[View, Estimate]
-    by_product: ProductHits
+    by_product: ProductHits | None
+    runs: tuple["_Measured", ...] = ()
+
+    def row(self, ranks: Mapping[View, Mapping[str, int]]) -> Row:
+        """The row of the board; its own ranks are looked up by id."""
+        of = None if self.entry.card.run is None else self.entry.card.run.of
+        runs = tuple(replace(run.row({}), is_run_of=of) for run in self.runs)
+        empty = Row(self.entry, {}, self.by_product, runs)
+        spreads = {view: [run.cells[view].value for run in runs] for view in self.estimates} if runs else {}
+        cells = {
+            view: _cell(estimate, ranks.get(view, {}).get(empty.id), spreads.get(view))
+            for view, estimate in self.estimates.items()
+        }
+        return replace(empty, cells=cells)
 
 
 def load_boards(checked: CheckedBoard, advance: Callable[[int], None] = lambda _: None) -> list[Board]:
@@ -159,50 +210,59 @@ def _estimate(pair: PairRanks, metric: str, n_products: int) -> Estimate:
 def _board(dataset: KnownDataset, found: Sequence[_Measured | Entry]) -> Board:
     """Only rows with vectors are ranked, and only they take part in the correction for many comparisons."""
     measured = [one for one in found if isinstance(one, _Measured)]
-    ranked = [one for one in measured if one.entry.status == "recomputed"]
+    ranked = _over_runs([one for one in measured if one.entry.status == "recomputed"])
     ranks = {view: of_view for metric in METRICS for view, of_view in _ranks(ranked, metric).items()}
-    rows = [
-        Row(
-            one.entry,
-            {
-                view: _cell(estimate, ranks.get(view, {}).get(one.entry.card.id))
-                for view, estimate in one.estimates.items()
-            },
-            one.by_product if one in ranked else None,
-        )
-        for one in measured
-    ]
+    shown = [replace(one, by_product=None) for one in measured if one.entry.status != "recomputed"]
+    rows = [*(one.row(ranks) for one in ranked), *(one.row({}) for one in shown)]
     rows += [Row(one, _reported_cells(one), None) for one in found if isinstance(one, Entry)]
-    rows.sort(key=lambda row: (-row.cells[HEADLINE].value if HEADLINE in row.cells else 1.0, row.entry.card.id))
+    rows.sort(key=lambda row: (-row.cells[HEADLINE].value if HEADLINE in row.cells else 1.0, row.id))
     return Board(dataset.key, dataset.name, dataset.fingerprint, tuple(rows))
 
 
 def _ranks(measured: Sequence[_Measured], metric: str) -> dict[View, dict[str, int]]:
     """View -> id of the model -> its shared rank."""
-    names = [one.entry.card.id for one in measured]
+    names = [one.row({}).id for one in measured]
     if not names:
         return {}
     columns = measured[0].entry.columns
-    values = {column: np.array([one.estimates[metric, column].value for one in measured]) for column in columns}
-    shifts = {
-        column: np.stack([_shifts_of_queried(one.estimates[metric, column]) for one in measured]) for column in columns
-    }
-    separate = separate_pairs(names, values, shifts)
+    of_columns = {column: [one.estimates[metric, column] for one in measured] for column in columns}
+    separate = separate_pairs(names, of_columns)
     ranks = {}
     for column in columns:
-        by_value = sorted(zip(-values[column], names, strict=True))
+        by_value = sorted(zip((-one.value for one in of_columns[column]), names, strict=True))
         ordered = [name for _, name in by_value]
         ranks[metric, column] = dict(zip(ordered, shared_ranks(ordered, separate[column]), strict=True))
     return ranks
 
 
-def _shifts_of_queried(one: Estimate) -> npt.NDArray[np.float64]:
-    return one.shifts[one.weights > 0]
+def _over_runs(measured: Sequence[_Measured]) -> list[_Measured]:
+    """The runs of one recipe as one; a single run, of which no other is on the board, stays what it is."""
+    groups: dict[str, list[_Measured]] = {}
+    alone = []
+    for one in measured:
+        if one.entry.card.run is None:
+            alone.append(one)
+        else:
+            groups.setdefault(one.entry.card.run.of, []).append(one)
+    for runs in groups.values():
+        alone.append(runs[0] if len(runs) == 1 else _mean(sorted(runs, key=_seed)))
+    return alone
 
 
-def _cell(estimate: Estimate, rank: int | None) -> Cell:
+def _mean(runs: Sequence[_Measured]) -> _Measured:
+    views = runs[0].estimates
+    estimates = {view: over_runs([run.estimates[view] for run in runs]) for view in views}
+    return _Measured(runs[0].entry, estimates, None, tuple(runs))
+
+
+def _seed(one: _Measured) -> int:
+    return -1 if one.entry.card.run is None else one.entry.card.run.seed
+
+
+def _cell(estimate: Estimate, rank: int | None, runs: Sequence[float] | None = None) -> Cell:
     interval = share_interval(estimate)
-    return Cell(interval.value, interval.low, interval.high, rank)
+    spread = None if runs is None else (min(runs), max(runs))
+    return Cell(interval.value, interval.low, interval.high, rank, spread)
 
 
 def _reported_cells(entry: Entry) -> dict[View, Cell]:

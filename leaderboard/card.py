@@ -12,10 +12,23 @@ from leaderboard.text import check_texts
 from rope.domain import DomainName, in_order
 from rope.errors import RopeError, UsageError
 
-__all__ = ["Card", "card_of", "check_modalities", "read_card"]
+__all__ = ["Card", "TrainingRun", "card_of", "check_modalities", "read_card"]
 
 _MAX_BYTES: Final = 64 << 10
 _INTEGER: Final = re.compile(r"0|[1-9][0-9]{0,15}")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRun:
+    """One of several runs of a recipe, which the board shows as one row.
+
+    Attributes:
+        of: what the runs have in common: the id of their row.
+        seed: of this run.
+    """
+
+    of: str
+    seed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +48,7 @@ class Card:
         training_data: what it was trained on, all stages.
         contact: an address for questions.
         command: what makes the embeddings.
+        run: which of several training runs it is; None for a model that stands alone.
     """
 
     id: str
@@ -49,6 +63,7 @@ class Card:
     training_data: tuple[str, ...]
     contact: str | None
     command: str | None
+    run: TrainingRun | None = None
 
     @property
     def all_modalities(self) -> tuple[str, ...]:
@@ -66,7 +81,10 @@ def card_of(raw: Mapping[str, Any], where: str) -> Card:
     check(raw, "card", where)
     check_texts(raw, where)
     modalities = {domain: tuple(raw["modalities"][domain]) for domain in in_order(raw["modalities"])}
-    return Card(**{**raw, "modalities": modalities, "training_data": tuple(raw["training_data"])})
+    run = None if raw.get("run") is None else TrainingRun(**raw["run"])
+    if run is not None and run.of == raw["id"]:
+        raise RopeError(f"{where}: run.of is {run.of!r}, the card's own id; the runs together need another id")
+    return Card(**{**raw, "modalities": modalities, "training_data": tuple(raw["training_data"]), "run": run})
 
 
 def check_modalities(card: Card, domains: Sequence[DomainName], where: str) -> None:

@@ -177,19 +177,26 @@ def _together(rows: Sequence[Verdict], kept: Collection[Path]) -> list[Verdict]:
 
 def _conflicts(rows: Sequence[Verdict]) -> Iterator[tuple[list[Verdict], str]]:
     """Groups of rows that cannot stand together, with what each has in common or at odds with the others."""
-    names: dict[str, list[Verdict]] = defaultdict(list)
+    names: dict[str, list[tuple[str, Verdict]]] = defaultdict(list)
+    recipes: dict[str, list[Verdict]] = defaultdict(list)
     boards: dict[str, list[Verdict]] = defaultdict(list)
     pages: dict[str, list[Verdict]] = defaultdict(list)
     for row in rows:
         assert row.entry is not None
         assert row.dataset is not None
         for name in {skeleton(row.entry.card.name), skeleton(row.entry.card.id)}:
-            names[name].append(row)
+            names[name].append((row.entry.card.id, row))
+        if row.entry.card.run is not None:
+            of = row.entry.card.run.of
+            names[skeleton(of)].append((f"the runs of {of}", row))
+            recipes[f"{row.dataset.key}/{of}"].append(row)
         boards[row.dataset.key].append(row)
         pages[f"{row.dataset.key}/{row.entry.card.id}"].append(row)
-    for group in names.values():
-        if len({row.entry.card.id for row in group if row.entry is not None}) > 1:
-            yield group, "its name or id reads like that of"
+    for found in names.values():
+        if len({identity for identity, _ in found}) > 1:
+            yield [row for _, row in found], "its name or id, or what it is a run of, reads like that of"
+    for group in recipes.values():
+        yield from _run_conflicts(group)
     for group in pages.values():
         if len(group) > 1:
             yield group, "has the same page as"
@@ -199,3 +206,27 @@ def _conflicts(rows: Sequence[Verdict]) -> Iterator[tuple[list[Verdict], str]]:
         ranked = [row for row in group if row.entry is not None and row.entry.status == "recomputed"]
         if len({row.task for row in ranked}) > 1:
             yield ranked, "has other queries or products of its dataset than"
+
+
+def _run_conflicts(rows: Sequence[Verdict]) -> Iterator[tuple[list[Verdict], str]]:
+    """Runs of one recipe that are no sample of its seeds: one counted twice, or a model of another card."""
+    seeds: dict[int, list[Verdict]] = defaultdict(list)
+    vectors: dict[str, list[Verdict]] = defaultdict(list)
+    cards = set()
+    for row in rows:
+        assert row.entry is not None
+        assert row.entry.card.run is not None
+        seeds[row.entry.card.run.seed].append(row)
+        notes = (row.entry.score or {}).get("embeddings", {})
+        if notes:
+            vectors[" ".join(notes[domain]["sha256"] for domain in sorted(notes))].append(row)
+        card = replace(row.entry.card, id="", name="", weights=None, command=None, run=None)
+        cards.add(repr(card))
+    for group in seeds.values():
+        if len(group) > 1:
+            yield group, "is of the same training seed as"
+    for group in vectors.values():
+        if len(group) > 1:
+            yield group, "is a training run with the same vectors as"
+    if len(cards) > 1:
+        yield list(rows), "is a run of one recipe, but its card differs in more than id, name, weights and command from"

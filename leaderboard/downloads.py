@@ -5,7 +5,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from leaderboard.board import HEADLINE, METRICS, Board, Row
+from leaderboard.board import HEADLINE, METRICS, Board, Cell, Row
 from leaderboard.entry import REPORTED_CAVEAT, Entry, Status
 
 __all__ = ["as_csv", "as_json", "as_latex"]
@@ -42,20 +42,21 @@ def as_json(boards: Sequence[Board]) -> dict[str, Any]:
 
 
 def as_csv(boards: Sequence[Board]) -> str:
-    """One line a number: board, model, status, column, metric, value, low, high, rank, caveat.
+    """One line a number: board, model, status, column, metric, value, low, high, rank, caveat, seeds.
 
     A name that a spreadsheet would take for a formula gets an apostrophe in front.
     """
     lines = io.StringIO()
     writer = csv.writer(lines, lineterminator="\n")
-    writer.writerow(["board", "id", "model", "status", "column", "metric", "value", "low", "high", "rank", "caveat"])
+    writer.writerow(
+        ["board", "id", "model", "status", "column", "metric", "value", "low", "high", "rank", "caveat", "seeds"]
+    )
     for board in boards:
         for row in board.rows:
-            card = row.entry.card
             for (metric, column), cell in row.cells.items():
                 numbers = ["" if number is None else number for number in (cell.low, cell.high, cell.rank)]
-                about = [board.key, card.id, _no_formula(card.name), row.entry.status, column, metric]
-                writer.writerow([*about, cell.value, *numbers, row.entry.caveat or ""])
+                about = [board.key, row.id, _no_formula(row.name), row.entry.status, column, metric]
+                writer.writerow([*about, cell.value, *numbers, row.entry.caveat or "", row.n_seeds])
     return lines.getvalue()
 
 
@@ -72,7 +73,7 @@ def as_latex(board: Board, metric: str = HEADLINE[0]) -> str:
         cells = [row.cells.get((metric, column)) for column in board.columns]
         values = ["--" if cell is None else f"{100 * cell.value:.2f}" for cell in cells]
         mark = _NOTES[row.entry.status][0]
-        lines.append(" & ".join([_escape(row.entry.card.name) + mark, *values]) + r" \\")
+        lines.append(" & ".join([_escape(_with_seeds(row)) + mark, *values]) + r" \\")
     notes = [_NOTES[status] for status in _NOTES if any(row.entry.status == status for row in board.rows)]
     width = len(board.columns) + 1
     told = [rf"\multicolumn{{{width}}}{{l}}{{\footnotesize {mark} {text}}} \\" for mark, text in notes if mark]
@@ -80,24 +81,27 @@ def as_latex(board: Board, metric: str = HEADLINE[0]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _with_seeds(row: Row) -> str:
+    return f"{row.name} ({row.n_seeds} seeds)" if row.runs else row.name
+
+
 def _row_json(row: Row, columns: Sequence[str]) -> dict[str, Any]:
     entry = row.entry
     return {
-        "id": entry.card.id,
-        "name": entry.card.name,
+        "id": row.id,
+        "name": row.name,
         "version": entry.card.version,
         "status": entry.status,
         "parameters": entry.card.parameters,
         "modalities": {domain: list(used) for domain, used in entry.card.modalities.items()},
-        "vectors": _vectors_json(entry),
+        "vectors": None if row.runs else _vectors_json(entry),
         "caveat": entry.caveat,
         "source": None if entry.source is None else dict(entry.source),
-        "files": dict(entry.files),
+        "files": {} if row.runs else dict(entry.files),
+        "runs": [_run_json(run) for run in row.runs],
         "numbers": {
             column: {
-                metric: None
-                if (cell := row.cells.get((metric, column))) is None
-                else _cell_json(cell.value, cell.low, cell.high, cell.rank)
+                metric: None if (cell := row.cells.get((metric, column))) is None else _cell_json(cell)
                 for metric in METRICS
             }
             for column in columns
@@ -113,8 +117,23 @@ def _vectors_json(entry: Entry) -> dict[str, Any] | None:
     return {"dim": note["dim"], "dtype": note["stored_dtype"], "cut_from": entry.cut_from}
 
 
-def _cell_json(value: float, low: float | None, high: float | None, rank: int | None) -> dict[str, Any]:
-    return {"value": value, "ci95": None if low is None or high is None else [low, high], "rank": rank}
+def _run_json(run: Row) -> dict[str, Any]:
+    """One of the training runs that the numbers of a row are means over."""
+    card, told = run.entry.card, run.entry.score or {}
+    return {
+        "id": card.id,
+        "name": card.name,
+        "seed": None if card.run is None else card.run.seed,
+        "files": dict(run.entry.files),
+        "vectors": {domain: note["sha256"] for domain, note in told.get("embeddings", {}).items()},
+        HEADLINE[0]: {column: run.cells[HEADLINE[0], column].value for column in run.entry.columns},
+    }
+
+
+def _cell_json(cell: Cell) -> dict[str, Any]:
+    ci95 = None if cell.low is None or cell.high is None else [cell.low, cell.high]
+    spread = {} if cell.spread is None else {"spread": list(cell.spread)}
+    return {"value": cell.value, "ci95": ci95, "rank": cell.rank, **spread}
 
 
 def _no_formula(text: str) -> str:

@@ -196,6 +196,12 @@ def _check_score(entry: Entry, score: Mapping[str, Any]) -> None:
     task = {"fingerprint": entry.fingerprint, "split": entry.split}  # its name is a remark, and no identity
     if {field: score["dataset"][field] for field in task} != task:
         raise RopeError(f"{entry.part('score')}: dataset is {score['dataset']!r}, expected {task!r} as the entry says")
+    seed = None if entry.card.run is None else entry.card.run.seed
+    if score.get("training_seed") != seed:
+        raise RopeError(
+            f"{entry.part('score')}: training_seed is {score.get('training_seed')!r}, expected {seed!r} as the card's "
+            "run says; submit again"
+        )
     counted = {domain: note["n"] for domain, note in score["embeddings"].items()}
     if counted != dict(entry.samples):
         raise RopeError(f"{entry.path}: samples are {dict(entry.samples)}, but its score is of {counted}")

@@ -17,7 +17,7 @@ from rope.bench.score import PROTOCOL_VERSION
 from rope.bench.slices import Slice
 from rope.domain import Pair
 
-__all__ = ["ModelPage", "board_data", "compare_page", "index_page", "model_page", "text_page"]
+__all__ = ["ModelPage", "board_data", "compare_page", "index_page", "model_page", "runs_page", "text_page"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,14 @@ def model_page(row: Row, board: Board, page: ModelPage) -> str:
 
 
 def compare_page(board: Board) -> str:
-    """Two models side by side, computed in the browser from the hits by product."""
-    compared = [row for row in board.rows if row.by_product is not None]
+    """Two models, or two runs, side by side, computed in the browser from the hits by product."""
+    compared = [row for row in board.single_rows if row.by_product is not None]
     return _render("compare", "", board, compared=compared)
+
+
+def runs_page(row: Row, board: Board) -> str:
+    """A model of several training runs on one dataset."""
+    return _render("runs", "../../", board, row=row)
 
 
 def text_page(name: str, board: Board) -> str:
@@ -66,15 +71,22 @@ def text_page(name: str, board: Board) -> str:
 
 
 def board_data(board: Board) -> dict[str, Any]:
-    """What the board's script needs: for each row and view, value, low, high in hundredths of a percent, and rank."""
+    """What the board's script needs: for each row and view, value, low, high in hundredths of a percent, and rank.
+
+    The mean over several training runs is followed by the lowest and the highest of them.
+    """
     return {
         "metrics": METRICS,
         "columns": board.columns,
         "rows": {
-            row.entry.card.id: [
+            row.id: [
                 None
                 if (cell := row.cells.get((metric, column))) is None
-                else [*map(_hundredths, (cell.value, cell.low, cell.high)), cell.rank]
+                else [
+                    *map(_hundredths, (cell.value, cell.low, cell.high)),
+                    cell.rank,
+                    *map(_hundredths, cell.spread or ()),
+                ]
                 for metric in METRICS
                 for column in board.columns
             ]

@@ -8,9 +8,10 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import stdtrit
+from scipy.special import stdtr
 
 from rope.bench.compare import SIGNIFICANT
+from rope.bench.intervals import Estimate
 
 __all__ = ["n_rejected", "separate_pairs"]
 
@@ -21,7 +22,7 @@ FloatArray = npt.NDArray[np.float64]
 
 
 def separate_pairs(
-    names: Sequence[str], values: Mapping[str, FloatArray], shifts: Mapping[str, FloatArray]
+    names: Sequence[str], estimates: Mapping[str, Sequence[Estimate]]
 ) -> dict[str, set[tuple[str, str]]]:
     """Pairs (better, worse) whose difference is significant after Holm's correction over all pairs and columns.
 
@@ -31,72 +32,70 @@ def separate_pairs(
 
     Args:
         names: n models, in any order.
-        values: column -> float64 [n], what each scored.
-        shifts: column -> float64 [n, products], what leaving out a product with queries does to it.
+        estimates: column -> what each scored, over one training run or several.
     """
-    degrees = min(array.shape[1] for array in shifts.values()) - 1
-    found: dict[str, set[tuple[str, str]]] = {column: set() for column in values}
+    found: dict[str, set[tuple[str, str]]] = {column: set() for column in estimates}
+    degrees = min((one.n_products for of_column in estimates.values() for one in of_column), default=0) - 1
     if len(names) < 2 or degrees < 1:
         return found
     first, second = np.triu_indices(len(names), 1)
-    statistics = np.concatenate([_statistics(values[column], shifts[column]) for column in values])
-    order = np.argsort(-statistics, kind="stable")
-    columns = list(values)
-    for test in order[: n_rejected(statistics[order], degrees)].tolist():
+    p_values = np.concatenate([_p_values(of_column, degrees) for of_column in estimates.values()])
+    order = np.argsort(p_values, kind="stable")
+    columns = list(estimates)
+    for test in order[: n_rejected(p_values[order])].tolist():
         column, i, j = columns[test // len(first)], first[test % len(first)], second[test % len(first)]
-        better, worse = (i, j) if values[column][i] > values[column][j] else (j, i)
+        better, worse = (i, j) if estimates[column][i].value > estimates[column][j].value else (j, i)
         found[column].add((names[better], names[worse]))
     return found
 
 
-def n_rejected(statistics: FloatArray, degrees: int) -> int:
-    """How many of the tests Holm's method rejects at the level of 5 %.
-
-    The k-th largest statistic is compared with the critical value for the k-th step, and the first that does not
-    exceed it ends the search. Both fall with k, so whole runs are settled by their two ends.
+def n_rejected(p_values: FloatArray) -> int:
+    """How many of the tests Holm's method rejects at the level of 5 %: up to the first that does not pass its step.
 
     Args:
-        statistics: float64 [m], absolute values of Student's t, largest first.
-        degrees: of freedom, the same for all.
+        p_values: float64 [m], smallest first.
 
-    >>> n_rejected(np.array([9.0, 3.0, 2.1]), 60)
-    3
-    >>> n_rejected(np.array([9.0, 2.1, 2.1]), 60)
-    1
+    >>> n_rejected(np.array([0.001, 0.01, 0.04])), n_rejected(np.array([0.001, 0.03, 0.04]))
+    (3, 1)
     """
-    m = len(statistics)
-
-    def critical(k: int) -> float:
-        return -float(stdtrit(degrees, SIGNIFICANT / (m - k) / 2))
-
-    def first_failure(start: int, stop: int) -> int:
-        """The first k of start..stop-1 that fails, or stop."""
-        if start == stop or statistics[stop - 1] > critical(start):
-            return stop
-        if stop - start == 1:
-            return start
-        middle = (start + stop) // 2
-        found = first_failure(start, middle)
-        return found if found < middle else first_failure(middle, stop)
-
-    return first_failure(0, m)
+    m = len(p_values)
+    failed = np.flatnonzero(p_values * (m - np.arange(m)) >= SIGNIFICANT)
+    return int(failed[0]) if len(failed) else m
 
 
-def _statistics(values: FloatArray, shifts: FloatArray) -> FloatArray:
-    """|difference| / standard error of every two models, in the order of `triu_indices`."""
-    rows = [_against_later(values, shifts, i) for i in range(len(values) - 1)]
+def _p_values(estimates: Sequence[Estimate], degrees: int) -> FloatArray:
+    """The p-value of every two models in one column, in the order of `triu_indices`."""
+    values = np.array([one.value for one in estimates])
+    shifts = np.stack([one.shifts for one in estimates])
+    spread = np.array([sum(seeds.spread for seeds in one.seeds) for one in estimates])
+    by_product = np.array([sum(seeds.by_product for seeds in one.seeds) for one in estimates])
+    squares = np.array([sum(seeds.spread**2 / seeds.degrees for seeds in one.seeds) for one in estimates])
+    rows = []
+    for i in range(len(values) - 1):
+        differences, later = np.abs(values[i] - values[i + 1 :]), slice(i + 1, None)
+        total = spread[i] + spread[later]
+        extra = np.maximum(0.0, total - by_product[i] - by_product[later])
+        variance = np.sum((shifts[i] - shifts[later]) ** 2, axis=1) + extra
+        of_tests = _degrees(total, squares[i] + squares[later], extra, variance, degrees)
+        rows.append(_tests(differences, variance, of_tests, estimates[0].n_products))
     return np.concatenate(rows)
 
 
-def _against_later(values: FloatArray, shifts: FloatArray, i: int) -> FloatArray:
-    differences = np.abs(values[i] - values[i + 1 :])
-    errors = np.linalg.norm(shifts[i] - shifts[i + 1 :], axis=1)
-    statistics: FloatArray = np.divide(differences, errors, out=np.zeros_like(differences), where=errors > _ROUNDING)
+def _degrees(
+    total: FloatArray, squares: FloatArray, extra: FloatArray, variance: FloatArray, of_products: int
+) -> FloatArray:
+    """`rope.bench.intervals.crossed_degrees` of many differences at once."""
+    found = np.full(len(total), float(of_products))
+    counts = extra > 0
+    share = np.minimum(1.0, total[counts] / variance[counts])
+    found[counts] = 1 / ((1 - share) / of_products + share * squares[counts] / total[counts] ** 2)
+    return found
+
+
+def _tests(differences: FloatArray, variance: FloatArray, degrees: FloatArray, n_products: int) -> FloatArray:
+    errors = np.sqrt(variance)
+    statistics = np.divide(differences, errors, out=np.zeros_like(differences), where=errors > _ROUNDING)
+    p_values: FloatArray = 2 * stdtr(degrees, -statistics)
     # Where all products show the same difference there is no error to divide by, and the sign test decides.
-    statistics[(errors <= _ROUNDING) & (differences > _ROUNDING)] = _sign_test(shifts.shape[1])
-    return statistics
-
-
-def _sign_test(n_products: int) -> float:
-    """Student's t with the p-value of the sign test, 2 ** (1 - n)."""
-    return -float(stdtrit(n_products - 1, 2.0**-n_products)) if n_products < 50 else np.inf
+    p_values[(errors <= _ROUNDING) & (differences > _ROUNDING)] = 2.0 ** (1 - n_products)
+    return p_values

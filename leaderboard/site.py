@@ -11,7 +11,7 @@ from leaderboard.board import Board, ProductHits, Row, load_boards
 from leaderboard.charts import growth_chart, hit_rate_chart, map_chart
 from leaderboard.checked_board import CheckedBoard
 from leaderboard.downloads import as_csv, as_json, as_latex
-from leaderboard.pages import ModelPage, compare_page, index_page, model_page, text_page
+from leaderboard.pages import ModelPage, compare_page, index_page, model_page, runs_page, text_page
 from leaderboard.projection import Point, project
 from rope.bench.ranks import Ranks, load_ranks
 from rope.bench.readers import read_embeddings
@@ -61,8 +61,11 @@ def build_site(
     for board in boards:
         _write_board(out, board, boards)
         for row in board.rows:
+            if row.runs:
+                _write(out / "models" / board.key / f"{row.id}.html", runs_page(row, board))
+        for row in board.single_rows:
             page = _model_page(row, directories[board.key])
-            _write(out / "models" / board.key / f"{row.entry.card.id}.html", model_page(row, board, page))
+            _write(out / "models" / board.key / f"{row.id}.html", model_page(row, board, page))
             advance(1)
     _write(out / "index.html", index_page(boards[0], boards))
     for name in ("protocol", "submit"):
@@ -91,7 +94,7 @@ def _write_board(out: Path, board: Board, boards: Sequence[Board]) -> None:
     _write(out / f"board-{board.key}.html", index_page(board, boards))
     _write(out / f"compare-{board.key}.html", compare_page(board))
     _write(out / f"{board.key}.tex", as_latex(board))
-    counted = [(row.entry.card.id, row.by_product) for row in board.rows if row.by_product is not None]
+    counted = [(row.id, row.by_product) for row in board.single_rows if row.by_product is not None]
     for i, (model, hits) in enumerate(counted):
         if i == 0:
             shared = {"products": hits.product_ids, "queries": hits.n_queries}

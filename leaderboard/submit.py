@@ -106,6 +106,7 @@ def submit(
     _check_dataset(data, labels)
     check_modalities(model, list(labels), "the card")
     given, ordered, subject = load_subject(files, manifest, "validation", labels, model.name)
+    subject = replace(subject, training_seed=None if model.run is None else model.run.seed)
     dim = next(iter(given.values())).vectors.shape[1]
     if storage.dims is not None:
         given = {domain: cut(rows, storage.dims, domain) for domain, rows in given.items()}

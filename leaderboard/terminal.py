@@ -7,7 +7,7 @@ from typing import Final
 from rich.markup import escape
 from rich.table import Table
 
-from leaderboard.board import HEADLINE, METRICS, Board, Row
+from leaderboard.board import HEADLINE, METRICS, Board, Cell, Row
 from leaderboard.checked_board import CheckedBoard
 from leaderboard.verify import Verdict
 from rope.bench.compare import MEAN
@@ -31,7 +31,8 @@ def board_table(board: Board, metric: str = HEADLINE[0]) -> Table:
         raise UsageError(f"--metric {metric!r}: expected one of {', '.join(METRICS)}")
     fingerprint = f" ({board.fingerprint[:12]})" if board.fingerprint else ""
     table = Table(title=f"{metric} in %, {escape(board.dataset)}{fingerprint}", title_justify="left")
-    for heading in ("rank", "model", *board.columns, "95 % interval of the mean", "status"):
+    seeds = ["seeds"] if board.has_groups else []
+    for heading in ("rank", "model", *board.columns, "95 % interval of the mean", *seeds, "status"):
         table.add_column(heading, justify="left" if heading in ("model", "status") else "right")
     rows = sorted(board.rows, key=lambda row: -_value(row, metric))
     for row in rows:
@@ -39,16 +40,27 @@ def board_table(board: Board, metric: str = HEADLINE[0]) -> Table:
         mean = row.cells.get((metric, MEAN))
         table.add_row(
             "-" if mean is None or mean.rank is None else str(mean.rank),
-            escape(row.entry.card.name),
+            escape(row.name),
             *("-" if cell is None else f"{100 * cell.value:.2f}" for cell in cells),
             "-"
             if mean is None or mean.low is None or mean.high is None
             else f"{100 * mean.low:.2f} - {100 * mean.high:.2f}",
+            *([_seeds(row, mean)] if board.has_groups else []),
             row.entry.status if row.entry.caveat is None else f"{row.entry.status}, may not be comparable",
         )
     caveats = sorted({f"{row.entry.status}: {row.entry.caveat}" for row in rows if row.entry.caveat is not None})
+    if board.has_groups:
+        caveats.append(
+            "one seed: the interval is over products alone; several: over products and seeds, lowest - highest"
+        )
     table.caption, table.caption_justify = "\n".join(caveats) or None, "left"
     return table
+
+
+def _seeds(row: Row, mean: Cell | None) -> str:
+    if mean is None or mean.spread is None:
+        return "one seed" if row.entry.score is not None else "-"
+    return f"{row.n_seeds} seeds, {100 * mean.spread[0]:.2f} - {100 * mean.spread[1]:.2f}"
 
 
 def verdict_lines(verdicts: Sequence[Verdict]) -> list[str]:

@@ -34,6 +34,8 @@
       const found = cell(one, column);
       one.row.querySelector("td.rank").textContent = found?.[3] ?? "–";
       fillMain(one.row.querySelector("td.main"), found);
+      const seeds = one.row.querySelector(".seeds");
+      if (seeds) seeds.textContent = `${show(found[4])}–${show(found[5])}`;
       const pairs = one.row.querySelectorAll("td.pair");
       columns.slice(0, -1).forEach((pair, i) => {
         const value = cell(one, pair)?.[0];
