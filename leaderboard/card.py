@@ -114,5 +114,8 @@ def read_card(path: Path) -> dict[str, Any]:
         raise RopeError(f"{path}: expected a mapping at the top, such as 'id: my-model'")
     if _INTEGER.fullmatch(parameters := str(raw.get("parameters"))):
         raw["parameters"] = int(parameters)
+    run = raw.get("run")
+    if isinstance(run, dict) and _INTEGER.fullmatch(seed := str(run.get("seed"))):
+        run["seed"] = int(seed)
     card_of(raw, str(path))
     return raw

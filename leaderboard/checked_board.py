@@ -14,6 +14,7 @@ from typing import Final
 from leaderboard.entry import Entry, entry_paths
 from leaderboard.known import KnownDataset, known_datasets
 from leaderboard.release import changed_rows, kept_rows, stray_files
+from leaderboard.schema import read_json
 from leaderboard.text import skeleton
 from leaderboard.verify import Verdict, verify_entry
 from rope.bench.engine import Effort
@@ -118,7 +119,7 @@ def check(
         changed = list(changed_rows(root, base))
         kept = kept_rows(root, base) - {path for _, path, _ in changed}
         rows = _with_changes(rows, [one for one in changed if one[0] not in allow_changed])
-    rows = _together(rows, kept)
+    rows = _together(rows, kept, allow_changed)
     verdicts = sorted([*strays, *rows], key=lambda verdict: (str(verdict.path), verdict.problems))
     passed = tuple(
         CheckedRow(row.entry, row.dataset, row.entry.status == "recomputed")
@@ -151,12 +152,14 @@ def _with_changes(rows: Sequence[Verdict], changed: Sequence[tuple[str, Path, st
 
 
 def _check_allowed(allow_changed: Collection[str], base: Path) -> None:
-    known = {path.parent.name for path in entry_paths(base)}
+    paths = entry_paths(base)
+    known = {path.parent.name for path in paths}
+    known |= {run["of"] for path in paths if (run := read_json(path)["card"].get("run")) is not None}
     if unknown := sorted(set(allow_changed) - known):
         raise UsageError(f"--allow-changed {unknown[0]}: the last release has no row of that id")
 
 
-def _together(rows: Sequence[Verdict], kept: Collection[Path]) -> list[Verdict]:
+def _together(rows: Sequence[Verdict], kept: Collection[Path], allow_changed: Collection[str] = ()) -> list[Verdict]:
     """The verdicts after the checks of rows against each other.
 
     Where rows are at odds, those of the last release keep their place; where none is, nobody can tell which is right,
@@ -169,10 +172,29 @@ def _together(rows: Sequence[Verdict], kept: Collection[Path]) -> list[Verdict]:
         for row in blamed:
             others = sorted({str(other.path) for other in group} - {str(row.path)})
             found[row.path].append(f"{row.path}: {text} {', '.join(others[:3])}")
+    for row, of in _joining(sound, kept):
+        if of not in allow_changed:
+            found[row.path].append(
+                f"{row.path}: joins the runs of {of} in the last release, whose row it changes; if that is meant, "
+                f"--allow-changed {of}"
+            )
     return [
         replace(row, stage="board", problems=tuple(found[row.path]), is_rescored=False) if row.path in found else row
         for row in rows
     ]
+
+
+def _joining(rows: Sequence[Verdict], kept: Collection[Path]) -> Iterator[tuple[Verdict, str]]:
+    """New rows that are runs of a recipe of the last release, and its id."""
+    runs = [
+        (row, row.entry.card.run.of)
+        for row in rows
+        if row.entry is not None and row.entry.card.run is not None and row.entry.status == "recomputed"
+    ]
+    held = {(row.dataset.key, of) for row, of in runs if row.dataset is not None and row.path in kept}
+    for row, of in runs:
+        if row.dataset is not None and row.path not in kept and (row.dataset.key, of) in held:
+            yield row, of
 
 
 def _conflicts(rows: Sequence[Verdict]) -> Iterator[tuple[list[Verdict], str]]:
@@ -194,7 +216,7 @@ def _conflicts(rows: Sequence[Verdict]) -> Iterator[tuple[list[Verdict], str]]:
         pages[f"{row.dataset.key}/{row.entry.card.id}"].append(row)
     for found in names.values():
         if len({identity for identity, _ in found}) > 1:
-            yield [row for _, row in found], "its name or id, or what it is a run of, reads like that of"
+            yield [row for _, row in found], "its name or id reads like that of"
     for group in recipes.values():
         yield from _run_conflicts(group)
     for group in pages.values():

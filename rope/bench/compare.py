@@ -188,9 +188,7 @@ class Comparison:
                 "run of the same recipe may give another result."
             )
         if 2 in runs:
-            told.append(
-                "Two seeds: one degree of freedom; where seeds matter most, 95 % intervals cover about 90 %."
-            )
+            told.append("Two seeds: one degree of freedom; where seeds matter most, 95 % intervals cover about 90 %.")
         if any(one.is_paired_by_seed for one in self.differences):
             told.append("Models of several seeds are compared seed by seed.")
         return tuple(told)

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from leaderboard.board import HEADLINE, METRICS, load_boards
-from leaderboard.card import card_of
+from leaderboard.card import TrainingRun, card_of, read_card
 from leaderboard.checked_board import check
 from leaderboard.entry import read_entry
 from leaderboard.site import build_site
@@ -117,8 +117,8 @@ def test_a_run_alone_stands_as_itself(data, folder, tmp_path):
         ({"run": {"of": "tiny", "seed": 1}}, 50, "is of the same training seed as"),
         ({"licence": "GPL", "run": {"of": "tiny", "seed": 7}}, 50, "its card differs in more than"),
         ({"run": {"of": "tiny", "seed": 7}}, 40, "with the same vectors as"),
-        ({"run": {"of": "gamma", "seed": 7}}, 50, "what it is a run of, reads like that of"),
-        ({"run": {"of": "model-gamma", "seed": 7}}, 50, "what it is a run of, reads like that of"),
+        ({"run": {"of": "gamma", "seed": 7}}, 50, "its name or id reads like that of"),
+        ({"run": {"of": "model-gamma", "seed": 7}}, 50, "its name or id reads like that of"),
     ],
 )
 def test_rows_that_would_spoil_a_group_or_take_a_name_are_refused(folder, data, tmp_path, changes, seed, message):
@@ -129,6 +129,24 @@ def test_rows_that_would_spoil_a_group_or_take_a_name_are_refused(folder, data, 
     texts = [text for verdict in found.refused for text in verdict.problems]
     assert any(message in text for text in texts)
     assert {verdict.path.parent.name for verdict in found.refused} == {"intruder"}
+
+
+def test_a_card_of_yaml_says_which_run_it_is(card_file):
+    raw = read_card(card_file("tiny-0", run={"of": "tiny", "seed": 12}))
+    assert card_of(raw, "card.yaml").run == TrainingRun("tiny", 12)
+    assert card_of(read_card(card_file("alone")), "card.yaml").run is None
+
+
+def test_a_run_joins_a_row_of_the_last_release_only_where_that_is_allowed(folder, data, tmp_path):
+    both = shutil.copytree(folder, tmp_path / "results")
+    file = make_embeddings(tmp_path / "e.parquet", data, 0.9, 50)
+    submit([file], run_card("tiny", 3), data, both)
+    (refused,) = check(both, [data], base=folder).refused
+    assert "joins the runs of tiny in the last release" in refused.problems[0]
+    found = check(both, [data], base=folder, allow_changed=["tiny"])
+    found.require_sound()
+    (board,) = load_boards(found)
+    assert [row.n_seeds for row in board.rows if row.id == "tiny"] == [4]
 
 
 def test_a_card_names_runs_with_an_id_of_their_own_and_a_seed_that_its_score_has(folder, data, tmp_path):
