@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from rope.console import run_app
+from rope.console import dataset_of, run_app
 from rope.errors import RopeError, UsageError
 
 __all__ = ["add_commands", "main"]
@@ -115,7 +115,12 @@ def submit(
     model_card: Annotated[Path, typer.Option(help="The model card, YAML.", show_default=False)],
     out: Annotated[Path, typer.Option(help="A folder of results; the model gets a folder in it.")] = RESULTS,
     data: Annotated[
-        Path | None, typer.Option(help="Dataset directory.", show_default="$ROPE_DATA, else the one built last")
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="Dataset directory, or its address, such as s3://bucket/OUT.",
+            show_default="$ROPE_DATA, else that of 'rope use', else the one built last",
+        ),
     ] = None,
     without_embeddings: Annotated[
         bool, typer.Option("--without-embeddings", help="Keep the vectors; the row is then claimed, not recomputed.")
@@ -138,9 +143,8 @@ def submit(
     from leaderboard.submit import Storage
     from leaderboard.submit import submit as write_submission
     from rope.bench.engine import Effort
-    from rope.dataset.locate import locate
 
-    card, directory = read_card(model_card), locate(data)
+    card, directory = read_card(model_card), dataset_of(data)
     effort = Effort(threads=threads)
     storage = Storage(dtype, dims)
     entry = write_submission(

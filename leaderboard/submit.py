@@ -23,7 +23,7 @@ from rope.dataset.directory import Labels, read_labels
 from rope.dataset.manifest import read_manifest
 from rope.domain import DomainName
 from rope.errors import EmbeddingError, RopeError, UsageError
-from rope.files import sha256_of
+from rope.files import AnyPath, sha256_of
 
 __all__ = [
     "DRAWS",
@@ -74,7 +74,7 @@ class Scored:
 def submit(
     files: Sequence[Path],
     card: Mapping[str, Any],
-    data: Path,
+    data: AnyPath,
     out: Path,
     *,
     effort: Effort | None = None,
@@ -146,7 +146,7 @@ def submit(
     return entry
 
 
-def _check_dataset(data: Path, labels: Mapping[DomainName, Labels]) -> None:
+def _check_dataset(data: AnyPath, labels: Mapping[DomainName, Labels]) -> None:
     if len(labels) < 2:
         raise UsageError(f"{data}: has only {', '.join(labels)}; the board is of the pairs of different domains")
     if any(rows.galleries is not None for rows in labels.values()):

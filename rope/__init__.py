@@ -32,3 +32,7 @@ def __getattr__(name: str) -> "str | Callable[..., object]":
 
         return load_dataset
     raise AttributeError(f"module 'rope' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -34,7 +34,10 @@ app = typer.Typer(
 app.add_typer(asr, name="asr")
 app.add_typer(curate, name="curate")
 
-Directory = Annotated[Path, typer.Argument(metavar="OUT", help="A dataset directory.", show_default=False)]
+Directory = Annotated[
+    str,
+    typer.Argument(metavar="OUT", help="A dataset directory, or its address, such as s3://b/OUT.", show_default=False),
+]
 
 
 @app.command()
@@ -192,10 +195,10 @@ def validate(
     from rope.dataset.manifest import read_manifest
     from rope.dataset.validate import validate as find_problems
 
-    directory = locate(directory)
-    manifest = read_manifest(directory)
+    folder = locate(directory)
+    manifest = read_manifest(folder)
     with progress_bar("checking", sum(shard.bytes for shard in manifest.shards.values())) as advance:
-        problems = find_problems(directory, decode=decode, official=official, advance=advance)
+        problems = find_problems(folder, decode=decode, official=official, advance=advance)
     if problems:
         _print_problems(problems, directory)
         raise typer.Exit(1)
@@ -215,15 +218,23 @@ def info(
     from rope.dataset.locate import locate
     from rope.dataset.sheet import draw_sheet
 
-    directory = locate(directory)
-    description, console = describe(directory), output()
+    folder = locate(directory)
+    description, console = describe(folder), output()
     for table in tables(description):
         console.print(table)
     if sheet is not None:
         has_validation = description.manifest.counts.get("validation", {}).get("products", 0) > 0
         split: Split = "validation" if has_validation else "train"
-        draw_sheet(directory, sheet, split, n_products=products)
+        draw_sheet(folder, sheet, split, n_products=products)
         typer.echo(f"wrote {sheet}")
+
+
+@app.command()
+def use(directory: Directory) -> None:
+    """Make a dataset directory the default in this folder and below it, before the one built last; ROPE_DATA wins."""
+    from rope.dataset.locate import choose
+
+    typer.echo(f"wrote {choose(directory, Path.cwd())}")
 
 
 @app.command()
@@ -270,12 +281,12 @@ def push(
     ] = False,
 ) -> None:
     """Send a dataset directory to the Hugging Face Hub; repeat it to go on where it stopped."""
-    from rope.dataset.locate import locate
+    from rope.dataset.locate import locate_here
     from rope.share.hub import open_hub
     from rope.share.push import push_dataset
 
     report = push_dataset(
-        locate(directory), repo, api=open_hub(to_write=True), public=public, i_have_the_right=i_have_the_right
+        locate_here(directory), repo, api=open_hub(to_write=True), public=public, i_have_the_right=i_have_the_right
     )
     visibility = "private" if report.private else "public"
     counts = f"{report.n_sent} files sent, {report.n_kept} there already, {report.n_deleted} of before deleted"
@@ -304,10 +315,10 @@ def pull(
 @app.command()
 def croissant(directory: Directory) -> None:
     """Describe a dataset directory in Croissant 1.1, in the file croissant.json beside its card."""
-    from rope.dataset.locate import locate
+    from rope.dataset.locate import locate_here
     from rope.share.croissant import write_croissant
 
-    typer.echo(f"wrote {write_croissant(locate(directory))}")
+    typer.echo(f"wrote {write_croissant(locate_here(directory))}")
 
 
 @app.command()
@@ -320,10 +331,10 @@ def export(
     shard_size: Annotated[str, typer.Option(help="Size of a tar file to aim at: bytes, or 64M, 1G.")] = "256M",
 ) -> None:
     """Write the samples in another layout; repeat it to go on where it stopped."""
-    from rope.dataset.locate import locate
+    from rope.dataset.locate import locate_here
     from rope.share.webdataset import export_webdataset
 
-    report = export_webdataset(locate(directory), to, shard_bytes=parse_bytes(shard_size, "--shard-size"))
+    report = export_webdataset(locate_here(directory), to, shard_bytes=parse_bytes(shard_size, "--shard-size"))
     state = "written" if report.is_new else "is up to date"
     typer.echo(f"{to}: {layout} {state}; {report.n_samples:,} samples in {report.n_files} files")
 
@@ -336,7 +347,7 @@ def _print_build(report: "BuildReport", out: Path) -> None:
             typer.echo(f"    {example}")
 
 
-def _print_problems(problems: "Sequence[Problem]", directory: Path) -> None:
+def _print_problems(problems: "Sequence[Problem]", directory: str) -> None:
     from rich.table import Table
     from rich.text import Text
 

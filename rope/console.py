@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     import typer
     from rich.console import Console
 
-__all__ = ["output", "parse_bytes", "progress_bar", "run_app"]
+    from rope.files import Address, AnyPath
+
+__all__ = ["dataset_of", "output", "parse_bytes", "progress_bar", "run_app"]
 
 
 def run_app(app: "typer.Typer") -> NoReturn:
@@ -86,6 +88,16 @@ def output() -> "Console":
     if not console.is_terminal:
         console.width = max(console.width, 120)
     return console
+
+
+def dataset_of(data: "Address | None") -> "AnyPath":
+    """The dataset directory that a command works on; says on stderr which one, where the command does not name it."""
+    from rope.dataset.locate import find
+
+    found = find(data)
+    if found.reason is not None:
+        print(f"dataset: {found.directory} ({found.reason})", file=sys.stderr)
+    return found.directory
 
 
 def parse_bytes(text: str, option: str) -> int:

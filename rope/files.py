@@ -5,11 +5,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from rope.errors import FileError, RopeError
 
-__all__ = ["atomic_path", "kind_of", "reading_file", "sha256_of"]
+if TYPE_CHECKING:
+    from upath import UPath
+
+__all__ = ["Address", "AnyPath", "atomic_path", "kind_of", "reading_file", "sha256_of"]
 
 _BEGINNINGS: Final = {
     b"version https://git-lfs.github.com/spec/": "a Git LFS pointer, which stands for the file; run git lfs pull",
@@ -28,6 +31,12 @@ _BEGINNINGS: Final = {
     b"\x80\x04": "a pickle, as torch.save writes it; no pickle is loaded",
     b"PK\x03\x04": "a ZIP archive, as .npz files and PyTorch checkpoints are",
 }
+
+AnyPath: TypeAlias = "Path | UPath"
+"""A file or folder on this machine, or at an address of fsspec."""
+
+Address: TypeAlias = "str | os.PathLike[str] | UPath"
+"""What callers may name a dataset directory by; see `rope.dataset.locate.as_directory`."""
 
 
 @contextmanager
@@ -54,7 +63,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def sha256_of(path: Path) -> str:
+def sha256_of(path: AnyPath) -> str:
     """SHA-256 of a file's bytes, in hex, read in pieces of 1 MiB."""
     digest = hashlib.sha256()
     with path.open("rb") as file:

@@ -42,13 +42,13 @@ def transcribe(
     device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda; auto for an accelerator.")] = "auto",
 ) -> None:
     """Write a dataset in which videos and live clips without a text have what is said; repeat it to go on."""
-    from rope.dataset.locate import cache_folder, locate
+    from rope.dataset.locate import cache_folder, locate_here
 
     with needed_by("a speech model", "cope,video"):
         from rope.asr.transcribe import transcribe_dataset
         from rope.asr.whisper import Whisper
     report = transcribe_dataset(
-        locate(data),
+        locate_here(data),
         out,
         Whisper(model, language=language, precision=precision, device=device, batch_size=batch_size),
         cache=cache or cache_folder() / "asr" / "transcripts.sqlite",
@@ -90,7 +90,7 @@ def summarize(
     """Write a dataset whose videos and live clips have summaries for texts; repeat it to go on where it stopped."""
     from rope.asr.prompt import load_prompt
     from rope.asr.summarize import summarize_dataset
-    from rope.dataset.locate import cache_folder, locate
+    from rope.dataset.locate import cache_folder, locate_here
 
     chat: ChatModel
     if endpoint is None:
@@ -114,7 +114,7 @@ def summarize(
         chat = Endpoint(options)
     prompt = load_prompt(language, max_characters=max_characters)
     report = summarize_dataset(
-        locate(data), out, chat, prompt, cache=cache or cache_folder() / "asr" / "answers.sqlite"
+        locate_here(data), out, chat, prompt, cache=cache or cache_folder() / "asr" / "answers.sqlite"
     )
     _print(report, out, report.cost(price_in, price_out) if price_in or price_out else None)
 

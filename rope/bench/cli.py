@@ -12,7 +12,7 @@ from rope.bench.attributes.cli import attributes, tail
 from rope.bench.effort_options import Device, Memory, Threads, read_effort
 from rope.bench.recommend.cli import recommend
 from rope.bench.tsne_cli import tsne
-from rope.console import run_app
+from rope.console import dataset_of, run_app
 from rope.domain import Split, all_pairs, domains_of, with_published
 from rope.errors import UsageError
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rope.bench.one_shot import Draws
     from rope.bench.score import Score
     from rope.bench.subject import Subject
+    from rope.files import AnyPath
 
 __all__ = ["main"]
 
@@ -41,8 +42,12 @@ Files = Annotated[
 ]
 Name = Annotated[str | None, typer.Option(help="Name of the model.", show_default="that of the first file")]
 Data = Annotated[
-    Path | None,
-    typer.Option(help="Dataset directory.", show_default="$ROPE_DATA, else the one built last"),
+    str | None,
+    typer.Option(
+        metavar="DIR",
+        help="Dataset directory, or its address, such as s3://bucket/OUT.",
+        show_default="$ROPE_DATA, else that of 'rope use', else the one built last",
+    ),
 ]
 SplitOption = Annotated[Split, typer.Option(help="The split to score.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the support sets of one-shot classification.")]
@@ -90,7 +95,6 @@ def score(
 ) -> None:
     """Score embeddings that are already on disk."""
     from rope.bench.one_shot import Draws
-    from rope.dataset.locate import locate
 
     effort, model = read_effort(memory, threads, device), name or files[0].stem
     if quick:
@@ -98,10 +102,10 @@ def score(
             raise UsageError(
                 "--quick: a quick score is no result to keep; leave out --quick, or --json and --save-ranks"
             )
-        _score_quickly(files, locate(data), split, model, effort)
+        _score_quickly(files, dataset_of(data), split, model, effort)
     else:
         draws = Draws(seed, trials, shots)
-        _score(files, locate(data), split, model, draws, effort, json, save_ranks, training_seed)
+        _score(files, dataset_of(data), split, model, draws, effort, json, save_ranks, training_seed)
 
 
 @app.command()
@@ -147,10 +151,9 @@ def run(
     from rope.bench.one_shot import Draws
     from rope.bench.run import run_embedder
     from rope.bench.share import parse_share
-    from rope.dataset.locate import locate
 
     own = None if share is None else parse_share(share)
-    directory, draws, effort = locate(data), Draws(seed, trials, shots), read_effort(memory, threads, device)
+    directory, draws, effort = dataset_of(data), Draws(seed, trials, shots), read_effort(memory, threads, device)
     embedder, origin = find_embedder(model)
     run_embedder(
         embedder,
@@ -174,7 +177,7 @@ def run(
 
 def _score(
     files: list[Path],
-    directory: Path,
+    directory: "AnyPath",
     split: Split,
     model: str,
     draws: "Draws",
@@ -199,7 +202,7 @@ def _score(
     _report(result, replace(subject, training_seed=training_seed), json, save_ranks)
 
 
-def _score_quickly(files: list[Path], directory: Path, split: Split, model: str, effort: "Effort") -> None:
+def _score_quickly(files: list[Path], directory: "AnyPath", split: Split, model: str, effort: "Effort") -> None:
     from rope.bench.quick import quick_score
     from rope.bench.report import quick_table
     from rope.bench.subject import load_subject
@@ -307,13 +310,12 @@ def slices(
     from rope.bench.report import write_json
     from rope.bench.slices import slice_ranks, slice_table, slices_json
     from rope.console import output
-    from rope.dataset.locate import locate
 
     ranks = load_ranks(result)
     names = ["mean", *(known.name for known in all_pairs(domains_of(ranks.pairs)))]
     if pair not in names:
         raise UsageError(f"--pair {pair!r}: expected one of {', '.join(names)}")
-    found = slice_ranks(ranks, locate(data))
+    found = slice_ranks(ranks, dataset_of(data))
     output().print(slice_table(found, pair))
     if json is not None:
         write_json(json, {"schema_version": 1, "slices": slices_json(found)})
@@ -343,12 +345,11 @@ def doctor(
     from rope.bench.subject import Subject
     from rope.console import output, progress_bar
     from rope.dataset.directory import read_labels
-    from rope.dataset.locate import locate
     from rope.dataset.manifest import read_manifest
     from rope.files import atomic_path
 
     effort = read_effort(memory, threads, "cpu")
-    directory = locate(data)
+    directory = dataset_of(data)
     manifest, labels = read_manifest(directory), read_labels(directory, split)
     embeddings = read_embeddings(files, with_published(labels))
     with progress_bar("diagnosing", count_similarities(embeddings, labels)) as advance:

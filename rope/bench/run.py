@@ -22,7 +22,7 @@ from rope.dataset.directory import iter_samples
 from rope.dataset.manifest import Manifest, read_manifest
 from rope.domain import DomainName, Sample, Split, config_of
 from rope.errors import DatasetError, EmbeddingError, UsageError
-from rope.files import atomic_path
+from rope.files import AnyPath, atomic_path
 
 __all__ = ["run_embedder"]
 
@@ -51,7 +51,7 @@ class _Part:
 
 def run_embedder(
     embedder: Embedder,
-    data: Path,
+    data: AnyPath,
     out: Path,
     *,
     split: Split = "validation",
@@ -176,7 +176,7 @@ def _discard(out: Path, folder: Path) -> None:
     out.unlink(missing_ok=True)
 
 
-def _counts(manifest: Manifest, split: Split, data: Path) -> dict[DomainName, int]:
+def _counts(manifest: Manifest, split: Split, data: AnyPath) -> dict[DomainName, int]:
     of_split = manifest.counts.get(split, {})
     counts = {domain: of_split.get(config_of(domain), 0) for domain in manifest.domains}
     if not any(counts.values()):
@@ -227,7 +227,7 @@ class _Run:
     """A run at work: what it runs, and what it has done."""
 
     embedder: Embedder
-    data: Path
+    data: AnyPath
     key: RunKey
     is_checked: bool
     n_kept: int = 0

@@ -2,22 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from rich.table import Table
 
 from rope.bench.intervals import Estimate, Interval, average, micro_estimate, share_interval
 from rope.bench.metrics import KS
 from rope.bench.ranks import PairRanks, Ranks, query_values
-from rope.dataset.directory import read_labels, read_products, reading, shard_names
+from rope.dataset.directory import open_shard, read_labels, read_products, shard_names
 from rope.dataset.manifest import read_manifest
 from rope.domain import DomainName, Split, config_of, domains_of, pair_of
 from rope.errors import UsageError
+from rope.files import AnyPath
 
 __all__ = [
     "FEW_PRODUCTS",
@@ -78,7 +77,7 @@ class Slice:
         return self.n_products < FEW_PRODUCTS
 
 
-def slice_ranks(ranks: Ranks, directory: Path) -> list[Slice]:
+def slice_ranks(ranks: Ranks, directory: AnyPath) -> list[Slice]:
     """R@k of every slice of every pair that has queries, and of the mean of the cross-domain pairs where all have.
 
     Args:
@@ -101,7 +100,7 @@ def slice_ranks(ranks: Ranks, directory: Path) -> list[Slice]:
     ]
 
 
-def read_text_lengths(directory: Path, domain: DomainName, split: Split) -> dict[str, int | None]:
+def read_text_lengths(directory: AnyPath, domain: DomainName, split: Split) -> dict[str, int | None]:
     """The number of characters (code points) of each sample's text, by sample id; None where there is no text.
 
     Raises:
@@ -109,7 +108,7 @@ def read_text_lengths(directory: Path, domain: DomainName, split: Split) -> dict
     """
     lengths: dict[str, int | None] = {}
     for name in shard_names(read_manifest(directory), config_of(domain), split):
-        with reading(directory / name), pq.ParquetFile(directory / name) as shard:
+        with open_shard(directory / name) as shard:
             table = shard.read(columns=["sample_id", "text"])
         counts = pc.utf8_length(table["text"]).to_pylist()
         lengths.update(zip(table["sample_id"].to_pylist(), counts, strict=True))
@@ -192,7 +191,7 @@ def slice_table(slices: Sequence[Slice], pair: str) -> Table:
     return table
 
 
-def _parts(ranks: Ranks, directory: Path) -> dict[SliceKind, dict[str, Names]]:
+def _parts(ranks: Ranks, directory: AnyPath) -> dict[SliceKind, dict[str, Names]]:
     """Kind -> pair -> the part of each query."""
     manifest = read_manifest(directory)
     if manifest.fingerprint != ranks.origin.fingerprint:
@@ -217,7 +216,7 @@ def _parts(ranks: Ranks, directory: Path) -> dict[SliceKind, dict[str, Names]]:
     return parts
 
 
-def _product_sizes(directory: Path, split: Split) -> dict[str, int]:
+def _product_sizes(directory: AnyPath, split: Split) -> dict[str, int]:
     """Samples of each product over all domains."""
     sizes: dict[str, int] = {}
     for labels in read_labels(directory, split).values():

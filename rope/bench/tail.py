@@ -6,7 +6,6 @@ distribution, and the gap between the first and the last.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 import numpy as np
@@ -20,6 +19,7 @@ from rope.dataset.directory import read_labels, read_products
 from rope.dataset.manifest import read_manifest
 from rope.domain import Split
 from rope.errors import UsageError
+from rope.files import AnyPath
 
 __all__ = ["Counting", "Third", "gap_interval", "tail_json", "tail_of", "tail_table"]
 
@@ -50,7 +50,7 @@ class Third:
     score: Interval
 
 
-def tail_of(ranks: Ranks, directory: Path, metric: str = "R@1", counted_in: Split | None = None) -> list[Third]:
+def tail_of(ranks: Ranks, directory: AnyPath, metric: str = "R@1", counted_in: Split | None = None) -> list[Third]:
     """Compare head, torso and tail in every cross-domain pair, and in their mean where all pairs have such queries.
 
     Categories (or products) are put in order of how many products (or samples of all domains) they have, largest
@@ -124,7 +124,7 @@ def tail_table(thirds: Sequence[Third], pair: str, metric: str) -> Table:
     return table
 
 
-def _groups(directory: Path, scored: Split, counting: Counting, counted_in: Split) -> dict[str, tuple[str, str]]:
+def _groups(directory: AnyPath, scored: Split, counting: Counting, counted_in: Split) -> dict[str, tuple[str, str]]:
     """Product of the scored split -> its category, or itself, and the third that this is in."""
     if counting == "product by samples":
         thirds = product_thirds(_samples(directory, scored))
@@ -142,7 +142,7 @@ def _groups(directory: Path, scored: Split, counting: Counting, counted_in: Spli
     }
 
 
-def _samples(directory: Path, split: Split) -> dict[str, int]:
+def _samples(directory: AnyPath, split: Split) -> dict[str, int]:
     """Samples of each product over all domains."""
     sizes: dict[str, int] = {}
     for labels in read_labels(directory, split).values():

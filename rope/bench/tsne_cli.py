@@ -18,7 +18,12 @@ def tsne(
     files: Annotated[list[Path], typer.Argument(metavar="EMB...", help="Embeddings; see `rope-bench score`.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="Picture to write, .png or .svg.", show_default=False)],
     data: Annotated[
-        Path | None, typer.Option(help="Dataset directory.", show_default="$ROPE_DATA, else the one built last")
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="Dataset directory, or its address, such as s3://bucket/OUT.",
+            show_default="$ROPE_DATA, else that of 'rope use', else the one built last",
+        ),
     ] = None,
     split: Annotated[Split, typer.Option(help="The split that the embeddings are of.")] = "validation",
     products: Annotated[int, typer.Option(min=2, help="Products to draw, all samples of each.")] = 30,
@@ -27,12 +32,12 @@ def tsne(
     """Draw a map of some products over the domains, by t-SNE; needs the extra 'figures'."""
     from rope.bench.readers import read_embeddings
     from rope.bench.tsne import FORMATS, choose_points, draw_map, lay_out, save_map
+    from rope.console import dataset_of
     from rope.dataset.directory import read_labels
-    from rope.dataset.locate import locate
 
     if out.suffix.lower() not in FORMATS:  # before minutes of work
         raise UsageError(f"--out {out}: expected a name that ends in {' or '.join(FORMATS)}")
-    labels = read_labels(locate(data), split)
+    labels = read_labels(dataset_of(data), split)
     embeddings = read_embeddings(files, with_published(labels))
     points = choose_points(embeddings, labels, n_products=products, seed=seed)
     save_map(draw_map(points, lay_out(points, seed=seed)), out)

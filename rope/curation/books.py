@@ -1,6 +1,5 @@
 """The books of a run: every raw row in exactly one of kept, rejected, quarantined and not sampled."""
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,8 +17,9 @@ from rope.curation.recipe import Recipe
 from rope.curation.runner import finished_stages
 from rope.errors import DatasetError
 from rope.files import sha256_of
+from rope.sql import parquet_files
 
-__all__ = ["Audit", "StageCount", "Step", "audit", "funnel", "kept_files", "reject_files", "scan", "trace"]
+__all__ = ["Audit", "StageCount", "Step", "audit", "funnel", "kept_files", "reject_files", "trace"]
 
 Stages = Mapping[str, Sequence[tuple[Path, Manifest]]]
 """Stage -> folder and manifest of each shard; see `rope.curation.runner.finished_stages`."""
@@ -152,19 +152,8 @@ def reject_files(stages: Stages, stage: str) -> list[Path]:
     return [folder / part.rejects.name for folder, manifest in stages[stage] for part in manifest.parts]
 
 
-def scan(paths: Sequence[Path]) -> str:
-    """SQL of a table of DuckDB's that is made of Parquet files.
-
-    >>> scan([Path("a[1].parquet"), Path("it's.parquet")])
-    "read_parquet(['a[[]1].parquet', 'it''s.parquet'])"
-    """
-    plain = [re.sub(r"([\[*?])", r"[\1]", str(path)).replace("'", "''") for path in paths]
-    listed = ", ".join(f"'{path}'" for path in plain)
-    return f"read_parquet([{listed}])"
-
-
 def _view(connection: duckdb.DuckDBPyConnection, name: str, columns: str, paths: Sequence[Path]) -> None:
-    connection.execute(f"CREATE VIEW {name} AS SELECT {columns} FROM {scan(paths)}")  # noqa: S608  names of ours
+    connection.execute(f"CREATE VIEW {name} AS SELECT {columns} FROM {parquet_files(paths)}")  # noqa: S608  names of ours
 
 
 def _miscounts(counts: Sequence[StageCount]) -> list[str]:
@@ -220,7 +209,7 @@ def _rows_with(paths: Sequence[Path], row_id: str) -> list[dict[str, Any]]:
     names = [field.name for field in pq.read_schema(paths[0]) if _is_plain(field.type)]
     quoted = ", ".join('"' + name.replace('"', '""') + '"' for name in names)
     with duckdb.connect() as connection:
-        sql = f"SELECT {quoted} FROM {scan(paths)} WHERE id = ?"  # noqa: S608  names of ours
+        sql = f"SELECT {quoted} FROM {parquet_files(paths)} WHERE id = ?"  # noqa: S608  names of ours
         return [dict(zip(names, row, strict=True)) for row in connection.execute(sql, [row_id]).fetchall()]
 
 

@@ -9,11 +9,12 @@ import duckdb
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rope.curation.books import StageCount, Stages, funnel, kept_files, reject_files, scan
+from rope.curation.books import StageCount, Stages, funnel, kept_files, reject_files
 from rope.curation.operation import MapOperation, load_operation
 from rope.curation.recipe import Recipe, Stage
 from rope.curation.runner import finished_stages
 from rope.domain import Frame
+from rope.sql import parquet_files
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -142,9 +143,10 @@ def _scores(connection: duckdb.DuckDBPyConnection, stages: Stages, stage: str, c
     quoted = '"' + column.replace('"', '""') + '"'
     connection.execute(
         f"""CREATE OR REPLACE TEMP VIEW scored AS
-        SELECT domain, TRUE AS is_kept, CAST({quoted} AS DOUBLE) AS score FROM {scan(kept_files(stages, stage))}
+        SELECT domain, TRUE AS is_kept, CAST({quoted} AS DOUBLE) AS score
+        FROM {parquet_files(kept_files(stages, stage))}
         UNION ALL
-        SELECT domain, FALSE, score FROM {scan(reject_files(stages, stage))} WHERE fate = 'rejected'"""  # noqa: S608
+        SELECT domain, FALSE, score FROM {parquet_files(reject_files(stages, stage))} WHERE fate = 'rejected'"""  # noqa: S608
     )
     known = "FROM scored WHERE isfinite(score)"
     low, high = connection.execute(f"SELECT min(score), max(score) {known}").fetchall()[0]
@@ -173,7 +175,7 @@ def _examples(
     found = {}
     for fate, reason in sorted(_by_reason(count)):
         rows = connection.execute(
-            f"""SELECT id, score, detail FROM {scan(reject_files(stages, count.stage))}
+            f"""SELECT id, score, detail FROM {parquet_files(reject_files(stages, count.stage))}
             WHERE fate = ? AND reason = ?
             ORDER BY row_number() OVER (PARTITION BY domain ORDER BY score DESC NULLS LAST, id), domain
             LIMIT ?""",  # noqa: S608
@@ -183,7 +185,7 @@ def _examples(
     if column and count.others:
         quoted = '"' + column.replace('"', '""') + '"'
         rows = connection.execute(
-            f"""SELECT id, CAST({quoted} AS DOUBLE), NULL FROM {scan(kept_files(stages, count.stage))}
+            f"""SELECT id, CAST({quoted} AS DOUBLE), NULL FROM {parquet_files(kept_files(stages, count.stage))}
             ORDER BY row_number() OVER (PARTITION BY domain ORDER BY {quoted}, id), domain LIMIT ?""",  # noqa: S608
             [_N_EXAMPLES],
         ).fetchall()
@@ -196,7 +198,7 @@ def _shown(
 ) -> tuple[Example, ...]:
     """Examples of some rows, with the text and the first image that they had before the stage."""
     ids = [row_id for row_id, _, _ in rows]
-    sql = f"SELECT id, filename FROM {scan(paths)[:-1]}, filename = true) WHERE list_contains(?, id)"  # noqa: S608
+    sql = f"SELECT id, filename FROM {parquet_files(paths)[:-1]}, filename = true) WHERE list_contains(?, id)"  # noqa: S608
     places = dict(connection.execute(sql, [ids]).fetchall())
     records = {}
     for path in sorted(set(places.values())):

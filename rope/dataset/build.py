@@ -32,6 +32,7 @@ from rope.sources.faults import Fault, FaultCount, in_order_of_rules, rule_of
 from rope.sources.formats import Format, find_source
 from rope.sources.source import Source
 from rope.sources.thinning import thin_frames
+from rope.sql import csv_file, literal
 
 __all__ = ["FAULTS_NAME", "BuildReport", "build_dataset"]
 
@@ -238,7 +239,7 @@ def _open_staged(plan: _Plan, memory_bytes: int, progress: bool) -> duckdb.DuckD
     connection = duckdb.connect(str(database))
     try:
         connection.execute(f"SET memory_limit = '{memory_bytes >> 20}MiB'")
-        connection.execute(f"SET temp_directory = {_literal(plan.folder / 'spill')}")
+        connection.execute(f"SET temp_directory = {literal(plan.folder / 'spill')}")
         connection.execute("SET enable_progress_bar = false")
         if not done.exists():
             n_bytes = sum((plan.release.folder / name).stat().st_size for name in plan.release.files)
@@ -325,13 +326,13 @@ def _write_faults(connection: duckdb.DuckDBPyConnection, path: Path, release: So
     for split in release.splits:
         for domain in release.domains:
             parts.append(
-                f"SELECT {_literal(release.file_of(split, domain))}, 0, 'no_{domain}', product_id "
+                f"SELECT {literal(release.file_of(split, domain))}, 0, 'no_{domain}', product_id "
                 f"FROM members_{split} WHERE n_{domain} = 0"
             )
     with atomic_path(path) as temporary:
         connection.execute(
             f"COPY (SELECT * FROM ({' UNION ALL '.join(parts)}) AS f(file, line, kind, subject) "
-            f"ORDER BY ALL) TO {_literal(temporary)} (FORMAT csv, DELIMITER '\t', HEADER)"
+            f"ORDER BY ALL) TO {literal(temporary)} (FORMAT csv, DELIMITER '\t', HEADER)"
         )
 
 
@@ -379,17 +380,12 @@ def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
     return int(connection.sql(f"SELECT count(*) FROM {table}").fetchall()[0][0])
 
 
-def _literal(path: Path | str) -> str:
-    """A path or name as a SQL string."""
-    return "'" + str(path).replace("'", "''") + "'"
-
-
 def _read_faults(path: Path) -> tuple[FaultCount, ...]:
     """Read faults.tsv back: each kind with its count and first examples."""
     columns = "{'file': 'VARCHAR', 'line': 'BIGINT', 'kind': 'VARCHAR', 'subject': 'VARCHAR'}"
     with duckdb.connect() as connection:
         return _count_faults(
-            connection, f"read_csv({_literal(path)}, delim = '\t', quote = '\"', header = true, columns = {columns})"
+            connection, csv_file(path, f"delim = '\t', quote = '\"', header = true, columns = {columns}")
         )
 
 

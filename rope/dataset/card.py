@@ -8,7 +8,7 @@ from rope.dataset.manifest import Manifest
 from rope.domain import DOMAINS, config_of, with_published
 from rope.sources.faults import rule_of
 
-__all__ = ["render_card"]
+__all__ = ["citation_of", "origin_of", "render_card"]
 
 _SIZE_CATEGORIES: Final = (
     (1_000, "n<1K"),
@@ -56,21 +56,27 @@ Fingerprint: `{fingerprint}`
 {faults}
 """
 
+_PAPERS: Final = {
+    "rope_release": "Bai et al., *Cross-Domain Product Representation Learning for Rich-Content E-Commerce*, ICCV 2023",
+    "product1m": "Zhan et al., *Product1M: Towards Weakly Supervised Instance-Level Product Retrieval via Cross-Modal "
+    "Pretraining*, ICCV 2021",
+    "m5product": "Dong et al., *M5Product: Self-harmonized Contrastive Learning for E-commercial Multi-modal "
+    "Pretraining*, CVPR 2022",
+    "lpr4m": "Yang et al., *Cross-view Semantic Alignment for Livestreaming Product Recognition*, ICCV 2023",
+    "movingfashion": "Godi et al., *MovingFashion: a Benchmark for the Video-to-Shop Challenge*, WACV 2022",
+}
+"""Kind of source -> the paper that introduced it."""
+
 _ROPE: Final = """\
-Built from {n_files} text files in the layout of the ROPE release of Bai et al., *Cross-Domain Product Representation
-Learning for Rich-Content E-Commerce*, ICCV 2023. The ROPE data come under a licence of their authors, who give it on
-request (https://github.com/adxcreative/COPE): do not pass a copy on without asking them. Other releases in this layout
-have licences of their own."""
+Built from {n_files} text files in the layout of the ROPE release of {paper}. The ROPE data come under a licence of
+their authors, who give it on request (https://github.com/adxcreative/COPE): do not pass a copy on without asking them.
+Other releases in this layout have licences of their own."""
 
 _ORIGINS: Final = {
-    "product1m": "Built from the text files of Product1M, of Zhan et al., *Product1M: Towards Weakly Supervised "
-    "Instance-Level Product Retrieval via Cross-Modal Pretraining*, ICCV 2021 (https://github.com/zhanxlin/Product1M).",
-    "m5product": "Built from M5Product, of Dong et al., *M5Product: Self-harmonized Contrastive Learning for "
-    "E-commercial Multi-modal Pretraining*, CVPR 2022 (https://xiaodongsuper.github.io/M5Product_dataset).",
-    "lpr4m": "Built from LPR4M, of Yang et al., *Cross-view Semantic Alignment for Livestreaming Product Recognition*, "
-    "ICCV 2023 (https://github.com/adxcreative/RICE).",
-    "movingfashion": "Built from MovingFashion, of Godi et al., *MovingFashion: a Benchmark for the Video-to-Shop "
-    "Challenge*, WACV 2022 (https://github.com/HumaticsLAB/SEAM-Match-RCNN).",
+    "product1m": "Built from the text files of Product1M, of {paper} (https://github.com/zhanxlin/Product1M).",
+    "m5product": "Built from M5Product, of {paper} (https://xiaodongsuper.github.io/M5Product_dataset).",
+    "lpr4m": "Built from LPR4M, of {paper} (https://github.com/adxcreative/RICE).",
+    "movingfashion": "Built from MovingFashion, of {paper} (https://github.com/HumaticsLAB/SEAM-Match-RCNN).",
     "folder": "Built from a folder of somebody's own.",
 }
 """Kind of source -> where the data come from; ROPE's own paragraph counts the files."""
@@ -91,17 +97,17 @@ def render_card(manifest: Manifest, optional: Sequence[str] = ()) -> str:
         manifest: of the dataset.
         optional: the columns of samples, of `rope.dataset.columns.OPTIONAL_COLUMNS`, that some domain has.
     """
-    configs, domains = _configs(manifest), with_published(manifest.domains)
+    configs, domains = manifest.loadable, with_published(manifest.domains)
     others = domains[len(DOMAINS) :]
     return _front_matter(manifest) + _BODY.format(
         also="".join(f", in {config_of(domain)}" for domain in others),
         samples=", ".join(map(config_of, domains)),
         other_texts="".join(f", the text of a {domain}" for domain in others),
         other_times=f", number of the image ({', '.join(others)})" if others else "",
-        ids=", ".join(f"`{name}`" for name in _ids(manifest)),
+        ids=", ".join(f"`{name}`" for name in manifest.id_columns),
         config="videos" if "videos" in configs else configs[0],
         optional="".join(f"\n{_OPTIONAL[column]}" for column in optional),
-        origin=_origin(manifest),
+        origin=origin_of(manifest),
         name=manifest.name,
         version=manifest.format_version,
         split="validation" if "validation" in manifest.counts else "train",
@@ -112,25 +118,17 @@ def render_card(manifest: Manifest, optional: Sequence[str] = ()) -> str:
     )
 
 
-def _configs(manifest: Manifest) -> list[str]:
-    """The configurations that the dataset has; those of a domain that a release lacks are left out."""
-    there = [
-        config_of(domain)
-        for domain in with_published(manifest.domains)
-        if domain in manifest.domains or any(counts[config_of(domain)] for counts in manifest.counts.values())
-    ]
-    return [*there, "products", "aligned"]
-
-
-def _ids(manifest: Manifest) -> list[str]:
-    """The columns of products that hold ids of samples."""
-    return [f"{domain}_ids" for domain in with_published(manifest.domains)]
-
-
-def _origin(manifest: Manifest) -> str:
-    known = _ORIGINS.get(manifest.source.get("kind", ""))
+def origin_of(manifest: Manifest) -> str:
+    """Where the data come from, and who decides about copies."""
+    known, paper = _ORIGINS.get(manifest.source.get("kind", "")), citation_of(manifest)
     n_files = sum(1 for name in manifest.source if name.endswith(".txt"))
-    return _ROPE.format(n_files=n_files) if known is None else f"{known} {_ASK}"
+    return _ROPE.format(n_files=n_files, paper=paper) if known is None else f"{known.format(paper=paper)} {_ASK}"
+
+
+def citation_of(manifest: Manifest) -> str:
+    """The paper to cite for the data; empty where they are somebody's own."""
+    kind = manifest.source.get("kind", "")
+    return "" if kind == "folder" else _PAPERS.get(kind, _PAPERS["rope_release"])
 
 
 def _front_matter(manifest: Manifest) -> str:
@@ -140,7 +138,7 @@ def _front_matter(manifest: Manifest) -> str:
     lines = ["---", f"pretty_name: {_quoted(manifest.name)}", "license: other"]
     lines += ["task_categories:", "- image-feature-extraction", "tags:", "- product-retrieval", "- cross-domain"]
     lines += ["size_categories:", f"- {size}", "configs:"]
-    configs = _configs(manifest)
+    configs = manifest.loadable
     for config in configs:
         # `datasets` names its cache by the folder's name and this header alone, so without a description of their own
         # two datasets in folders of one name would share their rows.
@@ -148,7 +146,7 @@ def _front_matter(manifest: Manifest) -> str:
         lines += ["  default: true"] if config == configs[0] else []
         folder = "products" if config == "aligned" else config
         if config == "aligned":
-            lines.append(f"  columns: [{', '.join(['product_id', *_ids(manifest)])}]")
+            lines.append(f"  columns: [{', '.join(['product_id', *manifest.id_columns])}]")
         lines.append("  data_files:")
         for split in manifest.counts:
             lines += [f"  - split: {split}", f"    path: {folder}/{split}-*.parquet"]

@@ -2,14 +2,14 @@
 
 # ruff: noqa: S608 -- SQL is put together from splits, domains and names of columns, which are closed sets
 
-from pathlib import Path
 from typing import Final
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from rope.dataset.directory import open_parquet
 from rope.domain import DomainName
+from rope.files import AnyPath
 from rope.schema import sample_schema
 from rope.sources.source import Source
 
@@ -42,13 +42,16 @@ def schema_like(names: list[str]) -> pa.Schema:
     return sample_schema(video="video" in names, audio="audio" in names, gallery="gallery" in names)
 
 
-def optional_columns(directory: Path, shards: list[str]) -> list[str]:
+def optional_columns(directory: AnyPath, shards: list[str]) -> list[str]:
     """The optional columns that some shard of a dataset directory has.
 
     Raises:
         OSError: a shard cannot be read.
     """
-    found = {name for shard in shards for name in pq.read_schema(directory / shard).names}
+    found: set[str] = set()
+    for name in shards:
+        with open_parquet(directory / name) as shard:
+            found.update(shard.schema_arrow.names)
     return [column for column in OPTIONAL_COLUMNS if column in found]
 
 

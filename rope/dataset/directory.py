@@ -11,9 +11,20 @@ import pyarrow.parquet as pq
 
 from rope.dataset.manifest import Manifest, read_manifest
 from rope.domain import Audio, DomainName, Frame, Sample, Split, Video, config_of
-from rope.errors import DatasetError
+from rope.errors import DatasetError, RopeError
+from rope.files import AnyPath
 
-__all__ = ["Labels", "iter_samples", "read_labels", "read_products", "reading", "shard_names"]
+__all__ = [
+    "Labels",
+    "iter_samples",
+    "open_parquet",
+    "open_shard",
+    "read_labels",
+    "read_products",
+    "reading",
+    "shard_names",
+    "shard_paths",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +42,7 @@ class Labels:
     galleries: list[str | None] | None = None
 
 
-def shard_names(manifest: Manifest, config: str, split: Split) -> list[str]:
+def shard_names(manifest: Manifest, config: str, split: str) -> list[str]:
     """The shards of a configuration and split, in order, as paths relative to the directory.
 
     >>> from rope.dataset.manifest import Shard
@@ -42,7 +53,7 @@ def shard_names(manifest: Manifest, config: str, split: Split) -> list[str]:
     return sorted(name for name in manifest.shards if name.startswith(f"{config}/{split}-"))
 
 
-def read_labels(directory: Path, split: Split) -> dict[DomainName, Labels]:
+def read_labels(directory: AnyPath, split: Split) -> dict[DomainName, Labels]:
     """The labels of a split, for each domain that the dataset has; reads no text and no image.
 
     Raises:
@@ -55,7 +66,7 @@ def read_labels(directory: Path, split: Split) -> dict[DomainName, Labels]:
     return labels
 
 
-def read_products(directory: Path, split: Split) -> dict[str, str | None]:
+def read_products(directory: AnyPath, split: Split) -> dict[str, str | None]:
     """The products of a split in canonical order, each with its category, or None where it has none.
 
     Raises:
@@ -66,7 +77,7 @@ def read_products(directory: Path, split: Split) -> dict[str, str | None]:
 
 
 def iter_samples(
-    directory: Path, domain: DomainName, split: Split, *, start: int = 0, batch_size: int
+    directory: AnyPath, domain: DomainName, split: Split, *, start: int = 0, batch_size: int
 ) -> Iterator[list[Sample]]:
     """The samples of a domain and split, in canonical order, batch by batch.
 
@@ -89,7 +100,7 @@ def iter_samples(
         raise ValueError(f"need start >= 0 and batch_size >= 1, got {start} and {batch_size}")
     batch: list[Sample] = []
     row = start
-    for sample in _samples_from(_shard_paths(directory, config_of(domain), split), domain, start, batch_size):
+    for sample in _samples_from(shard_paths(directory, config_of(domain), split), domain, start, batch_size):
         batch.append(sample)
         row += 1
         if row % batch_size == 0:
@@ -100,17 +111,47 @@ def iter_samples(
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def open_shard(path: AnyPath) -> Iterator[pq.ParquetFile]:
+    """A Parquet file by its own path, which is never taken for a pattern; on this machine or at an address of fsspec.
+
+    Raises:
+        DatasetError: the file is missing or damaged; also for what goes wrong while it is read in the block.
+    """
+    with reading(path), open_parquet(path) as shard:
+        yield shard
+
+
+@contextmanager
+def open_parquet(path: AnyPath) -> Iterator[pq.ParquetFile]:
+    """As `open_shard`, with the exceptions of Arrow and of the file system."""
+    if isinstance(path, Path):
+        with pq.ParquetFile(path) as shard:
+            yield shard
+    else:
+        with path.open("rb") as file, pq.ParquetFile(file, pre_buffer=True) as shard:
+            yield shard
+
+
+@contextmanager
+def reading(path: AnyPath) -> Iterator[None]:
     """Turn what Arrow raises on a missing or damaged file into a `DatasetError` that names it."""
     try:
         yield
-    except (OSError, pa.ArrowException) as error:
+    except Exception as error:
+        is_local = isinstance(path, Path)  # elsewhere, each file system behind fsspec has exceptions of its own
+        if isinstance(error, RopeError) or (is_local and not isinstance(error, OSError | pa.ArrowException)):
+            raise
         raise DatasetError(
             f"{path}: cannot be read as Parquet ({error}); rope validate lists all that is wrong"
         ) from error
 
 
-def _shard_paths(directory: Path, config: str, split: Split) -> list[Path]:
+def shard_paths(directory: AnyPath, config: str, split: Split) -> list[AnyPath]:
+    """The shards of a configuration and split, in order.
+
+    Raises:
+        DatasetError: the directory is no dataset, or has no such split.
+    """
     manifest = read_manifest(directory)
     if split not in manifest.counts:
         raise DatasetError(f"{directory}: has no split {split}; it has {', '.join(sorted(manifest.counts)) or 'none'}")
@@ -118,12 +159,12 @@ def _shard_paths(directory: Path, config: str, split: Split) -> list[Path]:
 
 
 def _read_columns(
-    directory: Path, config: str, split: Split, names: Sequence[str], optional: Sequence[str] = ()
+    directory: AnyPath, config: str, split: Split, names: Sequence[str], optional: Sequence[str] = ()
 ) -> dict[str, list[Any]]:
     """The values of columns in all shards; without those of `optional` that the shards lack."""
     columns: dict[str, list[Any]] = {name: [] for name in names}
-    for path in _shard_paths(directory, config, split):
-        with reading(path), pq.ParquetFile(path) as shard:
+    for path in shard_paths(directory, config, split):
+        with open_shard(path) as shard:
             there = [name for name in optional if name in shard.schema_arrow.names]
             table = shard.read(columns=[*names, *there])
         for name in (*names, *there):
@@ -131,11 +172,11 @@ def _read_columns(
     return columns
 
 
-def _samples_from(paths: Sequence[Path], domain: DomainName, start: int, batch_size: int) -> Iterator[Sample]:
+def _samples_from(paths: Sequence[AnyPath], domain: DomainName, start: int, batch_size: int) -> Iterator[Sample]:
     """Samples from row `start` of all shards together."""
     to_skip = start
     for path in paths:
-        with reading(path), pq.ParquetFile(path) as shard:
+        with open_shard(path) as shard:
             first_group = 0
             while first_group < shard.num_row_groups:
                 rows = shard.metadata.row_group(first_group).num_rows

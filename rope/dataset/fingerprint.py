@@ -2,15 +2,15 @@
 
 import hashlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from rope.dataset.directory import open_parquet
 from rope.domain import SPLITS, config_of, domain_of_config, with_published
+from rope.files import AnyPath
 from rope.schema import product_schema
 
 __all__ = ["fingerprint"]
@@ -19,7 +19,7 @@ _ROWS: Final = 1 << 16
 _SAMPLE_COLUMNS: Final = ("sample_id", "product_id", "text", "category", "frame_times")
 
 
-def fingerprint(directory: Path, shards: list[str]) -> str:
+def fingerprint(directory: AnyPath, shards: list[str]) -> str:
     """SHA-256 of the ids, labels, texts, categories and frame times of a dataset.
 
     Two builds have the same fingerprint if they pose the same task: the media mode, image bytes, shard size and the
@@ -46,7 +46,7 @@ def fingerprint(directory: Path, shards: list[str]) -> str:
             columns: tuple[str, ...] = of_products if config == "products" else _SAMPLE_COLUMNS
             names = sorted(name for name in shards if name.startswith(f"{config}/{split}-"))
             paths = [directory / name for name in names]
-            has_gallery = any("gallery" in pq.read_schema(path).names for path in paths)
+            has_gallery = any("gallery" in _columns_of(path) for path in paths)
             digest.update(f"{split}/{config}{'/gallery' if has_gallery else ''}\0".encode("ascii"))
             if has_gallery:
                 columns = (*columns, "gallery")
@@ -56,12 +56,12 @@ def fingerprint(directory: Path, shards: list[str]) -> str:
     return digest.hexdigest()
 
 
-def _runs(paths: list[Path], columns: tuple[str, ...]) -> Iterator[pa.Table]:
+def _runs(paths: list[AnyPath], columns: tuple[str, ...]) -> Iterator[pa.Table]:
     """The rows of all files together, `_ROWS` at a time, wherever the files and row groups end."""
     pending: list[pa.RecordBatch] = []
     n_pending = 0
     for path in paths:
-        with pq.ParquetFile(path) as file:
+        with open_parquet(path) as file:
             for batch in file.iter_batches(_ROWS, columns=list(columns)):
                 while n_pending + len(batch) >= _ROWS:
                     head = batch.slice(0, _ROWS - n_pending)
@@ -72,6 +72,11 @@ def _runs(paths: list[Path], columns: tuple[str, ...]) -> Iterator[pa.Table]:
                     n_pending += len(batch)
     if pending:
         yield pa.Table.from_batches(pending)
+
+
+def _columns_of(path: AnyPath) -> list[str]:
+    with open_parquet(path) as file:
+        return list(file.schema_arrow.names)
 
 
 def _update(digest: "hashlib._Hash", column: Any) -> None:  # noqa: ANN401 -- an Arrow array of any type

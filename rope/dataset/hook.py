@@ -1,8 +1,9 @@
 """Makes `datasets` know the dataset `rope`, without importing `datasets`.
 
 `datasets` has no public way to register a dataset; its packaged modules look for files in the current
-folder. So `datasets.load.dataset_module_factory` is wrapped, and the path `rope` becomes the folder that
-`rope.dataset.locate` finds. All else is `datasets` reading Parquet by the card of that folder.
+folder. So `datasets.load.dataset_module_factory` is wrapped: the path `rope` becomes the folder that
+`rope.dataset.locate` finds, and that folder, or any dataset directory that is named by its path, is read by
+`rope.dataset.builder`.
 """
 
 import functools
@@ -10,6 +11,7 @@ import importlib.machinery
 import sys
 from collections.abc import Callable, Sequence
 from importlib.abc import Loader, MetaPathFinder
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
@@ -78,23 +80,23 @@ def _wrap_factory(load: ModuleType) -> None:
 
 
 def _resolving(original: Factory) -> Factory:
-    """The factory with the path `rope` replaced by the located folder; other paths pass untouched."""
+    """The factory with `rope`, and the path of any dataset directory, handed to this package; other paths pass."""
 
     @functools.wraps(original)
     def dataset_module_factory(path: str, *args: Any, **options: Any) -> Any:  # noqa: ANN401 -- another library's types
-        if path != DATASET_NAME:
+        if path == DATASET_NAME:
+            address = options.pop("data_dir", None)
+        elif _is_dataset_directory(path) and options.get("data_dir") is None and options.get("data_files") is None:
+            address = path
+        else:
             return original(path, *args, **options)
-        from rope.dataset.locate import locate
-        from rope.dataset.manifest import MANIFEST_NAME
-        from rope.files import sha256_of
+        from rope.dataset.builder import dataset_module
 
-        directory = locate(options.pop("data_dir", None))
-        module = original(str(directory), *args, **options)
-        # The caller's `data_dir` has done its work; `datasets` would look for a folder of that name inside.
-        module.builder_kwargs["data_dir"] = None
-        # `datasets` names its cache by folder name and card alone, and would serve another dataset's rows.
-        module.hash = sha256_of(directory / MANIFEST_NAME)[:16]
-        return module
+        return dataset_module(address, options.get("data_files"))
 
     setattr(dataset_module_factory, _MARK, True)
     return dataset_module_factory
+
+
+def _is_dataset_directory(path: str) -> bool:
+    return (Path(path) / "rope.json").is_file()

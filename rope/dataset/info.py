@@ -4,7 +4,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import duckdb
@@ -14,6 +13,7 @@ from rich.text import Text
 from rope.dataset.manifest import Manifest, read_manifest
 from rope.dataset.views import open_views
 from rope.domain import SPLITS, DomainName, Split, config_of, with_published
+from rope.files import AnyPath
 
 __all__ = ["CategorySize", "Description", "DomainFacts", "Spread", "describe", "sizes", "tables"]
 
@@ -83,7 +83,7 @@ class Description:
     categories: tuple[CategorySize, ...]
 
 
-def describe(directory: Path) -> Description:
+def describe(directory: AnyPath) -> Description:
     """Describe a dataset directory; texts, times and ids are read, images are not.
 
     Raises:

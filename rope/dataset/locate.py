@@ -1,16 +1,31 @@
-"""Where the data is: what the caller names, else `ROPE_DATA`, else the dataset that was built last."""
+"""Which dataset directory to use: what the caller names, else `ROPE_DATA`, else `rope use`, else the one built last."""
 
 import contextlib
 import json
+import logging
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from rope.dataset.manifest import read_manifest
 from rope.errors import DatasetError, UsageError
-from rope.files import atomic_path
+from rope.files import Address, AnyPath, atomic_path
 
-__all__ = ["cache_folder", "locate", "remember"]
+__all__ = [
+    "CHOICE_NAME",
+    "Located",
+    "as_directory",
+    "cache_folder",
+    "choose",
+    "find",
+    "locate",
+    "locate_here",
+    "remember",
+]
+
+CHOICE_NAME: Final = ".rope-data"
+"""The file that `rope use` writes; it holds the address of a dataset directory, for the folder it is in and below."""
 
 _STATE_NAME: Final = "last-built.json"
 
@@ -20,22 +35,92 @@ _HOW_TO_GET_DATA: Final = (
     "rope synthesize RELEASE --products 200 --seed 0 && rope build RELEASE OUT"
 )
 
+_BUILT_LAST: Final = "the dataset that was built last on this machine"
 
-def locate(data_dir: Path | str | None) -> Path:
-    """The dataset directory to use, absolute and known to hold a manifest.
+_log: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A dataset directory, and why it is the one.
+
+    Attributes:
+        directory: known to hold a manifest; absolute where it is on this machine.
+        reason: what chose it, such as `ROPE_DATA`; None where the caller named it.
+    """
+
+    directory: AnyPath
+    reason: str | None
+
+
+def as_directory(address: Address) -> AnyPath:
+    """A folder on this machine as a path, and anything with `://` in it as an address of fsspec.
+
+    >>> as_directory("run[12]/a::b").name
+    'a::b'
+    >>> as_directory("memory://bucket/OUT").name
+    'OUT'
+
+    Raises:
+        UsageError: no installed package can read addresses of this kind.
+    """
+    if not isinstance(address, str):
+        return Path(address) if isinstance(address, os.PathLike) else address
+    if "://" not in address:
+        return Path(address)
+    from upath import UPath
+
+    try:
+        remote = UPath(address)
+        remote.fs  # noqa: B018 -- looks for the package of the protocol
+    except (ValueError, ImportError) as error:
+        raise UsageError(
+            f"{address}: addresses of this kind cannot be read ({error}); install the fsspec package for it, "
+            "such as s3fs or gcsfs"
+        ) from error
+    return Path(remote.path) if remote.protocol in ("", "file", "local") else remote
+
+
+def locate(data_dir: "Address | None") -> AnyPath:
+    """The dataset directory to use; see `find`. One that nobody has named is logged as a warning."""
+    found = find(data_dir)
+    if found.reason == _BUILT_LAST:
+        _log.warning("reading %s, %s; fix the choice with 'rope use DIR' or ROPE_DATA", found.directory, _BUILT_LAST)
+    return found.directory
+
+
+def locate_here(data_dir: "Address | None") -> Path:
+    """As `locate`, for what works on a folder of this machine alone.
+
+    Raises:
+        UsageError: the dataset is elsewhere.
+    """
+    directory = locate(data_dir)
+    if not isinstance(directory, Path):
+        raise UsageError(f"{directory}: this needs a dataset directory on this machine; copy it here first")
+    return directory
+
+
+def find(data_dir: "Address | None") -> Located:
+    """The dataset directory to use, known to hold a manifest, and what chose it.
 
     Args:
-        data_dir: a dataset directory; None for that of the environment variable `ROPE_DATA`, or else the
-            one that was built last.
+        data_dir: a dataset directory, or an address of fsspec such as `s3://bucket/OUT`; None for that of the
+            environment variable `ROPE_DATA`, or else the choice that `rope use` wrote in the working folder or
+            above it, or else the one that was built last on this machine, which another terminal may change.
 
     Raises:
         UsageError: the directory that was named does not exist.
         DatasetError: it is not a finished dataset, or none was named and none is known.
     """
     if data_dir is not None:
-        return _checked(Path(data_dir), str(data_dir))
+        return Located(_checked(data_dir, str(data_dir)), None)
     if named := os.environ.get("ROPE_DATA"):
-        return _checked(Path(named), f"ROPE_DATA={named}")
+        return Located(_checked(named, f"ROPE_DATA={named}"), "ROPE_DATA")
+    if (choice := _local_choice()) is not None:
+        address = choice.read_text("utf-8").strip()
+        whole = address if "://" in address else choice.parent / address
+        return Located(_checked(whole, f"{choice} says {address}"), f"rope use, in {choice}")
     last = _last_built()
     if last is None:
         raise DatasetError(
@@ -47,11 +132,24 @@ def locate(data_dir: Path | str | None) -> Path:
             f"the dataset that was built last, {last}, does not exist any more; say where it is with data_dir or "
             f"ROPE_DATA. {_HOW_TO_GET_DATA}"
         )
-    return _checked(last, str(last))
+    return Located(_checked(last, str(last)), _BUILT_LAST)
+
+
+def choose(address: str, folder: Path) -> Path:
+    """Make a dataset directory the one that `find(None)` finds in `folder` and below; returns the file written.
+
+    Raises:
+        UsageError: the directory does not exist.
+        DatasetError: it is not a finished dataset.
+    """
+    directory = _checked(address, address)
+    with atomic_path(folder / CHOICE_NAME) as path:
+        path.write_text(f"{directory}\n", "utf-8")
+    return folder / CHOICE_NAME
 
 
 def remember(directory: Path) -> None:
-    """Make `directory` the one that `locate(None)` finds.
+    """Note `directory` as the dataset that was built last.
 
     A cache folder that cannot be written costs only this convenience, so it is no error.
     """
@@ -68,6 +166,12 @@ def cache_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "rope-bench"
 
 
+def _local_choice() -> Path | None:
+    """The file of `rope use` in the working folder, or else the nearest one above."""
+    here = Path.cwd()
+    return next((folder / CHOICE_NAME for folder in (here, *here.parents) if (folder / CHOICE_NAME).is_file()), None)
+
+
 def _last_built() -> Path | None:
     try:
         return Path(json.loads((cache_folder() / _STATE_NAME).read_text("utf-8"))["directory"])
@@ -75,9 +179,11 @@ def _last_built() -> Path | None:
         return None
 
 
-def _checked(directory: Path, named: str) -> Path:
-    directory = directory.expanduser().absolute()
-    if not directory.is_dir():
-        raise UsageError(f"{named}: no such directory; expected one that rope build has written")
+def _checked(address: Address, named: str) -> AnyPath:
+    directory = as_directory(address)
+    if isinstance(directory, Path):
+        directory = directory.expanduser().absolute()
+        if not directory.is_dir():
+            raise UsageError(f"{named}: no such directory; expected one that rope build has written")
     read_manifest(directory)
     return directory

@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from rope.domain import DomainName, Split, config_of, domain_of_config, in_order, with_published
 from rope.errors import DatasetError
-from rope.files import atomic_path
+from rope.files import AnyPath, atomic_path
 from rope.schema import FORMAT_VERSION
 
 __all__ = ["MANIFEST_NAME", "Manifest", "Media", "Shard", "read_manifest", "write_manifest"]
@@ -73,6 +73,20 @@ class Manifest:
         shards = sorted((name, shard.sha256) for name, shard in self.shards.items() if name.startswith(starts))
         return hashlib.sha256(json.dumps(shards).encode()).hexdigest()[:16]
 
+    @property
+    def loadable(self) -> tuple[str, ...]:
+        """The configurations of `load_dataset`: those of the domains that the dataset has, `products` and `aligned`."""
+        rows = {config for counts in self.counts.values() for config, n in counts.items() if n}
+        there = (
+            domain for domain in with_published(self.domains) if domain in self.domains or config_of(domain) in rows
+        )
+        return (*map(config_of, there), "products", "aligned")
+
+    @property
+    def id_columns(self) -> tuple[str, ...]:
+        """The columns of `products` that hold ids of samples."""
+        return tuple(f"{domain}_ids" for domain in with_published(self.domains))
+
 
 def write_manifest(directory: Path, manifest: Manifest) -> None:
     """Write `rope.json` whole, with sorted keys."""
@@ -80,7 +94,7 @@ def write_manifest(directory: Path, manifest: Manifest) -> None:
         path.write_text(json.dumps(asdict(manifest), indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
 
 
-def read_manifest(directory: Path) -> Manifest:
+def read_manifest(directory: AnyPath) -> Manifest:
     """Read `rope.json` of a dataset directory.
 
     Raises:
@@ -88,7 +102,11 @@ def read_manifest(directory: Path) -> Manifest:
             was written in a format of another version.
     """
     path = directory / MANIFEST_NAME
-    if not path.is_file():
+    try:
+        is_there = path.is_file()
+    except Exception as error:  # each file system behind fsspec has exceptions of its own
+        raise DatasetError(f"{path}: cannot be read ({error}); check the address and the access to it") from error
+    if not is_there:
         raise DatasetError(
             f"{directory}: no {MANIFEST_NAME} here, so this is not a finished dataset directory; "
             f"make one with: rope build RELEASE {directory}"

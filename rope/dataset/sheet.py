@@ -15,7 +15,7 @@ from rope.dataset.manifest import read_manifest
 from rope.dataset.views import open_views
 from rope.domain import DomainName, Frame, Sample, Split, config_of, with_published
 from rope.errors import DatasetError, UsageError
-from rope.files import atomic_path
+from rope.files import AnyPath, atomic_path
 from rope.media.frames import choose_frames, decode_frames
 
 __all__ = ["draw_sheet"]
@@ -59,7 +59,7 @@ class _Row:
     strips: dict[DomainName, _Strip]
 
 
-def draw_sheet(directory: Path, target: Path, split: Split, *, n_products: int = 8) -> None:
+def draw_sheet(directory: AnyPath, target: Path, split: Split, *, n_products: int = 8) -> None:
     """Draw a contact sheet of a split as PNG.
 
     The products are spread evenly over the list of all, ordered by category, so that the same dataset and fonts give

@@ -4,22 +4,21 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from rope.dataset.build import FAULTS_NAME
 from rope.dataset.columns import schema_like
+from rope.dataset.directory import open_parquet
 from rope.dataset.fingerprint import fingerprint
 from rope.dataset.frame_check import FrameCheck
 from rope.dataset.manifest import MANIFEST_NAME, Manifest, Shard, read_manifest
 from rope.dataset.questions import questions
 from rope.dataset.views import open_views
 from rope.domain import Split, domain_of_config
-from rope.files import sha256_of
+from rope.files import AnyPath, sha256_of
 from rope.schema import product_schema
 
 __all__ = ["OFFICIAL_COUNTS", "Problem", "validate"]
@@ -47,7 +46,7 @@ class Problem:
 
 
 def validate(
-    directory: Path,
+    directory: AnyPath,
     *,
     decode: bool = False,
     official: bool = False,
@@ -87,11 +86,9 @@ def validate(
     return problems
 
 
-def _file_problems(directory: Path, manifest: Manifest) -> Iterator[Problem]:
+def _file_problems(directory: AnyPath, manifest: Manifest) -> Iterator[Problem]:
     known = {MANIFEST_NAME, _CARD_NAME, *manifest.shards}
-    found = {
-        path.relative_to(directory).as_posix() for path in directory.rglob("*") if _counts_as_file(path, directory)
-    }
+    found = {_name_in(directory, path) for path in directory.rglob("*") if _counts_as_file(path, directory)}
     for name in sorted(known - found):
         yield Problem(name, "is missing; build the dataset again")
     if extra := sorted(found - known - {FAULTS_NAME, "croissant.json", "curation.json"}):
@@ -99,13 +96,19 @@ def _file_problems(directory: Path, manifest: Manifest) -> Iterator[Problem]:
         yield Problem(str(directory), _with_examples(what, len(extra), extra[:_N_EXAMPLES]))
 
 
-def _counts_as_file(path: Path, directory: Path) -> bool:
+def _counts_as_file(path: AnyPath, directory: AnyPath) -> bool:
     """Whether it is a file that is not hidden (`.git`), or is left over from a write that was interrupted."""
-    hidden = any(part.startswith(".") for part in path.relative_to(directory).parts)
+    hidden = any(part.startswith(".") for part in _name_in(directory, path).split("/"))
     return not path.is_dir() and (not hidden or path.suffix == ".part")
 
 
+def _name_in(directory: AnyPath, path: AnyPath) -> str:
+    return path.as_posix()[len(directory.as_posix().rstrip("/")) + 1 :]
+
+
 def _count_problems(manifest: Manifest) -> Iterator[Problem]:
+    if not any(count for counts in manifest.counts.values() for count in counts.values()):
+        yield Problem(MANIFEST_NAME, "the dataset is empty; build it again, and look at what the build left out")
     for split, counts in sorted(manifest.counts.items()):
         for config in manifest.configs:
             expected = counts.get(config, 0)
@@ -122,7 +125,7 @@ def _official_problems(manifest: Manifest) -> Iterator[Problem]:
                 yield Problem(f"{config}/{split}", f"has {got:,} rows; ROPE as published has {expected:,}")
 
 
-def _shard_problems(path: Path, name: str, shard: Shard, manifest: Manifest) -> Iterator[Problem]:
+def _shard_problems(path: AnyPath, name: str, shard: Shard, manifest: Manifest) -> Iterator[Problem]:
     if name.partition("/")[0] not in manifest.configs:
         yield Problem(name, "is in a folder of no domain; expected products, or the name of a domain with an s")
     if not path.is_file():
@@ -133,7 +136,8 @@ def _shard_problems(path: Path, name: str, shard: Shard, manifest: Manifest) -> 
     elif (digest := sha256_of(path)) != shard.sha256:
         yield Problem(name, f"has SHA-256 {digest}, the manifest says {shard.sha256}; build the dataset again")
     try:
-        metadata = pq.read_metadata(path)
+        with open_parquet(path) as file:
+            metadata = file.metadata
     except (OSError, pa.ArrowException) as error:
         yield Problem(name, f"is no readable Parquet file: {error}")
         return
@@ -159,23 +163,24 @@ def _schema_of(name: str, columns: list[str], manifest: Manifest) -> pa.Schema:
     return product_schema(manifest.domains) if name.startswith("products/") else schema_like(columns)
 
 
-def _has_rows(path: Path, name: str, manifest: Manifest) -> bool:
+def _has_rows(path: AnyPath, name: str, manifest: Manifest) -> bool:
     """Whether the columns that later checks ask for are there."""
     try:
-        got = pq.read_schema(path)
+        with open_parquet(path) as file:
+            got = file.schema_arrow
     except (OSError, pa.ArrowException):
         return False
     expected = _schema_of(name, got.names, manifest)
     return all(field.name in got.names and got.field(field.name).type.equals(field.type) for field in expected)
 
 
-def _media_problems(path: Path, name: str, manifest: Manifest, decode: bool) -> Iterator[Problem]:
+def _media_problems(path: AnyPath, name: str, manifest: Manifest, decode: bool) -> Iterator[Problem]:
     domain = domain_of_config(name.partition("/")[0])
     if domain is None:
         return
     check = FrameCheck(domain, manifest.media, decode)
     try:
-        with pq.ParquetFile(path) as shard:
+        with open_parquet(path) as shard:
             columns = ["sample_id", "text", "frames", "frame_times"]
             columns += [name for name in ("video", "audio") if name in shard.schema_arrow.names]
             for batch in shard.iter_batches(_ROWS_OF_MEDIA, columns=columns):
@@ -187,7 +192,7 @@ def _media_problems(path: Path, name: str, manifest: Manifest, decode: bool) -> 
         yield Problem(name, what)
 
 
-def _row_problems(directory: Path, manifest: Manifest) -> Iterator[Problem]:
+def _row_problems(directory: AnyPath, manifest: Manifest) -> Iterator[Problem]:
     try:
         with open_views(directory, manifest) as connection:
             for question in questions(manifest.domains):
@@ -202,7 +207,7 @@ def _row_problems(directory: Path, manifest: Manifest) -> Iterator[Problem]:
         yield Problem(str(directory), f"rows could not be compared: {error}")
 
 
-def _fingerprint_problems(directory: Path, manifest: Manifest) -> Iterator[Problem]:
+def _fingerprint_problems(directory: AnyPath, manifest: Manifest) -> Iterator[Problem]:
     try:
         got = fingerprint(directory, list(manifest.shards))
     except (OSError, pa.ArrowException) as error:

@@ -2,19 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from torch.utils.data import Dataset
 
+from rope.dataset.locate import as_directory
 from rope.dataset.manifest import read_manifest
 from rope.domain import DOMAINS, DomainName, Split
 from rope.errors import DatasetError, UsageError
-from rope.feed.clips import ClipReader, OnDamaged
+from rope.feed.clips import ClipReader, OnDamaged, check_choices
 from rope.feed.order import hash64, shuffled
 from rope.feed.products import read_product_rows
 from rope.feed.records import Clip, ProductBatch, ProductSamples, collate_products
 from rope.feed.share import Share, count_steps, plan_steps
 from rope.feed.table import SampleTable
+from rope.files import Address
 
 __all__ = ["BalancedProducts", "Draw"]
 
@@ -62,13 +63,14 @@ class BalancedProducts(Dataset[ProductSamples]):
         left_out: ids of the products that lack a domain.
 
     Raises:
-        UsageError: the batch size is below 1, no domain is asked for, or there are too few products for one step.
+        UsageError: the batch size is below 1, no domain is asked for, the dataset has no such split or domain, or there
+            are too few products for one step.
         DatasetError: the dataset cannot be read, or no product has samples in all domains.
     """
 
     def __init__(
         self,
-        directory: Path,
+        directory: Address,
         split: Split,
         *,
         reader: ClipReader,
@@ -79,9 +81,11 @@ class BalancedProducts(Dataset[ProductSamples]):
         drop_last: bool = False,
         on_damaged: OnDamaged = "raise",
     ) -> None:
+        folder = as_directory(directory)
+        check_choices(folder, split, domains, on_damaged)
         if batch_size < 1 or not domains:
             raise UsageError(f"need a batch size of at least 1 and a domain, got {batch_size} and {list(domains)}")
-        self._products = read_product_rows(directory, split, domains)
+        self._products = read_product_rows(folder, split, domains)
         self._batch_size = batch_size
         self._share = share
         self._drop_last = drop_last
@@ -90,14 +94,14 @@ class BalancedProducts(Dataset[ProductSamples]):
                 f"{directory}: {len(self)} products do not make one step of {batch_size} for each of "
                 f"{share.world_size} ranks; choose a smaller batch size, or keep the last"
             )
-        self._tables = {domain: SampleTable(directory, domain, split) for domain in domains}
+        self._tables = {domain: SampleTable(folder, domain, split) for domain in domains}
         self._reader = reader
         self._on_damaged = on_damaged
         self.seed = seed
         self.product_ids = self._products.product_ids
         self.left_out = self._products.left_out
         self.identity: dict[str, str | int] = {
-            "dataset": read_manifest(directory).fingerprint,
+            "dataset": read_manifest(folder).fingerprint,
             "split": split,
             "domains": " ".join(domains),
             "seed": seed,

@@ -1,26 +1,45 @@
 """From a stored sample to the tensor that a model gets."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from rope.dataset.manifest import read_manifest
 from rope.domain import DomainName, Sample
 from rope.errors import UsageError
 from rope.feed.order import hash64
 from rope.feed.records import Clip
+from rope.files import AnyPath
 from rope.media import decode_frames
 
-__all__ = ["ClipReader", "OnDamaged", "Transform", "stack_frames"]
+__all__ = ["ClipReader", "OnDamaged", "Transform", "check_choices", "stack_frames"]
 
 OnDamaged = Literal["raise", "skip"]
 """What to do about a sample that cannot be decoded: stop, or do without it and say so in the batch."""
 
+
 Transform = Callable[[list[npt.NDArray[np.uint8]], np.random.Generator], torch.Tensor]
 """n frames, uint8 [size, size, 3] each, and a generator of the sample's own -> a tensor, always of one shape."""
+
+
+def check_choices(directory: AnyPath, split: str, domains: Sequence[DomainName], on_damaged: str) -> None:
+    """Refuse a split or domain that a dataset lacks, and what is no way to treat damaged samples.
+
+    Raises:
+        UsageError: names what there is to choose from.
+    """
+    manifest = read_manifest(directory)
+    for what, asked, there in (
+        ("split", [split], sorted(manifest.counts)),
+        ("domain", domains, manifest.domains),
+        ("on_damaged", [on_damaged], get_args(OnDamaged)),
+    ):
+        if unknown := [name for name in asked if name not in there]:
+            raise UsageError(f"{directory}: unknown {what} {unknown[0]!r}; choose of {', '.join(there)}")
 
 
 def stack_frames(frames: list[npt.NDArray[np.uint8]], rng: np.random.Generator) -> torch.Tensor:

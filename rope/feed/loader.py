@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from rope.errors import UsageError
-from rope.feed.records import ProductBatch, SampleBatch
+from rope.feed.records import AllDamaged, ProductBatch, SampleBatch
 
 __all__ = ["Feed", "Source"]
 
@@ -34,7 +34,7 @@ class Source(Protocol[BatchT_co]):
     def __getitem__(self, key: Any) -> Any:  # noqa: ANN401
         """Read and decode one item; called in workers."""
 
-    def collate(self, items: list[Any]) -> BatchT_co:
+    def collate(self, items: list[Any]) -> BatchT_co | AllDamaged:
         """Make a batch; called in workers."""
 
 
@@ -100,7 +100,8 @@ class Feed(Generic[BatchT_co]):
         for batch in batches:
             self._position = ends.popleft()
             self.n_damaged += len(batch.damaged)
-            yield batch
+            if not isinstance(batch, AllDamaged):
+                yield batch
         self.epoch += 1
         self._position = 0
 

@@ -2,18 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from rope.dataset.directory import reading
+from rope.dataset.directory import open_shard, shard_paths
 from rope.domain import DomainName, Split, config_of
 from rope.errors import DatasetError
-from rope.feed.shards import split_shards
+from rope.files import AnyPath
 
 __all__ = ["ProductRows", "group_rows", "read_product_rows"]
 
@@ -42,7 +40,7 @@ class ProductRows:
         return self.rows[domain][start:stop]
 
 
-def read_product_rows(directory: Path, split: Split, domains: Sequence[DomainName]) -> ProductRows:
+def read_product_rows(directory: AnyPath, split: Split, domains: Sequence[DomainName]) -> ProductRows:
     """Read the ids and product labels of a split; no text and no image.
 
     Raises:
@@ -88,10 +86,10 @@ def group_rows(product_ids: Sequence[str], owners: Mapping[DomainName, IntArray]
     return ProductRows(complete, offsets, rows, left_out)
 
 
-def _read_column(directory: Path, config: str, split: Split) -> pa.Array:
+def _read_column(directory: AnyPath, config: str, split: Split) -> pa.Array:
     """The product ids of all shards of a configuration and split, as one array."""
     pieces: list[pa.Array] = []
-    for path in split_shards(directory, config, split):
-        with reading(path), pq.ParquetFile(path) as shard:
+    for path in shard_paths(directory, config, split):
+        with open_shard(path) as shard:
             pieces += shard.read(columns=["product_id"])["product_id"].chunks
     return pa.concat_arrays(pieces) if pieces else pa.array([], pa.string())

@@ -10,7 +10,7 @@ from torch.utils.data import default_collate
 
 from rope.domain import DomainName
 
-__all__ = ["Clip", "ProductBatch", "ProductSamples", "SampleBatch", "collate_clips", "collate_products"]
+__all__ = ["AllDamaged", "Clip", "ProductBatch", "ProductSamples", "SampleBatch", "collate_clips", "collate_products"]
 
 
 class Clip(NamedTuple):
@@ -40,6 +40,16 @@ class SampleBatch(NamedTuple):
     sample_ids: list[str]
     texts: list[str | None]
     frames: torch.Tensor
+    damaged: list[str]
+
+
+class AllDamaged(NamedTuple):
+    """What stands in for a batch none of whose samples could be decoded; a `Feed` counts it and goes on.
+
+    Attributes:
+        damaged: a sentence for each sample.
+    """
+
     damaged: list[str]
 
 

@@ -1,18 +1,14 @@
-"""The shards of one split, and one row of them as a sample."""
+"""One row of a shard as a sample."""
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 
-from rope.dataset.directory import shard_names
-from rope.dataset.manifest import read_manifest
-from rope.domain import DomainName, Frame, Sample, Split, Video
-from rope.errors import DatasetError
+from rope.domain import DomainName, Frame, Sample, Video
 from rope.media import choose_frames
 
-__all__ = ["sample_columns", "split_shards", "to_sample"]
+__all__ = ["sample_columns", "to_sample"]
 
 _SAMPLE_COLUMNS: Final = ("sample_id", "text", "frames", "video")
 
@@ -25,18 +21,6 @@ def sample_columns(there: Iterable[str]) -> list[str]:
     """
     stored = set(there)
     return [name for name in _SAMPLE_COLUMNS if name in stored]
-
-
-def split_shards(directory: Path, config: str, split: Split) -> list[Path]:
-    """The shards of a configuration and split, in order.
-
-    Raises:
-        DatasetError: the directory is no dataset, or has no such split.
-    """
-    manifest = read_manifest(directory)
-    if split not in manifest.counts:
-        raise DatasetError(f"{directory}: has no split {split}; it has {', '.join(sorted(manifest.counts)) or 'none'}")
-    return [directory / name for name in shard_names(manifest, config, split)]
 
 
 def to_sample(rows: pa.Table, row: int, domain: DomainName, n_frames: int) -> Sample:

@@ -4,22 +4,22 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import cycle, islice
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from rope.dataset.directory import reading
+from rope.dataset.directory import open_shard, shard_paths
+from rope.dataset.locate import as_directory
 from rope.dataset.manifest import read_manifest
 from rope.domain import DomainName, Sample, Split, config_of
 from rope.errors import DatasetError, UsageError
-from rope.feed.clips import ClipReader, OnDamaged
+from rope.feed.clips import ClipReader, OnDamaged, check_choices
 from rope.feed.order import hash64, shuffled
-from rope.feed.records import Clip, SampleBatch, collate_clips
-from rope.feed.shards import sample_columns, split_shards, to_sample
+from rope.feed.records import AllDamaged, Clip, SampleBatch, collate_clips
+from rope.feed.shards import sample_columns, to_sample
 from rope.feed.share import Share
+from rope.files import Address, AnyPath
 
 __all__ = ["Encoded", "Read", "RowGroup", "SampleStream", "plan_blocks", "plan_reads"]
 
@@ -34,7 +34,7 @@ class RowGroup:
         n_rows: rows in it.
     """
 
-    path: Path
+    path: AnyPath
     number: int
     n_rows: int
 
@@ -63,6 +63,7 @@ class Encoded(NamedTuple):
 def plan_blocks(groups: Sequence[RowGroup], seed: int, epoch: int, groups_a_block: int) -> list[list[RowGroup]]:
     """The row groups in the order of an epoch, cut into blocks that are shuffled as a whole.
 
+    >>> from pathlib import Path
     >>> groups = [RowGroup(Path("train.parquet"), number, 10) for number in range(5)]
     >>> [len(block) for block in plan_blocks(groups, 0, 0, 2)]
     [2, 2, 1]
@@ -113,16 +114,18 @@ class SampleStream:
         drop_last: with it, each rank ends with the last full batch that all of them have; without it, the last batch
             may be smaller, and the last rank goes on with the first samples of the epoch, fewer than there are ranks,
             where they cannot be parted evenly.
-        on_damaged: with `skip`, a sample that cannot be decoded is left out of its batch, which gets smaller.
+        on_damaged: with `skip`, a sample that cannot be decoded is left out of its batch, which gets smaller; a batch
+            of nothing else is left out.
 
     Raises:
-        UsageError: an option is out of range, or there are too few samples for one step.
+        UsageError: an option is out of range, the dataset has no such split or domain, or there are too few samples for
+            one step.
         DatasetError: the dataset cannot be read, or has no samples of this domain and split.
     """
 
     def __init__(
         self,
-        directory: Path,
+        directory: Address,
         domain: DomainName,
         split: Split,
         *,
@@ -134,9 +137,11 @@ class SampleStream:
         drop_last: bool = False,
         on_damaged: OnDamaged = "raise",
     ) -> None:
+        folder = as_directory(directory)
+        check_choices(folder, split, [domain], on_damaged)
         if batch_size < 1 or groups_a_block < 1:
             raise UsageError(f"need batches and blocks of at least 1, got {batch_size} and {groups_a_block}")
-        self._groups = _read_row_groups(split_shards(directory, config_of(domain), split))
+        self._groups = _read_row_groups(shard_paths(folder, config_of(domain), split))
         n_samples = sum(group.n_rows for group in self._groups)
         if n_samples == 0:
             raise DatasetError(f"{directory}: the split {split} has no {config_of(domain)}")
@@ -154,7 +159,7 @@ class SampleStream:
         self._groups_a_block = groups_a_block
         self._on_damaged = on_damaged
         self.identity: dict[str, str | int] = {
-            "dataset": read_manifest(directory).fingerprint,
+            "dataset": read_manifest(folder).fingerprint,
             "row_groups": hash64("row-groups", 0, 0, str([(group.name, group.n_rows) for group in self._groups])),
             "split": split,
             "domain": domain,
@@ -197,17 +202,11 @@ class SampleStream:
                 raise
             return str(error)
 
-    def collate(self, items: list[Clip | str]) -> SampleBatch:
-        """Stack the samples that could be decoded.
-
-        Raises:
-            DatasetError: there is none.
-        """
+    def collate(self, items: list[Clip | str]) -> SampleBatch | AllDamaged:
+        """Stack the samples that could be decoded; where there is none, the sentences that say why."""
         damaged = [item for item in items if isinstance(item, str)]
         clips = [item for item in items if not isinstance(item, str)]
-        if not clips:
-            raise DatasetError(f"no sample of a batch can be decoded: {'; '.join(damaged[:3])}")
-        return collate_clips(clips, damaged)
+        return collate_clips(clips, damaged) if clips else AllDamaged(damaged)
 
     def _samples(self, epoch: int, position: int) -> Iterator[Sample]:
         blocks = plan_blocks(self._groups, self._seed, epoch, self._groups_a_block)
@@ -237,12 +236,12 @@ def _n_rows(block: Sequence[RowGroup]) -> int:
     return sum(group.n_rows for group in block)
 
 
-def _read_row_groups(paths: Sequence[Path]) -> list[RowGroup]:
+def _read_row_groups(paths: Sequence[AnyPath]) -> list[RowGroup]:
     """The row groups of some shards, from the ends of the files."""
     groups: list[RowGroup] = []
     for path in paths:
-        with reading(path):
-            metadata = pq.read_metadata(path)
+        with open_shard(path) as shard:
+            metadata = shard.metadata
         groups += [RowGroup(path, i, metadata.row_group(i).num_rows) for i in range(metadata.num_row_groups)]
     return groups
 
@@ -251,7 +250,7 @@ def _read_block(block: Sequence[RowGroup]) -> pa.Table:
     """The rows of a block, in the order of the block's row groups."""
     tables: list[pa.Table] = []
     for group in block:
-        with reading(group.path), pq.ParquetFile(group.path) as shard:
+        with open_shard(group.path) as shard:
             columns = sample_columns(shard.schema_arrow.names)
             tables.append(shard.read_row_group(group.number, columns=columns))
     return pa.concat_tables(tables)

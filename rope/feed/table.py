@@ -1,10 +1,9 @@
 """Random access to samples by row."""
 
-from pathlib import Path
-
 from rope.dataset.load import load_dataset
 from rope.domain import DomainName, Sample, Split, config_of
 from rope.feed.shards import sample_columns, to_sample
+from rope.files import AnyPath
 
 __all__ = ["SampleTable"]
 
@@ -17,7 +16,7 @@ class SampleTable:
     Can be pickled and forked; all processes share the cache.
     """
 
-    def __init__(self, directory: Path, domain: DomainName, split: Split) -> None:
+    def __init__(self, directory: AnyPath, domain: DomainName, split: Split) -> None:
         rows = load_dataset(directory, config_of(domain), split=split)
         self._rows = rows.select_columns(sample_columns(rows.column_names)).with_format("arrow")
         self._domain = domain

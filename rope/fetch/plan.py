@@ -23,10 +23,11 @@ from rope.fetch.ledger import load_ledger
 from rope.fetch.names import LEDGER_NAME, STATE_NAME, stored_name_sql
 from rope.fetch.outcome import Job
 from rope.fetch.store import Layout, load_stored
-from rope.fetch.tables import connect, keep_one, literal
+from rope.fetch.tables import connect, keep_one
 from rope.files import atomic_path
 from rope.sources.source import Source
 from rope.sources.thinning import thin_frames
+from rope.sql import literal
 
 __all__ = [
     "Status",

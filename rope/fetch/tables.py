@@ -11,8 +11,9 @@ from typing import Literal
 import duckdb
 
 from rope.errors import UsageError
+from rope.sql import literal
 
-__all__ = ["connect", "keep_one", "literal"]
+__all__ = ["connect", "keep_one"]
 
 
 @contextmanager
@@ -59,8 +60,3 @@ def keep_one(
             SEMI JOIN (SELECT {which}(rowid) AS number FROM {table} GROUP BY image) USING (number)
         ORDER BY number""")
     connection.execute(f"DROP TABLE {table}")
-
-
-def literal(path: Path | str) -> str:
-    """A path or name as a SQL string."""
-    return "'" + str(path).replace("'", "''") + "'"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rope.dataset.locate import cache_folder, locate, remember
+from rope.dataset.locate import CHOICE_NAME, Located, cache_folder, choose, find, locate, remember
 from rope.errors import DatasetError, UsageError
 
 
@@ -23,6 +23,36 @@ def test_a_named_directory_goes_before_the_environment_and_that_before_the_last_
     monkeypatch.setenv("ROPE_DATA", str(tmp_path / "environment"))
     assert locate(None) == tmp_path / "environment"
     assert locate(str(tmp_path / "named")) == tmp_path / "named"
+
+
+def test_the_choice_of_a_folder_goes_before_the_last_built_and_holds_below_it(small, tmp_path, monkeypatch, caplog):
+    for name in ("project/data", "last", "environment"):
+        shutil.copytree(small, tmp_path / name)
+    (tmp_path / "project" / "deep").mkdir()
+    remember(tmp_path / "last")
+    monkeypatch.chdir(tmp_path / "project")
+    choose("data", Path.cwd())
+    monkeypatch.chdir(tmp_path / "project" / "deep")
+    assert find(None) == Located(tmp_path / "project" / "data", f"rope use, in {tmp_path / 'project' / CHOICE_NAME}")
+    monkeypatch.setenv("ROPE_DATA", str(tmp_path / "environment"))
+    assert find(None) == Located(tmp_path / "environment", "ROPE_DATA")
+    assert find(tmp_path / "last").reason is None
+    assert caplog.text == ""
+
+
+def test_a_dataset_that_nobody_named_is_logged(small, tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    remember(small)
+    locate(None)
+    assert f"reading {small}, the dataset that was built last on this machine" in caplog.text
+
+
+def test_a_choice_that_is_gone_names_the_file_that_made_it(small, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    choose(str(small), tmp_path)
+    shutil.rmtree(small)
+    with pytest.raises(UsageError, match=r"\.rope-data says .*small: no such directory"):
+        locate(None)
 
 
 def test_a_relative_directory_is_remembered_as_absolute(small, tmp_path, monkeypatch):

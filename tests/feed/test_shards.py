@@ -1,8 +1,9 @@
 import pyarrow as pa
 import pytest
 
+from rope.dataset.directory import shard_paths
 from rope.errors import DatasetError
-from rope.feed.shards import split_shards, to_sample
+from rope.feed.shards import to_sample
 from rope.feed.table import SampleTable
 from rope.media import choose_frames
 from rope.schema import SAMPLE_SCHEMA
@@ -32,4 +33,4 @@ def test_a_table_gives_the_sample_of_each_row(data):
 
 def test_a_split_that_is_not_there_is_refused(data):
     with pytest.raises(DatasetError, match="has no split validation; it has train"):
-        split_shards(data, "pages", "validation")
+        shard_paths(data, "pages", "validation")

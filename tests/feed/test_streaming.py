@@ -17,8 +17,8 @@ VIDEOS = [f"{product}-v{i}" for product, (_, n, _) in SIZES.items() for i in ran
 
 
 def stream(data, **options):
-    defaults = {"reader": READER, "seed": 3, "batch_size": 4, "groups_a_block": 3}
-    return SampleStream(data, "video", "train", **(defaults | options))
+    defaults = {"domain": "video", "split": "train", "reader": READER, "seed": 3, "batch_size": 4, "groups_a_block": 3}
+    return SampleStream(data, **(defaults | options))
 
 
 def ids(feed):
@@ -92,10 +92,25 @@ def test_damaged_samples_are_left_out_and_counted(tmp_path):
         ids(Feed(stream(data)))
 
 
-def test_a_batch_without_a_readable_sample_is_an_error(tmp_path):
-    data = write_products(tmp_path / "data", {"a": (1, 2, 1)}, {"a-v0", "a-v1"})
-    with pytest.raises(DatasetError, match="no sample of a batch can be decoded: video a-v"):
-        ids(Feed(stream(data, on_damaged="skip")))
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_batch_without_a_readable_sample_is_left_out_and_counted(num_workers, tmp_path):
+    data = write_products(tmp_path / "data", {"a": (1, 5, 1)}, {"a-v0", "a-v1", "a-v2", "a-v3"})
+    feed = Feed(stream(data, on_damaged="skip", batch_size=1), num_workers=num_workers)
+    assert ids(feed) == ["a-v4"]
+    assert (feed.n_damaged, feed.epoch) == (4, 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"on_damaged": "ignore"}, "unknown on_damaged 'ignore'; choose of raise, skip"),
+        ({"split": "test"}, "unknown split 'test'; choose of train"),
+        ({"domain": "videos"}, "unknown domain 'videos'; choose of page, video, live"),
+    ],
+)
+def test_a_value_that_no_option_has_is_refused_with_those_that_exist(options, expected, data):
+    with pytest.raises(UsageError, match=expected):
+        stream(data, **options)
 
 
 @pytest.mark.parametrize(

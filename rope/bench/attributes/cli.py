@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 __all__ = ["attributes", "tail"]
 
 Data = Annotated[
-    Path | None, typer.Option(help="Dataset directory.", show_default="$ROPE_DATA, else the one built last")
+    str | None,
+    typer.Option(
+        metavar="DIR",
+        help="Dataset directory, or its address, such as s3://bucket/OUT.",
+        show_default="$ROPE_DATA, else that of 'rope use', else the one built last",
+    ),
 ]
 Json = Annotated[Path | None, typer.Option("--json", help="Write every number here.", show_default=False)]
 
@@ -60,16 +65,15 @@ def attributes(
     from rope.bench.attributes.score import Embedded, Settings, count_rounds, score_attribute
     from rope.bench.report import write_json
     from rope.bench.subject import load_subject
-    from rope.console import output, progress_bar
+    from rope.console import dataset_of, output, progress_bar
     from rope.dataset.directory import read_labels
-    from rope.dataset.locate import locate
     from rope.dataset.manifest import read_manifest
 
     chosen = tuple(shots or (1, 5, 20))
     if len(set(chosen)) < len(chosen):
         raise UsageError(f"--shots: {', '.join(map(str, chosen))} has a number twice; give each once")
     settings = Settings(seed, folds, neighbours, chosen, draws)
-    directory = locate(data)
+    directory = dataset_of(data)
     wanted, manifest = read_column(directory, column, labels, separator), read_manifest(directory)
 
     def load(paths: list[Path], split: Split) -> "tuple[Embedded, Subject]":
@@ -105,14 +109,13 @@ def tail(
     from rope.bench.ranks import load_ranks
     from rope.bench.report import write_json
     from rope.bench.tail import tail_json, tail_of, tail_table
-    from rope.console import output
-    from rope.dataset.locate import locate
+    from rope.console import dataset_of, output
 
     ranks = load_ranks(result)
     names = ["mean", *ranks.cross_pairs]
     if pair not in names:
         raise UsageError(f"--pair {pair!r}: expected one of {', '.join(names)}")
-    thirds = tail_of(ranks, locate(data), metric, counted_in)
+    thirds = tail_of(ranks, dataset_of(data), metric, counted_in)
     output().print(tail_table(thirds, pair, metric))
     if json is not None:
         write_json(json, {"schema_version": 1, "metric": metric, "parts": tail_json(thirds, metric)})

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.types as pt
 
-from rope.dataset.directory import reading, shard_names
+from rope.dataset.directory import open_shard, shard_names
 from rope.dataset.manifest import read_manifest
 from rope.domain import SPLITS, with_published
 from rope.errors import UsageError
-from rope.files import reading_file, sha256_of
+from rope.files import AnyPath, reading_file, sha256_of
 
 __all__ = ["Column", "read_column"]
 
@@ -44,7 +44,7 @@ class Column:
     sha256: str | None = None
 
 
-def read_column(directory: Path, name: str, file: Path | None = None, separator: str | None = None) -> Column:
+def read_column(directory: AnyPath, name: str, file: Path | None = None, separator: str | None = None) -> Column:
     """Read a column of the products of all splits.
 
     A column of lists holds tags. A column of strings holds classes, or, given a separator, tags. Whole numbers and
@@ -99,13 +99,13 @@ def _labels(cell: str | tuple[str, ...]) -> tuple[str, ...]:
     return (cell,) if isinstance(cell, str) else tuple(sorted(set(cell)))
 
 
-def _read_products(directory: Path) -> pa.Table:
+def _read_products(directory: AnyPath) -> pa.Table:
     """The products of all splits, without the lists of their samples."""
     manifest = read_manifest(directory)
     samples = {f"{domain}_ids" for domain in with_published(manifest.domains)}
     tables = []
     for name in (name for split in SPLITS for name in shard_names(manifest, "products", split)):
-        with reading(directory / name), pq.ParquetFile(directory / name) as shard:
+        with open_shard(directory / name) as shard:
             tables.append(shard.read(columns=[one for one in shard.schema_arrow.names if one not in samples]))
     return pa.concat_tables(tables, promote_options="default").replace_schema_metadata()
 
