@@ -215,6 +215,8 @@ def compare(models: Sequence[Ranks | Group], metric: str, *, pair_seeds: bool = 
     """
     groups = [Group(one.origin.model, (Run(one),)) if isinstance(one, Ranks) else one for one in models]
     check_comparable(groups)
+    if pair_seeds and sum(len(group.runs) > 1 for group in groups) < 2:
+        raise UsageError("--pair-seeds: needs two models of several runs; give their results with --group")
     ranks = groups[0].runs[0].ranks
     measured = {group.name: _Measured(group, metric) for group in groups}
     names = sorted(measured, key=lambda name: (-measured[name].mean[MEAN].value, name))

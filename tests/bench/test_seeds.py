@@ -194,6 +194,11 @@ def test_pairing_needs_the_same_seeds(other, message):
         compare([Group("a", runs_of("a", 3)), Group("b", other())], "R@1", pair_seeds=True)
 
 
+def test_pairing_without_two_groups_is_refused():
+    with pytest.raises(UsageError, match="--pair-seeds: needs two models of several runs"):
+        compare([Group("a", runs_of("a", 3)), Group("b", runs_of("b", 1))], "R@1", pair_seeds=True)
+
+
 def changed(run, **fields):
     return replace(run, ranks=replace(run.ranks, origin=replace(run.ranks.origin, **fields)))
 
