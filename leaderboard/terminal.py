@@ -79,7 +79,7 @@ def build_lines(checked: CheckedBoard, *, leave_out: bool) -> list[str]:
     lines = [f"left out  {problem}" for verdict in checked.refused for problem in verdict.problems if leave_out]
     if waiting := sum(verdict.is_unscored for verdict in checked.verdicts):
         lines.append(
-            f"{waiting} rows were not scored again, as their datasets were not given with --data; they are ranked by "
+            f"rows not scored again: {waiting}, as their datasets were not given with --data; they are ranked by the "
             "numbers that leaderboard verify has to have passed"
         )
     return lines

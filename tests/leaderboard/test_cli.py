@@ -1,5 +1,6 @@
 """The commands, from nothing to a site."""
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -86,6 +87,30 @@ def test_vectors_are_stored_as_the_options_say(command, card_file, models, data,
     assert (code, out.splitlines()[-1]) == (0, "1 sound, 1 of them scored again; 0 refused")
     code, _, err = command("rope-bench", *words, "--dims", "99")
     assert (code, "--dims 99: the vectors have 16 dimensions" in err) == (2, True)
+
+
+def test_a_build_says_what_was_not_scored_again_and_what_was_left_out(command, results, tmp_path):
+    code, out, _ = command("leaderboard", "build", results, "--out", tmp_path / "site")
+    assert (code, "rows not scored again: 3" in out) == (0, True)
+    rows = shutil.copytree(results, tmp_path / "rows")
+    next((rows / "beta").glob("*.ranks.parquet")).write_bytes(b"x")
+    code, _, err = command("leaderboard", "build", rows, "--out", tmp_path / "other")
+    assert (code, "beta" in err, "--leave-out" in err, (tmp_path / "other").exists()) == (1, True, True, False)
+    code, out, _ = command("leaderboard", "build", rows, "--out", tmp_path / "other", "--leave-out")
+    assert (code, "left out" in out, "rows 2, boards 1" in out) == (0, True, True)
+    code, out, _ = command("rope-bench", "leaderboard", rows, "--leave-out")
+    assert (code, "Model alpha" in out, "Model beta" in out) == (0, True, False)
+
+
+def test_a_changed_row_of_the_last_release_needs_its_model_named(command, results, tmp_path):
+    rows = shutil.copytree(results, tmp_path / "rows")
+    entry = next(path for path in (rows / "beta").glob("*.json") if "score" not in path.name)
+    entry.write_text(entry.read_text("utf-8").replace('"licence": "MIT"', '"licence": "other"'), "utf-8")
+    words = ["leaderboard", "verify", rows, "--allow-unscored", "--base", results]
+    code, out, _ = command(*words)
+    assert (code, "card.licence 'MIT' -> 'other'" in out, "--allow-changed beta" in out) == (1, True, True)
+    assert command(*words, "--allow-changed", "beta")[0] == 0
+    assert command(*words, "--allow-changed", "delta")[0] == 2
 
 
 def test_a_refused_row_ends_with_one(command, results, tmp_path):
