@@ -274,12 +274,9 @@ def _problem(path: Path) -> str | None:
         return "is a folder, not a file of weights"
     if not path.is_file():
         return "no such file"
-    with path.open("rb") as file:
-        head = file.read(512)
-    if not head:
-        return "is empty; fetch it again"
-    if head.startswith(b"version https://git-lfs"):
-        return "is a pointer of Git LFS, not the weights; fetch them with `git lfs pull`"
+    if problem := _placeholder_problem(path):
+        return problem
+    head = _head(path)
     if head.lstrip().startswith(b"<"):
         return "is a web page, not weights; the download failed, so fetch it again"
     if head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z", b"Rar!", b"\x28\xb5\x2f\xfd")):
@@ -287,6 +284,21 @@ def _problem(path: Path) -> str | None:
     if path.suffix == ".safetensors" or _is_safetensors(path):
         return _safetensors_problem(path)
     return _zip_problem(path) if head.startswith(b"PK") else None
+
+
+def _placeholder_problem(path: Path) -> str | None:
+    """Whether a file, be it of weights or not, is empty or a pointer of Git LFS."""
+    head = _head(path)
+    if not head:
+        return "is empty; fetch it again"
+    if head.startswith(b"version https://git-lfs"):
+        return "is a pointer of Git LFS, not the file itself; fetch it with `git lfs pull`"
+    return None
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(512)
 
 
 def _is_safetensors(path: Path) -> bool:
@@ -331,8 +343,9 @@ def _told(error: Exception) -> str:
     """What an error of another library says, as one line."""
     if isinstance(error, UnpicklingError):
         return _pickle_problem(error)
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return " ".join(lines)[:300] if lines[0].endswith(":") else lines[0]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no more is known"]
+    text = " ".join(lines)[:300] if lines[0].endswith(":") else lines[0]
+    return text if isinstance(error, OSError | RuntimeError | ValueError) else f"{type(error).__name__}: {text}"
 
 
 def _folder_problem(folder: Path) -> str | None:
@@ -340,7 +353,8 @@ def _folder_problem(folder: Path) -> str | None:
     if not folder.is_dir():
         return None
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        if path.suffix in _WEIGHTS and (problem := _problem(path)):
+        problem = _problem(path) if path.suffix in _WEIGHTS else _placeholder_problem(path)
+        if problem:
             return f"{path.relative_to(folder)} {problem}"
         if path.name.endswith(".index.json") and (problem := _index_problem(path)):
             return problem

@@ -202,6 +202,13 @@ def test_a_file_of_a_models_folder_that_is_none_is_named(content, tmp_path):
         load(BertModel, tmp_path)
 
 
+def test_a_pointer_in_the_place_of_a_configuration_is_named(tmp_path):
+    bert(tmp_path)
+    (tmp_path / "config.json").write_bytes(POINTER)
+    with pytest.raises(UsageError, match=r"config\.json is a pointer of Git LFS"):
+        load(BertModel, tmp_path)
+
+
 def test_nothing_is_left_of_the_watch_over_transformers(tmp_path):
     folder = tmp_path / "vit"
     ViTForImageClassification(ViTConfig(**SMALL, image_size=16, patch_size=8)).save_pretrained(folder)
