@@ -1,8 +1,11 @@
 """What stands in the place of weights is weights, or is refused in a sentence; and a model has all of its own."""
 
+import ast
 import json
+import re
 import struct
 import zipfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -216,3 +219,29 @@ def test_nothing_is_left_of_the_watch_over_transformers(tmp_path):
     with loading(str(folder), "transformers"):
         assert ViTForImageClassification.from_pretrained.__func__ is not before
     assert ViTForImageClassification.from_pretrained.__func__ is before
+
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted(path for package in ("rope", "baselines", "cope") for path in (ROOT / package).rglob("*.py"))
+DOOR = ROOT / "rope" / "encoders" / "weights.py"
+
+
+def loads_outside_of_the_door(source: str) -> list[str]:
+    """Calls that read weights from a file, or have transformers load a model outside of `with loading(...)`."""
+    tree = ast.parse(source)
+    blocks = [node for node in ast.walk(tree) if isinstance(node, ast.With)]
+    watched = [block for block in blocks if any("loading(" in ast.unparse(item) for item in block.items)]
+    inside = {id(node) for block in watched for node in ast.walk(block)}
+    calls = [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call) and id(node) not in inside]
+    reads = r"torch\.load|(safetensors\.torch\.)?load_file|.*(Model|Model\w+|For\w+)\.from_pretrained"
+    return [call for call in calls if re.fullmatch(reads, call)]
+
+
+def test_weights_come_in_by_one_door_alone():
+    found = {path: loads_outside_of_the_door(path.read_text("utf-8")) for path in SOURCES if path != DOOR}
+    assert {path.name: calls for path, calls in found.items() if calls} == {}
+
+
+@pytest.mark.parametrize("source", ["torch.load(path)", "with open(x):\n    AutoModel.from_pretrained(x)"])
+def test_another_door_would_be_seen(source):
+    assert loads_outside_of_the_door(source)
