@@ -157,7 +157,7 @@ def submit(
     typer.echo(
         f"submit it:  git checkout -b submit-{card['id']} && git add {entry.parent} && git commit, push, and open"
     )
-    typer.echo("            a pull request; the check of the pull request scores the vectors again")
+    typer.echo("            a pull request; vectors are scored again, by a maintainer if the dataset is licensed")
 
 
 def show(

@@ -154,3 +154,16 @@ def test_what_does_not_fit_is_refused():
         ProductCentres(2, 4, seed=0, ranks=Ranks(0, 3))
     with pytest.raises(ValueError, match=r"expected centres \[7, 4\], got \[6, 4\]"):
         ProductCentres(7, 4, seed=0).load_whole(torch.zeros(6, 4))
+
+
+@pytest.mark.parametrize("classes", [None, [0, 2, 3, 4, 6]])
+@pytest.mark.parametrize("rank", range(3))
+def test_each_rank_finds_its_own_products_among_the_centres_it_has(rank, classes):
+    """Of 7 products, 3, 2 and 2; the row of a label's centre, and -1 for the labels of other ranks."""
+    centres = ProductCentres(7, 4, seed=0, ranks=Ranks(rank, 3))
+    own = range(centres.start, centres.stop)
+    labels = torch.tensor([6, 0, 2, 3, 4, 2])
+    chosen, targets = centres._chosen(labels, None if classes is None else torch.tensor(classes))
+    taking_part = torch.arange(centres.start, centres.stop)[chosen].tolist()
+    assert taking_part == [product for product in own if classes is None or product in classes]
+    assert targets.tolist() == [taking_part.index(x) if x in own else -1 for x in labels.tolist()]

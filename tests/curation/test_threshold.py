@@ -148,3 +148,29 @@ def test_where_every_cut_is_just_too_low_one_is_chosen_in_5_of_100_times_at_most
         similarity, weight = labels(rng, is_weighted=is_weighted)
         n_wrong += choose_cut(similarity, rng.random(1500) < 0.899, precision=0.9, weight=weight).cut is not None
     assert 10 <= n_wrong <= 50  # far fewer would mean that labels are wasted
+
+
+def test_the_cut_of_a_stratum_is_that_of_its_rows_with_every_option():
+    """Strata of other sizes, similarities, labels and weights, in a mixed order; each option has an effect."""
+    rng = np.random.default_rng(0)
+    sizes = {"live": 400, "page": 900, "video": 650}
+    stratum = rng.permutation(np.repeat(list(sizes), list(sizes.values())))
+    lowest = np.select([stratum == "live", stratum == "page"], [0.1, 0.25], 0.4)
+    similarity = rng.uniform(lowest - 0.1, 0.9)
+    is_match = rng.random(len(stratum)) < np.where(similarity > lowest + 0.05, 0.999, 0.2)
+    weight = rng.choice([1.0, 2.0, 5.0], len(stratum))
+    options = {"precision": 0.75, "confidence": 0.8, "step": 0.007}
+    found = choose_cuts(similarity, is_match, list(stratum), weight=weight, **options)
+    assert list(found) == ["live", "page", "video"]
+    for name, cut in found.items():
+        rows = stratum == name
+        assert cut == choose_cut(similarity[rows], is_match[rows], weight=weight[rows], **options)
+    assert len({cut.cut for cut in found.values()}) == 3
+    for other in ({"weight": None}, {"weight": weight, "confidence": 0.95}, {"weight": weight, "step": 0.05}):
+        assert choose_cuts(similarity, is_match, list(stratum), **(options | other)) != found
+
+
+@pytest.mark.parametrize(("computed", "meant"), [(0.3 - 0.2 - 0.1, 0.0), (0.1 + 0.2, 0.3), (3 * 0.001 - 0.003, 0.0)])
+def test_a_cut_that_was_computed_is_the_one_that_was_meant(computed, meant):
+    sketch = make_sketch([-0.001, 0.0, 0.299, 0.3, 0.301], ["a"] * 5)
+    assert n_kept(sketch, computed).tolist() == n_kept(sketch, meant).tolist()
