@@ -21,7 +21,7 @@ from rope.dataset.card import render_card
 from rope.dataset.columns import optional_columns, schemas_of
 from rope.dataset.fingerprint import fingerprint
 from rope.dataset.manifest import MANIFEST_NAME, Manifest, Media, Shard, read_manifest, write_manifest
-from rope.dataset.rows import Images, product_batches, sample_batches
+from rope.dataset.rows import GROUP_BYTES, Images, product_batches, sample_batches
 from rope.dataset.shards import read_records, write_shards
 from rope.domain import DomainName, Split, config_of, with_published
 from rope.errors import ReleaseError, UsageError
@@ -39,7 +39,7 @@ __all__ = ["FAULTS_NAME", "BuildReport", "build_dataset"]
 FAULTS_NAME: Final = "faults.tsv"
 """Every fault by file and line: columns file, line, kind, subject."""
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 """A change that alters the bytes of a dataset makes it higher, so that no half-built one is continued."""
 
 _N_EXAMPLES: Final = 5
@@ -85,6 +85,11 @@ class _Plan:
     def configs(self) -> tuple[str, ...]:
         """The folders of samples, then that of products."""
         return (*(config_of(domain) for domain in self.domains), "products")
+
+    @property
+    def group_bytes(self) -> int:
+        """Of a row group; some of them make a shard, however small it is to be."""
+        return min(GROUP_BYTES, max(1, self.shard_bytes // 4))
 
     def options(self) -> dict[str, Any]:
         """What is not in the release; the image folder counts only where its path is written."""
@@ -284,7 +289,13 @@ def _write_everything(connection: duckdb.DuckDBPyConnection, plan: _Plan, progre
                     schemas[domain],
                     n_rows[split, domain],
                     sample_batches(
-                        connection, split, domain, plan.images, plan.release.file_of(split, domain), schemas[domain]
+                        connection,
+                        split,
+                        domain,
+                        plan.images,
+                        plan.release.file_of(split, domain),
+                        schemas[domain],
+                        plan.group_bytes,
                     ),
                     plan.shard_bytes,
                     advance,

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rope.dataset.containers import is_sound, is_video
-from rope.dataset.manifest import Media
+from rope.dataset.reading import ROWS_A_READ, Images, IntArray, Reader, Rows, Stretch
 from rope.dataset.shards import Batch
 from rope.domain import DomainName, Frame, Split, may_be_text_alone
 from rope.errors import DatasetError
@@ -24,71 +23,19 @@ from rope.media.images import read_header
 from rope.schema import SAMPLE_SCHEMA, product_schema
 from rope.sources.faults import Fault
 
-__all__ = ["Images", "product_batches", "sample_batches"]
+__all__ = ["GROUP_BYTES", "Images", "product_batches", "sample_batches"]
 
-IntArray = npt.NDArray[np.int64]
+GROUP_BYTES: Final = 16 << 20
+"""A row group ends before the row that would bring it over this; see benchmarks/RESULTS.md for the choice."""
 
-_SAMPLES_A_BATCH: Final = 16_384
-_FRAMES_A_BATCH: Final[dict[Media, int]] = {"embed": 256, "reference": 1 << 18}
-"""A batch is a row group: with images of 128 KB inside, 32 MB; a sample with more frames is one alone."""
-
-_FRAMES_OF_A_FILE: Final = 64
-"""What a video or sound file counts as in a batch: 8 MB, so that a row group has at most four."""
+_GROUP_ROWS: Final = 16_384
 
 _IS_KNOWN: Final = {"video": is_video, "audio": is_sound}
 """Columns of files -> whether first bytes are those of one."""
 
-_NO_FRAMES: Final = pa.schema([("time", pa.int64()), ("image", pa.string())]).empty_table()
 _PRODUCTS_A_BATCH: Final = 8192
 _READERS: Final = 16
 """Threads that wait for the disk while others decode headers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Images:
-    """Where the images are, and whether they are copied.
-
-    Attributes:
-        media: `embed` reads and checks each file; `reference` writes its path without looking.
-        root: the folder that image names are relative to, absolute.
-        in_shards: whether the folder holds tar shards of `rope fetch` instead of files.
-    """
-
-    media: Media
-    root: Path
-    in_shards: bool = False
-
-
-class _Rows:
-    """The rows of a table in the order in which they were written, taken a number at a time."""
-
-    def __init__(self, connection: duckdb.DuckDBPyConnection, query: str) -> None:
-        self._cursor = connection.cursor()  # several are read side by side
-        self._batches = iter(self._cursor.sql(query).to_arrow_reader(1 << 16))
-        self._rest: list[pa.RecordBatch] = []
-
-    def take(self, n_rows: int) -> pa.Table:
-        """The next `n_rows` rows, or fewer at the end."""
-        taken: list[pa.RecordBatch] = []
-        while n_rows > 0:
-            batch = self._rest.pop() if self._rest else next(self._batches, None)
-            if batch is None:
-                break
-            if len(batch) > n_rows:
-                self._rest.append(batch.slice(n_rows))
-                batch = batch.slice(0, n_rows)
-            taken.append(batch)
-            n_rows -= len(batch)
-        return pa.Table.from_batches(taken, taken[0].schema).combine_chunks() if taken else pa.table({})
-
-    def take_within(self, n_rows: int, column: str, limit: int) -> pa.Table:
-        """As `take`, but only as many as have a sum of at most `limit` in a column; one at least."""
-        rows = self.take(n_rows)
-        if not len(rows):
-            return rows
-        n_within = max(1, int(np.searchsorted(np.cumsum(rows[column].to_numpy()), limit, side="right")))
-        self._rest.extend(reversed(rows.slice(n_within).to_batches()))
-        return rows.slice(0, n_within)
 
 
 def sample_batches(
@@ -98,8 +45,12 @@ def sample_batches(
     images: Images,
     file: str,
     schema: pa.Schema = SAMPLE_SCHEMA,
+    group_bytes: int = GROUP_BYTES,
 ) -> Callable[[int], Iterator[Batch]]:
-    """Batches of samples from the tables that `rope.sources` has staged.
+    """Batches of samples from the tables that `rope.sources` has staged, each a row group.
+
+    A row group takes rows up to a number of bytes: those of texts and media, as they are on disk. A row that is larger
+    is one alone.
 
     Args:
         connection: the staged release; with the table `places` of `load_places` where images are in shards.
@@ -108,33 +59,53 @@ def sample_batches(
         images: what to do about images.
         file: the source file that samples without a readable image are reported under, where none is staged.
         schema: the columns; see `rope.schema.sample_schema`.
+        group_bytes: the most that the rows of a batch have together, but for a row that has more alone.
 
     Returns:
         A function from the first row to the batches; it may be called once.
     """
     table = f"{split}_{domain}"
-    weight = "n_frames"
-    for column in (column for column in _IS_KNOWN if column in schema.names):
-        weight += f" + CASE WHEN {column} IS NULL THEN 0 ELSE {_FRAMES_OF_A_FILE} END"
-
     suffices = "text IS NOT NULL" if may_be_text_alone(domain) else "false"
 
     def read(start: int) -> Iterator[Batch]:
         (skip,) = connection.sql(
             f"SELECT coalesce(sum(n_frames), 0)::BIGINT FROM samples_{table} WHERE rowid < {start}"
         ).fetchall()[0]
-        extra = f"{weight} AS weight, {suffices} AS text_suffices"
-        samples = _Rows(connection, f"SELECT *, {extra} FROM samples_{table} WHERE rowid >= {start}")
+        query = f"SELECT *, {suffices} AS text_suffices FROM samples_{table} WHERE rowid >= {start}"
+        samples = Rows(connection, query, ROWS_A_READ)  # texts may be long
         if images.in_shards:
             _locate(connection, table)
         columns = "* FROM located" if images.in_shards else "time, image FROM frames"
-        frames = _Rows(connection, f"SELECT {columns}_{table} WHERE rowid >= {skip}")
+        frames = Rows(connection, f"SELECT {columns}_{table} WHERE rowid >= {skip}")
         with ThreadPoolExecutor(_READERS) as pool:
-            max_frames = _FRAMES_A_BATCH[images.media]
-            while len(rows := samples.take_within(min(_SAMPLES_A_BATCH, max_frames), "weight", max_frames)):
-                yield _assemble(rows, frames.take(pc.sum(rows["n_frames"]).as_py()), images, file, schema, pool)
+            yield from _row_groups(Reader(samples, frames, images, file, schema, pool), group_bytes)
 
     return read
+
+
+def _row_groups(reader: Reader, group_bytes: int) -> Iterator[Batch]:
+    """All rows, a row group at a time."""
+    group: list[Batch] = []
+    n_rows = n_bytes = 0
+    while (taken := reader.take(_GROUP_ROWS - n_rows, group_bytes - n_bytes, 0 if group else 1)) is not None:
+        if len(taken.rows):
+            group.append(_assemble(reader, taken))
+            n_rows += len(taken.rows)
+            n_bytes += int(taken.row_bytes.sum())
+        if not len(taken.rows) or n_rows == _GROUP_ROWS:
+            yield _joined(group)
+            group, n_rows, n_bytes = [], 0, 0
+    if group:
+        yield _joined(group)
+
+
+def _joined(batches: Sequence[Batch]) -> Batch:
+    return Batch(
+        pa.concat_tables([batch.table for batch in batches]),
+        sum(batch.n_source_rows for batch in batches),
+        sum(batch.payload_bytes for batch in batches),
+        tuple(fault for batch in batches for fault in batch.faults),
+    )
 
 
 def _locate(connection: duckdb.DuckDBPyConnection, table: str) -> None:
@@ -147,25 +118,16 @@ def _locate(connection: duckdb.DuckDBPyConnection, table: str) -> None:
         ORDER BY number""")
 
 
-def _assemble(
-    rows: pa.Table, frames: pa.Table, images: Images, file: str, schema: pa.Schema, pool: ThreadPoolExecutor
-) -> Batch:
-    """One batch; `frames` are those of the rows, in order, as many each as the column `n_frames` says.
+def _assemble(reader: Reader, stretch: Stretch) -> Batch:
+    """The rows as they are written, with the bytes of their media.
 
     A row without media stays where `text_suffices` says so.
     """
-    faults: list[Fault] = []
-    frames = frames if len(frames) else _NO_FRAMES
-    owner = np.repeat(np.arange(len(rows)), rows["n_frames"].to_numpy())
+    rows, images, schema = stretch.rows, reader.images, reader.schema
+    frames, owner, data, faults = _frames(reader, stretch)
     if images.media == "embed":
-        contents = list(pool.map(partial(_read_image, images), frames.to_pylist()))
-        readable = np.array([content is not None for content in contents], bool)
-        faults = _image_faults(rows, frames, owner, readable)
-        frames, owner = frames.filter(pa.array(readable)), owner[readable]
-        data = pa.array([content for content in contents if content is not None], pa.binary())
         paths = frames["image"].combine_chunks()
     else:
-        data = pa.nulls(len(frames), pa.binary())
         paths = pc.binary_join_element_wise(f"{images.root}/", frames["image"].combine_chunks(), "")
     n_left = np.bincount(owner, minlength=len(rows))
     offsets = pa.array(np.concatenate([[0], np.cumsum(n_left)]), pa.int32())
@@ -174,18 +136,37 @@ def _assemble(
     columns["frames"] = pa.ListArray.from_arrays(offsets, stored)
     columns["frame_times"] = pa.ListArray.from_arrays(offsets, frames["time"].combine_chunks())
     is_left, n_bytes = (n_left > 0) | rows["text_suffices"].to_numpy(), _n_bytes(data, paths, rows["text"])
-    for column in (column for column in _IS_KNOWN if column in schema.names):
-        columns[column], file_faults = _files(rows, column, images, pool)
+    for column in reader.file_columns:
+        columns[column], file_faults = _files(reader, rows, column)
         n_bytes += _n_bytes(*columns[column].flatten())
         faults += file_faults
     if "video" in schema.names:
         is_left |= columns["video"].is_valid().to_numpy(zero_copy_only=False)
-    faults += [
-        Fault(row.get("file", file), row["line"], "no_readable_image", row["sample_id"])
-        for row in rows.filter(pa.array(~is_left)).to_pylist()
-    ]
+    faults += _faults_of(rows.filter(pa.array(~is_left)), "no_readable_image", reader.file)
     table = pa.table([columns[name] for name in schema.names], schema=schema)
-    return Batch(table.filter(pa.array(is_left)), len(rows), n_bytes, tuple(faults))
+    table = table if is_left.all() else table.filter(pa.array(is_left))
+    return Batch(table, len(rows), n_bytes, tuple(faults))
+
+
+def _frames(reader: Reader, stretch: Stretch) -> tuple[pa.Table, IntArray, pa.Array, list[Fault]]:
+    """The frames that are kept, the row of each, its bytes or null, and what was wrong with the others."""
+    rows, frames, owner, images = stretch.rows, stretch.frames, stretch.owner, reader.images
+    if images.media == "reference":
+        return frames, owner, pa.nulls(len(frames), pa.binary()), []
+    is_large = stretch.is_too_large
+    faults = _faults_of(rows.filter(pa.array(is_large)), "too_large", reader.file)
+    if faults:
+        frames, owner = frames.filter(pa.array(~is_large[owner])), owner[~is_large[owner]]
+    contents = list(reader.pool.map(partial(_read_image, images), frames.to_pylist()))
+    readable = np.array([content is not None for content in contents], bool)
+    faults += _image_faults(rows, frames, owner, readable)
+    data = pa.array([content for content in contents if content is not None], pa.binary())
+    return frames.filter(pa.array(readable)), owner[readable], data, faults
+
+
+def _faults_of(rows: pa.Table, kind: str, file: str) -> list[Fault]:
+    """A fault for each row, under the file and line that it stands in."""
+    return [Fault(row.get("file", file), row["line"], kind, row["sample_id"]) for row in rows.to_pylist()]
 
 
 def _n_bytes(*columns: Any) -> int:  # noqa: ANN401 -- Arrow arrays
@@ -225,19 +206,22 @@ def _image_faults(rows: pa.Table, frames: pa.Table, owner: IntArray, readable: n
     ]
 
 
-def _files(rows: pa.Table, column: str, images: Images, pool: ThreadPoolExecutor) -> tuple[pa.StructArray, list[Fault]]:
+def _files(reader: Reader, rows: pa.Table, column: str) -> tuple[pa.StructArray, list[Fault]]:
     """A column of files, null where a sample has none that can be read, and the faults of those files."""
     names: list[str | None] = rows[column].to_pylist()
     contents: list[bytes | None] = [None] * len(names)
-    paths, lost = [name and f"{images.root}/{name}" for name in names], list[int]()
+    images, kinds = reader.images, dict[int, str]()
     if images.media == "embed":
-        contents = list(pool.map(lambda name: name and _read_file(images.root / name, column), names))
-        paths = [name if content is not None else None for name, content in zip(names, contents, strict=True)]
-        lost = [i for i, content in enumerate(contents) if content is None and names[i] is not None]
-    is_null = pa.array([path is None for path in paths])
+        kinds = {i: "too_large" for i, name in enumerate(names) if name and reader.is_too_large(name)}
+        held = [None if i in kinds else name for i, name in enumerate(names)]
+        contents = list(reader.pool.map(lambda name: name and _read_file(images.root / name, column), held))
+        kinds |= {i: f"unreadable_{column}" for i, name in enumerate(held) if name and contents[i] is None}
+    is_null = pa.array([name is None or i in kinds for i, name in enumerate(names)])
+    prefix = "" if images.media == "embed" else f"{images.root}/"
+    paths = [name and prefix + name for name in names]
     columns = [pa.array(contents, pa.binary()), pa.array(paths, pa.string())]
     stored = pa.StructArray.from_arrays(columns, names=["bytes", "path"], mask=is_null)
-    return stored, [Fault(str(names[i]), 0, f"unreadable_{column}", rows["sample_id"][i].as_py()) for i in lost]
+    return stored, [Fault(str(names[i]), 0, kinds[i], rows["sample_id"][i].as_py()) for i in sorted(kinds)]
 
 
 def _read_file(path: Path, column: str) -> bytes | None:
@@ -283,9 +267,9 @@ def product_batches(
     def read(start: int) -> Iterator[Batch]:
         counted = ", ".join(f"coalesce(sum(n_{domain}), 0)::BIGINT" for domain in domains)
         skips = connection.sql(f"SELECT {counted} FROM members_{split} WHERE rowid < {start}").fetchall()[0]
-        products = _Rows(connection, f"SELECT * FROM members_{split} WHERE rowid >= {start}")
+        products = Rows(connection, f"SELECT * FROM members_{split} WHERE rowid >= {start}")
         samples = {
-            domain: _Rows(connection, f"SELECT sample_id FROM members_{split}_{domain} WHERE rowid >= {skip}")
+            domain: Rows(connection, f"SELECT sample_id FROM members_{split}_{domain} WHERE rowid >= {skip}")
             for domain, skip in zip(domains, skips, strict=True)
         }
         while len(rows := products.take(_PRODUCTS_A_BATCH)):
@@ -298,7 +282,7 @@ def product_batches(
     return n_products, read
 
 
-def _lists(samples: _Rows, counts: IntArray) -> Any:  # noqa: ANN401 -- an Arrow array
+def _lists(samples: Rows, counts: IntArray) -> Any:  # noqa: ANN401 -- an Arrow array
     """The next `counts[i]` ids as list i."""
     offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]), pa.int32())
     taken = samples.take(int(counts.sum()))

@@ -110,7 +110,7 @@ class SampleStream:
         seed: of the order.
         batch_size: samples a step for each rank.
         share: which rank this is, of how many.
-        groups_a_block: how many row groups, of about 32 MB each, are shuffled together; more mix better.
+        groups_a_block: how many row groups, of 16 MB each, are shuffled together; more mix better.
         drop_last: with it, each rank ends with the last full batch that all of them have; without it, the last batch
             may be smaller, and the last rank goes on with the first samples of the epoch, fewer than there are ranks,
             where they cannot be parted evenly.

@@ -12,7 +12,7 @@ class SampleTable:
     """The samples of one domain and split, in canonical order, read at random.
 
     They come from the cache of `datasets`, an uncompressed copy of the shards that is made at first use and mapped
-    into memory: a sample then costs the bytes of its frames, where Parquet would cost a row group of about 32 MB.
+    into memory: a sample then costs the bytes of its frames, where Parquet would cost a row group of 16 MB.
     Can be pickled and forked; all processes share the cache.
     """
 

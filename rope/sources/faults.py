@@ -45,6 +45,7 @@ RULES: Final[dict[str, Rule]] = {
     "unreadable_image": Rule("left out", "an image file that is missing, or is no image; the frame is left out"),
     "unreadable_audio": Rule("left out", "a sound file that is missing, or is none; the sample stays, without it"),
     "unreadable_video": Rule("left out", "a video file that is missing, or is no video"),
+    "too_large": Rule("left out", "a file, or the images of one sample, of 2 GiB or more, which no row can hold"),
     "no_readable_image": Rule("left out", "a sample none of whose image files can be read"),
     "no_text": Rule("kept", "a sample without a text row; its text is null"),
     "category_conflict": Rule("kept", "a product with two categories; its category is null"),

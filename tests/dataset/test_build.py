@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
 
+from rope.dataset import build as build_module
 from rope.dataset.build import build_dataset
 from rope.dataset.manifest import read_manifest
 from rope.errors import ReleaseError, UsageError
@@ -109,10 +110,22 @@ def test_small_shards_hold_the_same_rows(release, tmp_path):
     lines["training_page_titles.txt"] = [f"{i}, title {i}" for i in range(1200)]
     many = write_release(tmp_path / "many", lines)
     build(many, tmp_path / "one")
-    build(many, tmp_path / "several", shard_bytes=1)
-    assert len(list((tmp_path / "several" / "pages").glob("train-*-of-00005.parquet"))) == 5
+    build(many, tmp_path / "several", shard_bytes=200_000)
+    sizes = {shard: path.stat().st_size for shard, path in enumerate((tmp_path / "several" / "pages").glob("train-*"))}
+    assert 3 < len(sizes) < 7
+    assert max(sizes.values()) < 300_000
     assert rows(tmp_path / "several", "pages/train") == rows(tmp_path / "one", "pages/train")
     assert [row["sample_id"] for row in rows(tmp_path / "one", "pages/train")] == [str(i) for i in range(1200)]
+
+
+def test_row_groups_are_cut_by_bytes_and_have_a_page_index(release, tmp_path, monkeypatch):
+    monkeypatch.setattr(build_module, "GROUP_BYTES", 1000)
+    build(release, tmp_path / "out")
+    (shard,) = (tmp_path / "out" / "videos").glob("train-*")
+    metadata = pq.read_metadata(shard)
+    assert metadata.num_row_groups == metadata.num_rows > 1  # an image alone is half as large
+    column = metadata.row_group(0).column(0)
+    assert (column.has_offset_index, column.has_column_index) == (True, True)
 
 
 def test_reference_mode_writes_paths_and_reads_no_image(release, tmp_path):

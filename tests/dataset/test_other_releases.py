@@ -8,6 +8,8 @@ import pytest
 from datasets import load_dataset
 
 import rope
+from rope.dataset import build as build_module
+from rope.dataset import reading
 from rope.dataset.build import build_dataset
 from rope.dataset.card import render_card
 from rope.dataset.directory import Labels, iter_samples, read_labels
@@ -122,12 +124,30 @@ def test_a_spoilt_video_is_found(tmp_path):
     assert problem.what.startswith("1 videos cannot be read: v1 (")
 
 
-def test_many_videos_are_cut_into_row_groups_of_four(tmp_path):
+def test_a_video_of_more_than_a_row_can_hold_is_left_out_and_named(tmp_path, monkeypatch):
+    release = write_folder(tmp_path / "release")
+    write_video(release / "videos" / "v1.mp4")
+    with (release / "videos" / "v1.mp4").open("ab") as file:
+        file.truncate(1 << 20)
+    monkeypatch.setattr(reading, "MAX_BYTES", (1 << 20) - 1)
+    report = build_dataset(release, tmp_path / "out", progress=False)
+    rows = (tmp_path / "out" / "faults.tsv").read_text().splitlines()
+    assert [row for row in rows if "v1" in row] == [
+        "samples.csv\t4\tno_readable_image\tv1",
+        "videos/v1.mp4\t0\ttoo_large\tv1",
+    ]
+    assert report.manifest.counts["validation"]["videos"] == 1
+    assert validate(tmp_path / "out") == []
+
+
+def test_videos_are_cut_into_row_groups_by_their_bytes(tmp_path, monkeypatch):
     release = write_folder(tmp_path / "release")
     rows = [f"video,w{i},red-cup,,validation" for i in range(9)]
     (release / "samples.csv").write_text((release / "samples.csv").read_text() + "\n".join(rows))
     for i in range(9):
         write_video(release / "videos" / f"w{i}.mp4")
+    sizes = [path.stat().st_size for path in (release / "videos").glob("*.mp4")]
+    monkeypatch.setattr(build_module, "GROUP_BYTES", 4 * max(sizes) + 100)
     build_dataset(release, tmp_path / "out", progress=False)
     (shard,) = (tmp_path / "out" / "videos").glob("validation-*.parquet")
     metadata = pq.read_metadata(shard)

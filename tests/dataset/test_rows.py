@@ -1,6 +1,9 @@
+from itertools import pairwise
+
 import duckdb
 import pytest
 
+from rope.dataset import reading, rows
 from rope.dataset.rows import Images, product_batches, sample_batches
 from rope.sources.rope_release import find_release, stage_release
 from tests.releases import tiny_release, write_release
@@ -20,9 +23,19 @@ def staged(tmp_path):
         yield connection
 
 
-def videos(connection, folder, start, media="embed"):
-    read = sample_batches(connection, "train", "video", Images(media, folder / "images"), "pairs.txt")
+GROUP_BYTES = 100_000
+
+
+def videos(connection, folder, start, media="embed", group_bytes=GROUP_BYTES):
+    images = Images(media, folder / "images")
+    read = sample_batches(connection, "train", "video", images, "pairs.txt", group_bytes=group_bytes)
     return list(read(start))
+
+
+def disk_bytes(batch):
+    """What counts for a row group: the bytes of texts and images of each row."""
+    rows = batch.table.to_pylist()
+    return [len((row["text"] or "").encode()) + sum(len(frame["bytes"]) for frame in row["frames"]) for row in rows]
 
 
 @pytest.mark.parametrize("first", [1, 2, 3])
@@ -35,10 +48,39 @@ def test_batches_are_the_same_from_wherever_reading_begins(first, staged, tmp_pa
     assert [batch.table.to_pylist() for batch in rest] == [batch.table.to_pylist() for batch in whole[first:]]
 
 
-def test_a_batch_with_images_has_at_most_256_frames(staged, tmp_path):
-    n_frames = [sum(map(len, batch.table["frames"].to_pylist())) for batch in videos(staged, tmp_path, 0)]
-    assert len(n_frames) > 3
-    assert all(253 < n <= 256 for n in n_frames[:-1])
+@pytest.mark.parametrize(("group_bytes", "frames_a_read"), [(GROUP_BYTES, 256), (GROUP_BYTES, 7), (700, 256), (1, 256)])
+def test_a_row_group_ends_before_the_row_that_would_be_too_much(
+    group_bytes, frames_a_read, staged, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(reading._FRAMES_A_READ, "embed", frames_a_read)
+    sizes = [disk_bytes(batch) for batch in videos(staged, tmp_path, 0, group_bytes=group_bytes)]
+    assert len(sizes) > 3
+    for group, following in pairwise(sizes):
+        assert len(group) == 1 or sum(group) <= group_bytes
+        assert sum(group) + following[0] > group_bytes
+
+
+def test_paths_and_texts_count_where_images_are_not_copied(staged, tmp_path):
+    batches = videos(staged, tmp_path, 0, "reference", 3000)
+    assert len(batches) > 3
+    assert all(batch.payload_bytes <= 3000 + batch.table.num_rows * 3 for batch in batches)
+
+
+def test_a_row_group_has_at_most_so_many_rows(staged, tmp_path, monkeypatch):
+    monkeypatch.setattr(rows, "_GROUP_ROWS", 100)
+    assert [batch.table.num_rows for batch in videos(staged, tmp_path, 0, group_bytes=1 << 30)] == [100] * 6 + [2]
+
+
+def test_a_sample_of_more_than_can_be_held_is_left_out_by_name(staged, tmp_path, monkeypatch):
+    (whole,) = videos(staged, tmp_path, 0, group_bytes=1 << 30)
+    most = max(sum(len(frame["bytes"]) for frame in frames) for frames in whole.table["frames"].to_pylist())
+    monkeypatch.setattr(reading, "MAX_BYTES", most - 1)
+    (batch,) = videos(staged, tmp_path, 0, group_bytes=1 << 30)
+    too_large = [fault for fault in batch.faults if fault.kind == "too_large"]
+    assert 0 < len(too_large) == batch.n_source_rows - batch.table.num_rows
+    assert {fault.subject for fault in too_large}.isdisjoint(batch.table["sample_id"].to_pylist())
+    assert [f.subject for f in batch.faults if f.kind == "no_readable_image"] == [f.subject for f in too_large]
+    assert all(fault.line for fault in too_large)
 
 
 def test_the_payload_is_the_bytes_of_images_names_and_texts(staged, tmp_path):
