@@ -174,3 +174,11 @@ def test_the_cut_of_a_stratum_is_that_of_its_rows_with_every_option():
 def test_a_cut_that_was_computed_is_the_one_that_was_meant(computed, meant):
     sketch = make_sketch([-0.001, 0.0, 0.299, 0.3, 0.301], ["a"] * 5)
     assert n_kept(sketch, computed).tolist() == n_kept(sketch, meant).tolist()
+
+
+def test_a_cut_may_be_as_low_as_similarities_go():
+    assert choose_cut(np.full(100, -1.0), np.ones(100, bool), precision=0.9).cut == -1.0
+
+
+def test_counts_of_joined_sketches_stay_whole_numbers():
+    assert join_sketches([make_sketch([0.5], ["a"]), make_sketch([0.5], ["b"])]).counts.dtype == np.int64
