@@ -17,10 +17,10 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from rope.curation.chaos import FAULTS, Chaos
-from rope.curation.runner import OpenEngine, run_recipe
-from rope.curation.shards import Task
-from rope.curation.supervisor import Ended, Engine
+from rope.curation.pipeline.fault_injection import FAULTS, Chaos
+from rope.curation.pipeline.runner import OpenEngine, run_recipe
+from rope.curation.pipeline.supervisor import Ended, Engine
+from rope.curation.pipeline.worker import Task
 from tests.curation.pools import HALF, POISON, files_of, local, recipe_of
 
 STAGES = (POISON + 'raises = ["r01"]\nrejects = ["r11"]\nsegfaults = ["r08"]', HALF + "parts = 2")
@@ -28,7 +28,7 @@ LIMITS = "deadline_s = {0}\nglobal_deadline_s = {0}\nrow_deadline_s = 0.0"
 
 
 class Counted:
-    """An engine that counts how tasks ended; see `rope.curation.supervisor.Engine`."""
+    """An engine that counts how tasks ended; see `rope.curation.pipeline.supervisor.Engine`."""
 
     def __init__(self, engine: Engine, ends: Counter[str]) -> None:
         self._engine, self._ends = engine, ends
@@ -91,7 +91,7 @@ def engines(name: str) -> Iterator[OpenEngine]:
         return
     from ray.cluster_utils import Cluster
 
-    from rope.curation.engines.ray import ray_connection, ray_engine
+    from rope.curation.pipeline.engine_ray import ray_connection, ray_engine
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     for _ in range(2):

@@ -28,12 +28,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rope.curation.books import audit, kept_files, reject_files
-from rope.curation.engines.local import local_engine
-from rope.curation.operation import MapOperation, Outcome, divide
-from rope.curation.recipe import Recipe, read_recipe
-from rope.curation.runner import finished_stages, run_recipe
-from rope.curation.split_audit import audit_split
+from rope.curation.pipeline.accounting import audit, kept_files, reject_files
+from rope.curation.pipeline.engine_local import local_engine
+from rope.curation.pipeline.operation import MapOperation, Outcome, divide
+from rope.curation.pipeline.recipe import Recipe, read_recipe
+from rope.curation.pipeline.runner import finished_stages, run_recipe
+from rope.curation.splitting.recipe_leaks import audit_split
 from tests.curation.planted import n_pairs, pair_scores
 
 DOMAINS = ("page", "video", "video", "live", "live")

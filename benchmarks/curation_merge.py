@@ -27,9 +27,9 @@ from PIL import Image, ImageOps
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # the planted vectors are those of the tests
 
-from rope.curation.evidence import make_items  # noqa: E402
-from rope.curation.merge import MergeRules, merge_products  # noqa: E402
-from rope.curation.perceptual import copy_pairs, score_pairs, thumbnail  # noqa: E402
+from rope.curation.dedup.evidence import make_items  # noqa: E402
+from rope.curation.dedup.merge import MergeRules, merge_products  # noqa: E402
+from rope.curation.dedup.near_duplicate_images import copy_pairs, score_pairs, thumbnail  # noqa: E402
 from tests.curation.planted import n_pairs, pair_scores, plant  # noqa: E402
 
 THRESHOLDS = {("page", "page"): 0.9}

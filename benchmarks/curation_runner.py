@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rope.curation.operation import MapOperation, Outcome, rejects_of
+from rope.curation.pipeline.operation import MapOperation, Outcome, rejects_of
 
 ROOT = Path(__file__).parents[1]
 N_FILES = 20
@@ -148,9 +148,9 @@ def run_plain(pool: Path, out: Path, *, hashed: bool) -> int:
 
 
 def run_ours(folder: Path, workers: int) -> int:
-    from rope.curation.engines.local import local_engine
-    from rope.curation.recipe import read_recipe
-    from rope.curation.runner import run_recipe
+    from rope.curation.pipeline.engine_local import local_engine
+    from rope.curation.pipeline.recipe import read_recipe
+    from rope.curation.pipeline.runner import run_recipe
 
     shutil.rmtree(folder / "work", ignore_errors=True)
     recipe = folder / "recipe.toml"

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from rope.curation.sample import SampleSize, draw_sample, join_units, make_units
-from rope.curation.split import Products, split_products
+from rope.curation.sampling.sample import SampleSize, draw_sample, join_units, make_units
+from rope.curation.splitting.split import Products, split_products
 
 CATEGORIES = 1396
 SHARDS = 50

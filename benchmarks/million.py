@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rope.bench.engine import Effort, Labelled, rank_pair
-from rope.bench.similarity import Vectors
+from rope.bench.ranking.engine import Effort, Labelled, rank_pair
+from rope.bench.ranking.similarity import Vectors
 from rope.console import progress_bar
 
 PER_PRODUCT = 10

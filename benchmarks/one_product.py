@@ -32,10 +32,10 @@ def make_vectors(folder: Path, samples: int, others: int, dim: int) -> None:
 
 
 def measure(folder: Path, memory: int | None, full: bool) -> dict:
-    from rope.bench.embeddings import DomainEmbeddings
-    from rope.bench.engine import Effort
+    from rope.bench.io.embeddings import DomainEmbeddings
     from rope.bench.one_shot import Draws
     from rope.bench.quick import quick_score
+    from rope.bench.ranking.engine import Effort
     from rope.bench.score import score
     from rope.dataset.directory import Labels
 

@@ -19,13 +19,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from rope.bench.engine import Effort
+from rope.bench.ranking.engine import Effort
+from rope.bench.ranking.similarity import Vectors
 from rope.bench.recommend.floors import item_neighbours, rank_by_neighbours, rank_by_popularity
 from rope.bench.recommend.interactions import Interactions, Sequences, leave_one_out
 from rope.bench.recommend.places import hidden_items, rank_by_vectors
 from rope.bench.recommend.score import RecommendScore, score
 from rope.bench.recommend.users import mean_of_history
-from rope.bench.similarity import Vectors
 from rope.synthetic.interactions import Planted, plant_interactions
 
 T = TypeVar("T")

@@ -44,9 +44,9 @@ def measure(n: int, dim: int) -> list[float]:
     import faiss
     import torch  # noqa: F401 (the quick score loads it)
 
-    from rope.bench.engine import Effort, Labelled, rank_pair
     from rope.bench.one_shot import Draws, support_bits
-    from rope.bench.similarity import Vectors
+    from rope.bench.ranking.engine import Effort, Labelled, rank_pair
+    from rope.bench.ranking.similarity import Vectors
 
     rng = np.random.default_rng(0)
     products = np.arange(n) // PER_PRODUCT

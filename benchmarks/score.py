@@ -75,8 +75,8 @@ def task_faiss_flat(folder: Path) -> dict:
 
 
 def _sides(folder: Path) -> dict:
-    from rope.bench.engine import Labelled
-    from rope.bench.similarity import Vectors
+    from rope.bench.ranking.engine import Labelled
+    from rope.bench.ranking.similarity import Vectors
 
     vectors, products = load(folder)
     return {domain: Labelled(Vectors.of(vectors.pop(domain)), products[domain]) for domain in SIZES}
@@ -84,7 +84,7 @@ def _sides(folder: Path) -> dict:
 
 def _rank(folder: Path, pairs: tuple, **options: object) -> dict:
     """Certified ranks of some pairs, in both directions."""
-    from rope.bench.engine import Effort, rank_pair
+    from rope.bench.ranking.engine import Effort, rank_pair
 
     best_only = bool(options.pop("best_only", False))
     warm_up(best_only)
@@ -107,7 +107,7 @@ def task_quick(folder: Path) -> dict:
 
 def task_quick_in_float32(folder: Path) -> dict:
     """The same with float32 products alone."""
-    from rope.bench.arithmetic import Float32
+    from rope.bench.ranking.backends import Float32
 
     return _rank(folder, PAIRS, best_only=True, arithmetics=[Float32()])
 
@@ -125,9 +125,9 @@ def task_numpy_alone(folder: Path) -> dict:
 
 def task_everything(folder: Path) -> dict:
     """Six pairs, three same-domain pairs, macro means and 20 draws of one-shot classification."""
-    from rope.bench.embeddings import DomainEmbeddings
-    from rope.bench.engine import Effort
+    from rope.bench.io.embeddings import DomainEmbeddings
     from rope.bench.one_shot import Draws
+    from rope.bench.ranking.engine import Effort
     from rope.bench.score import by_product, score
     from rope.dataset.directory import Labels
 
@@ -269,9 +269,9 @@ def task_mteb_pair(folder: Path) -> dict:
 
 def warm_up(best_only: bool = False) -> None:
     """Compile and load libraries, where there is something to compile or load; that takes as long for any size."""
-    from rope.bench.arithmetic import has_fast_bfloat16
-    from rope.bench.engine import Effort, Labelled, rank_pair
-    from rope.bench.similarity import Vectors
+    from rope.bench.ranking.backends import has_fast_bfloat16
+    from rope.bench.ranking.engine import Effort, Labelled, rank_pair
+    from rope.bench.ranking.similarity import Vectors
 
     if best_only and has_fast_bfloat16():
         import torch  # noqa: F401

@@ -33,10 +33,10 @@ from PIL import Image
 from scipy.stats import rankdata
 from torch.nn.functional import cross_entropy, normalize, pad
 
-from rope.curation.engines.local import local_engine
-from rope.curation.recipe import Recipe, read_recipe
-from rope.curation.runner import run_recipe
-from rope.curation.sweep import scores
+from rope.curation.filtering.sweep import scores
+from rope.curation.pipeline.engine_local import local_engine
+from rope.curation.pipeline.recipe import Recipe, read_recipe
+from rope.curation.pipeline.runner import run_recipe
 from rope.encoders.chinese_clip import CONTEXT
 from rope.encoders.pixels import square_pixels
 from rope.synthetic.pool import write_pool

@@ -21,8 +21,8 @@ from rich.progress import track
 from rich.table import Table
 from scipy.special import ndtr, ndtri, stdtrit
 
-from rope.bench.compare import p_value, subtract
-from rope.bench.intervals import TAIL, estimate, over_runs, share_interval
+from rope.bench.stats.compare import p_value, subtract
+from rope.bench.stats.intervals import TAIL, estimate, over_runs, share_interval
 
 SETTINGS = ((0.0, 0.1), (0.7, 0.1), (0.7, 0.2), (0.7, 0.3), (1.0, 0.3), (1.0, 0.5))
 N_PRODUCTS = (50, 300, 2527)

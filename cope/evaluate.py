@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from cope.embed import CopeEmbedder
-from rope.bench.embeddings import DomainEmbeddings, align
-from rope.bench.engine import Effort
+from rope.bench.io.embeddings import DomainEmbeddings, align
 from rope.bench.quick import QuickScore, quick_score
+from rope.bench.ranking.engine import Effort
 from rope.bench.score import by_product
 from rope.dataset.directory import iter_samples, read_labels
 

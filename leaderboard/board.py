@@ -10,10 +10,10 @@ from leaderboard.checked_board import CheckedBoard
 from leaderboard.entry import Entry
 from leaderboard.known import KnownDataset
 from leaderboard.significance import separate_pairs
-from rope.bench.compare import MEAN, shared_ranks
-from rope.bench.intervals import Estimate, average, micro_estimate, over_runs, share_interval
 from rope.bench.metrics import KS
-from rope.bench.ranks import PairRanks, Ranks, load_ranks, query_values
+from rope.bench.stats.compare import MEAN, shared_ranks
+from rope.bench.stats.intervals import Estimate, average, micro_estimate, over_runs, share_interval
+from rope.bench.stats.query_ranks import PairRanks, Ranks, load_ranks, query_values
 from rope.domain import DomainName
 
 __all__ = ["HEADLINE", "METRICS", "Board", "Cell", "ProductHits", "Row", "View", "load_boards", "product_hits"]

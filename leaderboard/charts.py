@@ -11,7 +11,7 @@ from leaderboard.projection import Point
 from rope.bench.doctor.charts import Line, in_words, lines, pair_style
 from rope.bench.doctor.growth import expected_hits, gallery_sizes
 from rope.bench.metrics import KS, mean
-from rope.bench.ranks import PairRanks, Ranks
+from rope.bench.stats.query_ranks import PairRanks, Ranks
 from rope.domain import DomainName, domains_of
 
 __all__ = ["growth_chart", "hit_rate_chart", "map_chart", "shapes_of"]

@@ -17,7 +17,7 @@ from leaderboard.release import changed_rows, kept_rows, stray_files
 from leaderboard.schema import read_json
 from leaderboard.text import skeleton
 from leaderboard.verify import Verdict, verify_entry
-from rope.bench.engine import Effort
+from rope.bench.ranking.engine import Effort
 from rope.errors import RopeError, UsageError
 
 __all__ = ["CheckedBoard", "CheckedRow", "check"]

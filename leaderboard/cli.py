@@ -58,7 +58,7 @@ def verify(
     from leaderboard.checked_board import check
     from leaderboard.entry import entry_paths
     from leaderboard.terminal import public_lines, verdict_lines
-    from rope.bench.engine import Effort
+    from rope.bench.ranking.engine import Effort
     from rope.console import progress_bar
 
     effort = Effort(threads=threads)
@@ -96,7 +96,7 @@ def build(
     from leaderboard.entry import entry_paths
     from leaderboard.site import build_site
     from leaderboard.terminal import build_lines
-    from rope.bench.engine import Effort
+    from rope.bench.ranking.engine import Effort
     from rope.console import progress_bar
 
     with progress_bar("building", 3 * len(entry_paths(path))) as advance:
@@ -142,7 +142,7 @@ def submit(
     from leaderboard.entry import read_entry
     from leaderboard.submit import Storage
     from leaderboard.submit import submit as write_submission
-    from rope.bench.engine import Effort
+    from rope.bench.ranking.engine import Effort
 
     card, directory = read_card(model_card), dataset_of(data)
     effort = Effort(threads=threads)

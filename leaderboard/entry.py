@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 from leaderboard.card import Card, card_of, check_modalities
 from leaderboard.schema import check, migrate, read_json
 from leaderboard.text import check_texts
-from rope.bench.compare import MEAN
+from rope.bench.stats.compare import MEAN
 from rope.domain import DomainName, cross_domain_pairs, in_order
 from rope.errors import RopeError, UsageError
 from rope.files import sha256_of

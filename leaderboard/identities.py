@@ -11,7 +11,7 @@ import numpy as np
 from leaderboard.known import Queries
 from rope.bench.doctor.charts import in_words
 from rope.bench.metrics import KS
-from rope.bench.ranks import Ranks
+from rope.bench.stats.query_ranks import Ranks
 from rope.domain import DomainName, all_pairs, cross_domain_pairs, in_order, pair_of
 
 __all__ = ["rank_problems", "reported_problems", "score_problems", "task_of", "task_problems"]

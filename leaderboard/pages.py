@@ -14,7 +14,7 @@ from leaderboard.charts import shapes_of
 from rope.bench.doctor.charts import in_words, pair_style, tones_of
 from rope.bench.metrics import KS, mean
 from rope.bench.score import PROTOCOL_VERSION
-from rope.bench.slices import Slice
+from rope.bench.stats.slices import Slice
 from rope.domain import Pair
 
 __all__ = ["ModelPage", "board_data", "compare_page", "index_page", "model_page", "runs_page", "text_page"]

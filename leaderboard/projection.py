@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from rope.bench.embeddings import DomainEmbeddings
+from rope.bench.io.embeddings import DomainEmbeddings
 from rope.domain import DomainName, in_order
 
 __all__ = ["N_PRODUCTS", "Point", "project"]

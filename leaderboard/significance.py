@@ -1,4 +1,4 @@
-"""Which models of a board can be told apart: the test of `rope.bench.compare`, for hundreds of models at once.
+"""Which models of a board can be told apart: the test of `rope.bench.stats.compare`, for hundreds of models at once.
 
 The tests of one metric, in the pairs and their mean, are corrected together, by Holm's method.
 """
@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import stdtr
 
-from rope.bench.compare import SIGNIFICANT
-from rope.bench.intervals import Estimate
+from rope.bench.stats.compare import SIGNIFICANT
+from rope.bench.stats.intervals import Estimate
 
 __all__ = ["n_rejected", "separate_pairs"]
 
 _ROUNDING: Final = 1e-12
-"""What is nearer to zero comes from rounding, as in `rope.bench.compare`."""
+"""What is nearer to zero comes from rounding, as in `rope.bench.stats.compare`."""
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -28,7 +28,7 @@ def separate_pairs(
 
     Where columns differ in their number of products, the fewest degrees of freedom of all are taken, which is on the
     side of caution; where every product has queries in all columns, as in ROPE, the result is that of
-    `rope.bench.compare`.
+    `rope.bench.stats.compare`.
 
     Args:
         names: n models, in any order.
@@ -84,7 +84,7 @@ def _p_values(estimates: Sequence[Estimate], degrees: int) -> FloatArray:
 def _degrees(
     total: FloatArray, squares: FloatArray, extra: FloatArray, variance: FloatArray, of_products: int
 ) -> FloatArray:
-    """`rope.bench.intervals.crossed_degrees` of many differences at once."""
+    """`rope.bench.stats.intervals.crossed_degrees` of many differences at once."""
     found = np.full(len(total), float(of_products))
     counts = extra > 0
     share = np.minimum(1.0, total[counts] / variance[counts])

@@ -13,10 +13,10 @@ from leaderboard.checked_board import CheckedBoard
 from leaderboard.downloads import as_csv, as_json, as_latex
 from leaderboard.pages import ModelPage, compare_page, index_page, model_page, runs_page, text_page
 from leaderboard.projection import Point, project
-from rope.bench.ranks import Ranks, load_ranks
-from rope.bench.readers import read_embeddings
+from rope.bench.io.readers import read_embeddings
 from rope.bench.report import write_json
-from rope.bench.slices import slice_ranks
+from rope.bench.stats.query_ranks import Ranks, load_ranks
+from rope.bench.stats.slices import slice_ranks
 from rope.domain import DomainName, domains_of, pair_of
 from rope.errors import UsageError
 from rope.files import atomic_path

@@ -11,14 +11,14 @@ from leaderboard.card import card_of, check_modalities
 from leaderboard.entry import PARTS
 from leaderboard.schema import SCHEMA_VERSION
 from leaderboard.vectors import MAX_BYTES, StoredDtype, StoredVectors, as_stored, stored_bytes, write_vectors
-from rope.bench.embeddings import DomainEmbeddings, embeddings_sha256
-from rope.bench.engine import Effort
-from rope.bench.intervals import intervals_of
+from rope.bench.io.embeddings import DomainEmbeddings, embeddings_sha256
+from rope.bench.io.provenance import EmbeddingsNote, Subject, load_subject
 from rope.bench.one_shot import Draws
-from rope.bench.ranks import ranks_of
+from rope.bench.ranking.engine import Effort
 from rope.bench.report import as_json, write_json, write_ranks
 from rope.bench.score import Score, score
-from rope.bench.subject import EmbeddingsNote, Subject, load_subject
+from rope.bench.stats.intervals import intervals_of
+from rope.bench.stats.query_ranks import ranks_of
 from rope.dataset.directory import Labels, read_labels
 from rope.dataset.manifest import read_manifest
 from rope.domain import DomainName

@@ -10,7 +10,7 @@ from rich.table import Table
 from leaderboard.board import HEADLINE, METRICS, Board, Cell, Row
 from leaderboard.checked_board import CheckedBoard
 from leaderboard.verify import Verdict
-from rope.bench.compare import MEAN
+from rope.bench.stats.compare import MEAN
 from rope.errors import UsageError
 
 __all__ = ["board_table", "build_lines", "public_lines", "verdict_lines"]

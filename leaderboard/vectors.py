@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from leaderboard.bounded import Bounds, check_parquet
-from rope.bench.embeddings import DomainEmbeddings, scaled
-from rope.bench.writer import open_writer
+from rope.bench.io.embeddings import DomainEmbeddings, scaled
+from rope.bench.io.writer import open_writer
 from rope.domain import DomainName, in_order
 from rope.errors import RopeError
 from rope.files import atomic_path

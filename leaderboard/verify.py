@@ -19,14 +19,14 @@ from leaderboard.known import SPLIT, KnownDataset, find_dataset, queries_of, unr
 from leaderboard.submit import DRAWS
 from leaderboard.text import printable
 from leaderboard.vectors import MAX_BYTES, check_vectors_file
-from rope.bench.embeddings import DomainEmbeddings, embeddings_sha256
-from rope.bench.engine import Effort
-from rope.bench.intervals import intervals_of
-from rope.bench.ranks import RANKS_SCHEMA, Ranks, load_ranks, ranks_of
-from rope.bench.readers import read_embeddings
+from rope.bench.io.embeddings import DomainEmbeddings, embeddings_sha256
+from rope.bench.io.provenance import load_subject
+from rope.bench.io.readers import read_embeddings
+from rope.bench.ranking.engine import Effort
 from rope.bench.report import as_json
 from rope.bench.score import PROTOCOL_VERSION, score
-from rope.bench.subject import load_subject
+from rope.bench.stats.intervals import intervals_of
+from rope.bench.stats.query_ranks import RANKS_SCHEMA, Ranks, load_ranks, ranks_of
 from rope.dataset.directory import read_labels
 from rope.dataset.manifest import read_manifest
 from rope.domain import DomainName, in_order, with_published

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rope.clash import check as _check
 from rope.dataset.hook import install as _install
+from rope.moved import install as _install_old_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +21,7 @@ __version__: str
 
 _check()
 _install()
+_install_old_names()
 
 
 def __getattr__(name: str) -> "str | Callable[..., object]":

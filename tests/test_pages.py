@@ -21,7 +21,7 @@ import cope.cli
 import leaderboard.cli
 import rope.bench.cli
 import rope.cli
-from rope.curation.recipe import tomllib
+from rope.curation.pipeline.recipe import tomllib
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

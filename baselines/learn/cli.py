@@ -15,7 +15,7 @@ from rope.extras import needed_by
 from rope.files import reading_file
 
 if TYPE_CHECKING:
-    from rope.bench.embeddings import DomainEmbeddings
+    from rope.bench.io.embeddings import DomainEmbeddings
     from rope.bench.recommend.interactions import Interactions
     from rope.domain import Domain
 
@@ -101,7 +101,7 @@ def _load(
     files: list[Path], path: Path, columns: str | None, domain: str | None
 ) -> "tuple[DomainEmbeddings, Interactions, Domain]":
     """The items' content embeddings, the interactions in terms of their rows, and their domain."""
-    from rope.bench.readers import read_embeddings
+    from rope.bench.io.readers import read_embeddings
     from rope.bench.recommend.columns import parse_columns
     from rope.bench.recommend.gallery import align_items, choose_domain
     from rope.bench.recommend.readers import read_interactions

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from rope.bench.attributes.cli import attributes, tail
-from rope.bench.effort_options import Device, Memory, Threads, read_effort
+from rope.bench.compute_options import Device, Memory, Threads, read_effort
 from rope.bench.recommend.cli import recommend
 from rope.bench.tsne_cli import tsne
 from rope.console import dataset_of, run_app
@@ -17,10 +17,10 @@ from rope.domain import Split, all_pairs, domains_of, with_published
 from rope.errors import UsageError
 
 if TYPE_CHECKING:
-    from rope.bench.engine import Effort
+    from rope.bench.io.provenance import Subject
     from rope.bench.one_shot import Draws
+    from rope.bench.ranking.engine import Effort
     from rope.bench.score import Score
-    from rope.bench.subject import Subject
     from rope.files import AnyPath
 
 __all__ = ["main"]
@@ -147,10 +147,10 @@ def run(
     save_ranks: RanksFile = None,
 ) -> None:
     """Embed every sample with a model, keep the vectors, and score them. Resumes where it was stopped."""
-    from rope.bench.embedder import find_embedder
     from rope.bench.one_shot import Draws
-    from rope.bench.run import run_embedder
-    from rope.bench.share import parse_share
+    from rope.bench.running.embedder import find_embedder
+    from rope.bench.running.run import run_embedder
+    from rope.bench.running.share import parse_share
 
     own = None if share is None else parse_share(share)
     directory, draws, effort = dataset_of(data), Draws(seed, trials, shots), read_effort(memory, threads, device)
@@ -188,8 +188,8 @@ def _score(
 ) -> None:
     from dataclasses import replace
 
+    from rope.bench.io.provenance import load_subject
     from rope.bench.score import count_similarities, score
-    from rope.bench.subject import load_subject
     from rope.console import progress_bar
     from rope.dataset.directory import read_labels
     from rope.dataset.manifest import read_manifest
@@ -203,9 +203,9 @@ def _score(
 
 
 def _score_quickly(files: list[Path], directory: "AnyPath", split: Split, model: str, effort: "Effort") -> None:
+    from rope.bench.io.provenance import load_subject
     from rope.bench.quick import quick_score
     from rope.bench.report import quick_table
-    from rope.bench.subject import load_subject
     from rope.console import output
     from rope.dataset.directory import read_labels
     from rope.dataset.manifest import read_manifest
@@ -223,9 +223,9 @@ def _title(subject: "Subject") -> str:
 
 
 def _report(result: "Score", subject: "Subject", json: Path | None, save_ranks: Path | None) -> None:
-    from rope.bench.intervals import intervals_of
-    from rope.bench.ranks import ranks_of
     from rope.bench.report import as_json, one_shot_table, retrieval_table, write_json, write_ranks
+    from rope.bench.stats.intervals import intervals_of
+    from rope.bench.stats.query_ranks import ranks_of
     from rope.console import output
 
     console, intervals = output(), intervals_of(ranks_of(result, subject))
@@ -278,11 +278,11 @@ def compare(
     """Compare models on one dataset: differences, intervals, tests paired by product, and ranks that ties share."""
     from json import dumps
 
-    from rope.bench.compare import compare as compare_models
-    from rope.bench.compare import comparison_json
-    from rope.bench.compare_tables import as_latex, as_markdown, difference_table, standing_table
-    from rope.bench.groups import read_groups
     from rope.bench.report import write_json
+    from rope.bench.stats.compare import compare as compare_models
+    from rope.bench.stats.compare import comparison_json
+    from rope.bench.stats.compare_tables import as_latex, as_markdown, difference_table, standing_table
+    from rope.bench.stats.seed_groups import read_groups
     from rope.console import output
 
     comparison = compare_models(read_groups(results or [], group or []), metric, pair_seeds=pair_seeds)
@@ -306,9 +306,9 @@ def slices(
     ] = None,
 ) -> None:
     """Show R@k by category, text length, number of positives, and size of the product."""
-    from rope.bench.ranks import load_ranks
     from rope.bench.report import write_json
-    from rope.bench.slices import slice_ranks, slice_table, slices_json
+    from rope.bench.stats.query_ranks import load_ranks
+    from rope.bench.stats.slices import slice_ranks, slice_table, slices_json
     from rope.console import output
 
     ranks = load_ranks(result)
@@ -340,9 +340,9 @@ def doctor(
     from rope.bench.doctor.diagnosis import as_json, count_similarities, diagnose
     from rope.bench.doctor.page import render_page
     from rope.bench.doctor.tables import tables
-    from rope.bench.readers import read_embeddings
+    from rope.bench.io.provenance import Subject
+    from rope.bench.io.readers import read_embeddings
     from rope.bench.report import write_json
-    from rope.bench.subject import Subject
     from rope.console import output, progress_bar
     from rope.dataset.directory import read_labels
     from rope.dataset.manifest import read_manifest
@@ -383,6 +383,7 @@ def product1m(
     ] = None,
 ) -> None:
     """Count mAP, Prec and mAR of a ranking, or of embeddings, as the authors of Product1M count them."""
+    from rope.bench.io.readers import read_embeddings
     from rope.bench.product1m import (
         count_strange,
         evaluate_ranking,
@@ -392,7 +393,6 @@ def product1m(
         read_ranking,
         read_truth,
     )
-    from rope.bench.readers import read_embeddings
     from rope.bench.report import write_json
     from rope.console import output
 

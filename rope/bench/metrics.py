@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from rope.bench.engine import Effort, Labelled, PositiveRanks, reduce_pair, reduce_within
+from rope.bench.ranking.engine import Effort, Labelled, PositiveRanks, reduce_pair, reduce_within
 
 __all__ = [
     "KS",

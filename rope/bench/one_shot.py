@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import chdtri, stdtrit
 
-from rope.bench.engine import Effort, Labelled, rank_one_way
 from rope.bench.metrics import QueryScores, mean
-from rope.bench.similarity import Vectors, float32_units
+from rope.bench.ranking.engine import Effort, Labelled, rank_one_way
+from rope.bench.ranking.similarity import Vectors, float32_units
 from rope.errors import EmbeddingError
 
 __all__ = [

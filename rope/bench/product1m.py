@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from rich.table import Table
 
-from rope.bench.embeddings import DomainEmbeddings
+from rope.bench.io.embeddings import DomainEmbeddings
 from rope.errors import EmbeddingError, ReleaseError, UsageError
 from rope.sources.product1m import BETWEEN_FIELDS, labels_of
 

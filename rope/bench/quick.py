@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from rope.bench.embeddings import DomainEmbeddings
-from rope.bench.engine import Effort, rank_pair
+from rope.bench.io.embeddings import DomainEmbeddings
 from rope.bench.metrics import KS, mean
+from rope.bench.ranking.engine import Effort, rank_pair
 from rope.bench.score import scorable_pairs, sides_of
 from rope.dataset.directory import Labels
 from rope.domain import DomainName
@@ -49,7 +49,7 @@ def quick_score(
         effort: how to spend the machine.
 
     Raises:
-        EmbeddingError: the embeddings are not of these samples, see `rope.bench.embeddings.align`.
+        EmbeddingError: the embeddings are not of these samples, see `rope.bench.io.embeddings.align`.
         DatasetError: there is one domain alone, two have no product in common, or queries have galleries of their own.
     """
     sides = sides_of(embeddings, labels)

@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.table import Table
 
-from rope.bench.intervals import Intervals, bounds, expected_interval, intervals_json
+from rope.bench.io.provenance import EmbeddingsNote, Subject
 from rope.bench.metrics import KS, Summary
 from rope.bench.one_shot import OneShot
 from rope.bench.quick import QuickScore
+from rope.bench.ranking.similarity import TIE
 from rope.bench.score import PROTOCOL_VERSION, PairScore, Score
-from rope.bench.similarity import TIE
-from rope.bench.subject import EmbeddingsNote, Subject
+from rope.bench.stats.intervals import Intervals, bounds, expected_interval, intervals_json
 from rope.domain import CROSS_DOMAIN_PAIRS
 from rope.files import atomic_path, sha256_of
 

@@ -7,12 +7,12 @@ from typing import Final
 
 import numpy as np
 
-from rope.bench.embeddings import DomainEmbeddings, align
-from rope.bench.engine import Effort, Labelled
-from rope.bench.grouped import score_pair_by_group, score_within_by_group
+from rope.bench.io.embeddings import DomainEmbeddings, align
 from rope.bench.metrics import QueryScores, Summary, mean, score_pair, score_within, summarise
 from rope.bench.one_shot import Draws, OneShot, classify, support_bits
-from rope.bench.similarity import Vectors
+from rope.bench.ranking.engine import Effort, Labelled
+from rope.bench.ranking.per_gallery import score_pair_by_group, score_within_by_group
+from rope.bench.ranking.similarity import Vectors
 from rope.dataset.directory import Labels
 from rope.domain import DomainName, Pair, all_pairs, cross_domain_pairs, in_order
 from rope.errors import DatasetError
@@ -107,7 +107,7 @@ def score(
         effort: how to spend the machine; its `advance` is told of `count_similarities` in all.
 
     Raises:
-        EmbeddingError: the embeddings are not of these samples, see `rope.bench.embeddings.align`.
+        EmbeddingError: the embeddings are not of these samples, see `rope.bench.io.embeddings.align`.
         DatasetError: two domains have no product in common.
     """
     sides = sides_of(embeddings, labels)
@@ -177,7 +177,7 @@ def sides_of(
     """Number the products of all domains alike, and put each domain in the order of its products.
 
     Raises:
-        EmbeddingError: the embeddings are not of the samples of the labels, see `rope.bench.embeddings.align`.
+        EmbeddingError: the embeddings are not of the samples of the labels, see `rope.bench.io.embeddings.align`.
     """
     aligned = align(dict(embeddings), labels)
     ids = sorted({product for rows in labels.values() for product in rows.product_ids})

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from rope.bench.embeddings import DomainEmbeddings, align
+from rope.bench.io.embeddings import DomainEmbeddings, align
 from rope.dataset.directory import Labels
 from rope.domain import DomainName, in_order
 from rope.errors import UsageError
@@ -68,7 +68,7 @@ def choose_points(
         seed: of the draw.
 
     Raises:
-        EmbeddingError: the embeddings are not of these samples, see `rope.bench.embeddings.align`.
+        EmbeddingError: the embeddings are not of these samples, see `rope.bench.io.embeddings.align`.
         UsageError: there are fewer products.
     """
     aligned = align(dict(embeddings), labels)

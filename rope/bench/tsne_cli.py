@@ -30,7 +30,7 @@ def tsne(
     seed: Annotated[int, typer.Option(min=0, help="Of the products drawn, and of the map.")] = 0,
 ) -> None:
     """Draw a map of some products over the domains, by t-SNE; needs the extra 'figures'."""
-    from rope.bench.readers import read_embeddings
+    from rope.bench.io.readers import read_embeddings
     from rope.bench.tsne import FORMATS, choose_points, draw_map, lay_out, save_map
     from rope.console import dataset_of
     from rope.dataset.directory import read_labels

@@ -11,8 +11,8 @@ from rope.console import output
 from rope.curation.annotation.cli import app as annotate
 
 if TYPE_CHECKING:
-    from rope.curation.books import Step
-    from rope.curation.runner import OpenEngine
+    from rope.curation.pipeline.accounting import Step
+    from rope.curation.pipeline.runner import OpenEngine
 
 __all__ = ["app"]
 
@@ -40,12 +40,12 @@ def run(
     ] = None,
 ) -> None:
     """Run what is not up to date; repeat it to go on where it stopped. Ends with the funnel, and checks the books."""
-    from rope.curation.books import audit as check_books
-    from rope.curation.books import funnel
-    from rope.curation.chaos import Chaos
-    from rope.curation.recipe import read_recipe
+    from rope.curation.pipeline.accounting import audit as check_books
+    from rope.curation.pipeline.accounting import funnel
+    from rope.curation.pipeline.fault_injection import Chaos
+    from rope.curation.pipeline.recipe import read_recipe
+    from rope.curation.pipeline.runner import finished_stages, run_recipe
     from rope.curation.report import funnel_table
-    from rope.curation.runner import finished_stages, run_recipe
 
     checked = read_recipe(recipe)
     with _engines(engine, workers, address) as open_engine:
@@ -57,8 +57,8 @@ def run(
 @app.command()
 def status(recipe: RecipeFile) -> None:
     """Say how far each stage is, and change nothing."""
-    from rope.curation.recipe import read_recipe
-    from rope.curation.runner import stage_states
+    from rope.curation.pipeline.recipe import read_recipe
+    from rope.curation.pipeline.runner import stage_states
 
     for state in stage_states(read_recipe(recipe)):
         shards = "" if state.state == "waiting" else f", {state.n_done:,} of {state.n_shards:,} shards are there"
@@ -73,10 +73,10 @@ def report(
     ] = None,
 ) -> None:
     """Show how many rows each stage has kept, and why it has not kept the others."""
-    from rope.curation.books import funnel
-    from rope.curation.recipe import read_recipe
+    from rope.curation.pipeline.accounting import funnel
+    from rope.curation.pipeline.recipe import read_recipe
+    from rope.curation.pipeline.runner import finished_stages
     from rope.curation.report import funnel_table, make_report
-    from rope.curation.runner import finished_stages
     from rope.files import atomic_path
 
     checked = read_recipe(recipe)
@@ -96,8 +96,8 @@ def why(
     row_id: Annotated[str, typer.Argument(metavar="ID", help="Of a row of the pool.", show_default=False)],
 ) -> None:
     """Say what became of one row, stage by stage."""
-    from rope.curation.books import trace
-    from rope.curation.recipe import read_recipe
+    from rope.curation.pipeline.accounting import trace
+    from rope.curation.pipeline.recipe import read_recipe
 
     for step in trace(read_recipe(recipe), row_id):
         typer.echo(_in_words(step))
@@ -109,11 +109,11 @@ def audit(recipe: RecipeFile) -> None:
 
     Of rows that are split, show what leaks between the splits too; more of it than the recipe accepts is a problem.
     """
-    from rope.curation.books import audit as check_books
-    from rope.curation.leaks import to_markdown
-    from rope.curation.recipe import read_recipe
-    from rope.curation.runner import finished_stages
-    from rope.curation.split_audit import audit_split, is_split, leaks_refused, write_leaks
+    from rope.curation.pipeline.accounting import audit as check_books
+    from rope.curation.pipeline.recipe import read_recipe
+    from rope.curation.pipeline.runner import finished_stages
+    from rope.curation.splitting.leak_audit import to_markdown
+    from rope.curation.splitting.recipe_leaks import audit_split, is_split, leaks_refused, write_leaks
 
     checked = read_recipe(recipe)
     found = check_books(checked)
@@ -141,7 +141,7 @@ def plan(
     """Try a small part of the pool in a temporary folder, and forecast rows, time, storage and annotators' hours."""
     from rope.curation.dry_run import measure_stages, pool_rows
     from rope.curation.forecast import annotator_hours, forecast, forecast_table
-    from rope.curation.recipe import read_recipe
+    from rope.curation.pipeline.recipe import read_recipe
 
     checked = read_recipe(recipe)
     made = forecast(measure_stages(checked, share), rows or pool_rows(checked), workers=workers, gpus=gpus)
@@ -159,8 +159,8 @@ def sweep(
     step: Annotated[float, typer.Option(help="Between two cuts, a multiple of 0.001.")] = 0.02,
 ) -> None:
     """Show how many rows of each domain any cut would keep, from the scores of a run."""
-    from rope.curation.recipe import read_recipe
-    from rope.curation.sweep import sketch_of, sweep_table
+    from rope.curation.filtering.sweep import sketch_of, sweep_table
+    from rope.curation.pipeline.recipe import read_recipe
 
     output().print(sweep_table(sketch_of(read_recipe(recipe), stage, column), step))
 
@@ -177,8 +177,8 @@ def threshold(
     column: Annotated[str, typer.Option(help="That it judges by, from -1 to 1.")] = "similarity",
 ) -> None:
     """Find the lowest cut of each domain whose precision labels can vouch for, with 95 % confidence."""
-    from rope.curation.recipe import read_recipe
-    from rope.curation.sweep import cuts_from_labels, read_labels
+    from rope.curation.filtering.sweep import cuts_from_labels, read_labels
+    from rope.curation.pipeline.recipe import read_recipe
 
     found = cuts_from_labels(read_recipe(recipe), stage, column, read_labels(labels), precision=precision)
     for domain, cut in found.items():
@@ -192,8 +192,8 @@ def publish(
     out: Annotated[Path, typer.Option(metavar="DATASET", help="Dataset directory to write.", show_default=False)],
 ) -> None:
     """Look for leaks, build a dataset directory of what a recipe has kept, and validate it; repeat it to go on."""
+    from rope.curation.pipeline.recipe import read_recipe
     from rope.curation.publish import publish as build
-    from rope.curation.recipe import read_recipe
     from rope.dataset.validate import validate
 
     built = build(recipe, read_recipe(recipe), out)
@@ -224,11 +224,11 @@ def _in_words(step: "Step") -> str:
 def _engines(engine: str, workers: int | None, address: str | None) -> "Iterator[OpenEngine]":
     """The function that opens engines of a kind."""
     if engine == "local":
-        from rope.curation.engines.local import local_engine
+        from rope.curation.pipeline.engine_local import local_engine
 
         yield lambda needs_gpu: local_engine(1 if needs_gpu else workers)
         return
-    from rope.curation.engines.ray import ray_connection, ray_engine
+    from rope.curation.pipeline.engine_ray import ray_connection, ray_engine
 
     with ray_connection(address, workers):
         yield lambda needs_gpu: ray_engine(workers, needs_gpu=needs_gpu)

@@ -15,18 +15,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rope.curation.books import kept_files, reject_files
-from rope.curation.engines.local import local_engine
 from rope.curation.forecast import Measure
-from rope.curation.keyed_hash import keyed_hash
-from rope.curation.manifest import Manifest
-from rope.curation.operation import GlobalOperation, MapOperation, Operation, load_operation
-from rope.curation.operations.sample import SampleRows
-from rope.curation.pool import Pool, open_pool
-from rope.curation.recipe import PoolSource, Recipe, Stage
-from rope.curation.runner import POOL_STAGE, finished_stages, run_recipe
-from rope.curation.shards import Task
-from rope.curation.supervisor import Ended, Engine
+from rope.curation.pipeline.accounting import kept_files, reject_files
+from rope.curation.pipeline.engine_local import local_engine
+from rope.curation.pipeline.manifest import Manifest
+from rope.curation.pipeline.operation import GlobalOperation, MapOperation, Operation, load_operation
+from rope.curation.pipeline.pool import Pool, open_pool
+from rope.curation.pipeline.recipe import PoolSource, Recipe, Stage
+from rope.curation.pipeline.runner import POOL_STAGE, finished_stages, run_recipe
+from rope.curation.pipeline.supervisor import Ended, Engine
+from rope.curation.pipeline.worker import Task
+from rope.curation.sampling.keyed_hash import keyed_hash
+from rope.curation.sampling.stage import SampleRows
 from rope.errors import UsageError
 
 __all__ = ["MIN_ROWS", "draw_rows", "measure_stages", "pool_rows"]
@@ -42,7 +42,7 @@ _BATCH: Final = 65_536
 
 
 class _Timed:
-    """An engine that notes how long each shard has taken; see `rope.curation.supervisor.Engine`."""
+    """An engine that notes how long each shard has taken; see `rope.curation.pipeline.supervisor.Engine`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -160,7 +160,7 @@ def _measures(
     recipe: Recipe, made: dict[str, list[tuple[Path, Manifest]]], seconds: dict[str, list[float]], n_rows: int
 ) -> Iterator[Measure]:
     n_in, row_bytes = n_rows, 0.0
-    for stage in (Stage(POOL_STAGE, "rope.curation.admission:ADMIT", {}), *recipe.stages):
+    for stage in (Stage(POOL_STAGE, "rope.curation.pipeline.ingest:ADMIT", {}), *recipe.stages):
         operation = load_operation(stage.use)
         if isinstance(operation, GlobalOperation):
             rate, count = _sampled(operation, stage)

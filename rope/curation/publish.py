@@ -10,11 +10,11 @@ from typing import Any, Final
 import duckdb
 import pyarrow.parquet as pq
 
-from rope.curation.leaks import LeakAudit
-from rope.curation.manifest import Manifest
-from rope.curation.recipe import Recipe
-from rope.curation.runner import finished_stages
-from rope.curation.split_audit import audit_split, card_with_leaks, leak_summary, leaks_refused, write_leaks
+from rope.curation.pipeline.manifest import Manifest
+from rope.curation.pipeline.recipe import Recipe
+from rope.curation.pipeline.runner import finished_stages
+from rope.curation.splitting.leak_audit import LeakAudit
+from rope.curation.splitting.recipe_leaks import audit_split, card_with_leaks, leak_summary, leaks_refused, write_leaks
 from rope.dataset.build import BuildReport, build_dataset
 from rope.domain import DOMAINS, SPLITS, Domain
 from rope.errors import DatasetError, UsageError
@@ -33,7 +33,7 @@ _NEEDED: Final = ("id", "domain", "text", "category", "frames", "video", "produc
 def publish(recipe_file: Path, recipe: Recipe, out: Path, *, progress: bool = True) -> BuildReport:
     """Build a dataset directory from the rows that the last stage has kept; repeat it to go on where it stopped.
 
-    First it looks for leaks between the splits; its table ends up in the card. See `rope.curation.split_audit`.
+    First it looks for leaks between the splits (`rope.curation.splitting.recipe_leaks`); the table ends up in the card.
 
     Args:
         recipe_file: the recipe's text goes into the lineage.

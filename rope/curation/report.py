@@ -9,10 +9,10 @@ import duckdb
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rope.curation.books import StageCount, Stages, funnel, kept_files, reject_files
-from rope.curation.operation import MapOperation, load_operation
-from rope.curation.recipe import Recipe, Stage
-from rope.curation.runner import finished_stages
+from rope.curation.pipeline.accounting import StageCount, Stages, funnel, kept_files, reject_files
+from rope.curation.pipeline.operation import MapOperation, load_operation
+from rope.curation.pipeline.recipe import Recipe, Stage
+from rope.curation.pipeline.runner import finished_stages
 from rope.domain import Frame
 from rope.sql import parquet_files
 
@@ -53,7 +53,7 @@ class Example:
         domain: its domain.
         text: its text.
         score: its score, or None.
-        detail: see `rope.curation.operation.Reject`.
+        detail: see `rope.curation.pipeline.operation.Reject`.
         frame: its first image; None where it has none, or its rows are not of a pool.
     """
 

@@ -9,9 +9,9 @@ pytest.importorskip("av")
 
 from baselines import clap
 from baselines.clap import windows
-from rope.bench.embedder import load_embedder
-from rope.bench.readers import read_embeddings
-from rope.bench.run import run_embedder
+from rope.bench.io.readers import read_embeddings
+from rope.bench.running.embedder import load_embedder
+from rope.bench.running.run import run_embedder
 from rope.dataset.build import build_dataset
 from rope.domain import Audio, Sample, Video
 from rope.encoders.running import without_bars

@@ -21,8 +21,8 @@ from transformers import (
 )
 
 from baselines import llm_text
-from rope.bench.embedder import load_embedder
-from rope.bench.readers import read_embeddings
+from rope.bench.io.readers import read_embeddings
+from rope.bench.running.embedder import load_embedder
 from rope.encoders.running import without_bars
 from rope.errors import UsageError
 from tests.baselines.checkpoints import bert_words, scrambled

@@ -7,7 +7,7 @@ import pytest
 
 import baselines
 from baselines.options import Options
-from rope.bench.embedder import load_embedder
+from rope.bench.running.embedder import load_embedder
 from tests.baselines.samples import samples
 
 PAGE = (Path(__file__).parents[2] / "docs" / "models.md").read_text("utf-8")

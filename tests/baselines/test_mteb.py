@@ -8,18 +8,18 @@ import pytest
 
 from baselines import mteb_model
 from baselines.mteb_tasks import HIT_RATES, mteb_tasks, relevant_documents, task_name
-from rope.bench.engine import Effort
+from rope.bench.io.readers import read_embeddings
+from rope.bench.io.writer import write_embeddings
 from rope.bench.quick import quick_score
-from rope.bench.readers import read_embeddings
-from rope.bench.run import run_embedder
-from rope.bench.writer import write_embeddings
+from rope.bench.ranking.engine import Effort
+from rope.bench.running.run import run_embedder
 from rope.dataset.directory import Labels, iter_samples, read_labels
 from rope.dataset.manifest import read_manifest
 from rope.domain import DOMAINS, Pair, pair_of
 from rope.errors import UsageError
 from rope.media import decode_frames
 from tests.baselines.samples import samples
-from tests.bench.test_run import write_dataset
+from tests.bench.running.test_run import write_dataset
 
 INSTALLED = importlib.util.find_spec("mteb") is not None
 needs_mteb = pytest.mark.skipif(not INSTALLED, reason="mteb is not installed")

@@ -6,7 +6,7 @@ from decimal import Decimal
 import numpy as np
 
 from rope.bench.metrics import KS
-from rope.bench.similarity import exact_cosine
+from rope.bench.ranking.similarity import exact_cosine
 
 TIE = Decimal("1e-12")
 

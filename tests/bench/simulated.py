@@ -3,8 +3,8 @@
 import numpy as np
 
 from rope.bench.metrics import KS
-from rope.bench.ranks import Origin, PairRanks, Ranks
 from rope.bench.score import PROTOCOL_VERSION
+from rope.bench.stats.query_ranks import Origin, PairRanks, Ranks
 from rope.domain import CROSS_DOMAIN_PAIRS
 
 

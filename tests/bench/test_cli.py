@@ -8,9 +8,9 @@ import pytest
 
 from baselines.handcrafted import Handcrafted
 from rope.bench.cli import main
-from rope.bench.readers import read_embeddings
-from rope.bench.run import run_embedder
-from rope.bench.writer import write_embeddings
+from rope.bench.io.readers import read_embeddings
+from rope.bench.io.writer import write_embeddings
+from rope.bench.running.run import run_embedder
 from rope.dataset.build import build_dataset
 from tests.releases import tiny_release, write_release
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from rope.bench.engine import Effort
 from rope.bench.one_shot import Draws
+from rope.bench.ranking.engine import Effort
 from rope.bench.report import headline_name
 from rope.bench.score import by_product, count_similarities, score
 from rope.dataset.directory import Labels

@@ -9,9 +9,9 @@ from torchmetrics.functional.retrieval import (
     retrieval_reciprocal_rank,
 )
 
-from rope.bench.engine import Effort, Labelled, PositiveRanks, rank_one_way
 from rope.bench.metrics import KS, mean, mean_by_product, score_queries, summarise
-from rope.bench.similarity import Vectors
+from rope.bench.ranking.engine import Effort, Labelled, PositiveRanks, rank_one_way
+from rope.bench.ranking.similarity import Vectors
 
 
 def ranks_of(above: list[list[int]], optimistic: list[list[int]] | None = None) -> PositiveRanks:

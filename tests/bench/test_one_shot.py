@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from baselines.handcrafted import Handcrafted
-from rope.bench.embeddings import DomainEmbeddings
-from rope.bench.engine import Effort, Labelled, rank_one_way
-from rope.bench.intervals import expected_interval, micro_estimate, share_interval
+from rope.bench.io.embeddings import DomainEmbeddings
+from rope.bench.io.provenance import load_subject
 from rope.bench.metrics import score_queries
 from rope.bench.one_shot import (
     Draws,
@@ -18,10 +17,11 @@ from rope.bench.one_shot import (
     std_bound,
     support_bits,
 )
-from rope.bench.run import run_embedder
+from rope.bench.ranking.engine import Effort, Labelled, rank_one_way
+from rope.bench.ranking.similarity import Vectors, exact_cosine
+from rope.bench.running.run import run_embedder
 from rope.bench.score import score
-from rope.bench.similarity import Vectors, exact_cosine
-from rope.bench.subject import load_subject
+from rope.bench.stats.intervals import expected_interval, micro_estimate, share_interval
 from rope.dataset.build import build_dataset
 from rope.dataset.directory import Labels, read_labels
 from rope.dataset.manifest import read_manifest

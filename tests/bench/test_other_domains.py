@@ -11,12 +11,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from rope.bench.cli import app
-from rope.bench.embeddings import align
-from rope.bench.engine import Effort
+from rope.bench.io.embeddings import align
+from rope.bench.io.readers import read_embeddings
+from rope.bench.io.writer import write_embeddings
 from rope.bench.one_shot import Draws
-from rope.bench.readers import read_embeddings
+from rope.bench.ranking.engine import Effort
 from rope.bench.score import score
-from rope.bench.writer import write_embeddings
 from rope.dataset.build import build_dataset
 from rope.dataset.directory import read_labels
 from rope.errors import EmbeddingError, UsageError

@@ -7,11 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from rope.bench.engine import Effort
-from rope.bench.intervals import intervals_of
+from rope.bench.io.provenance import EmbeddingsNote, Subject
 from rope.bench.metrics import mean
 from rope.bench.one_shot import Draws
-from rope.bench.ranks import ranks_of
+from rope.bench.ranking.engine import Effort
 from rope.bench.report import (
     as_json,
     one_shot_table,
@@ -20,7 +19,8 @@ from rope.bench.report import (
     write_ranks,
 )
 from rope.bench.score import score
-from rope.bench.subject import EmbeddingsNote, Subject
+from rope.bench.stats.intervals import intervals_of
+from rope.bench.stats.query_ranks import ranks_of
 from rope.domain import DOMAINS
 from tests.bench.test_score import random_case
 

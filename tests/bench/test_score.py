@@ -3,15 +3,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rope.bench.embeddings import DomainEmbeddings
-from rope.bench.engine import Effort
-from rope.bench.intervals import intervals_of
+from rope.bench.io.embeddings import DomainEmbeddings
+from rope.bench.io.provenance import Subject
 from rope.bench.metrics import KS
 from rope.bench.one_shot import Draws
-from rope.bench.ranks import ranks_of
+from rope.bench.ranking.engine import Effort
 from rope.bench.report import as_json
 from rope.bench.score import by_product, count_similarities, score
-from rope.bench.subject import Subject
+from rope.bench.stats.intervals import intervals_of
+from rope.bench.stats.query_ranks import ranks_of
 from rope.dataset.directory import Labels
 from rope.domain import CROSS_DOMAIN_PAIRS, DOMAINS, all_pairs
 from rope.errors import DatasetError

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from rope.bench.embeddings import DomainEmbeddings
+from rope.bench.io.embeddings import DomainEmbeddings
 from rope.bench.tsne import choose_points, draw_map, lay_out, save_map
 from rope.dataset.directory import Labels
 from rope.errors import UsageError

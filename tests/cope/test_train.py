@@ -15,7 +15,7 @@ from accelerate.state import AcceleratorState
 from cope import train as training
 from cope.recipe import recipe_text
 from cope.train import LOG_NAME, train
-from rope.bench.embedder import load_embedder
+from rope.bench.running.embedder import load_embedder
 from rope.dataset.directory import iter_samples
 from rope.domain import DOMAINS
 from rope.errors import RopeError, UsageError

@@ -12,7 +12,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_info
 
-from rope.curation.operation import NOT_SAMPLED, GlobalOperation, MapOperation, Outcome, Reject, divide, rejects_of
+from rope.curation.pipeline.operation import (
+    NOT_SAMPLED,
+    GlobalOperation,
+    MapOperation,
+    Outcome,
+    Reject,
+    divide,
+    rejects_of,
+)
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rope.curation.engines.local import local_engine
-from rope.curation.recipe import Recipe, read_recipe
+from rope.curation.pipeline.engine_local import local_engine
+from rope.curation.pipeline.recipe import Recipe, read_recipe
 
 DOMAINS = ("page", "video", "live")
 

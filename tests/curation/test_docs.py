@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from rope.cli import main
-from rope.curation.operation import BUILT_IN, load_operation
-from rope.curation.recipe import LeakRules, Limits, PoolSource
+from rope.curation.pipeline.operation import BUILT_IN, load_operation
+from rope.curation.pipeline.recipe import LeakRules, Limits, PoolSource
 from rope.dataset.manifest import read_manifest
 
 PAGE = (Path(__file__).parents[2] / "docs" / "curation.md").read_text("utf-8")

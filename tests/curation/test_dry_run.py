@@ -4,7 +4,7 @@ import pytest
 
 from rope.curation import dry_run
 from rope.curation.dry_run import draw_rows, measure_stages
-from rope.curation.pool import open_pool
+from rope.curation.pipeline.pool import open_pool
 from rope.errors import UsageError
 from tests.curation.pools import HALF, POISON, recipe_of, write_rows
 

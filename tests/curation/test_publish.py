@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from rope.curation.pipeline.runner import run_recipe
 from rope.curation.publish import LINEAGE_NAME, publish
-from rope.curation.runner import run_recipe
 from rope.dataset.manifest import MANIFEST_NAME, read_manifest
 from rope.dataset.validate import validate
 from rope.errors import DatasetError, UsageError

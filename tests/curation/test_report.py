@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from rope.curation.page import render_page
+from rope.curation.pipeline.runner import run_recipe
 from rope.curation.report import funnel_table, make_report
-from rope.curation.runner import run_recipe
 from tests.curation.pools import local, recipe_of
 
 CUT = 'name = "cut"\nuse = "filter"\ncolumn = "shortest_side"\nminimum = 30'

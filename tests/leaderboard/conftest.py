@@ -9,7 +9,7 @@ import yaml
 from leaderboard.checked_board import check
 from leaderboard.site import build_site
 from leaderboard.submit import submit
-from rope.bench.writer import write_embeddings
+from rope.bench.io.writer import write_embeddings
 from rope.dataset.build import build_dataset
 from rope.dataset.directory import read_labels
 from rope.domain import DOMAINS

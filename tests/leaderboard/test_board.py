@@ -14,8 +14,8 @@ from leaderboard.entry import REPORTED_CAVEAT, entry_paths, read_entry
 from leaderboard.significance import n_rejected
 from leaderboard.site import build_site
 from leaderboard.terminal import board_table
-from rope.bench.compare import compare, holm
-from rope.bench.ranks import load_ranks
+from rope.bench.stats.compare import compare, holm
+from rope.bench.stats.query_ranks import load_ranks
 from rope.errors import UsageError
 from rope.files import sha256_of
 

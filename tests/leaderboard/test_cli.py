@@ -16,7 +16,7 @@ import typer
 from baselines.handcrafted import Handcrafted
 from leaderboard import cli
 from leaderboard.serve import serve_site
-from rope.bench.run import run_embedder
+from rope.bench.running.run import run_embedder
 from rope.console import run_app
 from rope.dataset.build import build_dataset
 from rope.synthetic.release import write_release

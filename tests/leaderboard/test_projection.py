@@ -1,7 +1,7 @@
 import numpy as np
 
 from leaderboard.projection import N_PRODUCTS, project
-from rope.bench.embeddings import DomainEmbeddings
+from rope.bench.io.embeddings import DomainEmbeddings
 from rope.domain import DOMAINS
 
 

@@ -11,7 +11,7 @@ from leaderboard import checked_board, cli, verify
 from leaderboard.terminal import public_lines
 from leaderboard.vectors import as_stored, write_vectors
 from leaderboard.verify import Verdict
-from rope.bench.readers import read_embeddings
+from rope.bench.io.readers import read_embeddings
 from rope.dataset.directory import read_labels
 from rope.errors import RopeError
 from rope.files import sha256_of

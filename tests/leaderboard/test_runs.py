@@ -15,9 +15,9 @@ from leaderboard.entry import read_entry
 from leaderboard.site import build_site
 from leaderboard.submit import submit
 from leaderboard.terminal import board_table
-from rope.bench.compare import compare
-from rope.bench.groups import Group, Run
-from rope.bench.ranks import load_ranks
+from rope.bench.stats.compare import compare
+from rope.bench.stats.query_ranks import load_ranks
+from rope.bench.stats.seed_groups import Group, Run
 from rope.errors import RopeError
 from tests.leaderboard.conftest import card, make_embeddings
 

@@ -7,8 +7,8 @@ import pytest
 
 from leaderboard.board import load_boards
 from leaderboard.site import build_site
-from rope.bench.compare import compare
-from rope.bench.ranks import load_ranks
+from rope.bench.stats.compare import compare
+from rope.bench.stats.query_ranks import load_ranks
 
 PAGES = ("index.html", "protocol.html", "submit.html")
 

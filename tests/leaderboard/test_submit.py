@@ -7,9 +7,9 @@ from leaderboard.checked_board import check
 from leaderboard.entry import read_entry
 from leaderboard.submit import ROUNDING_TOLERANCE, Storage, submit
 from leaderboard.vectors import stored_bytes
-from rope.bench.ranks import load_ranks
-from rope.bench.readers import read_embeddings
-from rope.bench.writer import write_embeddings
+from rope.bench.io.readers import read_embeddings
+from rope.bench.io.writer import write_embeddings
+from rope.bench.stats.query_ranks import load_ranks
 from rope.errors import EmbeddingError, RopeError, UsageError
 from tests.leaderboard.conftest import card, make_embeddings
 

@@ -4,8 +4,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from leaderboard.vectors import MAX_BYTES, as_stored, check_vectors_file, stored_bytes, write_vectors
-from rope.bench.embeddings import DomainEmbeddings
-from rope.bench.readers import read_embeddings
+from rope.bench.io.embeddings import DomainEmbeddings
+from rope.bench.io.readers import read_embeddings
 from rope.errors import FileError, RopeError
 
 

@@ -11,8 +11,8 @@ import pytest
 from leaderboard.checked_board import check
 from leaderboard.submit import submit
 from leaderboard.vectors import MAX_BYTES, as_stored, write_vectors
-from rope.bench.readers import read_embeddings
-from rope.bench.writer import write_embeddings
+from rope.bench.io.readers import read_embeddings
+from rope.bench.io.writer import write_embeddings
 from rope.errors import RopeError
 from rope.files import sha256_of
 from tests.leaderboard.conftest import card, make_embeddings

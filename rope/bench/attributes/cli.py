@@ -9,7 +9,7 @@ from rope.domain import Split
 from rope.errors import UsageError
 
 if TYPE_CHECKING:
-    from rope.bench.subject import Subject
+    from rope.bench.io.provenance import Subject
 
 __all__ = ["attributes", "tail"]
 
@@ -63,8 +63,8 @@ def attributes(
     from rope.bench.attributes.columns import read_column
     from rope.bench.attributes.report import as_json, attribute_table
     from rope.bench.attributes.score import Embedded, Settings, count_rounds, score_attribute
+    from rope.bench.io.provenance import load_subject
     from rope.bench.report import write_json
-    from rope.bench.subject import load_subject
     from rope.console import dataset_of, output, progress_bar
     from rope.dataset.directory import read_labels
     from rope.dataset.manifest import read_manifest
@@ -106,9 +106,9 @@ def tail(
     json: Json = None,
 ) -> None:
     """Compare head, torso and tail: categories by products or samples, products by samples."""
-    from rope.bench.ranks import load_ranks
     from rope.bench.report import write_json
-    from rope.bench.tail import tail_json, tail_of, tail_table
+    from rope.bench.stats.long_tail import tail_json, tail_of, tail_table
+    from rope.bench.stats.query_ranks import load_ranks
     from rope.console import dataset_of, output
 
     ranks = load_ranks(result)

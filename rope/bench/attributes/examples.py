@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rope.bench.attributes.columns import Column
-from rope.bench.embeddings import DomainEmbeddings, align
-from rope.bench.similarity import Vectors
+from rope.bench.io.embeddings import DomainEmbeddings, align
+from rope.bench.ranking.similarity import Vectors
 from rope.dataset.directory import Labels
 from rope.domain import DomainName
 from rope.errors import UsageError
@@ -113,7 +113,7 @@ def gather(
             tags knows to have none.
 
     Raises:
-        EmbeddingError: the embeddings are not of these samples, see `rope.bench.embeddings.align`.
+        EmbeddingError: the embeddings are not of these samples, see `rope.bench.io.embeddings.align`.
     """
     aligned = align(dict(embeddings), labels)
     ids = sorted({product for rows in labels.values() for product in rows.product_ids if product in column.values})

@@ -11,8 +11,8 @@ from rich.table import Table
 
 from rope.bench.attributes.probes import INNER_FOLDS, STRENGTHS
 from rope.bench.attributes.score import MAJORITY, PROBE, AttributeScore, Cell
-from rope.bench.intervals import Interval
-from rope.bench.subject import EmbeddingsNote, Subject
+from rope.bench.io.provenance import EmbeddingsNote, Subject
+from rope.bench.stats.intervals import Interval
 
 __all__ = ["SCHEMA_VERSION", "as_json", "attribute_table"]
 

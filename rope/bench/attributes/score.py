@@ -13,9 +13,9 @@ from rope.bench.attributes.few_shot import few_shot_correct
 from rope.bench.attributes.knn import knn_correct, majority_correct, wins
 from rope.bench.attributes.probes import fit_probe
 from rope.bench.attributes.tagging import estimate_tags
-from rope.bench.embeddings import DomainEmbeddings
-from rope.bench.intervals import Estimate, Interval, average, micro_estimate, share_interval
+from rope.bench.io.embeddings import DomainEmbeddings
 from rope.bench.one_shot import Draws
+from rope.bench.stats.intervals import Estimate, Interval, average, micro_estimate, share_interval
 from rope.dataset.directory import Labels
 from rope.domain import DomainName, Pair, pair_of
 from rope.errors import UsageError

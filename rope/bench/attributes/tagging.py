@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from rope.bench.intervals import Estimate, average, estimate
+from rope.bench.stats.intervals import Estimate, average, estimate
 
 __all__ = ["TagEstimates", "average_precision", "estimate_tags"]
 

@@ -12,8 +12,8 @@ from rope.bench.doctor.findings import Finding, find
 from rope.bench.doctor.geometry import Gap, Moments, Shape, measure_gap, measure_shape, moments
 from rope.bench.doctor.retrieval import Retrieval, count_rankings, diagnose_retrieval
 from rope.bench.doctor.rows import RowReport, Side, number_products, sort_out
-from rope.bench.embeddings import DomainEmbeddings
-from rope.bench.engine import Effort
+from rope.bench.io.embeddings import DomainEmbeddings
+from rope.bench.ranking.engine import Effort
 from rope.dataset.directory import Labels
 from rope.domain import DomainName, in_order, label_of
 

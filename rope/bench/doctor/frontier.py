@@ -17,9 +17,9 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from rope.bench.doctor.geometry import Moments, units
-from rope.bench.engine import Effort, Labelled, PositiveRanks, rank_pair
 from rope.bench.metrics import mean, score_queries
-from rope.bench.similarity import Vectors
+from rope.bench.ranking.engine import Effort, Labelled, PositiveRanks, rank_pair
+from rope.bench.ranking.similarity import Vectors
 from rope.domain import DomainName, cross_domain_pairs
 
 __all__ = ["Accuracy", "Point", "centre", "measure_frontier", "score_variant", "share_at_1", "truncations"]

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from rope.bench.similarity import Vectors
+from rope.bench.ranking.similarity import Vectors
 
 __all__ = ["Gap", "Moments", "Norms", "Shape", "measure_gap", "measure_norms", "measure_shape", "moments", "units"]
 

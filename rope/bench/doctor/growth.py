@@ -18,8 +18,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from rope.bench.engine import PositiveRanks
 from rope.bench.metrics import mean
+from rope.bench.ranking.engine import PositiveRanks
 
 __all__ = ["Growth", "average_growth", "expected_hits", "gallery_sizes", "measure_growth"]
 

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from rope.bench.engine import Effort
-from rope.bench.similarity import Vectors, float32_units
+from rope.bench.ranking.engine import Effort
+from rope.bench.ranking.similarity import Vectors, float32_units
 
 __all__ = ["LIST_LENGTH", "Hub", "Hubness", "measure_hubness", "nearest"]
 

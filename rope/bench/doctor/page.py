@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from rope.bench.doctor.charts import Line, histograms, in_words, lines, pair_style, tones_of
 from rope.bench.doctor.diagnosis import Diagnosis, as_json
-from rope.bench.subject import Subject
+from rope.bench.io.provenance import Subject
 from rope.domain import Pair, cross_domain_pairs, domain_of_label, domains_of
 
 __all__ = ["render_page"]

@@ -21,8 +21,8 @@ from rope.bench.doctor.geometry import Moments
 from rope.bench.doctor.growth import Growth, average_growth, measure_growth
 from rope.bench.doctor.hubs import LIST_LENGTH, Hubness, measure_hubness, nearest
 from rope.bench.doctor.rows import Side
-from rope.bench.engine import Effort, Labelled, PositiveRanks, rank_pair
 from rope.bench.metrics import mean, score_queries
+from rope.bench.ranking.engine import Effort, Labelled, PositiveRanks, rank_pair
 from rope.domain import DomainName, Pair, cross_domain_pairs, label_of
 
 __all__ = ["PairDiagnosis", "Retrieval", "Triangle", "count_rankings", "diagnose_retrieval", "follow"]

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rope.bench.doctor.geometry import Norms, measure_norms
-from rope.bench.embeddings import DomainEmbeddings
-from rope.bench.engine import Labelled
-from rope.bench.similarity import Vectors
+from rope.bench.io.embeddings import DomainEmbeddings
+from rope.bench.ranking.engine import Labelled
+from rope.bench.ranking.similarity import Vectors
 from rope.dataset.directory import Labels
 from rope.domain import DomainName
 

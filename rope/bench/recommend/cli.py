@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from rope.bench.effort_options import Device, Memory, Threads, read_effort
+from rope.bench.compute_options import Device, Memory, Threads, read_effort
 
 __all__ = ["ColumnsOption", "recommend"]
 

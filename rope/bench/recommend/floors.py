@@ -6,9 +6,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from rope.bench.ranking.similarity import TIE
 from rope.bench.recommend.interactions import LeaveOneOut, Sequences
 from rope.bench.recommend.places import Places
-from rope.bench.similarity import TIE
 
 __all__ = ["Neighbours", "item_neighbours", "rank_by_neighbours", "rank_by_popularity"]
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from rope.bench.embeddings import DomainEmbeddings, align
+from rope.bench.io.embeddings import DomainEmbeddings, align
 from rope.bench.recommend.interactions import Interactions, Sequences
 from rope.dataset.directory import Labels
 from rope.domain import DomainName

@@ -7,9 +7,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from rope.bench.engine import Effort, Labelled, rank_one_way
+from rope.bench.ranking.engine import Effort, Labelled, rank_one_way
+from rope.bench.ranking.similarity import TIE, Vectors, exact_cosine, float64_bound, float64_pairs
 from rope.bench.recommend.interactions import LeaveOneOut, Sequences
-from rope.bench.similarity import TIE, Vectors, exact_cosine, float64_bound, float64_pairs
 
 __all__ = ["Places", "hidden_items", "rank_by_vectors"]
 
@@ -61,8 +61,8 @@ def rank_by_vectors(
 ) -> Places:
     """Rank each user's target among all items by the cosine with the user's vector.
 
-    The whole gallery is counted by `rope.bench.engine`; then the hidden items, a few for each user, are taken off the
-    count, by the same comparison.
+    The whole gallery is counted by `rope.bench.ranking.engine`; then the hidden items, a few for each user, are taken
+    off the count, by the same comparison.
 
     Args:
         items: the gallery, m vectors.

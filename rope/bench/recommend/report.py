@@ -9,11 +9,11 @@ from typing import Any, Final
 import numpy as np
 from rich.table import Table
 
-from rope.bench.intervals import Interval
+from rope.bench.io.provenance import EmbeddingsNote
+from rope.bench.ranking.similarity import TIE
 from rope.bench.recommend.interactions import Stage
 from rope.bench.recommend.score import METRICS, Figures, RecommendScore, figures_json
-from rope.bench.similarity import TIE
-from rope.bench.subject import EmbeddingsNote
+from rope.bench.stats.intervals import Interval
 from rope.domain import DomainName
 
 __all__ = ["PROTOCOL_VERSION", "SCHEMA_VERSION", "Options", "Task", "as_json", "metric_table", "slice_table"]

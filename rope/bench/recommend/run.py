@@ -8,16 +8,16 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from rope.bench.embeddings import DomainEmbeddings, embeddings_sha256
-from rope.bench.engine import Effort
-from rope.bench.readers import read_embeddings
+from rope.bench.io.embeddings import DomainEmbeddings, embeddings_sha256
+from rope.bench.io.provenance import EmbeddingsNote
+from rope.bench.io.readers import read_embeddings
+from rope.bench.ranking.engine import Effort
+from rope.bench.ranking.similarity import Vectors
 from rope.bench.recommend.gallery import align_items, choose_domain, interactions_sha256
 from rope.bench.recommend.interactions import Interactions, LeaveOneOut, count_tied_targets, leave_one_out
 from rope.bench.recommend.report import Options, Task
 from rope.bench.recommend.score import RecommendScore, score
 from rope.bench.recommend.users import mean_of_history, read_user_vectors
-from rope.bench.similarity import Vectors
-from rope.bench.subject import EmbeddingsNote
 from rope.console import progress_bar
 from rope.domain import DomainName, with_published
 from rope.errors import DatasetError, UsageError
@@ -40,7 +40,7 @@ def run(
     """Score files of embeddings on interactions.
 
     Args:
-        files: embeddings of the items, see `rope.bench.readers.read_embeddings`.
+        files: embeddings of the items, see `rope.bench.io.readers.read_embeddings`.
         interactions: who took what.
         interactions_name: what to call them in the result.
         users: vectors of the users, see `users.read_user_vectors`; None for the mean of the history.

@@ -7,12 +7,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from rope.bench.engine import Effort
-from rope.bench.intervals import Interval, micro_estimate, share_interval
+from rope.bench.ranking.engine import Effort
+from rope.bench.ranking.similarity import Vectors
 from rope.bench.recommend.floors import item_neighbours, rank_by_neighbours, rank_by_popularity
 from rope.bench.recommend.interactions import LeaveOneOut
 from rope.bench.recommend.places import Places, hidden_items, rank_by_vectors
-from rope.bench.similarity import Vectors
+from rope.bench.stats.intervals import Interval, micro_estimate, share_interval
 
 __all__ = ["KS", "METRICS", "Figures", "RecommendScore", "figures_of", "score", "slices_of", "user_values"]
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from rope.bench.ranking.similarity import Vectors
 from rope.bench.recommend.interactions import Sequences
-from rope.bench.similarity import Vectors
 from rope.errors import EmbeddingError, UsageError
 from rope.files import atomic_path, reading_file
 

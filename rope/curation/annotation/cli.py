@@ -38,8 +38,8 @@ def export(
     from rope.curation.annotation.batches import BatchOptions, plan_batches, read_batches, write_batch
     from rope.curation.annotation.exports import write_exports
     from rope.curation.annotation.from_rows import name_items, pair_items, read_gold, read_rows, with_gold
-    from rope.curation.recipe import read_recipe
-    from rope.curation.runner import finished_stages
+    from rope.curation.pipeline.recipe import read_recipe
+    from rope.curation.pipeline.runner import finished_stages
     from rope.errors import UsageError
 
     stages = finished_stages(read_recipe(recipe))

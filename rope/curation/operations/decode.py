@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from rope.curation.operation import MapOperation, Outcome, Reject, divide
+from rope.curation.pipeline.operation import MapOperation, Outcome, Reject, divide
 from rope.domain import Frame, Video
 from rope.errors import DatasetError, UsageError
 from rope.media import decode_frame, decode_video

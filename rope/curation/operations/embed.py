@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from rope.curation.operation import MapOperation, Outcome, Reject, divide
+from rope.curation.pipeline.operation import MapOperation, Outcome, Reject, divide
 from rope.domain import Domain, Frame, Sample, Video
 from rope.errors import DatasetError, UsageError
 from rope.extras import needed_by

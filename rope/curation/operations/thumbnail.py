@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from rope.curation.operation import MapOperation, Outcome, Reject, divide
-from rope.curation.perceptual import SIDE, thumbnail
+from rope.curation.dedup.near_duplicate_images import SIDE, thumbnail
+from rope.curation.pipeline.operation import MapOperation, Outcome, Reject, divide
 from rope.domain import Frame, Video
 from rope.errors import DatasetError
 from rope.media import decode_frame, decode_video

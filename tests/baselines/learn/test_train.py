@@ -9,11 +9,11 @@ from baselines.learn.data import draw_batch
 from baselines.learn.embed import embed_items, embed_users
 from baselines.learn.model import Learn
 from baselines.learn.train import load_trained, objective, train
-from rope.bench.engine import Effort
+from rope.bench.ranking.engine import Effort
+from rope.bench.ranking.similarity import Vectors
 from rope.bench.recommend.interactions import Sequences, leave_one_out
 from rope.bench.recommend.score import score
 from rope.bench.recommend.users import mean_of_history
-from rope.bench.similarity import Vectors
 from rope.errors import DatasetError, RopeError, UsageError
 from rope.synthetic.interactions import Planted, plant_interactions
 

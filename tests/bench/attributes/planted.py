@@ -4,7 +4,7 @@ import numpy as np
 
 from rope.bench.attributes.columns import Column
 from rope.bench.attributes.score import Embedded
-from rope.bench.embeddings import DomainEmbeddings
+from rope.bench.io.embeddings import DomainEmbeddings
 from rope.dataset.directory import Labels
 from rope.domain import DOMAINS
 

@@ -6,9 +6,9 @@ import pytest
 
 from rope.bench.doctor.diagnosis import as_json, count_similarities, diagnose
 from rope.bench.doctor.findings import find
-from rope.bench.embeddings import align
-from rope.bench.engine import Effort
+from rope.bench.io.embeddings import align
 from rope.bench.one_shot import Draws
+from rope.bench.ranking.engine import Effort
 from rope.bench.score import score
 from tests.bench.doctor.cases import as_files, clusters
 

@@ -4,7 +4,7 @@ import pytest
 from rope.bench.doctor import frontier
 from rope.bench.doctor.frontier import Accuracy, centre, measure_frontier, score_variant
 from rope.bench.doctor.geometry import moments
-from rope.bench.engine import Effort
+from rope.bench.ranking.engine import Effort
 from tests.bench.doctor.cases import as_sides, clusters
 
 PAIRS = ("P2V", "V2P", "P2L", "L2P", "V2L", "L2V")

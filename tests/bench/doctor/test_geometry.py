@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from rope.bench.doctor.geometry import measure_gap, measure_shape, moments
-from rope.bench.similarity import Vectors
+from rope.bench.ranking.similarity import Vectors
 from tests.bench.reference import float32
 
 

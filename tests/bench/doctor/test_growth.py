@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rope.bench.doctor.growth import expected_hits, gallery_sizes, measure_growth
-from rope.bench.engine import Effort, PositiveRanks, rank_one_way
 from rope.bench.metrics import mean
+from rope.bench.ranking.engine import Effort, PositiveRanks, rank_one_way
 from tests.bench.doctor.cases import as_sides, clusters
 
 

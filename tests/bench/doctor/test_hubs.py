@@ -3,8 +3,8 @@ import pytest
 
 from rope.bench.doctor import hubs
 from rope.bench.doctor.hubs import Hub, measure_hubness, nearest
-from rope.bench.engine import Effort
-from rope.bench.similarity import Vectors
+from rope.bench.ranking.engine import Effort
+from rope.bench.ranking.similarity import Vectors
 from tests.bench.reference import float32
 
 

@@ -9,8 +9,8 @@ from rope.bench.doctor.charts import Line, lines
 from rope.bench.doctor.diagnosis import as_json, diagnose
 from rope.bench.doctor.page import render_page
 from rope.bench.doctor.tables import tables
-from rope.bench.engine import Effort
-from rope.bench.subject import Subject
+from rope.bench.io.provenance import Subject
+from rope.bench.ranking.engine import Effort
 from tests.bench.doctor.cases import as_files, clusters
 
 SUBJECT = Subject("a <model> & more", "mini", "0123456789abcdef", "validation", {})

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from rope.bench.doctor.rows import number_products, sort_out
-from rope.bench.embeddings import DomainEmbeddings
+from rope.bench.io.embeddings import DomainEmbeddings
 from rope.dataset.directory import Labels
 
 LABELS = Labels(["a", "b", "c", "d", "e"], ["2", "1", "2", "1", "3"])

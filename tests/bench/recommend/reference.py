@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rope.bench.similarity import TIE
+from rope.bench.ranking.similarity import TIE
 
 
 def places(scores, split, exclude_history):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rope.bench.embeddings import DomainEmbeddings
+from rope.bench.io.embeddings import DomainEmbeddings
 from rope.bench.recommend.gallery import align_items, choose_domain, interactions_sha256
 from rope.bench.recommend.interactions import Interactions, Sequences
 from rope.errors import EmbeddingError, UsageError

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from rope.bench.engine import Effort
+from rope.bench.ranking.engine import Effort
+from rope.bench.ranking.similarity import Vectors
 from rope.bench.recommend.places import hidden_items, rank_by_vectors
-from rope.bench.similarity import Vectors
 from tests.bench.recommend.cases import N_ITEMS, coarse_vectors, random_split
 from tests.bench.recommend.reference import places as reference_places
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from rope.bench.ranking.similarity import Vectors
 from rope.bench.recommend import users as module
 from rope.bench.recommend.users import mean_of_history, read_user_vectors, write_user_vectors
-from rope.bench.similarity import Vectors
 from rope.errors import EmbeddingError, FileError, UsageError
 from tests.bench.recommend.cases import random_split
 

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from rope.curation.annotation.cli import app
-from rope.curation.runner import run_recipe
+from rope.curation.pipeline.runner import run_recipe
 from tests.curation.pools import local, recipe_of
 
 

@@ -7,10 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from rope.curation.admission import ROW_SCHEMA
-from rope.curation.operation import Outcome
 from rope.curation.operations.decode import Decode, decode
-from rope.curation.runner import run_recipe
+from rope.curation.pipeline.ingest import ROW_SCHEMA
+from rope.curation.pipeline.operation import Outcome
+from rope.curation.pipeline.runner import run_recipe
 from rope.errors import UsageError
 from rope.synthetic.pool import write_pool
 from tests.curation.pools import column, local, recipe_of

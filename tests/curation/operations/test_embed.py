@@ -6,9 +6,9 @@ import pytest
 import torch
 from PIL import Image
 
-from rope.curation.admission import ROW_SCHEMA
-from rope.curation.operation import load_operation
 from rope.curation.operations.embed import EMBED, Embed, embed
+from rope.curation.pipeline.ingest import ROW_SCHEMA
+from rope.curation.pipeline.operation import load_operation
 from rope.encoders.chinese_clip import load_chinese_clip
 from rope.errors import UsageError
 

@@ -1,0 +1,1 @@
+"""Files of vectors: read, aligned with labels, written."""

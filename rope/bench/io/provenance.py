@@ -1,0 +1,84 @@
+"""What a score is of."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rope.bench.io.embeddings import DomainEmbeddings, align, embeddings_sha256
+from rope.bench.io.readers import read_embeddings
+from rope.bench.score import by_product
+from rope.dataset.directory import Labels
+from rope.dataset.manifest import Manifest
+from rope.domain import DomainName, Split, with_published
+
+__all__ = ["EmbeddingsNote", "Subject", "load_subject"]
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingsNote:
+    """What is said of the vectors of one domain: rows, dimension, stored dtype, dropped rows and hash."""
+
+    n: int
+    dim: int
+    stored_dtype: str
+    n_duplicates_dropped: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What was scored, on what.
+
+    Attributes:
+        model: name of the embedder, or of the files.
+        dataset: name of the dataset.
+        fingerprint: of the dataset, from its manifest.
+        split: the split that was scored.
+        embeddings: a note for each domain.
+        training_seed: of the training run that made the model; None where nobody said.
+    """
+
+    model: str
+    dataset: str
+    fingerprint: str
+    split: Split
+    embeddings: Mapping[DomainName, EmbeddingsNote]
+    training_seed: int | None = None
+
+
+def load_subject(
+    files: Sequence[Path],
+    manifest: Manifest,
+    split: Split,
+    labels: Mapping[DomainName, Labels],
+    model: str,
+) -> tuple[dict[DomainName, DomainEmbeddings], dict[DomainName, Labels], Subject]:
+    """Read embeddings and check them against the labels of a split.
+
+    Args:
+        files: files or folders, in any order; see `rope.bench.io.readers.read_embeddings`.
+        manifest: of the dataset.
+        split: the split to score.
+        labels: of that split.
+        model: what to call the embeddings in the result.
+
+    Returns:
+        The embeddings and the labels in the order that scoring works in, and what a score of them is a score of.
+
+    Raises:
+        UsageError: a file does not exist, or is of no known format.
+        EmbeddingError: the embeddings do not fit the dataset, or hold values that have no direction.
+    """
+    ordered = {domain: by_product(rows) for domain, rows in labels.items()}
+    embeddings = align(read_embeddings(files, with_published(ordered)), ordered)
+    notes = {
+        domain: EmbeddingsNote(
+            n=len(embeddings[domain].sample_ids),
+            dim=embeddings[domain].vectors.shape[1],
+            stored_dtype=embeddings[domain].stored_dtype,
+            n_duplicates_dropped=embeddings[domain].n_duplicates_dropped,
+            sha256=embeddings_sha256(embeddings[domain]),
+        )
+        for domain in embeddings
+    }
+    return embeddings, ordered, Subject(model, manifest.name, manifest.fingerprint, split, notes)

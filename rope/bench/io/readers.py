@@ -1,0 +1,392 @@
+"""Files of embeddings, in the formats that people have them in, to float32 vectors with ids.
+
+Nothing here can run code: no pickle is read from any format.
+"""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Final, TypeVar, overload
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import safetensors
+from numpy.lib.npyio import NpzFile
+
+from rope.bench.io.cope_dumps import is_dump, read_dumps
+from rope.bench.io.embeddings import DomainEmbeddings, scaled
+from rope.domain import DOMAINS, Domain, DomainName, config_of
+from rope.errors import FileError, UsageError
+from rope.files import kind_of, reading_file
+
+__all__ = ["read_embeddings"]
+
+_FORMATS: Final = (
+    "Parquet with the columns domain, sample_id and embedding (*.parquet); page.npy, video.npy and live.npy, each "
+    "with page.ids.txt or page_ids.npy and so on; *.npz with the arrays page and page_ids and so on; *.safetensors "
+    "with the tensors page, video, live and the ids as JSON lists page_ids and so on in its metadata; or the "
+    "text dumps of COPE's infer.py (0_item, 0_photo, 0_live)"
+)
+_KINDS: Final = {".parquet": "Parquet", ".npy": ".npy", ".npz": ".npz", ".safetensors": "safetensors"}
+_COLUMNS: Final = ("domain", "sample_id", "embedding")
+_ROWS_A_BATCH: Final = 2048
+_NPY_STEM: Final = re.compile(r"(?:.*[^a-z])?([a-z]+)", re.IGNORECASE)
+_FLOATS: Final = (np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.float64))
+_Loaded = TypeVar("_Loaded", npt.NDArray[Any], NpzFile)
+_SAFETENSORS_TYPES: Final = {"F16": "<f2", "BF16": "<u2", "F32": "<f4", "F64": "<f8"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Some rows of one domain, and the file that held them."""
+
+    domain: DomainName
+    file: Path
+    embeddings: DomainEmbeddings
+
+
+@overload
+def read_embeddings(paths: Sequence[Path]) -> dict[Domain, DomainEmbeddings]: ...
+@overload
+def read_embeddings(paths: Sequence[Path], domains: Sequence[DomainName]) -> dict[DomainName, DomainEmbeddings]: ...
+def read_embeddings(
+    paths: Sequence[Path], domains: Sequence[DomainName] = DOMAINS
+) -> dict[Domain, DomainEmbeddings] | dict[DomainName, DomainEmbeddings]:
+    """Read every row of some files of embeddings; a folder stands for the files in it.
+
+    Formats can be mixed, and one domain may be spread over files; a file given twice is read once. float64 is rounded
+    to float32, float16 and bfloat16 are widened, int8 in Parquet is multiplied by the `scale` of its row.
+    `rope.bench.io.embeddings.align` then checks that the ids are those of a dataset, each there once, and that the
+    vectors have a direction. Rows come in the order of the files' names.
+
+    Args:
+        paths: files and folders, in any order.
+        domains: the domains there can be, by which files and arrays are known; see `rope.domain.with_published`.
+
+    Returns:
+        The domains that were found, in the order of `domains`.
+
+    Raises:
+        UsageError: a path does not exist, a folder is empty, or a file is of no known format.
+        FileError: a file is another thing than its name says, is damaged, its numbers are not floats, or its rows
+            differ in length.
+    """
+    files = _list_files(paths)
+    pieces: dict[DomainName, list[_Piece]] = defaultdict(list)
+    for file in files:
+        if not is_dump(file):
+            read = _reader_of(file)
+            with reading_file(file, _KINDS[file.suffix]):
+                for piece in read(file, domains):
+                    pieces[piece.domain].append(piece)
+    dumps = [file for file in files if is_dump(file)]
+    for domain, embeddings in read_dumps(dumps).items():
+        pieces[domain].append(_Piece(domain, dumps[0], embeddings))
+    return {domain: _join(pieces.pop(domain)) for domain in domains if domain in pieces}
+
+
+def _list_files(paths: Sequence[Path]) -> list[Path]:
+    """The files to read, by name: without hidden files, and without the ids that belong to an `.npy` file."""
+    found: dict[Path, Path] = {}  # absolute -> as given, for error texts
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"{path}: no such file or folder")
+        files = [file for file in path.iterdir() if not file.name.startswith(".")] if path.is_dir() else [path]
+        if not files:
+            raise UsageError(f"{path}: nothing to read; expected {_FORMATS}")
+        found |= {file.absolute(): file for file in files}
+    kept = [absolute for absolute in found if not _is_ids(absolute)]
+    return [found[absolute] for absolute in sorted(kept, key=lambda path: (path.name, path))]
+
+
+def _is_ids(path: Path) -> bool:
+    return path.name.endswith((".ids.txt", "_ids.npy"))
+
+
+def _reader_of(file: Path) -> Callable[[Path, Sequence[DomainName]], Iterator[_Piece]]:
+    readers = {
+        ".parquet": _read_parquet,
+        ".npy": _read_npy,
+        ".npz": _read_npz,
+        ".safetensors": _read_safetensors,
+    }
+    if not file.is_file() or file.suffix not in readers:
+        raise UsageError(f"{file}: not a file of embeddings; expected {_FORMATS}")
+    return readers[file.suffix]
+
+
+def _join(pieces: list[_Piece]) -> DomainEmbeddings:
+    """Put the rows of one domain in one array; a single piece is not copied."""
+    first = pieces[0]
+    for piece in pieces[1:]:
+        if piece.embeddings.vectors.shape[1] != first.embeddings.vectors.shape[1]:
+            raise FileError(
+                f"{piece.file}: {piece.domain} vectors of dimension {piece.embeddings.vectors.shape[1]}, "
+                f"expected {first.embeddings.vectors.shape[1]} as in {first.file}"
+            )
+    if len(pieces) == 1:
+        return first.embeddings
+    return DomainEmbeddings(
+        [sample_id for piece in pieces for sample_id in piece.embeddings.sample_ids],
+        np.concatenate([piece.embeddings.vectors for piece in pieces]),
+        ", ".join(sorted({piece.embeddings.stored_dtype for piece in pieces})),
+        sum(piece.embeddings.n_duplicates_dropped for piece in pieces),
+    )
+
+
+# Parquet
+
+
+def _read_parquet(file: Path, domains: Sequence[DomainName]) -> Iterator[_Piece]:
+    """Rows of `domain, sample_id, embedding`, a few thousand at a time."""
+    # With these two a row group streams, however large its writer made it.
+    with pq.ParquetFile(file, buffer_size=1 << 20, pre_buffer=False) as parquet:
+        _check_columns(file, parquet.schema_arrow)
+        columns, dim, row = list(_COLUMNS), None, 0
+        if is_int8 := _is_int8(parquet.schema_arrow):
+            columns.append("scale")
+        for batch in parquet.iter_batches(_ROWS_A_BATCH, columns=columns):
+            if batch.num_rows == 0:
+                continue
+            if is_int8:
+                stored = "int8"
+                vectors = scaled(_int8_rows(batch["embedding"], file, row), _scales(batch["scale"], file, row))
+            else:
+                vectors = _list_rows(batch["embedding"], dim, file, row)
+                dim, stored = vectors.shape[1], str(vectors.dtype)
+            names = _domains(batch["domain"], domains, file, row)
+            ids = np.array(_strings(batch["sample_id"], "sample_id", file, row), object)
+            for domain in domains:
+                rows = np.flatnonzero(names == domain)
+                if len(rows):
+                    yield _Piece(domain, file, _float32(ids[rows].tolist(), vectors[rows], stored, file))
+            row += batch.num_rows
+
+
+def _check_columns(file: Path, schema: pa.Schema) -> None:
+    missing = [name for name in _COLUMNS if name not in schema.names]
+    if missing:
+        raise FileError(f"{file}: no column {' or '.join(missing)}; it has {', '.join(schema.names)}")
+    for name in _COLUMNS:
+        if schema.names.count(name) > 1:
+            raise FileError(f"{file}: the column {name} is there {schema.names.count(name)} times; keep one")
+    kind = schema.field("embedding").type
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    if not _is_int8(schema) and not (is_list and pa.types.is_floating(kind.value_type)):
+        raise FileError(
+            f"{file}: the column embedding is {kind}, expected lists of float16, 32 or 64, or int8 as a "
+            "fixed_size_binary with a column scale (float32) beside it, which the integers of a row are multiplied by"
+        )
+    kind = schema.field("sample_id").type
+    if not (pa.types.is_integer(kind) or _is_text(kind)):
+        raise FileError(f"{file}: the column sample_id is {kind}, expected strings or integers")
+    kind = schema.field("domain").type
+    if not _is_text(kind):
+        raise FileError(f"{file}: the column domain is {kind}, expected strings")
+
+
+def _is_int8(schema: pa.Schema) -> bool:
+    """Whether the vectors are int8, a byte each as Parquet has no such type, with a scale for each row."""
+    has_scale = schema.names.count("scale") == 1 and pa.types.is_float32(schema.field("scale").type)
+    return has_scale and bool(pa.types.is_fixed_size_binary(schema.field("embedding").type))
+
+
+def _int8_rows(column: pa.Array, file: Path, row: int) -> npt.NDArray[np.int8]:
+    """The bytes of one batch as two's-complement integers [n, dim]."""
+    if column.null_count:
+        bad = int(np.flatnonzero(column.is_null())[0])
+        raise FileError(f"{file}: row {row + bad + 1}: the embedding is null")
+    dim = column.type.byte_width
+    numbers = np.frombuffer(column.buffers()[1], np.int8, len(column) * dim, column.offset * dim)
+    return numbers.reshape(len(column), dim)
+
+
+def _scales(column: pa.Array, file: Path, row: int) -> npt.NDArray[np.float32]:
+    """The scales of one batch; numbers below the normal ones are refused, as some machines take them for 0."""
+    scales: npt.NDArray[np.float32] = column.to_numpy(zero_copy_only=False).astype(np.float32)
+    wrong = np.flatnonzero(~((scales >= np.finfo(np.float32).tiny) & (scales < np.inf)))
+    if len(wrong):
+        bad = int(wrong[0])
+        raise FileError(f"{file}: row {row + bad + 1}: the scale is {scales[bad]}, expected a positive number")
+    return scales
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return any(test(kind) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
+
+
+def _list_rows(column: pa.Array, dim: int | None, file: Path, row: int) -> npt.NDArray[Any]:
+    """The lists of one batch as [n, dim] in their stored type; `row` is the index of the first in the file."""
+    lengths = pc.list_value_length(column).to_numpy(zero_copy_only=False)
+    if column.null_count:
+        bad = int(np.flatnonzero(column.is_null())[0])
+        raise FileError(f"{file}: row {row + bad + 1}: the embedding is null")
+    dim = int(lengths[0]) if dim is None else dim
+    ragged = np.flatnonzero(lengths != dim)
+    if len(ragged):
+        bad = int(ragged[0])
+        raise FileError(f"{file}: row {row + bad + 1}: {lengths[bad]} numbers, expected {dim} as in row 1")
+    values = column.flatten()
+    if values.null_count:
+        bad = int(np.flatnonzero(values.is_null())[0]) // dim
+        raise FileError(f"{file}: row {row + bad + 1}: the embedding holds a null")
+    array: npt.NDArray[Any] = values.to_numpy(zero_copy_only=False).reshape(len(column), dim)
+    return array
+
+
+def _strings(column: pa.Array, name: str, file: Path, row: int) -> list[str]:
+    if column.null_count:
+        bad = int(np.flatnonzero(column.is_null())[0])
+        raise FileError(f"{file}: row {row + bad + 1}: the {name} is null")
+    strings: list[str] = column.cast(pa.string()).to_pylist()
+    return strings
+
+
+def _domains(column: pa.Array, domains: Sequence[DomainName], file: Path, row: int) -> npt.NDArray[np.object_]:
+    names = np.array(_strings(column, "domain", file, row), object)
+    unknown = np.flatnonzero(~np.isin(names, domains))
+    if len(unknown):
+        bad = int(unknown[0])
+        raise FileError(f"{file}: row {row + bad + 1}: domain {names[bad]!r}, expected {_either(domains)}")
+    return names
+
+
+# NumPy
+
+
+def _read_npy(file: Path, domains: Sequence[DomainName]) -> Iterator[_Piece]:
+    """`page.npy`, or any name that ends in a domain, with its ids beside it."""
+    match = _NPY_STEM.fullmatch(file.stem)
+    ending = match[1].lower() if match is not None else ""
+    domain = next((domain for domain in domains if ending in (domain, config_of(domain))), None)
+    if domain is None:
+        raise UsageError(
+            f"{file}: cannot tell the domain; end the name with {_either(domains)}, as in clip_{domains[0]}.npy"
+        )
+    text, array = file.with_name(f"{file.stem}.ids.txt"), file.with_name(f"{file.stem}_ids.npy")
+    if text.exists() == array.exists():
+        found = "both are there" if text.exists() else "neither is there"
+        raise UsageError(f"{file}: its ids are expected in {text.name} (one a line) or in {array.name}; {found}")
+    ids = _read_lines(text) if text.exists() else _ids(_load_array(array), array)
+    yield _piece(domain, file, ids, _load_array(file))
+
+
+def _read_npz(file: Path, domains: Sequence[DomainName]) -> Iterator[_Piece]:
+    """The arrays `page` and `page_ids`, and so on for the domains that are there."""
+    with file.open("rb") as opened, _load(opened, file, NpzFile) as archive:
+        names = set(archive.files)
+        if len(names) < len(archive.files):
+            raise FileError(f"{file}: an array is there twice; it has {', '.join(sorted(archive.files))}")
+        for domain in _domains_in(names, domains, file):
+            if f"{domain}_ids" not in names:
+                raise FileError(f"{file}: the array {domain} has no {domain}_ids beside it")
+            yield _piece(domain, file, _ids(archive[f"{domain}_ids"], file), archive[domain])
+
+
+def _load_array(file: Path) -> npt.NDArray[Any]:
+    with reading_file(file, _KINDS[file.suffix]), file.open("rb") as opened:
+        return _load(opened, file, np.ndarray)
+
+
+def _load(opened: BinaryIO, file: Path, kind: type[_Loaded]) -> _Loaded:
+    """What NumPy reads from a file, which it leaves open where it fails if it opened the file itself."""
+    loaded = np.load(opened, allow_pickle=False)
+    if not isinstance(loaded, kind):
+        raise FileError(f"{file}: its content is not that of a {file.suffix} file; name it by what it is")
+    return loaded
+
+
+def _read_lines(file: Path) -> list[str]:
+    """Ids, one a line; a blank line within is an error, since it would shift all that follow."""
+    with reading_file(file, "ids, one a line"):
+        lines = file.read_text("utf-8-sig").splitlines()
+        if lines and kind_of(file):
+            raise ValueError(f"its {len(lines)} lines are no ids")
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            raise FileError(f"{file}:{number}: the line is blank, expected an id")
+    return [line.strip() for line in lines]
+
+
+def _ids(array: npt.NDArray[Any], file: Path) -> list[str]:
+    if array.ndim != 1 or array.dtype.kind not in "iuU":
+        raise FileError(f"{file}: ids of type {array.dtype} {array.shape}, expected [n] integers or strings")
+    return [str(sample_id) for sample_id in array]
+
+
+# safetensors
+
+
+def _read_safetensors(file: Path, domains: Sequence[DomainName]) -> Iterator[_Piece]:
+    """The tensors `page`, `video`, `live`, with `page_ids` and so on as JSON lists in the metadata."""
+    with safetensors.safe_open(file, framework="numpy") as checked:  # refuses offsets that do not fit the file
+        names, metadata = set(checked.keys()), checked.metadata() or {}
+    for domain in _domains_in(names, domains, file):
+        try:
+            ids = json.loads(metadata[f"{domain}_ids"])
+        except (KeyError, ValueError):
+            ids = None
+        if not isinstance(ids, list) or not all(type(sample_id) in (str, int) for sample_id in ids):
+            raise FileError(f"{file}: no {domain}_ids in its metadata as a JSON list of strings or integers")
+        array, stored = _tensor(file, domain)
+        yield _piece(domain, file, [str(sample_id) for sample_id in ids], array, stored)
+
+
+def _tensor(file: Path, name: str) -> tuple[npt.NDArray[Any], str]:
+    """One tensor of a checked file, and its stored type; bfloat16 comes widened, as NumPy has no such type."""
+    with file.open("rb") as opened:
+        n_header = int.from_bytes(opened.read(8), "little")
+        entry = json.loads(opened.read(n_header))[name]
+        if entry["dtype"] not in _SAFETENSORS_TYPES:
+            raise FileError(f"{file}: the tensor {name} is {entry['dtype']}, expected F16, BF16, F32 or F64")
+        opened.seek(8 + n_header + entry["data_offsets"][0])
+        raw = np.dtype(_SAFETENSORS_TYPES[entry["dtype"]])
+        array: npt.NDArray[Any] = np.fromfile(opened, raw, int(np.prod(entry["shape"]))).reshape(entry["shape"])
+    if entry["dtype"] == "BF16":
+        return (array.astype("<u4") << 16).view("<f4"), "bfloat16"
+    return array, str(array.dtype)
+
+
+# Shared by the formats that hold whole arrays
+
+
+def _domains_in(names: set[str], domains: Sequence[DomainName], file: Path) -> list[DomainName]:
+    found = [domain for domain in domains if domain in names]
+    if not found:
+        listed = ", ".join(sorted(names)) or "nothing"
+        raise FileError(f"{file}: expected the arrays {_either(domains)}, found {listed}")
+    return found
+
+
+def _either(domains: Sequence[DomainName]) -> str:
+    """Domains in a sentence.
+
+    >>> _either(["page", "video", "live"]), _either(["page"])
+    ('page, video or live', 'page')
+    """
+    *others, last = domains
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _piece(
+    domain: DomainName, file: Path, ids: list[str], array: npt.NDArray[Any], stored: str | None = None
+) -> _Piece:
+    if array.ndim != 2 or len(array) != len(ids):
+        raise FileError(f"{file}: {domain} is an array {array.shape}, expected [{len(ids)}, dim] for its ids")
+    return _Piece(domain, file, _float32(ids, array, stored or str(array.dtype), file))
+
+
+def _float32(ids: list[str], array: npt.NDArray[Any], stored: str, file: Path) -> DomainEmbeddings:
+    """Convert [n, dim] of float16, 32 or 64 to float32; what is beyond its range becomes infinite."""
+    if array.dtype.newbyteorder("=") not in _FLOATS:
+        raise FileError(f"{file}: numbers of type {stored}, expected float16, float32 or float64")
+    with np.errstate(over="ignore"):
+        return DomainEmbeddings(ids, np.ascontiguousarray(array, np.float32), stored)

@@ -1,0 +1,1 @@
+"""Ranks by counting, certified: the engine and its arithmetic."""

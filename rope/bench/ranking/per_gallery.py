@@ -1,0 +1,72 @@
+"""Ranks where a query is searched among a part of the gallery only: the samples of its own group.
+
+A group is the value of the column `gallery`; samples without one form a group of their own. Groups have nothing to do
+with each other, so each is scored alone by `rope.bench.ranking.engine`, exactly, and the results are put together.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from rope.bench.metrics import QueryScores, joined, score_pair, score_queries, score_within
+from rope.bench.ranking.engine import Effort, Labelled, PositiveRanks
+
+__all__ = ["score_pair_by_group", "score_within_by_group"]
+
+IntArray = npt.NDArray[np.int64]
+Groups = Sequence[str | None]
+"""The group of each sample."""
+
+
+def score_pair_by_group(
+    a: Labelled, b: Labelled, groups_a: Groups, groups_b: Groups, effort: Effort
+) -> tuple[QueryScores, QueryScores]:
+    """Score the queries of two domains in both directions, as `metrics.score_pair`, each query within its group.
+
+    A positive is a sample of the same product in the same group, a negative one of another product in the same group.
+    A query whose group has no sample on the other side has no positive.
+
+    Args:
+        a: queries of the first result, gallery of the second.
+        b: the reverse.
+        groups_a: the group of each sample of a.
+        groups_b: the group of each sample of b.
+        effort: how to spend the machine.
+
+    Raises:
+        ValueError: the dimensions differ, or there are not as many groups as samples.
+    """
+    rows_a, rows_b = _rows_of(a, groups_a), _rows_of(b, groups_b)
+    shared = [group for group in rows_a if group in rows_b]
+    scores = [score_pair(_take(a, rows_a[group]), _take(b, rows_b[group]), effort) for group in shared]
+    forward = _put_together([(rows_a[group], one) for group, (one, _) in zip(shared, scores, strict=True)])
+    backward = _put_together([(rows_b[group], one) for group, (_, one) in zip(shared, scores, strict=True)])
+    return forward, backward
+
+
+def score_within_by_group(a: Labelled, groups: Groups, effort: Effort) -> QueryScores:
+    """Score the queries of a domain within itself, as `metrics.score_within`, each query within its group."""
+    return _put_together([(rows, score_within(_take(a, rows), effort)) for rows in _rows_of(a, groups).values()])
+
+
+def _rows_of(samples: Labelled, groups: Groups) -> dict[str | None, IntArray]:
+    """Group -> its rows, ascending; groups in the order of their first row."""
+    if len(groups) != len(samples):
+        raise ValueError(f"{len(samples)} samples but {len(groups)} groups")
+    rows: dict[str | None, list[int]] = {}
+    for row, group in enumerate(groups):
+        rows.setdefault(group, []).append(row)
+    return {group: np.array(of_group, np.int64) for group, of_group in rows.items()}
+
+
+def _take(samples: Labelled, rows: IntArray) -> Labelled:
+    return Labelled(samples.vectors.take(rows), samples.products[rows])
+
+
+def _put_together(parts: list[tuple[IntArray, QueryScores]]) -> QueryScores:
+    """The scores of all queries from those of groups of them, each group with the rows of its queries."""
+    nothing = np.zeros(0, np.int64)
+    nobody = score_queries(PositiveRanks(np.zeros(1, np.int64), nothing, nothing, n_rechecked=0))
+    return joined([nobody, *(replace(scores, queries=rows[scores.queries]) for rows, scores in parts)])

@@ -1,0 +1,278 @@
+"""Queries with very many positives, one query a time: the whole gallery is a row of numbers, sorted and forgotten.
+
+Comparing each of P positives with each of N negatives takes P · N steps, and keeping what was counted for each takes
+memory; finding where each negative falls among the sorted positives takes N · log P, and what comes of a query is
+handed on before the next. Similarities are float64, and what these leave open is settled in whole numbers, so the
+ranks are those of `rope.bench.ranking.blockwise`.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from rope.bench.ranking.blocks import MAX_COST
+from rope.bench.ranking.one_shot_expectation import Costs, survival
+from rope.bench.ranking.records import Effort, Labelled, PositiveRanks
+from rope.bench.ranking.similarity import TIE, exact_cosine, float64_bound, float64_matrix
+
+__all__ = ["reduce_rows"]
+
+IntArray = npt.NDArray[np.int64]
+BitArray = npt.NDArray[np.uint64]
+FloatArray = npt.NDArray[np.float64]
+T = TypeVar("T")
+
+_TIE: Final = Decimal("1e-12")
+
+_ROW_BYTES: Final = 128
+"""Bytes of temporaries for each gallery sample while one query is ranked."""
+
+_MOST_ROWS: Final = 64
+"""Queries whose similarities are computed at a time, so that the gallery is not read for each."""
+
+_STEP: Final = 2048
+"""Gallery samples that are widened to float64 at a time."""
+
+
+def reduce_rows(
+    reduce: Callable[[PositiveRanks, int], T],
+    queries: Labelled,
+    asked: IntArray,
+    gallery: Labelled,
+    effort: Effort,
+    *,
+    drawn: BitArray | None = None,
+    is_within: bool = False,
+) -> list[T]:
+    """Rank some queries in a gallery, a few at a time, and keep what `reduce` makes of the ranks.
+
+    Args:
+        reduce: called from the workers, with the ranks of a few queries side by side and the number of the first.
+        queries: all of them.
+        asked: int64, ascending; the queries to rank.
+        gallery: what they are ranked in.
+        effort: how to spend the machine.
+        drawn: see `engine.rank_one_way`.
+        is_within: the queries are the gallery, and each is left out of its own.
+
+    Returns:
+        In the order of the queries.
+    """
+    n_workers = max(1, min(effort.n_threads, effort.memory // (_ROW_BYTES * len(gallery) + 1)))
+    height = (effort.memory // n_workers - _ROW_BYTES * len(gallery)) // (40 * len(gallery) + 1)
+    height = min(max(1, height), _MOST_ROWS)
+    ranker = _Ranker.of(queries, gallery, drawn, is_within)
+
+    def work(top: int, bottom: int) -> T:
+        result = reduce(ranker.rank(top, bottom), top)
+        effort.advance((bottom - top) * len(gallery))
+        return result
+
+    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(n_workers) as pool:
+        return list(pool.map(lambda part: work(*part), _parts(asked, queries.products, height)))
+
+
+def _parts(asked: IntArray, products: IntArray, height: int) -> Iterator[tuple[int, int]]:
+    """Runs of at most `height` neighbours of one product.
+
+    >>> list(_parts(np.array([1, 2, 3, 5]), np.array([0, 0, 0, 4, 4, 4]), 2))
+    [(1, 3), (3, 4), (5, 6)]
+    """
+    start = 0
+    while start < len(asked):
+        stop = start + 1
+        while (
+            stop < len(asked)
+            and stop - start < height
+            and asked[stop] == asked[stop - 1] + 1
+            and products[asked[stop]] == products[asked[start]]
+        ):
+            stop += 1
+        yield int(asked[start]), int(asked[stop - 1]) + 1
+        start = stop
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Prices:
+    """What the gallery costs, sample by sample, see `rope.bench.ranking.one_shot_expectation`.
+
+    Attributes:
+        segments: int64 [n], the number of each sample's product.
+        steps: float64 [n], what the product costs with as many samples above as come up to this one, less what it
+            costs with one fewer; whole numbers.
+        drawn: uint64 [n, n_words].
+        ever_drawn: int64, the samples that are in a support set.
+    """
+
+    segments: IntArray
+    steps: FloatArray
+    drawn: BitArray
+    ever_drawn: IntArray
+
+    @classmethod
+    def of(cls, products: IntArray, drawn: BitArray) -> "_Prices":
+        costs = Costs.of(products, drawn)
+        sizes = np.diff(costs.starts, append=len(products))
+        segments = np.repeat(np.arange(len(sizes)), sizes)
+        last = costs.place + np.arange(1, len(products) + 1) - costs.starts[segments]
+        steps = (costs.table[last] - costs.table[last - 1]).astype(np.float64)
+        return cls(segments, steps, drawn, np.flatnonzero(drawn.any(axis=1)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ranker:
+    """Ranks the positives of a query in the gallery; arguments as of `reduce_rows`."""
+
+    queries: Labelled
+    gallery: Labelled
+    prices: _Prices | None
+    is_within: bool
+    reach: float
+
+    @classmethod
+    def of(cls, queries: Labelled, gallery: Labelled, drawn: BitArray | None, is_within: bool) -> "_Ranker":
+        prices = None if drawn is None else _Prices.of(gallery.products, drawn)
+        # What two float64 similarities can be off by together, and the rounding of their sum with a tie.
+        return cls(queries, gallery, prices, is_within, 2 * float64_bound(queries.vectors.dim) + 2.0**-50)
+
+    def rank(self, top: int, bottom: int) -> PositiveRanks:
+        """The ranks of the queries `top:bottom`, which are of one product."""
+        first, last = np.searchsorted(
+            self.gallery.products, [self.queries.products[top], self.queries.products[top] + 1]
+        )
+        cosines = np.empty((bottom - top, len(self.gallery)))
+        for left in range(0, len(self.gallery), _STEP):
+            columns = slice(left, min(left + _STEP, len(self.gallery)))
+            cosines[:, columns] = float64_matrix(
+                self.queries.vectors, slice(top, bottom), self.gallery.vectors, columns
+            )
+        n = int(last - first) - self.is_within
+        above, above_optimistic = np.empty((2, len(cosines), n), np.int64)
+        chances = None if self.prices is None else np.empty((len(cosines), n))
+        won = None if self.prices is None else np.zeros((len(cosines), self.prices.drawn.shape[1]), np.uint64)
+        n_rechecked = 0
+        for i, row in enumerate(cosines):
+            one = _Row.of(self, top + i, row, int(first), int(last))
+            n_rechecked += one.n_open
+            above[i], above_optimistic[i] = one.counts(one.places), one.counts(one.places_optimistic)
+            if self.prices is not None and chances is not None and won is not None:
+                chances[i] = one.chances(self.prices)
+                won[i] = one.won(self.prices)
+        return PositiveRanks(
+            offsets=np.arange(len(cosines) + 1) * n,
+            above=above.ravel(),
+            above_optimistic=above_optimistic.ravel(),
+            n_rechecked=n_rechecked,
+            survival=None if chances is None else chances.ravel(),
+            won=won,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Row:
+    """One query.
+
+    Attributes:
+        columns: int64 [P], its positives in the gallery, best first.
+        first: the first gallery sample of its product.
+        last: the one after the last.
+        places: int64 [N], for each negative, in the order of the gallery, the positives that are certain to come before
+            it if ties count against the model: it comes before the others.
+        places_optimistic: int64 [N], the same with ties for the model.
+        n_open: negatives settled in whole numbers.
+    """
+
+    columns: IntArray
+    first: int
+    last: int
+    places: IntArray
+    places_optimistic: IntArray
+    n_open: int
+
+    @classmethod
+    def of(cls, ranker: _Ranker, query: int, cosines: FloatArray, first: int, last: int) -> "_Row":
+        columns = np.arange(first, last)
+        if ranker.is_within:
+            columns = columns[columns != query]
+        columns = columns[np.argsort(-cosines[columns])]
+        positives = cosines[columns]
+        negatives = np.concatenate([cosines[:first], cosines[last:]])
+        ascending, n = positives[::-1], len(positives)
+        # A negative v comes after the positives above v + TIE, and after those above v - TIE if ties are for the model.
+        places = n - np.searchsorted(ascending, negatives + (TIE + ranker.reach), side="right")
+        next_best = np.append(positives, -np.inf)[places]
+        near = np.flatnonzero(next_best > negatives - (TIE + ranker.reach))  # the rest is the same either way
+        places_optimistic = places.copy()
+        low = negatives[near] - TIE
+        places_optimistic[near] = n - np.searchsorted(ascending, low + ranker.reach, side="right")
+        ends = np.stack([n - np.searchsorted(ascending, at - ranker.reach) for at in (low + 2 * TIE, low)])
+        is_open = (ends > np.stack([places[near], places_optimistic[near]])).any(axis=0)
+        others = (
+            np.concatenate([np.arange(first), np.arange(last, len(cosines))])[near[is_open]] if is_open.any() else ()
+        )
+        for at, column, end in zip(near[is_open], others, ends.T[is_open], strict=True):
+            settle = _Exactly(ranker, query, columns, int(column))
+            places[at] += settle.n_before(int(places[at]), int(end[0]), _TIE, or_equal=True)
+            places_optimistic[at] += settle.n_before(int(places_optimistic[at]), int(end[1]), -_TIE, or_equal=False)
+        return cls(columns, first, last, places, places_optimistic, int(is_open.sum()))
+
+    def counts(self, places: IntArray) -> IntArray:
+        """For each positive, best first, the negatives before it: int64 [P]."""
+        found: IntArray = np.cumsum(np.bincount(places, minlength=len(self.columns) + 1)[:-1])
+        return found
+
+    def chances(self, prices: _Prices) -> FloatArray:
+        """For each positive, best first, its chance to win, see `engine.PositiveRanks.survival`: float64 [P].
+
+        The negatives of a product come into play one after the other, best first, each at a step more.
+        """
+        n = len(self.columns)
+        segments, steps = (
+            np.concatenate([of[: self.first], of[self.last :]]) for of in (prices.segments, prices.steps)
+        )
+        keys = segments * (n + 1) + self.places
+        keys.sort()
+        # float64 adds whole numbers exactly up to 2^53, and above MAX_COST a chance is 0 anyway.
+        costs = np.cumsum(np.bincount(keys - segments * (n + 1), weights=steps, minlength=n + 1)[:-1])
+        n_alive = int(np.searchsorted(costs, MAX_COST))
+        found = np.zeros(n)
+        found[:n_alive] = survival(costs[:n_alive].astype(np.int64))
+        return found
+
+    def won(self, prices: _Prices) -> BitArray:
+        """The support sets in which the product wins, see `engine.PositiveRanks.won`: uint64 [n_words]."""
+        drawn = prices.ever_drawn
+        drawn = drawn[(drawn < self.first) | (drawn >= self.last)]
+        places = self.places[np.where(drawn < self.first, drawn, drawn - (self.last - self.first))]
+        failed = np.zeros((len(self.columns) + 1, prices.drawn.shape[1]), np.uint64)
+        np.bitwise_or.at(failed, places, prices.drawn[drawn])
+        np.bitwise_or.accumulate(failed, axis=0, out=failed)
+        wins: BitArray = np.bitwise_or.reduce(prices.drawn[self.columns] & ~failed[:-1], axis=0)
+        return wins
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Exactly:
+    """Compares one negative with positives in whole numbers."""
+
+    ranker: _Ranker
+    query: int
+    positives: IntArray
+    negative: int
+
+    def n_before(self, start: int, stop: int, margin: Decimal, *, or_equal: bool) -> int:
+        """How many of the positives `start:stop` are above the negative by more than `margin`, or as much."""
+        if start >= stop:
+            return 0
+        own = self._cosine(self.negative)
+        differences = [self._cosine(int(column)) - own for column in self.positives[start:stop]]
+        return sum(difference > margin or (or_equal and difference == margin) for difference in differences)
+
+    def _cosine(self, column: int) -> Decimal:
+        return exact_cosine(self.ranker.queries.vectors.raw[self.query], self.ranker.gallery.vectors.raw[column])

@@ -1,0 +1,363 @@
+"""Run an embedder over a split, keeping what is finished so that a stopped run can be continued."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rope.bench.io.writer import embedding_schema, embedding_table, open_writer
+from rope.bench.running.checks import check_function, check_kept, embed_checked
+from rope.bench.running.embedder import Embedder, Origin
+from rope.bench.running.key import RunKey, run_key
+from rope.bench.running.share import Share
+from rope.bench.running.summary import RunSummary
+from rope.console import progress_bar
+from rope.dataset.directory import iter_samples
+from rope.dataset.manifest import Manifest, read_manifest
+from rope.domain import DomainName, Sample, Split, config_of
+from rope.errors import DatasetError, EmbeddingError, UsageError
+from rope.files import AnyPath, atomic_path
+
+__all__ = ["run_embedder"]
+
+_BATCHES_A_PART: Final = 8
+"""What a kill can cost, in batches; each part is one file and one row group of the result."""
+
+_METADATA_KEY: Final = "rope_run"
+_KEY_NAME: Final = "key.json"
+
+_Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The samples `start` to `stop` of a domain, in the order of the dataset, and the file for their vectors."""
+
+    domain: DomainName
+    start: int
+    stop: int
+    path: Path
+
+    @property
+    def n_samples(self) -> int:
+        return self.stop - self.start
+
+
+def run_embedder(
+    embedder: Embedder,
+    data: AnyPath,
+    out: Path,
+    *,
+    split: Split = "validation",
+    batch_size: int = 64,
+    share: Share | None = None,
+    progress: bool = True,
+    overwrite: bool = False,
+    check: bool = True,
+    origin: Origin | None = None,
+    report: Callable[[RunSummary], None] = lambda _: None,
+) -> Path:
+    """Embed every sample of a split, batch by batch, into one Parquet file.
+
+    Finished parts are kept in the folder `OUT.parts` until the whole is written. So a run that was stopped,
+    however abruptly, goes on from there when it is called again, and ends with the same bytes as a run that
+    was not. Rows are in the order of the dataset: pages, videos, lives, other domains by name. When `out` is the
+    result of the same run already, nothing is embedded.
+
+    A kill costs the part that was open, of 8 batches at most: those samples alone are embedded again.
+
+    Vectors are kept only for the same model, dataset, split and batch size. A model is known by its `fingerprint`, or
+    else by the source of its class and of what that imports; see `rope.bench.running.key`. Of each domain a few samples
+    are embedded again in another batch and compared, with new vectors and with those kept; see
+    `rope.bench.running.checks`.
+
+    Several processes divide the work when each is given its share: they write their parts into the same folder and
+    leave them there. When all have ended, a call without a share joins the parts to the bytes that one process would
+    have written, and embeds what is missing where one of them was stopped.
+
+    Args:
+        embedder: see `rope.bench.running.embedder.Embedder`.
+        data: a dataset directory.
+        out: the Parquet file to write, with the columns domain, sample_id and embedding (float32 [dim]).
+        split: the split to embed.
+        batch_size: samples handed to the embedder at a time.
+        share: embed this share alone and join nothing; None for all that is missing.
+        progress: whether to draw a bar on stderr.
+        overwrite: delete what an earlier run left of `out` and its parts first.
+        check: whether to embed a few samples again.
+        origin: where the embedder was found by name, as `find_embedder` tells.
+        report: told what was done, at the end.
+
+    Returns:
+        `out`, which a share has not written yet.
+
+    Raises:
+        UsageError: `out` exists and is not of this run, or `OUT.parts` holds a part of another run; says what differs.
+        DatasetError: the dataset cannot be read, its split is empty, or a sample cannot be decoded.
+        EmbeddingError: the embedder returned something else than finite floats [n, dim] with no zero row, vectors
+            of another dimension in another process, or other vectors for the same samples in another batch.
+    """
+    if batch_size < 1:
+        raise UsageError(f"the batch size must be at least 1, got {batch_size}")
+    if overwrite and share is not None:
+        raise UsageError(
+            f"a share cannot start the whole run anew: delete {out} and {out}.parts, then start the shares without "
+            "--overwrite"
+        )
+    manifest = read_manifest(data)
+    key = run_key(embedder, manifest, split, batch_size, origin or Origin())
+    folder = out.with_name(f"{out.name}.parts")
+    counts = _counts(manifest, split, data)
+    parts = _plan(folder, counts, batch_size)
+    run = _Run(embedder, data, key, check)
+    if overwrite:
+        _discard(out, folder)
+    if _is_finished(out, key):
+        run.check_kept(_first_rows_of(parts, out))
+        run.n_kept = sum(counts.values())
+    else:
+        _claim(folder, key)
+        own = parts if share is None else _of_share(parts, share)
+        n_samples = sum(part.n_samples for part in own)
+        with progress_bar(f"embedding with {embedder.name}", n_samples, shown=progress) as advance:
+            run.embed_missing(own, advance)
+        if share is None:
+            _merge(parts, key, folder, out)
+    report(run.summary())
+    if out.exists():
+        _remove(folder, key)
+    return out
+
+
+def _is_finished(out: Path, key: RunKey) -> bool:
+    """Whether `out` is the result of this run.
+
+    Raises:
+        UsageError: it exists and is anything else.
+    """
+    if not out.exists():
+        return False
+    there = _stored_key(out)
+    difference = "it was not written by this command" if there is None else key.why_not_resumed(there)
+    if difference:
+        what = "delete it" if there is None else "start anew with --overwrite"
+        raise UsageError(f"{out} exists already: {difference}; {what}, or choose another file")
+    return True
+
+
+def _stored_key(path: Path) -> str | None:
+    """The key in a file of vectors; None where there is none."""
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except (pa.ArrowException, OSError):
+        return None
+    found: bytes | None = metadata.get(_METADATA_KEY.encode())
+    return None if found is None else found.decode()
+
+
+def _discard(out: Path, folder: Path) -> None:
+    """Remove what an earlier run left, whatever its model, and nothing else.
+
+    Raises:
+        UsageError: `out` or the folder is not of this command.
+    """
+    if out.exists() and _stored_key(out) is None:
+        raise UsageError(f"{out} was not written by this command, so it is not overwritten; choose another file")
+    if folder.exists():
+        if not (folder / _KEY_NAME).exists() and any(folder.iterdir()):
+            raise UsageError(f"{folder} is not of this command, so it is not overwritten; choose another output file")
+        _empty(folder)
+    out.unlink(missing_ok=True)
+
+
+def _counts(manifest: Manifest, split: Split, data: AnyPath) -> dict[DomainName, int]:
+    of_split = manifest.counts.get(split, {})
+    counts = {domain: of_split.get(config_of(domain), 0) for domain in manifest.domains}
+    if not any(counts.values()):
+        raise DatasetError(f"{data}: the split {split} has no samples; the dataset has {', '.join(manifest.counts)}")
+    return counts
+
+
+def _claim(folder: Path, key: RunKey) -> None:
+    """Make the folder of parts, or check that the one there belongs to this run.
+
+    Raises:
+        UsageError: it belongs to another run, or is no folder of parts.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    stored = folder / _KEY_NAME
+    # Looked at before the key is: another process may be starting, and it writes its parts after the key.
+    others = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    if not stored.exists():
+        if others:
+            raise UsageError(f"{folder} exists and is not of this command; delete it or choose another output file")
+        with atomic_path(stored) as temporary:
+            temporary.write_text(key.to_json() + "\n", "utf-8")
+    elif difference := key.why_not_resumed(stored.read_text("utf-8")):
+        raise UsageError(
+            f"{folder} holds an unfinished run of another kind: {difference}; finish that run as it was begun, start "
+            "anew with --overwrite, or choose another output file"
+        )
+
+
+def _plan(folder: Path, counts: Mapping[DomainName, int], batch_size: int) -> list[_Part]:
+    """Cut every domain into parts of as many batches; the last of a domain may be smaller."""
+    step = batch_size * _BATCHES_A_PART
+    return [
+        _Part(domain, start, min(start + step, counts[domain]), folder / f"{domain}-{start // step:06d}.parquet")
+        for domain in counts
+        for start in range(0, counts[domain], step)
+    ]
+
+
+def _of_share(parts: Sequence[_Part], share: Share) -> list[_Part]:
+    """The parts of one process: of every domain as many as of any other, since a video costs more than a page."""
+    domains = dict.fromkeys(part.domain for part in parts)
+    return [part for domain in domains for part in share.of([part for part in parts if part.domain == domain])]
+
+
+@dataclass(slots=True)
+class _Run:
+    """A run at work: what it runs, and what it has done."""
+
+    embedder: Embedder
+    data: AnyPath
+    key: RunKey
+    is_checked: bool
+    n_kept: int = 0
+    n_embedded: int = 0
+    differences: list[float] = field(default_factory=list)
+    checked: set[DomainName] = field(default_factory=set)
+
+    def summary(self) -> RunSummary:
+        """What it has done."""
+        difference = max(self.differences, default=None)
+        return RunSummary(self.n_kept, self.n_embedded, difference, tuple(self.key.source), self.key.unseen)
+
+    def embed_missing(self, parts: Sequence[_Part], advance: _Advance) -> None:
+        """Write the parts that are not there yet."""
+        finished = [part for part in parts if part.path.exists()]
+        missing = [part for part in parts if not part.path.exists()]
+        self.n_kept = sum(part.n_samples for part in finished)
+        advance(self.n_kept)
+        dim = _read_schema(finished[0], self.key).field("embedding").type.list_size if finished else None
+        self.check_kept(_first_rows(finished))
+        for stretch in _stretches(missing):
+            batches = self._batches(stretch[0])
+            for part in stretch:
+                dim = self._write_part(part, islice(batches, _BATCHES_A_PART), dim, advance)
+
+    def check_kept(self, kept: Iterable[tuple[_Part, Path, int]]) -> None:
+        """Compare kept vectors, the first of each domain, with those that the embedder gives now.
+
+        Args:
+            kept: parts, and the file and row group that hold the vectors of each.
+        """
+        for part, path, row_group in kept if self.is_checked else ():
+            samples = next(self._batches(part), [])
+            with pq.ParquetFile(path) as file:
+                rows = file.read_row_group(row_group).slice(0, len(samples))
+            if not samples or rows["sample_id"].to_pylist() != [sample.sample_id for sample in samples]:
+                raise UsageError(f"{path}: its rows are not the samples of {self.data}; start anew with --overwrite")
+            column = rows["embedding"].combine_chunks()
+            vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(len(samples), -1)
+            self.differences.append(check_kept(self.embedder, samples, vectors))
+
+    def _batches(self, part: _Part) -> Iterator[list[Sample]]:
+        """Batches from the start of a part to the end of its domain."""
+        return iter_samples(self.data, part.domain, self.key.split, start=part.start, batch_size=self.key.batch_size)
+
+    def _write_part(self, part: _Part, batches: Iterable[Sequence[Sample]], dim: int | None, advance: _Advance) -> int:
+        """Embed the batches of one part and write it; returns the dimension."""
+        ids: list[str] = []
+        blocks: list[npt.NDArray[np.float32]] = []
+        for samples in batches:
+            blocks.append(embed_checked(self.embedder, samples, dim))
+            ids += [sample.sample_id for sample in samples]
+            dim = blocks[-1].shape[1]
+            if self.is_checked and part.domain not in self.checked:
+                self.checked.add(part.domain)
+                self.differences.append(check_function(self.embedder, samples, blocks[-1]))
+            advance(len(samples))
+        if dim is None or len(ids) != part.n_samples:
+            raise DatasetError(
+                f"{part.domain}: read {len(ids)} samples from number {part.start} on, expected {part.n_samples}; "
+                "the dataset is not what its manifest says, so check it with: rope validate"
+            )
+        schema = embedding_schema(dim, {_METADATA_KEY: self.key.to_json()})
+        with atomic_path(part.path) as temporary, open_writer(temporary, schema) as writer:
+            writer.write_table(embedding_table(part.domain, ids, np.concatenate(blocks), schema))
+        self.n_embedded += len(ids)
+        return dim
+
+
+def _first_rows(parts: Iterable[_Part]) -> list[tuple[_Part, Path, int]]:
+    """The first finished part of each domain, and where its vectors are."""
+    first = {part.domain: part for part in reversed([*parts])}
+    return [(part, part.path, 0) for part in first.values()]
+
+
+def _first_rows_of(parts: Sequence[_Part], out: Path) -> list[tuple[_Part, Path, int]]:
+    """The first part of each domain, and where its vectors are in the result, which has a row group a part."""
+    return [(part, out, number) for number, part in enumerate(parts) if part.start == 0]
+
+
+def _stretches(parts: Iterable[_Part]) -> Iterator[list[_Part]]:
+    """Parts in order, those that follow on each other together, so that the dataset is sought through once for each."""
+    stretch: list[_Part] = []
+    for part in parts:
+        if stretch and (part.domain, part.start) != (stretch[-1].domain, stretch[-1].stop):
+            yield stretch
+            stretch = []
+        stretch.append(part)
+    if stretch:
+        yield stretch
+
+
+def _read_schema(part: _Part, key: RunKey) -> pa.Schema:
+    """The schema of a finished part.
+
+    Raises:
+        UsageError: the part is of another run: two that began at the same moment had both found an empty folder.
+    """
+    schema = pq.read_schema(part.path)
+    if difference := key.differences(schema.metadata[_METADATA_KEY.encode()].decode()):
+        raise UsageError(f"{part.path} is of another run: {difference}; delete the folder and run again")
+    return schema
+
+
+def _merge(parts: Sequence[_Part], key: RunKey, folder: Path, out: Path) -> None:
+    """Write `out` from its parts, a row group each. It is made among them, so that nothing is left if killed."""
+    merged = folder / "merged.parquet"
+    schema = _read_schema(parts[0], key)
+    with atomic_path(merged) as temporary, open_writer(temporary, schema) as writer:
+        for part in parts:
+            if (found := _read_schema(part, key)) != schema:
+                what, expected = found.field("embedding").type, schema.field("embedding").type
+                raise EmbeddingError(f"{part.path} holds {what}, expected {expected} as in {parts[0].path.name}")
+            with pq.ParquetFile(part.path) as file:
+                writer.write_table(file.read())
+    merged.replace(out)
+
+
+def _remove(folder: Path, key: RunKey) -> None:
+    """Remove the parts of this run, if there are any."""
+    stored = folder / _KEY_NAME
+    if stored.exists() and not key.differences(stored.read_text("utf-8")):
+        _empty(folder)
+
+
+def _empty(folder: Path) -> None:
+    """Remove a folder of parts; the key goes last, since it is what says that they may go."""
+    stored = folder / _KEY_NAME
+    for path in folder.iterdir():
+        if path != stored:
+            path.unlink()
+    stored.unlink(missing_ok=True)
+    folder.rmdir()

@@ -1,0 +1,1 @@
+"""From ranks to statistics: intervals, comparisons, slices."""

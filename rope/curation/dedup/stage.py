@@ -1,0 +1,217 @@
+"""Give rows of near-duplicate products one product id; see `rope.curation.dedup.merge` for how that is decided."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from rope.curation.codes import coded_in_order
+from rope.curation.dedup.evidence import DomainPair, MediaPairs, make_items
+from rope.curation.dedup.merge import Labels, Merge, MergeRules, merge_products
+from rope.curation.dedup.near_duplicate_images import SIDE, copy_pairs
+from rope.curation.pipeline.operation import REJECT_SCHEMA, GlobalOperation, Outcome
+from rope.curation.wide import read_vectors, read_wanted
+from rope.domain import DOMAINS
+from rope.errors import UsageError
+
+__all__ = ["MERGE", "MergeRows", "merge_rows", "plan_merge"]
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+_COLUMNS: Final = ("id", "domain", "product_hint", "session", "media_sha256")
+_ANSWERS: Final = {"same": True, "different": False}
+
+
+@dataclass(frozen=True, slots=True)
+class MergeRows:
+    """Options.
+
+    Attributes:
+        thresholds: `page-page`, `page-video` and so on -> smallest cosine of two embeddings that speak for one product,
+            where the rows have any. Media of a pair of domains that is not named are never evidence, equal files and
+            copies included.
+        copies: whether pages whose pictures are copies of each other speak for one product. Needs `thumbnail`.
+        max_products: see `rope.curation.dedup.merge.MergeRules`, as for the next two.
+        max_neighbours: media that resemble more others say nothing.
+        cap: components of more products are left for review.
+        vetoes: columns; products whose values are known and differ are not merged. The value of a product is known
+            where all its rows that have one agree.
+        labels: Parquet of `rope curate annotate labels`, relative to the current folder; None for none.
+
+    Raises:
+        UsageError: a pair of domains is unknown, or a number is out of range.
+    """
+
+    thresholds: dict[str, float] = field(default_factory=lambda: {"page-page": 1.0})
+    copies: bool = True
+    max_products: int = 50
+    max_neighbours: int = 50
+    cap: int = 200
+    vetoes: list[str] = field(default_factory=list)
+    labels: str | None = None
+
+    def __post_init__(self) -> None:
+        self.rules()
+
+    def rules(self) -> MergeRules:
+        """The same as `rope.curation.dedup.merge` wants them."""
+        pairs = {_domain_pair(name): threshold for name, threshold in self.thresholds.items()}
+        return MergeRules(pairs, self.max_products, self.max_neighbours, self.cap, tuple(self.vetoes))
+
+
+def merge_rows(paths: Sequence[Path], options: MergeRows) -> Iterator[Outcome]:
+    """Add `product_id`, the group's, and `merge_queued`, whether its component is too large to merge unseen.
+
+    A row's product is its `product_hint`, or itself where it has none. No row is rejected.
+
+    Raises:
+        UsageError: a column that an option needs is missing.
+        DatasetError: labels contradict each other.
+    """
+    merge = plan_merge(paths, options)
+    groups = dict(zip(merge.items.product_ids.tolist(), merge.group_ids.tolist(), strict=True))
+    queued = dict(zip(merge.items.product_ids.tolist(), merge.queued.tolist(), strict=True))
+    for path in paths:
+        table = pq.read_table(path)
+        owners = _products(table).to_pylist()
+        merged = table.append_column("product_id", pa.array([groups[owner] for owner in owners], pa.string()))
+        merged = merged.append_column("merge_queued", pa.array([queued[owner] for owner in owners], pa.bool_()))
+        batches = merged.combine_chunks().to_batches()
+        kept = batches[0] if batches else pa.RecordBatch.from_pylist([], merged.schema)
+        yield Outcome(kept, pa.RecordBatch.from_pylist([], REJECT_SCHEMA))
+
+
+def plan_merge(paths: Sequence[Path], options: MergeRows) -> Merge:
+    """The decision about the rows of some files, with all its evidence.
+
+    Held in memory are the rows of the domains that thresholds name, and one of each other product.
+
+    Raises:
+        UsageError: a column that an option needs is missing.
+        DatasetError: labels contradict each other, or rows lack an embedding that others have.
+    """
+    rows = _read(paths, options)
+    names, owner = coded_in_order(_products(rows))
+    is_telling = pc.is_in(rows["domain"], pa.array(_telling(options), pa.string())).to_numpy()
+    used = is_telling | _first_of_others(is_telling, owner)
+    chosen = rows.filter(pa.array(used))
+    media = _media(chosen, is_telling[used])
+    items = make_items(
+        _products(chosen).to_pylist(),
+        chosen["domain"].to_pylist(),
+        media,
+        session=chosen["session"].to_pylist(),
+        vectors=read_vectors(paths, used, "merge") if "embedding" in pq.read_schema(paths[0]).names else None,
+    )
+    attributes = {name: _agreed(rows[name], owner, names) for name in options.vetoes}
+    more = [_copies(paths, rows, used, media)] if options.copies else []
+    return merge_products(
+        items, options.rules(), attributes=attributes, labels=_labels(options.labels, rows), more=more
+    )
+
+
+def _telling(options: MergeRows) -> list[str]:
+    """The domains whose media can be evidence."""
+    return sorted({domain for pair in options.rules().thresholds for domain in pair})
+
+
+def _first_of_others(is_telling: Bools, owner: Ints) -> Bools:
+    """One row of each product that has no telling one; which of them makes no difference.
+
+    >>> _first_of_others(np.array([True, False, False, False]), np.array([0, 0, 1, 1])).tolist()
+    [False, False, True, False]
+    """
+    found = np.zeros(len(owner), np.bool_)
+    others = np.flatnonzero(~is_telling & ~np.isin(owner, owner[is_telling]))
+    found[others[np.unique(owner[others], return_index=True)[1]]] = True
+    return found
+
+
+def _agreed(values: pa.ChunkedArray, owner: Ints, names: Sequence[str]) -> dict[str, Any]:
+    """Product -> the value that all its rows with a value have; products whose rows differ are left out."""
+    table = pa.table({"owner": owner, "value": values}).drop_null()
+    ends = table.group_by("owner").aggregate([("value", "min"), ("value", "max")]).to_pylist()
+    return {names[row["owner"]]: row["value_min"] for row in ends if row["value_min"] == row["value_max"]}
+
+
+def _read(paths: Sequence[Path], options: MergeRows) -> pa.Table:
+    """The narrow columns that matter of all rows; the order of the rows does not."""
+    wanted = [*_COLUMNS, *options.vetoes]
+    tables = []
+    for path in paths:
+        there = pq.read_schema(path).names
+        needed = ["thumbnail"] * options.copies + options.vetoes
+        if missing := [name for name in needed if name not in there]:
+            raise UsageError(
+                f"merge: the rows have no column {missing[0]!r}, which its options need; add a stage before it"
+            )
+        tables.append(pq.read_table(path, columns=[name for name in dict.fromkeys(wanted) if name in there]))
+    return pa.concat_tables(tables)
+
+
+def _products(rows: pa.Table) -> pa.ChunkedArray:
+    return pc.coalesce(rows["product_hint"], rows["id"])
+
+
+def _media(rows: pa.Table, is_telling: Bools) -> list[str]:
+    """One name for the media of each row: equal where all files are; the row's own where it tells nothing."""
+    names = [f"row {name}" for name in rows["id"].to_pylist()]
+    if "media_sha256" not in rows.column_names:
+        return names
+    return [
+        hashlib.sha256(" ".join(hashes).encode()).hexdigest() if hashes and tells else name
+        for hashes, name, tells in zip(rows["media_sha256"].to_pylist(), names, is_telling.tolist(), strict=True)
+    ]
+
+
+def _copies(paths: Sequence[Path], rows: pa.Table, used: Bools, media: Sequence[str]) -> MediaPairs:
+    """Pages whose pictures are copies of each other; equal files are compared once."""
+    is_page = pc.equal(rows["domain"], "page").to_numpy() & used
+    names, first = np.unique(np.asarray(media)[is_page[used]], return_index=True)
+    different = np.zeros(len(used), np.bool_)
+    different[np.flatnonzero(is_page)[first]] = True
+    stored = [value for table in read_wanted(paths, ["thumbnail"], different) for value in table[0].to_pylist()]
+    pixels = np.frombuffer(b"".join(stored), np.uint8).reshape(-1, SIDE, SIDE, 3)
+    found = copy_pairs(pixels[np.argsort(np.argsort(first))])
+    return MediaPairs("perceptual", names[found.left], names[found.right], found.score)
+
+
+def _labels(path: str | None, rows: pa.Table) -> Labels:
+    """What annotators said of pairs of rows, of the products of these rows."""
+    if path is None:
+        return Labels()
+    if not Path(path).is_file():
+        raise UsageError(f"{path}: no such file; expected the labels that `rope curate annotate labels` writes")
+    must: list[tuple[str, str]] = []
+    cannot: list[tuple[str, str]] = []
+    product_of = dict(zip(rows["id"].to_pylist(), _products(rows).to_pylist(), strict=True))
+    for row in pq.read_table(path).to_pylist():
+        left, bar, right = row["item_id"].partition("|")
+        if row["question"] != "same_product" or row["label"] not in _ANSWERS or not bar:
+            continue
+        if left in product_of and right in product_of and product_of[left] != product_of[right]:
+            (must if _ANSWERS[row["label"]] else cannot).append((product_of[left], product_of[right]))
+    return Labels(tuple(must), tuple(cannot))
+
+
+def _domain_pair(name: str) -> DomainPair:
+    a, _, b = name.partition("-")
+    if a not in DOMAINS or b not in DOMAINS:
+        raise UsageError(f"thresholds has {name!r}; expected two of {', '.join(DOMAINS)} with a - between them")
+    return a, b
+
+
+def _fingerprint(options: MergeRows) -> str:
+    path = Path(options.labels) if options.labels else None
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path is not None and path.is_file() else ""
+
+
+MERGE: Final = GlobalOperation(version=1, options=MergeRows, apply=merge_rows, fingerprint=_fingerprint)

@@ -1,1 +1,0 @@
-"""Where tasks are carried out: processes of this machine, or a Ray cluster."""

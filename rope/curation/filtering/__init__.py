@@ -1,0 +1,1 @@
+"""The filter: thresholds, sweeps over them, and the stage."""

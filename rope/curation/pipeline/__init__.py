@@ -1,0 +1,1 @@
+"""The machinery of a run: recipe, pool, shards, workers, engines, accounting."""

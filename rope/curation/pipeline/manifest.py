@@ -1,0 +1,85 @@
+"""What is known of a finished shard: written last, so that a shard that has one is complete."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rope.curation.pipeline.operation import Fate
+from rope.files import atomic_path
+
+__all__ = ["Count", "Manifest", "Part", "StoredFile", "read_manifest", "write_manifest"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file beside the manifest: its name, rows, size in bytes, and SHA-256."""
+
+    name: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The kept rows of some rows, and the others with their reasons."""
+
+    kept: StoredFile
+    rejects: StoredFile
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many rows of a domain had a fate, and for which reason; None for kept rows."""
+
+    domain: str
+    fate: Fate
+    reason: str | None
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A finished shard.
+
+    Attributes:
+        key: hash of all that decides the bytes: operation, version, options, fingerprint, inputs.
+        rows_in: rows that it was given.
+        parts: the files: one pair for a map stage, any number for a global one.
+        counts: of its rows, by domain, fate and reason; they sum to `rows_in`.
+    """
+
+    key: str
+    rows_in: int
+    parts: tuple[Part, ...]
+    counts: tuple[Count, ...]
+
+    @property
+    def files(self) -> Iterator[StoredFile]:
+        """Every file, part after part."""
+        for part in self.parts:
+            yield part.kept
+            yield part.rejects
+
+
+def write_manifest(path: Path, manifest: Manifest) -> None:
+    """Write a manifest whole."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(asdict(manifest), indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def read_manifest(path: Path) -> Manifest | None:
+    """Read a manifest; None where it is missing, torn, or vouches for files that are not there in their size.
+
+    Hashes are not compared: whoever reads a file does that.
+    """
+    try:
+        raw = json.loads(path.read_text("utf-8"))
+        parts = tuple(Part(StoredFile(**part["kept"]), StoredFile(**part["rejects"])) for part in raw["parts"])
+        counts = tuple(Count(**count) for count in raw["counts"])
+        manifest = Manifest(raw["key"], raw["rows_in"], parts, counts)
+        is_whole = all((path.parent / file.name).stat().st_size == file.bytes for file in manifest.files)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return manifest if is_whole else None

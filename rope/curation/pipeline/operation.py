@@ -1,0 +1,213 @@
+"""What a stage does to rows: a pure function with a version, options and, for some, a model.
+
+To add one, write a function and a frozen dataclass of its options in any module, and name them in a constant:
+
+    CAPTION = MapOperation(version=1, options=Caption, apply=caption)
+
+A recipe then says `use = "my_module:CAPTION"`.
+"""
+
+import importlib
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Generic, Literal, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rope.errors import UsageError
+
+__all__ = [
+    "BUILT_IN",
+    "NOT_SAMPLED",
+    "REJECT_SCHEMA",
+    "Fate",
+    "GlobalOperation",
+    "MapOperation",
+    "Operation",
+    "Outcome",
+    "Reject",
+    "divide",
+    "load_operation",
+    "rejects_of",
+]
+
+Fate = Literal["kept", "rejected", "quarantined", "not sampled"]
+
+NOT_SAMPLED: Final = "not sampled"
+"""The reason of a row that no fault kept out; the books count it apart from rejected rows."""
+
+BUILT_IN: Final[Mapping[str, str]] = {
+    "decode": "rope.curation.operations.decode:DECODE",
+    "thumbnail": "rope.curation.operations.thumbnail:THUMBNAIL",
+    "embed": "rope.curation.operations.embed:EMBED",
+    "filter": "rope.curation.filtering.stage:FILTER",
+    "sample": "rope.curation.sampling.stage:SAMPLE",
+    "merge": "rope.curation.dedup.stage:MERGE",
+    "split": "rope.curation.splitting.stage:SPLIT",
+}
+"""Short name in a recipe -> module and constant."""
+
+REJECT_SCHEMA: Final = pa.schema(
+    [
+        ("id", pa.string()),
+        ("domain", pa.string()),
+        ("reason", pa.string()),
+        ("score", pa.float64()),
+        ("detail", pa.string()),
+    ]
+)
+"""Rows that an operation does not keep: why, the number that decided it or null, and what else there is to say."""
+
+Options = TypeVar("Options")
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Why one row is not kept.
+
+    Attributes:
+        reason: one of a few words, counted in reports: `low_similarity`.
+        score: the number that decided it; None where none did.
+        detail: the particulars of this row; None where the reason says all.
+    """
+
+    reason: str
+    score: float | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of some rows: each is in one of the two.
+
+    Attributes:
+        kept: rows that go on, with at least `id` and `domain`; its schema does not depend on the rows.
+        rejects: the others, in `REJECT_SCHEMA`.
+    """
+
+    kept: pa.RecordBatch
+    rejects: pa.RecordBatch
+
+
+@dataclass(frozen=True, slots=True)
+class MapOperation(Generic[Options]):
+    """An operation on rows of which none depends on another.
+
+    Attributes:
+        version: higher after each change that alters what comes out; part of the key of a shard.
+        options: frozen dataclass; its fields are the options in a recipe, checked at its birth.
+        apply: from any number of rows, also none, to their outcome. It is pure: the outcome of a row depends on the row
+            and the options alone, not on its neighbours, the process or the clock.
+        fingerprint: hash of what the options name but do not hold, such as the weights of a model.
+        score_column: name of the kept column that holds the score of a row, for the report; None where there is none.
+        needs_gpu: it is run by as many processes as there are accelerators, and each keeps its model.
+    """
+
+    version: int
+    options: type[Options]
+    apply: Callable[[pa.RecordBatch, Options], Outcome]
+    fingerprint: Callable[[Options], str] | None = None
+    score_column: Callable[[Options], str] | None = None
+    needs_gpu: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalOperation(Generic[Options]):
+    """An operation that must see all rows, such as the last cut of a sample, a merge or a split.
+
+    Attributes:
+        version: see `MapOperation`.
+        options: see `MapOperation`.
+        apply: from the Parquet files of all rows, in the order of the pool, to outcomes; each outcome becomes one shard
+            of the next stage. Which rows come out, and where, follows from the rows and the options alone; sorting
+            by id makes it independent of the order of the pool.
+        fingerprint: see `MapOperation`.
+    """
+
+    version: int
+    options: type[Options]
+    apply: Callable[[Sequence[Path], Options], Iterable[Outcome]]
+    fingerprint: Callable[[Options], str] | None = None
+
+
+Operation = MapOperation[Any] | GlobalOperation[Any]
+
+
+def rejects_of(
+    rows: pa.RecordBatch,
+    reason: str | Sequence[str],
+    *,
+    score: Sequence[float | None] | pa.Array | None = None,
+    detail: Sequence[str | None] | None = None,
+) -> pa.RecordBatch:
+    """The rejects of all of some rows.
+
+    Args:
+        rows: with `id` and `domain`.
+        reason: one for all, or one for each row.
+        score: one for each row, or none at all.
+        detail: one for each row, or none at all.
+
+    >>> rows = pa.RecordBatch.from_pydict({"id": ["1", "2"], "domain": ["page", "live"]})
+    >>> rejects_of(rows, "low_similarity", score=[0.1, None]).to_pylist()[0]
+    {'id': '1', 'domain': 'page', 'reason': 'low_similarity', 'score': 0.1, 'detail': None}
+    """
+    n = rows.num_rows
+    reasons = [reason] * n if isinstance(reason, str) else list(reason)
+    columns = [
+        rows["id"],
+        rows["domain"],
+        pa.array(reasons, pa.string()),
+        pa.nulls(n, pa.float64()) if score is None else pa.array(score, pa.float64()),
+        pa.nulls(n, pa.string()) if detail is None else pa.array(detail, pa.string()),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=REJECT_SCHEMA)
+
+
+def divide(batch: pa.RecordBatch, verdicts: Sequence[Reject | None]) -> Outcome:
+    """Keep the rows whose verdict is None, and reject the others.
+
+    >>> rows = pa.RecordBatch.from_pydict({"id": ["1", "2"], "domain": ["page", "live"]})
+    >>> outcome = divide(rows, [None, Reject("too_small", 12.0)])
+    >>> outcome.kept["id"].to_pylist(), outcome.rejects["reason"].to_pylist()
+    (['1'], ['too_small'])
+    """
+    mask = pa.array([verdict is None for verdict in verdicts], pa.bool_())
+    found = [verdict for verdict in verdicts if verdict is not None]
+    rejects = rejects_of(
+        batch.filter(pc.invert(mask)),
+        [verdict.reason for verdict in found],
+        score=[verdict.score for verdict in found],
+        detail=[verdict.detail for verdict in found],
+    )
+    return Outcome(batch.filter(mask), rejects)
+
+
+def load_operation(use: str) -> Operation:
+    """The operation of a short name, or of `module:CONSTANT`.
+
+    A module is looked for in Python's path and then in the current folder.
+
+    >>> load_operation("decode").version >= 1
+    True
+
+    Raises:
+        UsageError: there is no such name, module or constant, or it is no operation.
+    """
+    module_name, _, constant = BUILT_IN.get(use, use).partition(":")
+    if not constant:
+        raise UsageError(f"no operation {use!r}; expected one of {', '.join(BUILT_IN)}, or module:CONSTANT")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)  # last, so that a file there hides no installed module
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise UsageError(f"operation {use!r}: no module {error.name!r} in Python's path or in {here}") from error
+    operation = getattr(module, constant, None)
+    if not isinstance(operation, MapOperation | GlobalOperation):
+        raise UsageError(f"operation {use!r}: {constant} of {module_name} is no MapOperation or GlobalOperation")
+    return operation

@@ -1,0 +1,214 @@
+"""The raw pool: unlabelled samples in Parquet files or in a folder of media; see `ingest` for how its rows are read.
+
+A Parquet pool has the columns `id` and `domain`; `frames`, `video` or `paths`; and, where there are any, `text`,
+`category`, `product_hint` and `session`. A recipe may give other names to them. `frames` is a path or a list of
+paths, or one or a list of structs of `bytes` and `path`; `paths` is a list of files of either kind. Paths are relative
+to the folder of the pool.
+
+A folder pool has `pages/`, `videos/` and `lives/` with `ID.jpg` and so on, `ID.mp4` and so on, or a folder `ID/` of
+frames with their numbers at the end of their names; and `ID.txt`, where there is a text.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rope.domain import CONFIG_OF, DOMAINS
+from rope.errors import DatasetError, UsageError
+from rope.files import atomic_path, sha256_of
+
+__all__ = ["COLUMNS", "VIDEO_SUFFIXES", "Pool", "PoolFile", "Slice", "open_pool", "slices"]
+
+COLUMNS: Final = ("id", "domain", "text", "frames", "video", "paths", "category", "product_hint", "session")
+"""The columns that a pool may have."""
+
+_IMAGES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+VIDEO_SUFFIXES: Final = frozenset({".mp4", ".mov", ".webm", ".mkv", ".avi"})
+
+
+@dataclass(frozen=True, slots=True)
+class PoolFile:
+    """A Parquet file of a pool: where it is, its number of rows, and SHA-256 of its bytes."""
+
+    path: Path
+    rows: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A raw pool.
+
+    Attributes:
+        root: what paths in it are relative to.
+        files: in the order of their names.
+        columns: ours -> the pool's, for those that it has.
+    """
+
+    root: Path
+    files: tuple[PoolFile, ...]
+    columns: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Rows `start` to `stop` (not included) of a Parquet file, and SHA-256 of the whole file."""
+
+    path: Path
+    start: int
+    stop: int
+    sha256: str
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows it has."""
+        return self.stop - self.start
+
+
+def open_pool(path: Path, renamed: Mapping[str, str], cache: Path) -> Pool:
+    """Find the files of a pool and check their columns.
+
+    Args:
+        path: a Parquet file; or a folder with `pool.parquet`, with `pages/`, `videos/` or `lives/`, or with nothing
+            but Parquet files of one pool.
+        renamed: our name of a column -> the pool's, where they differ.
+        cache: folder to keep hashes of files in, and the listing of a folder pool. A file whose size and time of
+            change are as before is not hashed again.
+
+    Raises:
+        UsageError: there is no such file, it is no Parquet, or a column is missing.
+    """
+    root, paths = _find_files(path, cache)
+    schema = _common_schema(paths)
+    columns = _columns(schema, renamed, paths[0])
+    known = _read_cache(cache / "pool.json")
+    stats = {str(file): (file.stat().st_size, file.stat().st_mtime_ns) for file in paths}
+    hashes = {
+        name: entry["sha256"]
+        for name, entry in known.items()
+        if name in stats and (entry["size"], entry["mtime_ns"]) == stats[name]
+    }
+    hashes |= {str(file): sha256_of(file) for file in paths if str(file) not in hashes}
+    entries = {
+        name: {"size": size, "mtime_ns": mtime_ns, "sha256": hashes[name]} for name, (size, mtime_ns) in stats.items()
+    }
+    if entries != known:
+        with atomic_path(cache / "pool.json") as temporary:
+            temporary.write_text(json.dumps(entries, indent=1), "utf-8")
+    files = [PoolFile(file, pq.read_metadata(file).num_rows, hashes[str(file)]) for file in paths]
+    return Pool(root.absolute(), tuple(files), columns)
+
+
+def slices(pool: Pool, shard_rows: int) -> list[Slice]:
+    """Cut the files into ranges of rows; a file ends a range, and a pool without rows has one empty range.
+
+    >>> file = PoolFile(Path("a.parquet"), 5, "00")
+    >>> [(part.start, part.stop) for part in slices(Pool(Path("."), (file,), {}), 2)]
+    [(0, 2), (2, 4), (4, 5)]
+    """
+    return [
+        Slice(file.path, start, min(start + shard_rows, file.rows), file.sha256)
+        for file in pool.files
+        for start in range(0, max(file.rows, 1), shard_rows)
+    ]
+
+
+def _find_files(path: Path, cache: Path) -> tuple[Path, list[Path]]:
+    if path.is_file():
+        return path.parent, [path]
+    if not path.is_dir():
+        raise UsageError(f"{path}: no such file or folder; expected a raw pool")
+    if (path / "pool.parquet").is_file():
+        return path, [path / "pool.parquet"]
+    if any((path / config).is_dir() for config in CONFIG_OF.values()):
+        listing = cache / "listing.parquet"
+        _write_listing(path, listing)
+        return path, [listing]
+    if files := sorted(path.glob("*.parquet")):
+        return path, files
+    raise UsageError(
+        f"{path}: no raw pool here; expected pool.parquet, other Parquet files, or a folder pages, videos or lives"
+    )
+
+
+def _common_schema(paths: Sequence[Path]) -> pa.Schema:
+    try:
+        schemas = [pq.read_schema(path) for path in paths]
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UsageError(f"{paths[0].parent}: a file of the pool is no Parquet ({error})") from error
+    for path, schema in zip(paths, schemas, strict=True):
+        if not schema.equals(schemas[0]):
+            raise UsageError(f"{path}: has other columns than {paths[0].name}; a pool is of one kind")
+    return schemas[0]
+
+
+def _columns(schema: pa.Schema, renamed: Mapping[str, str], path: Path) -> dict[str, str]:
+    strangers = sorted(set(renamed) - set(COLUMNS))
+    if strangers:
+        raise UsageError(f"pool: no column {strangers[0]!r} to rename; expected one of {', '.join(COLUMNS)}")
+    columns = {ours: renamed.get(ours, ours) for ours in COLUMNS}
+    has = {ours: theirs for ours, theirs in columns.items() if theirs in schema.names}
+    missing = [columns[ours] for ours in ("id", "domain", *renamed) if ours not in has]
+    if missing or not {"frames", "video", "paths"} & set(has):
+        lacks = f"column {missing[0]!r}" if missing else "any of the columns frames, video, paths"
+        raise UsageError(
+            f"{path}: lacks {lacks}; it has {', '.join(schema.names)}; rename columns in the recipe, in [pool.columns]"
+        )
+    return has
+
+
+def _read_cache(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _write_listing(folder: Path, target: Path) -> None:
+    """Write the samples of a folder pool as Parquet, by domain and id; leaves a file that says the same alone."""
+    rows = [row for domain in DOMAINS for row in _listed_samples(folder, domain)]
+    names = ("id", "domain", "text", "paths")
+    schema = pa.schema([(name, pa.string()) for name in names[:3]] + [("paths", pa.list_(pa.string()))])
+    table = pa.Table.from_pylist(rows, schema=schema)
+    if not (target.is_file() and pq.read_table(target).equals(table)):
+        with atomic_path(target) as temporary:
+            pq.write_table(table, temporary)
+
+
+def _listed_samples(folder: Path, domain: str) -> list[dict[str, Any]]:
+    place = folder / CONFIG_OF[domain]  # type: ignore[index]  # DOMAINS are its keys
+    media: dict[str, list[str]] = {}
+    for entry in sorted(place.iterdir()) if place.is_dir() else []:
+        found = _media_of(entry)
+        if not found:
+            continue
+        row_id = entry.name if entry.is_dir() else entry.stem
+        if row_id in media:
+            raise DatasetError(f"{entry}: the {domain} {row_id!r} has media twice; rename or remove one")
+        media[row_id] = [str(path.relative_to(folder)) for path in found]
+    return [
+        {"id": row_id, "domain": domain, "text": _sidecar(place / f"{row_id}.txt"), "paths": paths}
+        for row_id, paths in sorted(media.items())
+    ]
+
+
+def _media_of(entry: Path) -> list[Path]:
+    if entry.is_dir():
+        return sorted((path for path in entry.iterdir() if path.suffix.lower() in _IMAGES), key=_frame_order)
+    return [entry] if entry.suffix.lower() in _IMAGES | VIDEO_SUFFIXES else []
+
+
+def _frame_order(path: Path) -> tuple[int, str]:
+    number = re.search(r"(\d+)$", path.stem)
+    return (int(number[1]) if number else 0, path.name)
+
+
+def _sidecar(path: Path) -> str | None:
+    return path.read_text("utf-8", errors="replace").strip() or None if path.is_file() else None

@@ -1,0 +1,311 @@
+"""Run the stages of a recipe, one after the other: plan what is stale, make it, remove what nobody needs any more.
+
+The folder of work has `stages/NAME/`, with the shards of each stage; a shard is `NUMBER-KEY.json` and the files that
+it names. The key is a hash of the operation, its version, options and fingerprint, and of the rows that go in, so a
+change makes stale what depends on it and nothing else.
+"""
+
+import dataclasses
+import hashlib
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from filelock import FileLock, Timeout
+
+from rope.console import progress_bar
+from rope.curation.pipeline.fault_injection import Chaos
+from rope.curation.pipeline.manifest import Manifest, read_manifest
+from rope.curation.pipeline.operation import GlobalOperation, MapOperation, load_operation
+from rope.curation.pipeline.pool import Pool, Slice, open_pool, slices
+from rope.curation.pipeline.recipe import Recipe, Stage
+from rope.curation.pipeline.supervisor import Engine, supervise
+from rope.curation.pipeline.worker import DamagedError, Job
+from rope.errors import DatasetError, UsageError
+from rope.files import sha256_of
+
+__all__ = ["POOL_STAGE", "OpenEngine", "StageState", "finished_stages", "run_recipe", "stage_states"]
+
+POOL_STAGE: Final = "pool"
+"""The first stage, which brings raw rows into one form."""
+
+OpenEngine = Callable[[bool], AbstractContextManager[Engine]]
+"""Opens an engine; told whether the stage needs a GPU."""
+
+_ALWAYS_ALLOWED: Final = 10
+"""Rows of a stage that may be quarantined, however few rows it has."""
+
+_HEALS: Final = 3
+"""How often the same file may turn out damaged before a run gives up."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageState:
+    """How far a stage is.
+
+    Attributes:
+        name: of the stage.
+        state: `waiting` where it is not known yet which rows it gets.
+        n_done: shards that are complete.
+        n_shards: all its shards; 0 while it waits.
+    """
+
+    name: str
+    state: Literal["done", "stale", "waiting"]
+    n_done: int
+    n_shards: int
+
+
+def run_recipe(
+    recipe: Recipe, open_engine: OpenEngine, *, chaos: Chaos | None = None, progress: bool = True
+) -> dict[str, list[Manifest]]:
+    """Make what is stale of all stages, and leave the rest alone; a killed run is continued by the next.
+
+    The files follow from the recipe and the pool: not from the engine, the number of workers, or what was killed.
+
+    Args:
+        recipe: what to make.
+        open_engine: gives the workers.
+        chaos: faults on purpose, for tests.
+        progress: whether to draw bars on stderr.
+
+    Returns:
+        Stage -> the manifests of its shards, in order.
+
+    Raises:
+        UsageError: the pool is not there, or another run is under way in the same folder.
+        DatasetError: a shard was given up, or too many rows were quarantined.
+    """
+    with _alone(recipe.work):
+        damages = Counter[str]()
+        while True:
+            try:
+                return _run_stages(recipe, open_engine, damages.total(), chaos, progress)
+            except DamagedError as error:
+                damages[str(error)] += 1
+                if damages[str(error)] > _HEALS:
+                    raise
+                _forget_damaged(Path(str(error)).parent)
+
+
+def stage_states(recipe: Recipe) -> list[StageState]:
+    """How far each stage is; reads names, keys and sizes, and writes nothing but hashes of the pool."""
+    states: list[StageState] = []
+    sources: list[Slice] | None = None
+    for stage, planned in _planned(recipe):
+        if states and sources is None:
+            states.append(StageState(stage.name, "waiting", 0, 0))
+            continue
+        jobs = planned(sources)
+        n_done = sum(job.is_done for job in jobs)
+        states.append(StageState(stage.name, "done" if n_done == len(jobs) else "stale", n_done, len(jobs)))
+        sources = _outputs(jobs) if n_done == len(jobs) else None
+    return states
+
+
+def finished_stages(recipe: Recipe) -> dict[str, list[tuple[Path, Manifest]]]:
+    """Stage -> folder and manifest of each shard, for a recipe that was run to its end.
+
+    Raises:
+        DatasetError: a stage is stale or was never run.
+    """
+    found: dict[str, list[tuple[Path, Manifest]]] = {}
+    sources: list[Slice] | None = None
+    for stage, planned in _planned(recipe):
+        jobs = planned(sources)
+        if not all(job.is_done for job in jobs):
+            raise DatasetError(f"stage {stage.name!r} of {recipe.name} is not up to date; run: rope curate run RECIPE")
+        found[stage.name] = [(job.folder, _manifest(job)) for job in jobs]
+        sources = _outputs(jobs)
+    return found
+
+
+class _Engines(AbstractContextManager["_Engines"]):
+    """One engine at a time, opened when it is needed, and kept as long as the next stage needs one of its kind.
+
+    It ends with the block, also when a stage was given up: then tasks may still be under way.
+    """
+
+    def __init__(self, open_engine: OpenEngine) -> None:
+        self._open_engine = open_engine
+        self._stack = ExitStack()
+        self._opened: tuple[bool, Engine] | None = None
+
+    def get(self, *, needs_gpu: bool) -> Engine:
+        """The engine for a stage."""
+        if self._opened is None or self._opened[0] != needs_gpu:
+            self._stack.close()
+            self._opened = (needs_gpu, self._stack.enter_context(self._open_engine(needs_gpu)))
+        return self._opened[1]
+
+    def __exit__(self, *exception: object) -> None:
+        """End the engine that is open, if any."""
+        self._stack.close()
+
+
+def _run_stages(
+    recipe: Recipe, open_engine: OpenEngine, attempt: int, chaos: Chaos | None, progress: bool
+) -> dict[str, list[Manifest]]:
+    sources: list[Slice] | None = None
+    done: dict[str, list[Manifest]] = {}
+    with _Engines(open_engine) as engines:
+        for stage, planned in _planned(recipe):
+            jobs = planned(sources)
+            _run_stage(recipe, stage, jobs, engines, attempt, chaos, progress)
+            done[stage.name] = [_manifest(job) for job in jobs]
+            _refuse_many_quarantined(recipe, stage, done[stage.name])
+            _sweep(recipe.work / "stages" / stage.name, jobs)
+            sources = _outputs(jobs)
+    for source in sources or []:  # nobody reads these after us
+        if sha256_of(source.path) != source.sha256:
+            raise DamagedError(str(source.path))
+    _sweep_stages(recipe.work / "stages", set(done))
+    return done
+
+
+def _run_stage(
+    recipe: Recipe,
+    stage: Stage,
+    jobs: Sequence[Job],
+    engines: "_Engines",
+    attempt: int,
+    chaos: Chaos | None,
+    progress: bool,
+) -> None:
+    stale = [job for job in jobs if not job.is_done]
+    if not stale:
+        return
+    operation = load_operation(stage.use)
+    needs_gpu = isinstance(operation, MapOperation) and operation.needs_gpu
+    n_rows = sum(job.n_rows for job in stale)
+    with progress_bar(stage.name, n_rows, shown=progress) as advance:
+        supervise(
+            engines.get(needs_gpu=needs_gpu),
+            stale,
+            first_attempt=attempt,
+            max_lethal=_allowed(recipe, sum(job.n_rows for job in jobs)),
+            chaos=chaos,
+            advance=advance,
+        )
+
+
+def _planned(recipe: Recipe) -> Iterator[tuple[Stage, Callable[[Sequence[Slice] | None], list[Job]]]]:
+    """Each stage, and the function that gives its shards from the rows that go in."""
+    pool = open_pool(recipe.pool_path, recipe.pool.columns, recipe.work)
+    first = _pool_stage(pool)
+    yield first, lambda _: _plan(recipe, first, slices(pool, recipe.pool.shard_rows), checked=False)
+    for stage in recipe.stages:
+        yield stage, lambda sources, stage=stage: _plan(recipe, stage, sources or [], checked=True)  # type: ignore[misc]
+
+
+def _pool_stage(pool: Pool) -> Stage:
+    options = {"root": str(pool.root), "columns": dict(pool.columns)}
+    return Stage(POOL_STAGE, "rope.curation.pipeline.ingest:ADMIT", options)
+
+
+def _plan(recipe: Recipe, stage: Stage, sources: Sequence[Slice], *, checked: bool) -> list[Job]:
+    operation = load_operation(stage.use)
+    is_global = isinstance(operation, GlobalOperation)
+    options = operation.options(**stage.options)
+    made_with = [
+        stage.use,
+        operation.version,
+        dataclasses.asdict(options),
+        operation.fingerprint(options) if operation.fingerprint else None,
+    ]
+    jobs = []
+    for i, group in enumerate([tuple(sources)] if is_global else [(source,) for source in sources]):
+        key = _key([*made_with, [(source.sha256, source.start, source.stop) for source in group]])
+        jobs.append(
+            Job(
+                stage=stage.name,
+                name=f"{i:05d}-{key[:16]}",
+                key=key,
+                use=stage.use,
+                options=dict(stage.options),
+                sources=group,
+                folder=recipe.work / "stages" / stage.name,
+                batch_rows=recipe.limits.batch_rows,
+                deadline_s=recipe.limits.global_deadline_s if is_global else recipe.limits.deadline_s,
+                row_deadline_s=0.0 if is_global else recipe.limits.row_deadline_s,
+                is_divisible=not is_global,
+                checked=checked,
+            )
+        )
+    return jobs
+
+
+def _key(values: Sequence[Any]) -> str:
+    text = json.dumps(values, sort_keys=True, default=str, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _manifest(job: Job) -> Manifest:
+    manifest = read_manifest(job.manifest_path)
+    if manifest is None or manifest.key != job.key:
+        raise DamagedError(str(job.manifest_path))
+    return manifest
+
+
+def _outputs(jobs: Sequence[Job]) -> list[Slice]:
+    """The kept rows of shards, in their order."""
+    return [
+        Slice(job.folder / part.kept.name, 0, part.kept.rows, part.kept.sha256)
+        for job in jobs
+        for part in _manifest(job).parts
+    ]
+
+
+def _allowed(recipe: Recipe, n_rows: int) -> int:
+    return max(_ALWAYS_ALLOWED, int(recipe.limits.max_quarantined * n_rows))
+
+
+def _refuse_many_quarantined(recipe: Recipe, stage: Stage, manifests: Sequence[Manifest]) -> None:
+    counts = [count for manifest in manifests for count in manifest.counts]
+    n_quarantined = sum(count.rows for count in counts if count.fate == "quarantined")
+    n_rows = sum(count.rows for count in counts)
+    if n_quarantined > _allowed(recipe, n_rows):
+        raise DatasetError(
+            f"stage {stage.name!r}: {n_quarantined:,} of {n_rows:,} rows are quarantined, more than max_quarantined = "
+            f"{recipe.limits.max_quarantined:g} of the recipe allows; the details are in the rejects of "
+            f"{recipe.work / 'stages' / stage.name}; mend the operation and raise its version, or allow more"
+        )
+
+
+def _forget_damaged(folder: Path) -> None:
+    """Remove the manifests of a stage that vouch for files which are not as they say."""
+    for path in sorted(folder.glob("*.json")):
+        manifest = read_manifest(path)
+        if manifest is None or any(sha256_of(folder / file.name) != file.sha256 for file in manifest.files):
+            path.unlink()
+
+
+def _sweep(folder: Path, jobs: Sequence[Job]) -> None:
+    """Remove files that belong to no shard of a stage: of other keys, or left by what was killed."""
+    wanted = {job.manifest_path.name for job in jobs}
+    wanted |= {file.name for job in jobs for file in _manifest(job).files}
+    for path in folder.iterdir():
+        if path.name not in wanted:
+            path.unlink(missing_ok=True)  # a worker of a killed run may just be removing it
+
+
+def _sweep_stages(folder: Path, names: set[str]) -> None:
+    for path in folder.iterdir():
+        if path.name not in names:
+            shutil.rmtree(path)
+
+
+@contextmanager
+def _alone(work: Path) -> Iterator[None]:
+    """Hold the lock of a folder of work, which the system lets go of when this process ends in any way."""
+    work.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(work / ".lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise UsageError(f"{work}: another run is under way here; wait for it, or stop it") from error

@@ -1,0 +1,327 @@
+"""Run one shard: rows in, kept rows and rejects out, every row accounted for, and the manifest last."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from threadpoolctl import threadpool_limits
+
+from rope.curation.pipeline.fault_injection import Chaos, Fault, strike_after, strike_before, strike_writing
+from rope.curation.pipeline.manifest import Count, Manifest, Part, StoredFile, read_manifest, write_manifest
+from rope.curation.pipeline.operation import (
+    NOT_SAMPLED,
+    REJECT_SCHEMA,
+    MapOperation,
+    Outcome,
+    load_operation,
+    rejects_of,
+)
+from rope.curation.pipeline.pool import Slice
+from rope.errors import DatasetError, RopeError, UsageError
+from rope.files import atomic_path, sha256_of
+
+__all__ = ["STORED_REJECT_SCHEMA", "DamagedError", "Job", "Task", "execute", "settle"]
+
+STORED_REJECT_SCHEMA: Final = pa.schema([*REJECT_SCHEMA, pa.field("fate", pa.string())])
+"""`REJECT_SCHEMA` and the fate: rejected, quarantined or not sampled."""
+
+_NOT_THE_ROWS: Final = (UsageError, ImportError, MemoryError)
+"""What an operation raises for other reasons than its rows."""
+
+_MAX_DETAIL: Final = 300
+
+
+class DamagedError(DatasetError):
+    """A file of a shard does not have the bytes that its manifest vouches for; its shard has to be made again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A shard to make.
+
+    Attributes:
+        stage: name of the stage.
+        name: of the shard, without a suffix: its number and the beginning of its key.
+        key: hash of all that decides its bytes.
+        use: name of the operation.
+        options: of the operation, as plain values.
+        sources: the rows that go in: one slice for a map operation.
+        folder: where to write.
+        batch_rows: rows that an operation gets at a time.
+        deadline_s: seconds that an attempt may take.
+        row_deadline_s: seconds more for each row.
+        is_divisible: whether some of its rows can be tried without the others.
+        checked: whether the sources are our own files, whose hashes are compared before they are read.
+    """
+
+    stage: str
+    name: str
+    key: str
+    use: str
+    options: Mapping[str, Any]
+    sources: tuple[Slice, ...]
+    folder: Path
+    batch_rows: int
+    deadline_s: float
+    row_deadline_s: float
+    is_divisible: bool
+    checked: bool
+
+    @property
+    def n_rows(self) -> int:
+        """Rows that go in."""
+        return sum(source.n_rows for source in self.sources)
+
+    @property
+    def manifest_path(self) -> Path:
+        """Where the manifest is when the shard is complete."""
+        return self.folder / f"{self.name}.json"
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the shard is complete, as far as names, keys and sizes tell."""
+        manifest = read_manifest(self.manifest_path)
+        return manifest is not None and manifest.key == self.key
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """An attempt at a shard, or at finding out whether some of its rows kill the worker.
+
+    Attributes:
+        job: the shard.
+        attempt: 0 for the first.
+        rows: only try these rows (first, and one after the last), and write nothing; None to make the shard.
+        lethal: rows that are quarantined unseen, and why.
+        chaos: faults on purpose.
+    """
+
+    job: Job
+    attempt: int = 0
+    rows: tuple[int, int] | None = None
+    lethal: Mapping[int, str] = field(default_factory=dict)
+    chaos: Chaos | None = None
+
+    @property
+    def deadline_s(self) -> float:
+        """Seconds that it may take; each attempt gets twice as many, lest a busy machine is taken for a lethal row."""
+        n_rows = self.job.n_rows if self.rows is None else self.rows[1] - self.rows[0]
+        return (self.job.deadline_s + n_rows * self.job.row_deadline_s) * 2.0**self.attempt
+
+    def __str__(self) -> str:
+        """The same for all attempts at the same thing."""
+        rows = "" if self.rows is None else f"[{self.rows[0]}:{self.rows[1]}]"
+        return f"{self.job.stage}/{self.job.name}{rows}"
+
+
+def execute(task: Task) -> None:
+    """Make the shard of a task, or try some of its rows; runs in a worker of an engine.
+
+    The arithmetic of rows (BLAS, OpenMP) has one thread, whatever the number of workers: the threads of several workers
+    would wait for each other, and sums may depend on their number. A stage with a model, which has the machine for
+    itself, and one that sees all rows have them all.
+
+    Raises:
+        RopeError: it cannot be done, however often it is tried.
+        Exception: anything else, and trying again may help.
+    """
+    job = task.job
+    fault = task.chaos.draw(str(task), task.attempt) if task.chaos else None
+    strike_before(fault)
+    if job.checked:
+        for source in job.sources:
+            _check_hash(source)
+    operation = load_operation(job.use)
+    options = operation.options(**job.options)
+    if not isinstance(operation, MapOperation):
+        _commit(job, operation.apply([source.path for source in job.sources], options), [], fault)
+        return
+    with threadpool_limits(None if operation.needs_gpu else 1):
+        if task.rows is None:
+            outcomes, quarantined = _run_shard(job, operation, options, task.lethal)
+            _commit(job, [_joined(outcomes)], quarantined, fault)
+        else:
+            _try_rows(job, operation, options, *task.rows)
+
+
+def _try_rows(job: Job, operation: MapOperation[Any], options: object, start: int, stop: int) -> None:
+    """Do with some rows what making the shard would do, and write nothing."""
+    source = job.sources[0]
+    for _, batch in _batches(source.path, source.start + start, source.start + stop, job.batch_rows):
+        list(settle(batch, lambda rows: operation.apply(rows, options)))
+
+
+def settle(batch: pa.RecordBatch, run: Callable[[pa.RecordBatch], Outcome]) -> Iterator[Outcome | pa.RecordBatch]:
+    """Run an operation on a batch; where it raises, on either half of it, down to the row.
+
+    Yields:
+        In the order of the rows: outcomes, and the rejects of single rows on which it raises.
+
+    Raises:
+        UsageError, ImportError, MemoryError: as the operation does; it is not the rows' fault.
+    """
+    try:
+        outcome = run(batch)
+    except _NOT_THE_ROWS:
+        raise
+    except Exception as error:
+        if batch.num_rows <= 1:
+            yield rejects_of(batch, "raised", detail=[_in_a_line(error)] * batch.num_rows)
+        else:
+            half = batch.num_rows // 2
+            yield from settle(batch.slice(0, half), run)
+            yield from settle(batch.slice(half), run)
+    else:
+        yield outcome
+
+
+def _run_shard(
+    job: Job, operation: MapOperation[Any], options: object, lethal: Mapping[int, str]
+) -> tuple[list[Outcome], list[pa.RecordBatch]]:
+    """The outcomes of all rows, and the rejects of quarantined ones."""
+    source = job.sources[0]
+    outcomes = [_run_on_nothing(job, operation, options)]
+    schema = outcomes[0].kept.schema
+
+    def run(rows: pa.RecordBatch) -> Outcome:
+        outcome = operation.apply(rows, options)
+        _check_outcome(rows, outcome, schema)
+        return outcome
+
+    quarantined = []
+    for first, batch in _batches(source.path, source.start, source.stop, job.batch_rows):
+        reasons = {row - first: lethal[row] for row in range(first, first + batch.num_rows) if row in lethal}
+        if reasons:
+            quarantined += [rejects_of(_identified(batch.slice(row, 1), job), why) for row, why in reasons.items()]
+            batch = batch.filter(pa.array([row not in reasons for row in range(batch.num_rows)]))
+        for settled in settle(batch, run):
+            if isinstance(settled, Outcome):
+                outcomes.append(settled)
+            else:
+                quarantined.append(settled)
+    return outcomes, quarantined
+
+
+def _run_on_nothing(job: Job, operation: MapOperation[Any], options: object) -> Outcome:
+    """The outcome of no rows, which has the columns of all others."""
+    source = job.sources[0]
+    nothing = pa.RecordBatch.from_pylist([], schema=pq.read_schema(source.path).remove_metadata())
+    try:
+        outcome: Outcome = operation.apply(nothing, options)
+    except RopeError:
+        raise
+    except Exception as error:
+        raise DatasetError(
+            f"stage {job.stage!r}: {job.use} fails on a batch without rows, so it is not the data: {_in_a_line(error)}"
+        ) from error
+    return outcome
+
+
+def _batches(path: Path, start: int, stop: int, batch_rows: int) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Rows of a Parquet file, a batch at a time, each with the number of its first row, counted from `start`."""
+    with pq.ParquetFile(path) as file:
+        sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+        firsts = [sum(sizes[:i]) for i in range(len(sizes))]
+        groups = [i for i, first in enumerate(firsts) if first < stop and first + sizes[i] > start]
+        position = firsts[groups[0]] if groups else 0
+        for batch in file.iter_batches(batch_rows, row_groups=groups, use_threads=False):
+            skipped = min(max(start - position, 0), batch.num_rows)
+            wanted = batch.slice(skipped, max(min(stop - position, batch.num_rows) - skipped, 0))
+            if wanted.num_rows:
+                yield position + skipped - start, wanted
+            position += batch.num_rows
+            if position >= stop:  # a group of rows may hold many more
+                break
+
+
+def _check_outcome(rows: pa.RecordBatch, outcome: Outcome, schema: pa.Schema) -> None:
+    if not outcome.kept.schema.equals(schema):
+        raise ValueError(f"columns of kept rows are {outcome.kept.schema}, and {schema} for no rows")
+    n_out = outcome.kept.num_rows + outcome.rejects.num_rows
+    if n_out != rows.num_rows:
+        raise ValueError(f"{rows.num_rows} rows went in, and {n_out} came out")
+
+
+def _identified(row: pa.RecordBatch, job: Job) -> pa.RecordBatch:
+    """A row under our names of `id` and `domain`, though it be a raw one."""
+    names = job.options.get("columns", {}) if not job.checked else {}
+    return pa.RecordBatch.from_arrays(
+        [pc.cast(row[names.get(name, name)], pa.string()) for name in ("id", "domain")], ["id", "domain"]
+    )
+
+
+def _in_a_line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _joined(outcomes: Sequence[Outcome]) -> Outcome:
+    kept = pa.Table.from_batches([outcome.kept for outcome in outcomes])
+    return Outcome(kept, pa.Table.from_batches([outcome.rejects for outcome in outcomes]))
+
+
+def _commit(
+    job: Job,
+    outcomes: Iterable[Outcome],
+    quarantined: Sequence[pa.RecordBatch],
+    fault: Fault | None,
+) -> None:
+    """Write the files of a shard, check that no row was lost, and vouch for them."""
+    parts, counts = [], Counter[tuple[str, str, str | None]]()
+    for i, outcome in enumerate(outcomes):
+        rejects = _stored_rejects(outcome.rejects, quarantined)
+        stem = job.name if i == 0 else f"{job.name}.{i:05d}"
+        kept = pa.table(outcome.kept)
+        parts.append(
+            Part(
+                _write(job.folder / f"{stem}.kept.parquet", kept, fault),
+                _write(job.folder / f"{stem}.rejects.parquet", rejects, None),
+            )
+        )
+        counts += _counts(kept, rejects)
+    if counts.total() != job.n_rows:
+        raise DatasetError(f"{job.stage}/{job.name}: {job.n_rows} rows went in, and {counts.total()} came out")
+    ordered = sorted(counts.items(), key=lambda item: [word or "" for word in item[0]])
+    manifest = Manifest(job.key, job.n_rows, tuple(parts), tuple(Count(*key, n) for key, n in ordered))  # type: ignore[arg-type]
+    write_manifest(job.manifest_path, manifest)
+    if parts:
+        strike_after(fault, job.folder / parts[0].kept.name)
+
+
+def _counts(kept: pa.Table, rejects: pa.Table) -> Counter[tuple[str, str, str | None]]:
+    """How many rows of a domain have a fate, and for which reason; None for kept rows."""
+    found = Counter[tuple[str, str, str | None]]()
+    for row in kept.group_by("domain").aggregate([([], "count_all")]).to_pylist():
+        found[row["domain"] or "", "kept", None] += row["count_all"]
+    for row in rejects.group_by(["domain", "fate", "reason"]).aggregate([([], "count_all")]).to_pylist():
+        found[row["domain"] or "", row["fate"], row["reason"]] += row["count_all"]
+    return found
+
+
+def _stored_rejects(rejects: pa.Table | pa.RecordBatch, quarantined: Sequence[pa.RecordBatch]) -> pa.Table:
+    plain = pa.table(rejects).cast(REJECT_SCHEMA)
+    fates = pc.if_else(pc.equal(plain["reason"], NOT_SAMPLED), NOT_SAMPLED, "rejected")
+    tables = [plain.append_column("fate", fates)]
+    for rows in quarantined:
+        tables.append(pa.table(rows).append_column("fate", pa.array(["quarantined"] * rows.num_rows, pa.string())))
+    rejects = pa.concat_tables([table.cast(STORED_REJECT_SCHEMA) for table in tables]).sort_by("id")
+    # Libraries put addresses of objects into their messages, and these differ between two runs.
+    plain_details = pc.replace_substring_regex(rejects["detail"], r"0x[0-9a-fA-F]{6,}", "0x…")
+    place = rejects.schema.get_field_index("detail")
+    return rejects.set_column(place, "detail", pc.utf8_slice_codeunits(plain_details, 0, _MAX_DETAIL))
+
+
+def _write(path: Path, table: pa.Table, fault: Fault | None) -> StoredFile:
+    with atomic_path(path) as temporary:
+        pq.write_table(table.combine_chunks(), temporary, compression="zstd")
+        strike_writing(fault, temporary)
+    return StoredFile(path.name, table.num_rows, path.stat().st_size, sha256_of(path))
+
+
+def _check_hash(source: Slice) -> None:
+    if sha256_of(source.path) != source.sha256:
+        raise DamagedError(str(source.path))

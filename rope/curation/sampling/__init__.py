@@ -1,0 +1,1 @@
+"""Samples by keyed hashes of ids, nested and stratified."""

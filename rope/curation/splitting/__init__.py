@@ -1,0 +1,1 @@
+"""Train and validation: exact sizes, leakage groups, leak audits."""

@@ -1,0 +1,205 @@
+"""Put every product on one side: `leakage_groups` says what stays together, `split` draws the sides."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from rope.curation.codes import coded_in_order
+from rope.curation.dedup.neighbours import near_pairs
+from rope.curation.pipeline.operation import GlobalOperation, Outcome, rejects_of
+from rope.curation.splitting.leakage_groups import MAX_SHARED, LeakageGroups, Near, Shared, leakage_groups
+from rope.curation.splitting.split import Products, majority, split_products
+from rope.curation.wide import read_vectors
+from rope.domain import DOMAINS
+from rope.errors import UsageError
+
+__all__ = ["SPLIT", "SplitPlan", "SplitRows", "plan_split", "split_rows"]
+
+Ints = npt.NDArray[np.int64]
+
+_COLUMNS: Final = ("id", "domain", "category", "product_id", "session", "media_sha256")
+_NEIGHBOURS: Final = 200
+"""Nearest samples of each that are looked at; more than a product has, since its own samples are among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class SplitRows:
+    """Options.
+
+    Attributes:
+        n_validation: products of the validation set, exactly.
+        seed: of the hashes that decide between equals.
+        near: cosine of two embeddings from which on their products stay together; looser than that of merging. None
+            where rows have no embeddings.
+        max_shared: a file or session of more products, or a product with more neighbours, ties nothing.
+        freeze_val: a dataset directory whose validation products stay in the validation set; None for none.
+
+    Raises:
+        UsageError: a number is out of range.
+    """
+
+    n_validation: int
+    seed: int
+    near: float | None = None
+    max_shared: int = MAX_SHARED
+    freeze_val: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.n_validation < 1 or self.max_shared < 2:
+            raise UsageError(
+                f"n_validation is {self.n_validation} and max_shared {self.max_shared}; expected at least 1, and 2"
+            )
+        if not 0 <= self.seed < 1 << 64:
+            raise UsageError(f"seed is {self.seed}; expected 0 to 2**64 - 1")
+        if self.near is not None and not 0 < self.near <= 1:
+            raise UsageError(f"near is {self.near}; expected a cosine above 0 and at most 1")
+
+
+@dataclass(frozen=True, slots=True)
+class SplitPlan:
+    """Where each product goes.
+
+    Attributes:
+        product_ids: p ids, ascending.
+        validation: bool [p].
+        groups: `groups.group` is the number of the first product of each one's leakage group.
+    """
+
+    product_ids: list[str]
+    validation: npt.NDArray[np.bool_]
+    groups: LeakageGroups
+
+
+def split_rows(paths: Sequence[Path], options: SplitRows) -> Iterator[Outcome]:
+    """Add `split`, `train` or `validation`, and `leakage_group`, the smallest product id of the group.
+
+    Rejects `no_product`: rows whose `product_id` is null.
+
+    Raises:
+        UsageError: a column that is needed is missing, or `freeze_val` is no dataset directory.
+        DatasetError: no choice has exactly so many products, or a frozen product cannot stay.
+    """
+    plan = plan_split(paths, options)
+    ids = pa.array(plan.product_ids, pa.string())
+    sides = pa.array(np.where(plan.validation, "validation", "train").tolist(), pa.string())
+    names = ids.take(pa.array(plan.groups.group))
+    for path in paths:
+        table = pq.read_table(path)
+        is_known = pc.is_valid(table["product_id"])
+        others = _one_batch(table.select(["id", "domain"]).filter(pc.invert(is_known)))
+        kept = table.filter(is_known)
+        place = pc.index_in(kept["product_id"], ids)
+        kept = kept.append_column("split", sides.take(place)).append_column("leakage_group", names.take(place))
+        yield Outcome(_one_batch(kept), rejects_of(others, "no_product"))
+
+
+def plan_split(paths: Sequence[Path], options: SplitRows) -> SplitPlan:
+    """The decision about all products of some files; `groups.hubs` says what was left out of account.
+
+    A product has the category of most of its rows, and of several that with the smallest name.
+
+    Raises:
+        UsageError: a column that is needed is missing, or `freeze_val` is no dataset directory.
+        DatasetError: no choice has exactly so many products, or a frozen product cannot stay.
+    """
+    every = _read(paths, options)
+    is_known = pc.is_valid(every["product_id"])
+    rows = every.filter(is_known)
+    ids, product = coded_in_order(rows["product_id"])
+    groups = leakage_groups(
+        len(ids),
+        shared=_shared(rows, product),
+        near=None if options.near is None else _near(paths, is_known, rows, product, options.near),
+        max_shared=options.max_shared,
+    )
+    products = Products(ids, _categories(rows, product), _complete(rows, product, len(ids)), groups.group)
+    frozen = _frozen(options.freeze_val)
+    chosen = split_products(products, options.n_validation, seed=options.seed, frozen=frozen).validation
+    return SplitPlan(ids, chosen, groups)
+
+
+def _read(paths: Sequence[Path], options: SplitRows) -> pa.Table:
+    """The narrow columns that matter."""
+    tables = []
+    for path in paths:
+        there = pq.read_schema(path).names
+        needed = ["product_id", *(["embedding"] if options.near is not None else [])]
+        if missing := [name for name in needed if name not in there]:
+            raise UsageError(
+                f"split: no column {missing[0]!r}; the rows have {', '.join(there)}; add a stage before it"
+            )
+        tables.append(pq.read_table(path, columns=[name for name in _COLUMNS if name in there]))
+    return pa.concat_tables(tables)
+
+
+def _categories(rows: pa.Table, product: Ints) -> list[str]:
+    names, at = coded_in_order(pc.fill_null(rows["category"], ""))
+    return [names[place] for place in majority(product, at)] if names else []
+
+
+def _complete(rows: pa.Table, product: Ints, n_products: int) -> npt.NDArray[np.bool_]:
+    """Which products have rows of all three domains."""
+    complete = np.ones(n_products, np.bool_)
+    for domain in DOMAINS:
+        is_one = pc.equal(rows["domain"], domain).to_numpy()
+        complete &= np.bincount(product[is_one], minlength=n_products) > 0
+    return complete
+
+
+def _shared(rows: pa.Table, product: Ints) -> list[Shared]:
+    """The sessions and files of each product, of what the rows tell."""
+    found = []
+    if "session" in rows.column_names:
+        is_known = pc.is_valid(rows["session"])
+        found.append(Shared("session", product[is_known.to_numpy()], rows["session"].filter(is_known)))
+    if "media_sha256" in rows.column_names:
+        owners, hashes, start = [np.empty(0, np.int64)], [], 0
+        for chunk in rows["media_sha256"].chunks:  # apart, as all hashes may be too long for one array
+            owners.append(product[start + pc.list_parent_indices(chunk).to_numpy()])
+            hashes.append(pc.list_flatten(chunk))
+            start += len(chunk)
+        found.append(Shared("media", np.concatenate(owners), pa.chunked_array(hashes, pa.string())))
+    return found
+
+
+def _near(paths: Sequence[Path], is_known: pa.ChunkedArray, rows: pa.Table, product: Ints, threshold: float) -> Near:
+    """Pairs of products of which two samples are near; the samples are sorted, as an index depends on their order."""
+    order = pc.sort_indices(rows, [(name, "ascending") for name in ("product_id", "domain", "id")]).to_numpy()
+    vectors = read_vectors(paths, is_known.to_numpy(), "split")
+    pairs = near_pairs(vectors[order], threshold, limit=_NEIGHBOURS)
+    return Near(product[order[pairs.left]], product[order[pairs.right]])
+
+
+def _frozen(folder: str | None) -> list[str]:
+    """The validation products of a dataset directory, ascending."""
+    if folder is None:
+        return []
+    files = sorted(Path(folder).glob("products/validation-*.parquet"))
+    if not files:
+        raise UsageError(
+            f"freeze_val: {folder} has no products/validation-*.parquet; expected a dataset directory, such as the one "
+            "that holds the earlier validation set"
+        )
+    ids = {name for file in files for name in pq.read_table(file, columns=["product_id"])["product_id"].to_pylist()}
+    return sorted(ids)
+
+
+def _one_batch(table: pa.Table) -> pa.RecordBatch:
+    batches = table.combine_chunks().to_batches()
+    return batches[0] if batches else pa.RecordBatch.from_pylist([], table.schema)
+
+
+def _fingerprint(options: SplitRows) -> str:
+    """Of the frozen products, which the options name but do not hold."""
+    return hashlib.sha256("\n".join(_frozen(options.freeze_val)).encode()).hexdigest()
+
+
+SPLIT: Final = GlobalOperation(version=1, options=SplitRows, apply=split_rows, fingerprint=_fingerprint)

@@ -1,0 +1,128 @@
+"""Modules that have moved: their old names work for one release, with a warning that tells the new one."""
+
+import importlib
+import importlib.util
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Final
+
+__all__ = ["MOVED", "install"]
+
+MOVED: Final = {
+    "rope.bench.embeddings": "rope.bench.io.embeddings",
+    "rope.bench.readers": "rope.bench.io.readers",
+    "rope.bench.cope_dumps": "rope.bench.io.cope_dumps",
+    "rope.bench.writer": "rope.bench.io.writer",
+    "rope.bench.subject": "rope.bench.io.provenance",
+    "rope.bench.similarity": "rope.bench.ranking.similarity",
+    "rope.bench.blocks": "rope.bench.ranking.blocks",
+    "rope.bench.counting": "rope.bench.ranking.counting",
+    "rope.bench.counting_compiled": "rope.bench.ranking.counting_numba",
+    "rope.bench.arithmetic": "rope.bench.ranking.backends",
+    "rope.bench.on_device": "rope.bench.ranking.torch_backend",
+    "rope.bench.tally": "rope.bench.ranking.pair_counts",
+    "rope.bench.records": "rope.bench.ranking.records",
+    "rope.bench.engine": "rope.bench.ranking.engine",
+    "rope.bench.blockwise": "rope.bench.ranking.blockwise",
+    "rope.bench.rowwise": "rope.bench.ranking.rowwise",
+    "rope.bench.survival": "rope.bench.ranking.one_shot_expectation",
+    "rope.bench.grouped": "rope.bench.ranking.per_gallery",
+    "rope.bench.ranks": "rope.bench.stats.query_ranks",
+    "rope.bench.intervals": "rope.bench.stats.intervals",
+    "rope.bench.compare": "rope.bench.stats.compare",
+    "rope.bench.compare_tables": "rope.bench.stats.compare_tables",
+    "rope.bench.groups": "rope.bench.stats.seed_groups",
+    "rope.bench.slices": "rope.bench.stats.slices",
+    "rope.bench.tail": "rope.bench.stats.long_tail",
+    "rope.bench.embedder": "rope.bench.running.embedder",
+    "rope.bench.embedder_checks": "rope.bench.running.checks",
+    "rope.bench.source": "rope.bench.running.source",
+    "rope.bench.run": "rope.bench.running.run",
+    "rope.bench.run_key": "rope.bench.running.key",
+    "rope.bench.run_summary": "rope.bench.running.summary",
+    "rope.bench.share": "rope.bench.running.share",
+    "rope.curation.runner": "rope.curation.pipeline.runner",
+    "rope.curation.shards": "rope.curation.pipeline.worker",
+    "rope.curation.supervisor": "rope.curation.pipeline.supervisor",
+    "rope.curation.chaos": "rope.curation.pipeline.fault_injection",
+    "rope.curation.manifest": "rope.curation.pipeline.manifest",
+    "rope.curation.operation": "rope.curation.pipeline.operation",
+    "rope.curation.pool": "rope.curation.pipeline.pool",
+    "rope.curation.admission": "rope.curation.pipeline.ingest",
+    "rope.curation.recipe": "rope.curation.pipeline.recipe",
+    "rope.curation.options": "rope.curation.pipeline.options",
+    "rope.curation.books": "rope.curation.pipeline.accounting",
+    "rope.curation.engines": "rope.curation.pipeline",
+    "rope.curation.engines.local": "rope.curation.pipeline.engine_local",
+    "rope.curation.engines.ray": "rope.curation.pipeline.engine_ray",
+    "rope.curation.threshold": "rope.curation.filtering.threshold",
+    "rope.curation.sweep": "rope.curation.filtering.sweep",
+    "rope.curation.operations.filter": "rope.curation.filtering.stage",
+    "rope.curation.sample": "rope.curation.sampling.sample",
+    "rope.curation.keyed_hash": "rope.curation.sampling.keyed_hash",
+    "rope.curation.operations.sample": "rope.curation.sampling.stage",
+    "rope.curation.evidence": "rope.curation.dedup.evidence",
+    "rope.curation.linkage": "rope.curation.dedup.linkage",
+    "rope.curation.merge": "rope.curation.dedup.merge",
+    "rope.curation.neighbours": "rope.curation.dedup.neighbours",
+    "rope.curation.perceptual": "rope.curation.dedup.near_duplicate_images",
+    "rope.curation.registration": "rope.curation.dedup.registration",
+    "rope.curation.operations.merge": "rope.curation.dedup.stage",
+    "rope.curation.split": "rope.curation.splitting.split",
+    "rope.curation.groups": "rope.curation.splitting.leakage_groups",
+    "rope.curation.leaks": "rope.curation.splitting.leak_audit",
+    "rope.curation.operations.split": "rope.curation.splitting.stage",
+    "rope.curation.split_audit": "rope.curation.splitting.recipe_leaks",
+    "rope.bench.effort_options": "rope.bench.compute_options",
+    "rope.curation.estimate": "rope.curation.sampling.estimate",
+    "rope.curation.explain": "rope.curation.dedup.explain",
+    "rope.curation.merge_tables": "rope.curation.dedup.merge_tables",
+}
+"""Old name -> new name; remove with the release after 0.1."""
+
+
+def install() -> None:
+    """Make the old names importable; repeating does nothing."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.append(_Finder())
+
+
+class _Finder(MetaPathFinder):
+    """Finds the module of a new name under the old one; asked last, when nothing else has the name."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        new = MOVED.get(fullname)
+        return None if new is None else importlib.util.spec_from_loader(fullname, _Alias(fullname, new))
+
+
+class _Alias(Loader):
+    """Gives the module of another name, after a warning."""
+
+    def __init__(self, old: str, new: str) -> None:
+        self._old = old
+        self._new = new
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        warnings.warn(
+            f"{self._old} is now {self._new}; the old name goes with the next release", DeprecationWarning, stacklevel=2
+        )
+        return _copy_of(importlib.import_module(self._new), self._old)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Nothing is left to run."""
+
+
+def _copy_of(module: ModuleType, name: str) -> ModuleType:
+    """A module of another name with the same objects in it; the import system writes its own notes into it."""
+    alias = ModuleType(name, module.__doc__)
+    alias.__dict__.update({key: value for key, value in vars(module).items() if not key.startswith("__")})
+    alias.__dict__["__all__"] = getattr(module, "__all__", [])
+    if hasattr(module, "__path__"):
+        alias.__path__ = []  # a package; the modules in it have entries of their own
+    return alias

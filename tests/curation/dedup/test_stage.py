@@ -1,0 +1,157 @@
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from rope.curation.dedup.stage import MergeRows, merge_rows, plan_merge
+from rope.curation.operations.thumbnail import Thumbnail, make_thumbnails
+from rope.curation.pipeline.recipe import read_recipe
+from rope.curation.pipeline.runner import run_recipe
+from rope.errors import UsageError
+from tests.curation.pools import column, local
+
+POOL = Path(__file__).parents[3].parent / "shared" / "data" / "grocery-pool"
+
+
+def write(path, rows):
+    """Rows (id, domain, product, media, vector) as a stage keeps them."""
+    columns = {
+        "id": [row[0] for row in rows],
+        "domain": [row[1] for row in rows],
+        "product_hint": pa.array([row[2] for row in rows], pa.string()),
+        "session": pa.nulls(len(rows), pa.string()),
+        "media_sha256": [[row[3]] for row in rows],
+        "embedding": pa.array([np.asarray(row[4], np.float32) for row in rows], pa.list_(pa.float32())),
+        "brand": [row[5] if len(row) > 5 else None for row in rows],
+    }
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+UP, NEAR, SIDE = (1.0, 0.0), (0.999, 0.045), (0.0, 1.0)
+ROWS = [
+    ("p1", "page", "a", "m1", UP, "x"),
+    ("p2", "page", "b", "m2", NEAR, "x"),
+    ("p3", "page", None, "m3", SIDE, "x"),
+    ("v1", "video", "c", "m4", UP, "y"),
+    ("p4", "page", "d", "m3", SIDE, "x"),
+]
+NO_COPIES = MergeRows({"page-page": 0.99}, copies=False)
+
+
+def groups(paths, options):
+    rows = [row for outcome in merge_rows(paths, options) for row in outcome.kept.to_pylist()]
+    return {row["id"]: row["product_id"] for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (NO_COPIES, {"p1": "a", "p2": "a", "p3": "d", "v1": "c", "p4": "d"}),
+        (MergeRows({}, copies=False), {"p1": "a", "p2": "b", "p3": "e", "v1": "c", "p4": "d"}),
+        (MergeRows(copies=False), {"p1": "a", "p2": "b", "p3": "d", "v1": "c", "p4": "d"}),
+        (MergeRows({"page-video": 1.0}, copies=False), {"p1": "a", "p2": "b", "p3": "e", "v1": "a", "p4": "d"}),
+        (
+            MergeRows({"page-video": 1.0}, copies=False, vetoes=["brand"]),
+            {"p1": "a", "p2": "b", "p3": "e", "v1": "c", "p4": "d"},
+        ),
+    ],
+)
+def test_evidence_gives_rows_one_product(options, expected, tmp_path):
+    found = groups([write(tmp_path / "rows.parquet", ROWS)], options)
+    merged = [{name for name, group in found.items() if group == one} for one in set(found.values())]
+    wanted = [{name for name, group in expected.items() if group == one} for one in set(expected.values())]
+    assert sorted(map(sorted, merged)) == sorted(map(sorted, wanted))
+
+
+@pytest.mark.parametrize(("brands", "is_one"), [("xx", True), ("xy", False), ("xyy", True), ("xyx", False)])
+def test_a_veto_needs_a_value_on_which_all_rows_of_a_product_agree(brands, is_one, tmp_path):
+    pages = [("p1", "page", "a", "m1", UP), ("p2", "page", "b", "m2", NEAR), ("v1", "video", "a", "m3", SIDE)]
+    rows = [(*row, brand) for row, brand in zip(pages, brands, strict=False)]
+    for order in (rows, rows[::-1]):
+        options = MergeRows({"page-page": 0.99}, copies=False, vetoes=["brand"])
+        found = groups([write(tmp_path / "rows.parquet", order)], options)
+        assert (found["p1"] == found["p2"]) == is_one
+
+
+def test_the_order_of_the_rows_changes_no_product(tmp_path):
+    whole = groups([write(tmp_path / "rows.parquet", ROWS)], NO_COPIES)
+    parts = [write(tmp_path / f"{i}.parquet", part) for i, part in enumerate((ROWS[3:][::-1], ROWS[:3]))]
+    assert groups(parts, NO_COPIES) == whole
+
+
+@pytest.mark.parametrize(("label", "is_one"), [("same", True), ("different", False), (None, False)])
+def test_labels_of_pairs_decide(label, is_one, tmp_path):
+    labels = {"item_id": ["p1|v1"], "question": ["same_product"], "label": pa.array([label], pa.string())}
+    pq.write_table(pa.table(labels), tmp_path / "labels.parquet")
+    options = MergeRows({"page-page": 0.99}, copies=False, labels=str(tmp_path / "labels.parquet"))
+    found = groups([write(tmp_path / "rows.parquet", ROWS)], options)
+    assert (found["p1"] == found["v1"]) == is_one
+
+
+def test_what_an_option_needs_has_to_be_there(tmp_path):
+    path = write(tmp_path / "rows.parquet", ROWS)
+    with pytest.raises(UsageError, match="no column 'thumbnail'"):
+        plan_merge([path], MergeRows())
+    with pytest.raises(UsageError, match="nowhere: no such file"):
+        plan_merge([path], MergeRows(copies=False, labels="nowhere"))
+
+
+def test_options_out_of_range():
+    with pytest.raises(UsageError, match="thresholds has 'page_page'"):
+        MergeRows({"page_page": 0.9})
+
+
+def test_thumbnails_are_of_the_frame_that_shows_the_product(tmp_path):
+    for i, colour in enumerate(("red", "blue", "lime")):
+        Image.new("RGB", (50, 40), colour).save(tmp_path / f"{i}.png")
+    frames = [{"bytes": None, "path": str(tmp_path / f"{i}.png")} for i in range(3)]
+    rows = pa.RecordBatch.from_pylist(
+        [
+            {"id": "1", "domain": "video", "frames": frames, "video": None, "shown_frames": [2]},
+            {"id": "2", "domain": "video", "frames": frames, "video": None, "shown_frames": None},
+            {
+                "id": "3",
+                "domain": "page",
+                "frames": [{"bytes": b"?", "path": None}],
+                "video": None,
+                "shown_frames": [0],
+            },
+        ]
+    )
+    outcome = make_thumbnails(rows, Thumbnail())
+    pixels = [tuple(np.frombuffer(row["thumbnail"], np.uint8)[:3]) for row in outcome.kept.to_pylist()]
+    assert pixels == [(0, 255, 0), (0, 0, 255)]
+    assert outcome.rejects["reason"].to_pylist() == ["unreadable_media"]
+
+
+def test_copies_in_a_real_pool_become_one_product(tmp_path):
+    if not POOL.exists():
+        pytest.skip("the pool of real photos is not here")
+    pq.write_table(
+        (pool := pq.read_table(POOL / "pool.parquet")).set_column(0, "id", pool["id"].cast(pa.string())),
+        tmp_path / "pool.parquet",
+    )
+    (tmp_path / "images").symlink_to(POOL / "images")
+    (tmp_path / "recipe.toml").write_text(
+        '[pool]\npath = "pool.parquet"\ncolumns = { text = "title", frames = "image" }\n'
+        '[[stage]]\nuse = "decode"\n'
+        '[[stage]]\nuse = "rope.curation.operations.thumbnail:THUMBNAIL"\n'
+        '[[stage]]\nuse = "rope.curation.dedup.stage:MERGE"\n'
+    )
+    recipe = read_recipe(tmp_path / "recipe.toml")
+    run_recipe(recipe, local(2), progress=False)
+    owner = dict(zip(column(recipe, "merge", "id"), column(recipe, "merge", "product_id"), strict=True))
+    answers = {str(row["id"]): row["dup_group"] for row in pq.read_table(POOL / "answers.parquet").to_pylist()}
+    planted = {
+        frozenset(pair)
+        for pair in combinations(answers, 2)
+        if answers[pair[0]] is not None and answers[pair[0]] == answers[pair[1]]
+    }
+    found = {frozenset(pair) for pair in combinations(owner, 2) if owner[pair[0]] == owner[pair[1]]}
+    assert len(owner) == len(answers)
+    assert (len(found & planted) / len(found), len(found & planted) / len(planted)) == (1.0, 1.0)

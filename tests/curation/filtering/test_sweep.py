@@ -1,0 +1,83 @@
+import csv
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rope.curation.filtering.sweep import cuts_from_labels, read_labels, sketch_of, sweep_table
+from rope.curation.filtering.threshold import n_kept
+from rope.curation.pipeline.runner import run_recipe
+from rope.errors import UsageError
+from tests.curation.pools import local, recipe_of
+
+SCORE = 'use = "tests.curation.poisons:SCORE"'
+FILTER = 'use = "filter"\nminimum = 0.5'
+N_ROWS = 600
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory):
+    """Rows whose similarity is their number in thousandths, and a filter at 0.5; rows 0, 3, ... are pages."""
+    recipe = recipe_of(tmp_path_factory.mktemp("pool"), SCORE, FILTER, n_rows=N_ROWS, shard_rows=250)
+    run_recipe(recipe, local(1), progress=False)
+    return recipe
+
+
+@pytest.mark.parametrize(("cut", "kept"), [(0.0, 600), (0.1, 500), (0.5, 100), (0.599, 1), (0.6, 0)])
+def test_any_cut_is_told_without_a_run_whatever_the_filter_has_kept(cut, kept, recipe):
+    sketch = sketch_of(recipe, "filter", "similarity")
+    assert sketch.strata == ("live", "page", "video")
+    assert n_kept(sketch, cut).sum() == kept
+
+
+def test_the_table_goes_from_the_cut_that_keeps_all_to_the_last_that_keeps_any(recipe):
+    table = sweep_table(sketch_of(recipe, "filter", "similarity"), 0.2)
+    rows = list(zip(*(column.cells for column in table.columns), strict=True))
+    assert [row[0] for row in rows] == ["0", "0.2", "0.4"]
+    assert rows[1] == ("0.2", "134 (67.0%)", "133 (66.5%)", "133 (66.5%)", "400 (66.7%)")
+
+
+def test_the_cut_of_a_domain_is_the_lowest_that_its_labels_vouch_for(recipe, tmp_path):
+    with (tmp_path / "labels.csv").open("w", newline="") as file:
+        rows = [[f"r{i:02d}" if i % 3 else f"p|r{i:02d}", "same" if i >= 200 else "different"] for i in range(N_ROWS)]
+        csv.writer(file).writerows([["item_id", "label"], *rows, ["r00", "unclear"], ["elsewhere", "same"]])
+    labels = read_labels(tmp_path / "labels.csv")
+    found = cuts_from_labels(recipe, "filter", "similarity", labels, precision=0.9)
+    assert list(found) == ["live", "page", "video"]
+    # At a cut of 0.156, nine of ten rows at or above it are matches; the labels of a domain are 200.
+    assert all(0.156 < cut.cut <= 0.2 and cut.n_labels > 130 for cut in found.values())
+
+
+def test_a_label_of_a_page_and_a_clip_is_about_the_clip(recipe):
+    clips = [i for i in range(N_ROWS) if i % 3]
+    labels = [{"item_id": f"r00|r{i:02d}", "label": "same" if i >= 300 else "different"} for i in clips]
+    found = cuts_from_labels(recipe, "filter", "similarity", labels, precision=0.9)
+    assert list(found) == ["live", "video"]  # the page, whose score is 0, is judged by none of them
+    assert all(0.25 < cut.cut <= 0.3 for cut in found.values())
+
+
+def test_labels_of_annotators_are_read_with_their_weights(recipe, tmp_path):
+    labels = pa.table({"item_id": ["r590", "r00"], "label": ["same", None], "weight": [2.0, 1.0]})
+    pq.write_table(labels, tmp_path / "labels.parquet")
+    rows = read_labels(tmp_path / "labels.parquet")
+    found = cuts_from_labels(recipe, "filter", "similarity", rows, precision=0.9)
+    assert {domain: (cut.cut, cut.n_labels) for domain, cut in found.items()} == {"live": (None, 1)}
+
+
+@pytest.mark.parametrize(
+    ("stage", "column", "sentence"),
+    [("cut", "similarity", "no stage 'cut'; it has pool, score, filter"), ("filter", "length", "no column 'length'")],
+)
+def test_a_stage_or_column_that_is_not_there_is_refused(stage, column, sentence, recipe):
+    with pytest.raises(UsageError, match=sentence):
+        sketch_of(recipe, stage, column)
+
+
+def test_labels_of_other_rows_or_without_a_column_are_refused(recipe, tmp_path):
+    with pytest.raises(UsageError, match="none of the 1 labels says same or different of a row"):
+        cuts_from_labels(recipe, "filter", "similarity", [{"item_id": "x", "label": "same"}], precision=0.9)
+    (tmp_path / "a.csv").write_text("id,label\n1,same\n")
+    with pytest.raises(UsageError, match="no column 'item_id'; expected item_id, label"):
+        read_labels(tmp_path / "a.csv")
+    with pytest.raises(UsageError, match="no such file"):
+        read_labels(tmp_path / "b.csv")

@@ -1,0 +1,109 @@
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rope.curation.pipeline.accounting import audit, funnel, trace
+from rope.curation.pipeline.runner import finished_stages, run_recipe
+from rope.errors import DatasetError
+from rope.files import sha256_of
+from tests.curation.pools import HALF, POISON, local, recipe_of, write_rows
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory):
+    return small_run(tmp_path_factory.mktemp("run"))
+
+
+def small_run(folder):
+    stages = (POISON + 'raises = ["r01"]\nrejects = ["r02", "r03"]', HALF)
+    recipe = recipe_of(folder, *stages, n_rows=9, shard_rows=5)
+    run_recipe(recipe, local(), progress=False)
+    return recipe
+
+
+def test_the_books_of_a_run_close(recipe):
+    found = audit(recipe)
+    assert found.problems == ()
+    assert (found.n_raw, found.fates) == (9, {"kept": 3, "not sampled": 3, "quarantined": 1, "rejected": 2})
+
+
+def test_the_funnel_counts_by_domain_and_reason(recipe):
+    counts = {count.stage: count for count in funnel(finished_stages(recipe))}
+    assert {stage: count.rows_in for stage, count in counts.items()} == {"pool": 9, "poison": 9, "half": 6}
+    assert counts["poison"].kept == {"live": 2, "page": 2, "video": 2}
+    assert counts["poison"].others == {
+        ("quarantined", "raised", "video"): 1,
+        ("rejected", "unwanted", "live"): 1,
+        ("rejected", "unwanted", "page"): 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("row_id", "steps"),
+    [
+        ("r00", [("pool", "kept", None), ("poison", "kept", None), ("half", "kept", None)]),
+        ("r01", [("pool", "kept", None), ("poison", "quarantined", "raised")]),
+        ("r02", [("pool", "kept", None), ("poison", "rejected", "unwanted")]),
+        ("r04", [("pool", "kept", None), ("poison", "kept", None), ("half", "not sampled", "not sampled")]),
+    ],
+)
+def test_the_way_of_a_row_is_told_stage_by_stage(row_id, steps, recipe):
+    assert [(step.stage, step.fate, step.reason) for step in trace(recipe, row_id)] == steps
+
+
+def test_a_step_has_the_score_or_what_the_stage_has_added(recipe):
+    rejected = trace(recipe, "r02")[1]
+    assert (rejected.score, rejected.detail, rejected.domain) == (3.0, "as asked", "live")
+    first, second = trace(recipe, "r00")[:2]
+    assert first.values == {"text": "row r00", "category": "a", "product_hint": None, "session": None}
+    assert second.values == {"length": 3}
+
+
+def test_an_id_of_no_row_is_refused(recipe):
+    with pytest.raises(DatasetError, match="no row has the id 'x'"):
+        trace(recipe, "x")
+
+
+def test_a_repeated_id_is_named(tmp_path):
+    write_rows(tmp_path / "pool.parquet", ["a", "b", "a"])
+    recipe = recipe_of(tmp_path, POISON)
+    run_recipe(recipe, local(), progress=False)
+    assert audit(recipe).problems == ("id 'a' is 2 times in the pool, and 2 times among what became of it (kept)",)
+
+
+def test_rows_without_an_id_are_counted(tmp_path):
+    rows = [{"id": i, "domain": "page", "frames": ["a.jpg"]} for i in ("a", None, " ", "?b")]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "pool.parquet")
+    recipe = recipe_of(tmp_path, POISON)
+    run_recipe(recipe, local(), progress=False)
+    found = audit(recipe)
+    assert (found.problems, found.fates) == ((), {"kept": 2, "rejected": 2})
+
+
+def test_a_row_that_was_exchanged_for_another_is_found_though_all_counts_agree(tmp_path):
+    """What no count and no hash can show: somebody rewrote a file and its manifest."""
+    recipe = small_run(tmp_path)
+    path = sorted((recipe.work / "stages" / "half").glob("*.kept.parquet"))[0]
+    table = pq.read_table(path)
+    ids = ["zz", *table["id"].to_pylist()[1:]]
+    pq.write_table(table.set_column(0, "id", pa.array(ids)), path)
+    manifest_path = path.with_name(path.name.replace(".kept.parquet", ".json"))
+    raw = json.loads(manifest_path.read_text())
+    raw["parts"][0]["kept"] |= {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
+    manifest_path.write_text(json.dumps(raw))
+    assert audit(recipe).problems == (
+        "id 'r00' is 1 times in the pool, and 0 times among what became of it (nothing)",
+        "id 'zz' is 0 times in the pool, and 1 times among what became of it (kept)",
+    )
+
+
+def test_altered_bytes_are_found(tmp_path):
+    recipe = small_run(tmp_path)
+    path = sorted((recipe.work / "stages" / "poison").glob("*.rejects.parquet"))[0]
+    whole = path.read_bytes()
+    path.write_bytes(whole[:50] + b"\0" + whole[51:])
+    assert [problem.split(": ")[1] for problem in audit(recipe).problems] == [
+        "its bytes are not those that were written; run again, which makes it again"
+    ]

@@ -1,0 +1,120 @@
+import pytest
+
+from rope.curation.filtering.stage import Filter
+from rope.curation.pipeline.options import check_options
+from rope.curation.pipeline.recipe import read_recipe
+from rope.errors import UsageError
+
+WHOLE = """
+name = "spring"
+work = "made"
+[pool]
+path = "raw"
+shard_rows = 10
+columns = { text = "title" }
+[limits]
+deadline_s = 5
+[leaks]
+accepted = { title = 2 }
+[[stage]]
+use = "decode"
+[[stage]]
+name = "cut"
+use = "filter"
+minimum = 0.25
+domains = { live = 0.2 }
+"""
+
+
+@pytest.fixture
+def read(tmp_path):
+    def write_and_read(text):
+        (tmp_path / "recipe.toml").write_text(text, "utf-8")
+        return read_recipe(tmp_path / "recipe.toml")
+
+    return write_and_read
+
+
+def test_a_recipe_is_read_with_paths_beside_it(read, tmp_path):
+    recipe = read(WHOLE)
+    assert (recipe.name, recipe.work, recipe.pool_path) == ("spring", tmp_path / "made", tmp_path / "raw")
+    assert (recipe.pool.shard_rows, recipe.pool.columns, recipe.limits.deadline_s) == (10, {"text": "title"}, 5)
+    assert [(stage.name, stage.use) for stage in recipe.stages] == [("decode", "decode"), ("cut", "filter")]
+    assert recipe.leaks.accepted == {"title": 2}
+    assert recipe.stages[1].options == {"minimum": 0.25, "domains": {"live": 0.2}}
+
+
+def test_little_has_to_be_said(read, tmp_path):
+    recipe = read('[pool]\npath = "raw"\n[[stage]]\nuse = "decode"')
+    assert (recipe.name, recipe.work) == ("recipe", tmp_path / "recipe-work")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ('name = "spring"', "name = 3", "name is 3; expected a string"),
+        (
+            'work = "made"',
+            'folder = "made"',
+            "unknown entry 'folder'; expected one of name, work, pool, limits, leaks, stage",
+        ),
+        ('path = "raw"', "", r"\[pool\]: lacks option 'path'"),
+        ("shard_rows = 10", "shard_rows = 0", r"\[pool\]: shard_rows is 0; expected at least 1"),
+        ("deadline_s = 5", "deadline_s = -1", "deadline_s and global_deadline_s above 0"),
+        ("title = 2", "titles = 2", r"\[leaks\]: accepted has 'titles'; expected near, media, session, title"),
+        ("title = 2", "title = -2", r"\[leaks\]: got .*expected at least 1 canary"),
+        ("[leaks]", "[leaks]\nnear = 1.5", r"\[leaks\]: near is 1.5; expected above 0 and at most 1"),
+        ("deadline_s = 5", "deadline = 5", r"\[limits\]: unknown option 'deadline'; expected one of batch_rows"),
+        (
+            'use = "decode"',
+            'use = "decoed"',
+            "stage 'decoed': no operation 'decoed'; expected one of decode, thumbnail",
+        ),
+        ('use = "decode"', 'use = "nowhere:X"', "stage 'x': operation 'nowhere:X': no module 'nowhere'"),
+        ('use = "decode"', 'use = "tests.curation.poisons:NOT_ONE"', "is no MapOperation or GlobalOperation"),
+        (
+            'use = "decode"',
+            'use = "decode"\nmin_side = "big"',
+            "stage 'decode': option 'min_side' is 'big'; expected int",
+        ),
+        ('use = "decode"', "", "stage 1: expected use"),
+        ('name = "cut"', 'name = "decode"', "stage 'decode': expected a name of letters.* that no other stage has"),
+        ('name = "cut"', 'name = "../x"', r"stage '../x': expected a name of letters"),
+        ("minimum = 0.25", "", "stage 'cut': lacks option 'minimum'"),
+        ("live = 0.2", "lives = 0.2", "stage 'cut': domains has 'lives'; expected page, video, live"),
+        ("[[stage]]", "[stages]", "unknown entry 'stages'"),
+    ],
+)
+def test_each_mistake_is_a_sentence(old, new, sentence, read):
+    assert WHOLE.count(old) >= 1
+    with pytest.raises(UsageError, match=sentence):
+        read(WHOLE.replace(old, new, 1))
+
+
+def test_all_mistakes_are_told_at_once(read):
+    with pytest.raises(UsageError) as raised:
+        read(WHOLE.replace("minimum", "minimal").replace("shard_rows = 10", "shard_rows = true"))
+    assert len(str(raised.value).splitlines()) == 3
+    assert all("recipe.toml: " in line for line in str(raised.value).splitlines())
+
+
+def test_a_recipe_that_is_not_there_or_no_toml_is_refused(read, tmp_path):
+    with pytest.raises(UsageError, match="no such file; expected a recipe in TOML"):
+        read_recipe(tmp_path / "x.toml")
+    with pytest.raises(UsageError, match=r"recipe.toml: not readable as TOML"):
+        read("name = ")
+
+
+@pytest.mark.parametrize(
+    ("given", "n_mistakes"),
+    [
+        ({"minimum": 1}, 0),
+        ({"minimum": True}, 1),
+        ({"minimum": 0.1, "domains": {"live": "x"}}, 1),
+        ({"minimum": 0.1, "domains": [0.1]}, 1),
+        ({"minimum": 0.1, "column": 3}, 1),
+        ({"Minimum": 0.1}, 2),
+    ],
+)
+def test_options_are_held_against_the_fields_of_a_dataclass(given, n_mistakes):
+    assert len(check_options(Filter, given, "here")) == n_mistakes
