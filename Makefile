@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test lint core bench mutants clean
+.PHONY: install demo test lint core docs bench mutants clean
 
 install: .venv/.installed
 
@@ -45,6 +45,11 @@ lint: install
 core:
 	PYTHON=$(PYTHON) tests/core_only/install.sh
 
+# The site, in build/site; a broken link or a docstring that cannot be shown is an error.
+docs: install
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 bench: install
 	$(BIN)/python benchmarks/score.py
 	$(BIN)/python benchmarks/build.py
@@ -56,4 +61,4 @@ mutants: install
 	$(BIN)/mutmut results
 
 clean:
-	rm -rf demo mutants .venv .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build demo mutants .venv .mypy_cache .pytest_cache .ruff_cache

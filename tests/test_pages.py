@@ -6,6 +6,7 @@ Almost nothing is run here, so it takes a second or two; tests/test_tutorials.py
 import ast
 import builtins
 import re
+import runpy
 import shlex
 from collections.abc import Iterator
 from functools import cache
@@ -276,6 +277,37 @@ def test_the_example_of_merging_prints_what_its_comments_say(capsys):
 @pytest.mark.parametrize("block", blocks("toml", "yaml", "json"), ids=str)
 def test_settings_parse(block):
     assert tomllib.loads(block.text) if block.kind == "toml" else yaml.safe_load(block.text)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_to_a_file_leads_to_one(page):
+    text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if not re.match(r"https?:|#|mailto:", link)]
+    assert [link for link in links if not (page.parent / link.partition("#")[0]).exists()] == []
+
+
+class TestTheSite:
+    """What `make docs` checks by building is checked here as far as it goes without MkDocs."""
+
+    def test_every_page_is_in_the_navigation(self):
+        nav = re.findall(r"\S+\.md$", (ROOT / "mkdocs.yml").read_text("utf-8").partition("\nnav:")[2], re.MULTILINE)
+        pages = [page.relative_to(ROOT / "docs").as_posix() for page in PAGES if page.is_relative_to(ROOT / "docs")]
+        assert sorted(name for name in nav if not name.startswith("repository/")) == sorted(pages)
+        assert len(nav) == len(set(nav))
+
+    def test_every_public_name_is_in_the_api_reference(self):
+        hooks = runpy.run_path(str(ROOT / "docs" / "mkdocs_hooks.py"))
+        text = "".join(hooks["page_of"](package, files) for package, files in hooks["packages"]().items())
+        shown = dict(re.findall(r"^::: (\S+)\n +options: \{members: (.*)\}$", text, re.MULTILINE))
+        sources = [
+            path for name in OURS for path in (ROOT / name).rglob("*.py") if "__all__ =" in path.read_text("utf-8")
+        ]
+        assert len(shown) == len(sources) > 300
+        for name, members in shown.items():
+            path = module_file(name)
+            assert path is not None
+            assert set(ast.literal_eval(members)) <= names_in(path)
+        assert '"load_dataset"' in shown["rope"]
 
 
 class TestTheChecks:
