@@ -7,10 +7,19 @@ from hypothesis import settings
 
 from rope.dataset.build import build_dataset
 from rope.synthetic.release import write_release
+from tests.skipped import table
 
 # The same cases in every run, and no time limit on a case: the first one compiles.
 settings.register_profile("rope", deadline=None, derandomize=True)
 settings.load_profile("rope")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """End every run with what it left out."""
+    stats = terminalreporter.stats
+    terminalreporter.section("what was skipped, and why")
+    for line in table(stats.get("skipped", []), len(stats.get("deselected", []))):
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")
