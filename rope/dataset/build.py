@@ -20,6 +20,7 @@ from rope.console import progress_bar
 from rope.dataset.card import render_card
 from rope.dataset.columns import optional_columns, schemas_of
 from rope.dataset.fingerprint import fingerprint
+from rope.dataset.layout import shard_name
 from rope.dataset.manifest import MANIFEST_NAME, Manifest, Media, Shard, read_manifest, write_manifest
 from rope.dataset.rows import GROUP_BYTES, Images, product_batches, sample_batches
 from rope.dataset.shards import read_records, write_shards
@@ -351,14 +352,15 @@ def _publish(plan: _Plan, hashes: dict[str, str]) -> Manifest:
     """Move what was built to its place, and write the card and the manifest."""
     shards: dict[str, Shard] = {}
     counts: dict[str, dict[str, int]] = {}
-    for split in plan.release.splits:
-        for config in plan.configs:
-            records = read_records(plan.folder, f"{config}-{split}")
-            for i, record in enumerate(records):
-                target = f"{config}/{split}-{i:05d}-of-{len(records):05d}.parquet"
+    for config in plan.configs:
+        records = {split: read_records(plan.folder, f"{config}-{split}") for split in plan.release.splits}
+        n_in_config = sum(map(len, records.values()))
+        for split, of_split in records.items():
+            for i, record in enumerate(of_split):
+                target = shard_name(config, split, i, len(of_split), n_in_config)
                 _move(plan.folder / f"{config}-{split}-{i:05d}.parquet", plan.out / target)
                 shards[target] = Shard(record.rows, record.bytes, record.sha256)
-            counts.setdefault(split, {})[config] = sum(record.rows for record in records)
+            counts.setdefault(split, {})[config] = sum(record.rows for record in of_split)
     _move(plan.folder / FAULTS_NAME, plan.out / FAULTS_NAME)
     faults = {fault.kind: fault.count for fault in _read_faults(plan.out / FAULTS_NAME)}
     manifest = Manifest(

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Final
 
+from rope.dataset.layout import shard_pattern
 from rope.dataset.manifest import Manifest
 from rope.domain import DOMAINS, config_of, with_published
 from rope.sources.faults import rule_of
@@ -149,7 +150,7 @@ def _front_matter(manifest: Manifest) -> str:
             lines.append(f"  columns: [{', '.join(['product_id', *manifest.id_columns])}]")
         lines.append("  data_files:")
         for split in manifest.counts:
-            lines += [f"  - split: {split}", f"    path: {folder}/{split}-*.parquet"]
+            lines += [f"  - split: {split}", f"    path: {shard_pattern(manifest.shards, folder, split)}"]
     return "\n".join([*lines, "---", "", ""])
 
 

@@ -141,7 +141,7 @@ def describe_in_croissant(manifest: Manifest, schemas: Mapping[str, pa.Schema], 
         "description": _description(manifest),
         "license": "other: see README.md",
         "version": f"{manifest.format_version}.0.0",
-        "distribution": [_manifest_file(manifest_sha256), *(_file_set(config) for config in schemas)],
+        "distribution": [_manifest_file(manifest_sha256), *(_file_set(config, manifest) for config in schemas)],
         "recordSet": [_record_set(config, schema) for config, schema in schemas.items()],
     }
 
@@ -169,13 +169,14 @@ def _manifest_file(sha256: str) -> Json:
     }
 
 
-def _file_set(config: str) -> Json:
+def _file_set(config: str, manifest: Manifest) -> Json:
+    in_folders = any(name.startswith(f"{config}/") and name.count("/") > 1 for name in manifest.shards)
     return {
         "@type": "cr:FileSet",
         "@id": f"{config}-files",
         "name": f"{config}-files",
         "encodingFormat": "application/x-parquet",
-        "includes": f"{config}/*.parquet",
+        "includes": f"{config}/*/*.parquet" if in_folders else f"{config}/*.parquet",
     }
 
 

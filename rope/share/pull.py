@@ -4,6 +4,7 @@ import json
 import shutil
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -12,13 +13,15 @@ from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from rope.console import progress_bar
 from rope.dataset.build import FAULTS_NAME
+from rope.dataset.layout import is_shard_name
 from rope.dataset.manifest import MANIFEST_NAME, Manifest, read_manifest
 from rope.dataset.validate import Problem
 from rope.errors import DatasetError, UsageError
 from rope.files import atomic_path
 from rope.share.croissant import CROISSANT_NAME
 from rope.share.hub import check_repo_id, hub_bars, hub_errors
-from rope.share.verify import find_damage, in_one_line, is_shard_name
+from rope.share.patience import patiently
+from rope.share.verify import find_damage, in_one_line
 
 __all__ = ["PullReport", "pull_dataset"]
 
@@ -64,8 +67,9 @@ def pull_dataset(repo: str, out: Path, *, api: HfApi, revision: str | None = Non
     """
     check_repo_id(repo)
     with hub_errors(repo, api.endpoint), tempfile.TemporaryDirectory(prefix="rope-") as scratch:
-        commit = str(api.dataset_info(repo, revision=revision).sha)
-        manifest, content = _fetch_manifest(repo, commit, api, Path(scratch))
+        commit = patiently(lambda: str(api.dataset_info(repo, revision=revision).sha), repo, shown=progress)
+        fetch = partial(_fetch_manifest, repo, commit, api, Path(scratch))
+        manifest, content = patiently(fetch, repo, shown=progress)
     if _is_whole(out, content, manifest, progress):
         _tidy(out)
         return PullReport(manifest, commit, is_new=False)
@@ -73,7 +77,10 @@ def pull_dataset(repo: str, out: Path, *, api: HfApi, revision: str | None = Non
     # A few patterns in place of the names: the Hub's library compares every file with every one.
     patterns = [*_BESIDE, *(f"{config}/*.parquet" for config in manifest.configs)]
     with hub_errors(repo, api.endpoint), hub_bars(progress):
-        api.snapshot_download(repo, repo_type="dataset", revision=commit, local_dir=out, allow_patterns=patterns)
+        download = partial(
+            api.snapshot_download, repo, repo_type="dataset", revision=commit, local_dir=out, allow_patterns=patterns
+        )
+        patiently(download, repo, n_done=lambda: sum(1 for _ in out.rglob("*.parquet")), shown=progress)
     _drop_stale(out, manifest)
     _drop_damaged(out, _damage(out, manifest, progress), repo)
     _finish(out, content)
@@ -136,7 +143,7 @@ def _drop_stale(out: Path, manifest: Manifest) -> None:
     The card finds shards by their names, so `datasets` would read them too.
     """
     for config in manifest.configs:
-        for path in sorted((out / config).glob("*.parquet")):
+        for path in sorted((out / config).rglob("*.parquet")):
             name = path.relative_to(out).as_posix()
             if is_shard_name(name) and name not in manifest.shards:
                 path.unlink()

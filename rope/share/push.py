@@ -5,6 +5,7 @@ unfinished, and a push that starts again sends only what is not there.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +17,15 @@ from huggingface_hub.hf_api import RepoFile
 
 from rope.console import progress_bar
 from rope.dataset.build import FAULTS_NAME
+from rope.dataset.layout import is_shard_name
 from rope.dataset.manifest import MANIFEST_NAME, Manifest, read_manifest
 from rope.errors import DatasetError, UsageError
 from rope.files import sha256_of
 from rope.share.croissant import CROISSANT_NAME, write_croissant
+from rope.share.hashes import KeptHashes
 from rope.share.hub import check_repo_id, hub_bars, hub_errors
-from rope.share.verify import find_damage, in_one_line, is_shard_name
+from rope.share.patience import patiently
+from rope.share.verify import find_damage, in_one_line
 
 __all__ = ["Commit", "PushReport", "plan_push", "push_dataset"]
 
@@ -34,6 +38,11 @@ _COMMIT_BYTES: Final = 4 << 30
 _COMMIT_FILES: Final = 64
 """A commit takes either, whichever comes first; the Hub limits commits an hour, and bytes that are not in LFS."""
 
+_FOLDER_FILES: Final = 10_000
+"""Files of a folder that the Hub takes."""
+
+_HASHES_NAME: Final = ".push.jsonl"
+"""Hashes that an unfinished push has made."""
 
 _WHY_NOT_PUBLIC: Final = (
     "everybody would see the images and texts, which have licences of their own; if you may publish them, say so with "
@@ -104,18 +113,28 @@ def push_dataset(
             f"{directory}: its images are not inside but paths of files on this machine, which mean nothing elsewhere; "
             "build it with --media embed to share it"
         )
+    _check_folders(directory, manifest)
     with hub_errors(repo, api.endpoint):
-        is_private = _is_private(api, repo)
+        is_private = patiently(lambda: _is_private(api, repo), repo, shown=progress)
     if is_private is not None:
         _check_visibility(repo, is_private, public, i_have_the_right)
-    _check_files(directory, manifest, progress)
+    hashes = KeptHashes(directory / _HASHES_NAME)
+    _check_files(directory, manifest, hashes, progress)
     write_croissant(directory)
     with hub_errors(repo, api.endpoint), hub_bars(progress):
         if is_private is None:
-            api.create_repo(repo, repo_type="dataset", private=not public)
-            is_private = _is_private(api, repo) is True
+            is_private = patiently(lambda: _create(api, repo, private=not public), repo, shown=progress)
             _check_visibility(repo, is_private, public, i_have_the_right)  # of what was made, not of what was asked
-        return _upload(directory, manifest, repo, api, is_private)
+        upload = _Upload(directory, manifest, repo, api)
+        patiently(upload.go_on, repo, n_done=lambda: upload.n_commits, shown=progress)
+    hashes.drop()
+    return upload.report(is_private)
+
+
+def _create(api: HfApi, repo: str, *, private: bool) -> bool:
+    """Make a repository, unless a call whose answer was lost has made it; returns whether it is private."""
+    api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True)
+    return _is_private(api, repo) is True
 
 
 def _is_private(api: HfApi, repo: str) -> bool | None:
@@ -138,13 +157,24 @@ def _check_visibility(repo: str, is_private: bool, public: bool, i_have_the_righ
         )
 
 
-def _check_files(directory: Path, manifest: Manifest, progress: bool) -> None:
+def _check_files(directory: Path, manifest: Manifest, hashes: KeptHashes, progress: bool) -> None:
     if not (directory / _CARD_NAME).is_file():
         raise DatasetError(f"{directory}: has no {_CARD_NAME}, the card; build the dataset again")
     with progress_bar("checking", sum(shard.bytes for shard in manifest.shards.values()), shown=progress) as advance:
-        problems = find_damage(directory, manifest, advance)
+        problems = find_damage(directory, manifest, advance, hashes.sha256_of)
     if problems:
         raise DatasetError(f"{directory}: nothing was sent, because {in_one_line(problems)}; build the dataset again")
+
+
+def _check_folders(directory: Path, manifest: Manifest) -> None:
+    """Raise if a folder has more files than the Hub takes."""
+    counts = Counter(name.rpartition("/")[0] for name in manifest.shards)
+    for folder, n_files in counts.items():
+        if n_files > _FOLDER_FILES:
+            raise UsageError(
+                f"{directory / folder}: holds {n_files:,} shards, and the Hub takes at most {_FOLDER_FILES:,} files in "
+                "a folder; build the dataset again, which lays out so many shards in folders of their own"
+            )
 
 
 def plan_push(sizes: Mapping[str, int], there: Collection[str], same: Collection[str]) -> list[Commit]:
@@ -189,26 +219,62 @@ def _batches(names: list[str], sizes: Mapping[str, int]) -> list[tuple[str, ...]
     return [tuple(batch) for batch in batches]
 
 
-def _upload(directory: Path, manifest: Manifest, repo: str, api: HfApi, is_private: bool) -> PushReport:
-    tree = api.list_repo_tree(repo, repo_type="dataset", recursive=True)
-    there = {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
-    _refuse_strangers(repo, there)
-    names = [*manifest.shards, *(name for name in _OUR_NAMES if (directory / name).is_file())]
-    same = {name for name in names if name in there and _is_same(directory / name, manifest, name, there[name])}
-    commits = plan_push({name: (directory / name).stat().st_size for name in names}, there, same)
-    for i, commit in enumerate(commits):
-        api.create_commit(
-            repo,
-            [
-                *(CommitOperationDelete(name) for name in commit.delete),
-                *(CommitOperationAdd(name, directory / name) for name in commit.add),
-            ],
-            commit_message=f"{manifest.name} {manifest.fingerprint[:12]}, part {i + 1} of {len(commits)}",
+class _Upload:
+    """The commits of one push; goes on with what the repository does not have yet, however often it is called."""
+
+    def __init__(self, directory: Path, manifest: Manifest, repo: str, api: HfApi) -> None:
+        self._directory, self._manifest, self._repo, self._api = directory, manifest, repo, api
+        self._names = [*manifest.shards, *(name for name in _OUR_NAMES if (directory / name).is_file())]
+        self._sent: set[str] = set()
+        self._deleted: set[str] = set()
+        self.n_commits = 0
+
+    def go_on(self) -> None:
+        """Compare the repository with the dataset, and make the commits that are missing."""
+        tree = self._api.list_repo_tree(self._repo, repo_type="dataset", recursive=True)
+        there = {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
+        _refuse_strangers(self._repo, there)
+        same = {name for name in self._names if name in there and self._is_same(name, there[name])}
+        commits = plan_push({name: self._path(name).stat().st_size for name in self._names}, there, same)
+        for i, commit in enumerate(commits):
+            self._commit(commit, f"part {self.n_commits + 1} of {self.n_commits + len(commits) - i}")
+            self.n_commits += 1
+
+    def report(self, is_private: bool) -> PushReport:
+        """What was done, over all calls."""
+        url = f"{self._api.endpoint}/datasets/{self._repo}"
+        n_deleted = len(self._deleted - set(self._names))
+        return PushReport(url, is_private, len(self._sent), len(self._names) - len(self._sent), n_deleted)
+
+    def _path(self, name: str) -> Path:
+        return self._directory / name
+
+    def _commit(self, commit: Commit, part: str) -> None:
+        self._api.create_commit(
+            self._repo,
+            [*(CommitOperationDelete(name) for name in commit.delete), *(self._addition(name) for name in commit.add)],
+            commit_message=f"{self._manifest.name} {self._manifest.fingerprint[:12]}, {part}",
             repo_type="dataset",
         )
-    n_sent = sum(len(commit.add) for commit in commits)
-    n_deleted = len({name for commit in commits for name in commit.delete} - set(names))
-    return PushReport(f"{api.endpoint}/datasets/{repo}", is_private, n_sent, len(names) - n_sent, n_deleted)
+        self._sent |= set(commit.add)
+        self._deleted |= set(commit.delete)
+
+    def _addition(self, name: str) -> CommitOperationAdd:
+        """A file to add; a shard with the hash that was just checked, so that it is not read for one more."""
+        addition = CommitOperationAdd(name, self._path(name))
+        if name in self._manifest.shards:
+            addition.upload_info.sha256 = bytes.fromhex(self._manifest.shards[name].sha256)
+        return addition
+
+    def _is_same(self, name: str, remote: RepoFile) -> bool:
+        """Whether the repository has these bytes, by the hash that it keeps: SHA-256 of large files, Git's of small."""
+        path, shards = self._path(name), self._manifest.shards
+        if remote.size != path.stat().st_size:
+            return False
+        if remote.lfs is not None:
+            return bool(remote.lfs.sha256 == (shards[name].sha256 if name in shards else sha256_of(path)))
+        content = path.read_bytes()
+        return bool(remote.blob_id == hashlib.sha1(b"blob %d\0%s" % (len(content), content)).hexdigest())  # noqa: S324
 
 
 def _refuse_strangers(repo: str, there: Collection[str]) -> None:
@@ -219,14 +285,3 @@ def _refuse_strangers(repo: str, there: Collection[str]) -> None:
             f"{repo}: holds {strangers[0]} and nothing of a dataset of this format, so it is in use for something "
             "else; push to a repository that is new or empty"
         )
-
-
-def _is_same(path: Path, manifest: Manifest, name: str, remote: RepoFile) -> bool:
-    """Whether the repository has these bytes, by the hash that it keeps: SHA-256 of large files, Git's of others."""
-    if remote.size != path.stat().st_size:
-        return False
-    if remote.lfs is not None:
-        digest = manifest.shards[name].sha256 if name in manifest.shards else sha256_of(path)
-        return bool(remote.lfs.sha256 == digest)
-    content = path.read_bytes()
-    return bool(remote.blob_id == hashlib.sha1(b"blob %d\0%s" % (len(content), content)).hexdigest())  # noqa: S324

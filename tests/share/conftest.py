@@ -30,6 +30,14 @@ def hub(monkeypatch, tmp_path):
         yield started
 
 
+@pytest.fixture(autouse=True)
+def waited(monkeypatch):
+    """Seconds of each pause that was to be made for the Hub; none is."""
+    pauses: list[float] = []
+    monkeypatch.setattr("rope.share.patience.sleep", pauses.append)
+    return pauses
+
+
 @pytest.fixture
 def api(hub: Hub) -> HfApi:
     return HfApi(endpoint=hub.url, token=TOKEN)

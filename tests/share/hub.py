@@ -40,6 +40,7 @@ class Hub:
         requests: method and path of every request, in order.
         fault: called with method and path before a request is answered; returns a status to answer with instead, 0 to
             break the connection, or None.
+        headers: sent with an answer that `fault` gives.
         always_public: ignore the wish for a private repository.
         n_open: connections of clients that have not ended.
     """
@@ -49,6 +50,7 @@ class Hub:
         self.stored: dict[str, bytes] = {}
         self.requests: list[tuple[str, str]] = []
         self.fault: Callable[[str, str], int | None] = lambda method, path: None
+        self.headers: dict[str, str] = {}
         self.always_public = False
         self.n_open = 0
         self.url = ""
@@ -138,8 +140,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(content)
 
-    def refuse(self, status: int, code: str = "") -> None:
-        self.answer(status, {"error": code}, X_Error_Code=code, X_Error_Message=code)
+    def refuse(self, status: int, code: str = "", **headers: str) -> None:
+        self.answer(status, {"error": code}, X_Error_Code=code, X_Error_Message=code, **headers)
 
     def handle_any(self) -> None:
         self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0)) if self.command != "GET" else b""
@@ -151,7 +153,7 @@ class _Handler(BaseHTTPRequestHandler):
             case 0:
                 self.close_connection = True
             case status:
-                self.refuse(status)
+                self.refuse(status, **self.hub.headers)
 
     do_GET = do_HEAD = do_POST = do_PUT = handle_any  # noqa: N815 -- the names that the base class calls
 

@@ -126,6 +126,22 @@ def test_a_manifest_names_no_file_outside(name, pushed, api, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_pull_waits_for_the_hub_and_goes_on(status, small, pushed, hub, api, tmp_path, waited):
+    refused = []
+
+    def refuse_some(method, path):
+        if "/api/datasets/lab/mini" not in path or len(refused) == 3:
+            return None
+        refused.append(path)
+        return status
+
+    hub.fault = refuse_some
+    pull_dataset(REPO, tmp_path / "out", api=api, progress=False)
+    assert waited
+    assert files_of(tmp_path / "out") == files_of(small)
+
+
 def test_a_manifest_of_another_version_is_refused_by_the_name_of_the_repository(pushed, api, tmp_path):
     pushed["rope.json"] = json.dumps(json.loads(pushed["rope.json"]) | {"format_version": 9}).encode()
     with pytest.raises(DatasetError, match=r"^lab/mini/rope\.json: format version 9"):

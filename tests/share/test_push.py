@@ -1,18 +1,35 @@
 """What a push sends, refuses and resumes."""
 
-import pytest
+import os
 
-from rope.errors import DatasetError, UsageError
+import pytest
+from datasets import load_dataset
+
+from rope.dataset import layout
+from rope.dataset.build import build_dataset
+from rope.dataset.directory import read_labels
+from rope.dataset.validate import validate
+from rope.errors import DatasetError, RopeError, UsageError
+from rope.files import sha256_of
+from rope.share import hashes, push
 from rope.share.croissant import write_croissant
+from rope.share.pull import pull_dataset
 from rope.share.push import Commit, plan_push, push_dataset
 from tests.dataset.conftest import small_tables, write_tables
+from tests.releases import tiny_release, write_release
 from tests.share.conftest import files_of
+from tests.share.hub import _Handler as Handler
 
 # The Hub's library uploads to LFS by an argument that its HTTP library deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
 REPO = "lab/mini"
 SHARD = "pages/train-0000{}-of-00002.parquet"
+
+
+@pytest.fixture
+def release(tmp_path):
+    return write_release(tmp_path / "release", tiny_release())
 
 
 def test_a_new_repository_is_private_and_holds_the_dataset_alone(small, hub, api):
@@ -64,6 +81,109 @@ def test_a_killed_push_is_seen_to_be_unfinished_and_resumed(small, hub, api, kil
     push_dataset(small, REPO, api=api)
     assert hub.count("PUT", "/lfs/") == 9 - n_stored
     assert files_of(small).items() <= hub.repos[REPO].tree.items()
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "pauses", "words"),
+    [
+        (429, {"Retry_After": "1800"}, [1800] * 3, "the Hub's quota is used up (429); going on in 1,800 s"),
+        (429, {"RateLimit": '"commit";r=0;t=55'}, [56] * 3, "quota is used up (429); going on in 56 s"),
+        (429, {}, [60, 120, 240], "quota is used up (429); going on in 60 s"),
+        (503, {}, [1, 2, 4], "the Hub is in trouble (503); going on in 1 s"),
+        (0, {}, [1, 2, 4], "the Hub is in trouble (RemoteProtocolError); going on in 1 s"),
+    ],
+)
+def test_a_push_waits_for_the_hub_and_goes_on(status, headers, pauses, words, small, hub, api, waited, capsys):
+    hub.headers = headers
+    hub.fault = lambda method, path: (
+        status if "/commit/" in path and hub.count("POST", "/commit/") in (2, 3, 4) else None
+    )
+    report = push_dataset(small, REPO, api=api)
+    assert waited == pauses
+    assert words in capsys.readouterr().err
+    assert (report.n_sent, report.n_kept) == (12, 0)
+    assert files_of(small).items() <= hub.repos[REPO].tree.items()
+    assert ["rope.json" in tree for tree in hub.repos[REPO].commits] == [False, False, True]
+
+
+def test_patience_with_a_quota_ends_where_nothing_comes_of_it(small, hub, api, waited):
+    hub.headers = {"Retry_After": "3000"}
+    hub.fault = lambda method, path: 429 if "/commit/" in path else None
+    with pytest.raises(RopeError, match=r"busy or out of order \(429\); run the command again later"):
+        push_dataset(small, REPO, api=api)
+    assert waited == [3000] * 3
+
+
+def test_a_commit_that_was_made_but_not_answered_is_not_made_again(small, hub, api, monkeypatch):
+    commit = Handler.commit
+
+    def lose_the_first_answer(handler, name, repo):
+        if len(repo.commits) == 1:
+            handler.answer = lambda *_, **__: None
+            commit(handler, name, repo)
+            del handler.answer
+            return handler.refuse(504)
+        return commit(handler, name, repo)
+
+    monkeypatch.setattr(Handler, "commit", lose_the_first_answer)
+    report = push_dataset(small, REPO, api=api)
+    assert len(hub.repos[REPO].commits) == 3
+    assert files_of(small).items() <= hub.repos[REPO].tree.items()
+    assert report.n_sent + report.n_kept == 12
+
+
+def test_a_push_that_starts_again_reads_no_shard_again_but_one_that_changed(small, hub, api, monkeypatch):
+    monkeypatch.setattr(hashes, "_SETTLED_NS", 0)
+    read = []
+    monkeypatch.setattr(hashes, "sha256_of", lambda path: read.append(path.name) or sha256_of(path))
+    hub.fault = lambda method, path: 418 if "/commit/" in path else None
+    for n_read in (9, 9):
+        with pytest.raises(RopeError, match="418"):
+            push_dataset(small, REPO, api=api)
+        assert len(read) == n_read
+    shard = small / SHARD.format(0)
+    content = bytearray(shard.read_bytes())
+    content[9] ^= 1
+    stat = shard.stat()
+    shard.write_bytes(content)
+    os.utime(shard, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # the same size and time
+    with pytest.raises(DatasetError, match=r"nothing was sent, because .*00000.* has SHA-256"):
+        push_dataset(small, REPO, api=api)
+    content[9] ^= 1
+    shard.write_bytes(content)
+    hub.fault = lambda method, path: None
+    push_dataset(small, REPO, api=api)
+    assert set(read[9:]) == {shard.name}
+    assert not (small / ".push.jsonl").exists()
+
+
+def test_shards_are_hashed_once_in_a_push(small, hub, api, monkeypatch):
+    """By the check; the Hub's library is told."""
+    hashed = []
+    monkeypatch.setattr("huggingface_hub.lfs.sha_fileobj", lambda file: hashed.append(file.name))
+    push_dataset(small, REPO, api=api)
+    assert not [name for name in hashed if name.endswith(".parquet")]
+
+
+def test_more_shards_than_a_folder_may_have_lie_in_folders_of_their_own(release, hub, api, tmp_path, monkeypatch):
+    monkeypatch.setattr(layout, "_FOLDER_SHARDS", 2)
+    monkeypatch.setattr(push, "_FOLDER_FILES", 2)
+    manifest = build_dataset(release, tmp_path / "out", shard_bytes=1, progress=False).manifest
+    first = "pages/train-00000/train-00000-of-00002.parquet"
+    assert first in manifest.shards
+    assert validate(tmp_path / "out") == []
+    loaded = load_dataset(str(tmp_path / "out"), "pages", split="train", cache_dir=str(tmp_path / "cache"))
+    assert loaded["sample_id"][:] == read_labels(tmp_path / "out", "train")["page"].sample_ids
+    push_dataset(tmp_path / "out", REPO, api=api)
+    pull_dataset(REPO, tmp_path / "back", api=api)
+    assert files_of(tmp_path / "back") == files_of(tmp_path / "out")
+
+
+def test_a_folder_with_more_shards_than_the_hub_takes_is_refused_with_a_way_out(small, hub, api, monkeypatch):
+    monkeypatch.setattr(push, "_FOLDER_FILES", 2)
+    with pytest.raises(UsageError, match="holds 3 shards, and the Hub takes at most 2 files in a folder; build"):
+        push_dataset(small, REPO, api=api)
+    assert hub.requests == []
 
 
 def test_whoever_has_the_right_may_publish(small, hub, api):
