@@ -50,6 +50,12 @@ def build(
         Literal["rope", "product1m", "m5product", "lpr4m", "movingfashion", "folder"] | None,
         typer.Option("--format", help="Format of the release.", show_default="told by the names of its files"),
     ] = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option(
+            help="Encoding of text files without a byte order mark: gb18030, utf-16-le.", show_default="utf-8"
+        ),
+    ] = None,
     media: Annotated[
         Literal["embed", "reference"],
         typer.Option(help="Put images and videos into the dataset, or only the paths of their files."),
@@ -80,6 +86,7 @@ def build(
         release,
         out,
         release_format=release_format,
+        encoding=encoding,
         media=media,
         image_root=image_root,
         name=name,
@@ -114,6 +121,10 @@ def fetch(
     release_format: Annotated[
         Literal["rope", "product1m", "m5product", "lpr4m", "movingfashion", "folder"] | None,
         typer.Option("--format", help="Format of the release.", show_default="told by the names of its files"),
+    ] = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option(help="Of text files without a byte order mark: gb18030, utf-16-le.", show_default="utf-8"),
     ] = None,
     checksums: Annotated[
         Path | None, typer.Option(help="List of checksums, as sha256sum writes it.", show_default=False)
@@ -168,6 +179,7 @@ def fetch(
             prefix=prefix,
             limits=limits,
             release_format=release_format,
+            encoding=encoding,
             layout=layout,
             n_frames=frames,
             checksums=checksums,
@@ -176,7 +188,8 @@ def fetch(
             memory_bytes=memory_bytes,
         )
         typer.echo(f"{to}: fetched {report.n_fetched:,} now, {report.n_bytes / 1e6:,.1f} MB")
-    for sentence in sentences(fetch_status(release, to, release_format=release_format, memory_bytes=memory_bytes), to):
+    found = fetch_status(release, to, release_format=release_format, encoding=encoding, memory_bytes=memory_bytes)
+    for sentence in sentences(found, to):
         typer.echo(sentence)
 
 

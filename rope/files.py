@@ -12,7 +12,7 @@ from rope.errors import FileError, RopeError
 if TYPE_CHECKING:
     from upath import UPath
 
-__all__ = ["Address", "AnyPath", "atomic_path", "kind_of", "reading_file", "sha256_of"]
+__all__ = ["Address", "AnyPath", "atomic_path", "kind_of", "kind_of_start", "reading_file", "sha256_of"]
 
 _BEGINNINGS: Final = {
     b"version https://git-lfs.github.com/spec/": "a Git LFS pointer, which stands for the file; run git lfs pull",
@@ -82,9 +82,17 @@ def kind_of(path: Path) -> str:
         return "a folder"
     try:
         with path.open("rb") as file:
-            start = file.read(512)
+            return kind_of_start(file.read(512))
     except OSError:
         return ""
+
+
+def kind_of_start(start: bytes) -> str:
+    """What a file seems to be that begins with some bytes; empty where they tell nothing.
+
+    >>> kind_of_start(b"%PDF-1.7")
+    'a PDF document'
+    """
     if not start:
         return "an empty file"
     shown = start.lstrip().lower() if start.lstrip()[:1] == b"<" else start

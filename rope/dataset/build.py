@@ -8,17 +8,18 @@ goes on from there, and ends with the same bytes.
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import duckdb
-import pyarrow as pa
 
 from rope.console import progress_bar
 from rope.dataset.card import render_card
 from rope.dataset.columns import optional_columns, schemas_of
+from rope.dataset.fault_list import FAULTS_NAME, count_faults, read_faults, registered_faults, write_faults
 from rope.dataset.fingerprint import fingerprint
 from rope.dataset.layout import shard_name
 from rope.dataset.manifest import MANIFEST_NAME, Manifest, Media, Shard, read_manifest, write_manifest
@@ -29,21 +30,18 @@ from rope.errors import ReleaseError, UsageError
 from rope.fetch.tar_shards import has_shards, load_places
 from rope.files import atomic_path, sha256_of
 from rope.schema import FORMAT_VERSION, product_schema
-from rope.sources.faults import Fault, FaultCount, in_order_of_rules, rule_of
+from rope.sources.faults import Fault, FaultCount
 from rope.sources.formats import Format, find_source
 from rope.sources.source import Source
 from rope.sources.thinning import thin_frames
-from rope.sql import csv_file, literal
+from rope.sources.unusable import commonest, refuse_unusable
+from rope.sql import literal
 
 __all__ = ["FAULTS_NAME", "BuildReport", "build_dataset"]
-
-FAULTS_NAME: Final = "faults.tsv"
-"""Every fault by file and line: columns file, line, kind, subject."""
 
 _VERSION: Final = 2
 """A change that alters the bytes of a dataset makes it higher, so that no half-built one is continued."""
 
-_N_EXAMPLES: Final = 5
 _FILES: Final = ("README.md", FAULTS_NAME, MANIFEST_NAME)
 
 
@@ -102,7 +100,8 @@ class _Plan:
             "image_root": root,
             "shard_bytes": self.shard_bytes,
         }
-        return options if self.n_frames is None else {**options, "n_frames": self.n_frames}
+        added = {"n_frames": self.n_frames, "encoding": self.release.encoding}
+        return options | {name: value for name, value in added.items() if value is not None}
 
 
 def build_dataset(
@@ -110,6 +109,7 @@ def build_dataset(
     out: Path,
     *,
     release_format: Format | None = None,
+    encoding: str | None = None,
     media: Media = "embed",
     image_root: Path | None = None,
     name: str | None = None,
@@ -125,6 +125,8 @@ def build_dataset(
         release: the folder with the text files; or a release that was found already, by any reader.
         out: the dataset directory to make; also where a killed build is continued.
         release_format: see `rope.sources.formats`; None to tell it by the names of the files.
+        encoding: of text files without a byte order mark, as Python calls it; None for UTF-8. It belongs to a release
+            that was found already.
         media: `embed` copies and checks the images; `reference` writes their paths, without looking at the files.
         image_root: what names of images and videos are relative to; None for where the format has them, which is
             `images` in a ROPE release, or else the release itself.
@@ -138,13 +140,14 @@ def build_dataset(
 
     Raises:
         UsageError: a folder does not exist, `out` is something else, or an option is out of range.
-        ReleaseError: a file is missing, nothing is left of a split, or `strict` is set and there are faults.
+        ReleaseError: a file is missing or of another kind, most of its rows cannot be read, nothing is left of a split,
+            or `strict` is set and there are faults. What was found until then is in `faults.tsv` in `out`.
     """
     if shard_bytes < 1 or memory_bytes < 64 << 20:
         raise UsageError(f"need shards of at least 1 byte and 64 MiB of memory, got {shard_bytes} and {memory_bytes}")
     if n_frames is not None and n_frames < 1:
         raise UsageError(f"need at least 1 frame of a clip, got {n_frames}")
-    found = release if isinstance(release, Source) else find_source(release, release_format)
+    found = release if isinstance(release, Source) else find_source(release, release_format, encoding)
     root = image_root or found.image_root
     if not root.is_dir():
         raise UsageError(f"{root}: no such folder; expected the folder that image names are relative to")
@@ -161,12 +164,16 @@ def build_dataset(
         with _open_staged(plan, memory_bytes, progress) as connection:
             if plan.images.in_shards:
                 load_places(connection, plan.images.root, "places")
-            if strict:
-                _refuse_left_out(_count_faults(connection, "faults"), plan)
+            with _keeping_faults(connection, plan):
+                refuse_unusable(connection, found)
+                _refuse_no_split(connection, plan)
+                if strict:
+                    _refuse_left_out(count_faults(connection, "faults"), plan)
             _write_everything(connection, plan, progress)
         if strict:
-            _refuse_left_out(_read_faults(plan.folder / FAULTS_NAME), plan)
+            _refuse_left_out(read_faults(plan.folder / FAULTS_NAME), plan)
     except ReleaseError:
+        _move(plan.folder / FAULTS_NAME, out / FAULTS_NAME)
         shutil.rmtree(plan.folder)  # an image that is put right leaves the key as it was
         raise
     except duckdb.OutOfMemoryException as error:
@@ -176,7 +183,7 @@ def build_dataset(
         ) from error
     hashes = json.loads((plan.folder / "staged.json").read_text("utf-8"))
     manifest = _publish(plan, hashes)
-    return BuildReport(manifest, _read_faults(out / FAULTS_NAME), is_new=True)
+    return BuildReport(manifest, read_faults(out / FAULTS_NAME), is_new=True)
 
 
 def _refuse_company(plan: _Plan) -> None:
@@ -201,7 +208,7 @@ def _up_to_date(plan: _Plan, strict: bool) -> BuildReport:
             "folder, or delete it"
         )
     shutil.rmtree(plan.folder, ignore_errors=True)
-    faults = _read_faults(plan.out / FAULTS_NAME)
+    faults = read_faults(plan.out / FAULTS_NAME)
     if strict:
         _refuse_left_out(faults, plan)
     return BuildReport(manifest, faults, is_new=False)
@@ -217,8 +224,9 @@ def _claim(plan: _Plan) -> None:
     if plan.out.exists() and not plan.out.is_dir():
         raise UsageError(f"{plan.out}: is a file; expected a folder that is empty or does not exist")
     ours = {plan.folder.name, *plan.configs, *_FILES}
-    strangers = sorted(path.name for path in plan.out.iterdir() if path.name not in ours) if plan.out.exists() else []
-    if plan.out.exists() and (strangers or (any(plan.out.iterdir()) and not plan.folder.exists())):
+    strangers = sorted(path.name for path in _inside(plan.out) if path.name not in ours)
+    is_unfinished = plan.folder.exists() or all(path.name == FAULTS_NAME for path in _inside(plan.out))
+    if strangers or not is_unfinished:
         raise UsageError(
             f"{plan.out}: exists and is no unfinished build (it holds {', '.join(strangers) or 'other files'}); "
             "choose a folder that is empty or does not exist"
@@ -234,6 +242,11 @@ def _claim(plan: _Plan) -> None:
             shutil.rmtree(path, ignore_errors=True)
         with atomic_path(stored) as temporary:
             temporary.write_text(key, "utf-8")
+
+
+def _inside(folder: Path) -> list[Path]:
+    """What is in a folder, which may not be there."""
+    return list(folder.iterdir()) if folder.exists() else []
 
 
 def _open_staged(plan: _Plan, memory_bytes: int, progress: bool) -> duckdb.DuckDBPyConnection:
@@ -261,6 +274,22 @@ def _open_staged(plan: _Plan, memory_bytes: int, progress: bool) -> duckdb.DuckD
         connection.close()  # while it is open, the next build in this process would get the same database
         raise
     return connection
+
+
+@contextmanager
+def _keeping_faults(connection: duckdb.DuckDBPyConnection, plan: _Plan, more: Sequence[Fault] = ()) -> Iterator[None]:
+    """Where the block refuses the release, leave the faults of staging and `more` behind, and say where."""
+    try:
+        yield
+    except ReleaseError as error:
+        target = plan.out / FAULTS_NAME
+        write_faults(connection, target, more)
+        raise ReleaseError(f"{error}; all faults are in {target}") from error
+
+
+def _refuse_no_split(connection: duckdb.DuckDBPyConnection, plan: _Plan) -> None:
+    if not plan.release.splits:
+        raise ReleaseError(f"{plan.release.folder}: no sample is of a known split: {commonest(connection, 'faults')}")
 
 
 def _refuse_left_out(faults: Sequence[FaultCount], plan: _Plan) -> None:
@@ -306,7 +335,7 @@ def _write_everything(connection: duckdb.DuckDBPyConnection, plan: _Plan, progre
             found = {domain: [fault for record in records[domain] for fault in record.faults] for domain in domains}
             _write_products(connection, plan, split, found)
             faults += [fault for domain in domains for fault in found[domain]]
-    _write_faults(connection, plan.folder / FAULTS_NAME, plan.release, faults)
+    write_faults(connection, plan.folder / FAULTS_NAME, faults, plan.release)
 
 
 def _write_products(
@@ -318,34 +347,24 @@ def _write_products(
     }
     n_products, read = product_batches(connection, split, dropped)
     if n_products == 0:
-        raise ReleaseError(
-            f"{plan.release.folder}: nothing is left of the split {split}: no sample has a product and a readable "
-            f"image (images are looked for in {plan.images.root}); name their folder with --image-root, or build with "
-            "--media reference"
-        )
+        more = [fault for faults in found.values() for fault in faults]
+        with _keeping_faults(connection, plan, more):
+            raise ReleaseError(_nothing_left(connection, plan, split, more))
     schema = product_schema(plan.domains)
     write_shards(plan.folder, f"products-{split}", schema, n_products, read, plan.shard_bytes, lambda _: None)
 
 
-def _write_faults(connection: duckdb.DuckDBPyConnection, path: Path, release: Source, more: Sequence[Fault]) -> None:
-    """Write every fault, by file and line: those of staging, of the images, and of products without a domain."""
-    columns = ("file", "line", "kind", "subject")
-    found = pa.table({name: [getattr(fault, name) for fault in more] for name in columns}) if more else None
-    parts = ["SELECT file, line, kind, subject FROM faults"]
-    if found is not None:
-        connection.register("found", found)
-        parts.append("SELECT file, line, kind, subject FROM found")
-    for split in release.splits:
-        for domain in release.domains:
-            parts.append(
-                f"SELECT {literal(release.file_of(split, domain))}, 0, 'no_{domain}', product_id "
-                f"FROM members_{split} WHERE n_{domain} = 0"
-            )
-    with atomic_path(path) as temporary:
-        connection.execute(
-            f"COPY (SELECT * FROM ({' UNION ALL '.join(parts)}) AS f(file, line, kind, subject) "
-            f"ORDER BY ALL) TO {literal(temporary)} (FORMAT csv, DELIMITER '\t', HEADER)"
+def _nothing_left(connection: duckdb.DuckDBPyConnection, plan: _Plan, split: Split, more: Sequence[Fault]) -> str:
+    """Why a split is empty; images are spoken of where they are the cause."""
+    with registered_faults(connection, more) as faults:
+        known = commonest(connection, faults)
+    hint = ""
+    if any(fault.kind == "no_readable_image" for fault in more):
+        hint = (
+            f"; images are looked for in {plan.images.root}: name their folder with --image-root, or build with "
+            "--media reference"
         )
+    return f"{plan.release.folder}: nothing is left of the split {split}: {known or 'no sample is listed'}{hint}"
 
 
 def _publish(plan: _Plan, hashes: dict[str, str]) -> Manifest:
@@ -362,7 +381,7 @@ def _publish(plan: _Plan, hashes: dict[str, str]) -> Manifest:
                 shards[target] = Shard(record.rows, record.bytes, record.sha256)
             counts.setdefault(split, {})[config] = sum(record.rows for record in of_split)
     _move(plan.folder / FAULTS_NAME, plan.out / FAULTS_NAME)
-    faults = {fault.kind: fault.count for fault in _read_faults(plan.out / FAULTS_NAME)}
+    faults = {fault.kind: fault.count for fault in read_faults(plan.out / FAULTS_NAME)}
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         name=plan.name,
@@ -391,29 +410,3 @@ def _move(source: Path, target: Path) -> None:
 
 def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
     return int(connection.sql(f"SELECT count(*) FROM {table}").fetchall()[0][0])
-
-
-def _read_faults(path: Path) -> tuple[FaultCount, ...]:
-    """Read faults.tsv back: each kind with its count and first examples."""
-    columns = "{'file': 'VARCHAR', 'line': 'BIGINT', 'kind': 'VARCHAR', 'subject': 'VARCHAR'}"
-    with duckdb.connect() as connection:
-        return _count_faults(
-            connection, csv_file(path, f"delim = '\t', quote = '\"', header = true, columns = {columns}")
-        )
-
-
-def _count_faults(connection: duckdb.DuckDBPyConnection, relation: str) -> tuple[FaultCount, ...]:
-    rows = connection.sql(
-        f"SELECT kind, count(*), min({{'file': file, 'line': line, 'subject': coalesce(subject, '')}}, {_N_EXAMPLES}) "
-        f"FROM {relation} GROUP BY kind"
-    ).fetchall()
-    by_kind = {kind: (n, examples) for kind, n, examples in rows}
-    return tuple(
-        FaultCount(
-            kind,
-            by_kind[kind][0],
-            rule_of(kind).consequence,
-            tuple(str(Fault(e["file"], e["line"], kind, e["subject"])) for e in by_kind[kind][1]),
-        )
-        for kind in in_order_of_rules(by_kind)
-    )

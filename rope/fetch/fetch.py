@@ -66,6 +66,7 @@ def fetch_images(
     prefix: str | None,
     limits: Limits,
     release_format: Format | None = None,
+    encoding: str | None = None,
     layout: Layout | None = None,
     n_frames: int | None = None,
     checksums: Path | None = None,
@@ -85,6 +86,7 @@ def fetch_images(
         prefix: what URLs begin with, before the name; None where all names are URLs.
         limits: on connections, rate, tries, times and sizes, and which hosts are allowed.
         release_format: see `rope.sources.formats`; None to tell it by the names of the files.
+        encoding: of text files without a byte order mark; None for UTF-8.
         layout: `files` for a file each, `tar` for tar shards; None for what the folder has, or files.
         n_frames: fetch only those frames of a clip that a model with so many frames is given; None for all.
         checksums: a file as `sha256sum` writes it; images that are not in it are not compared.
@@ -101,7 +103,7 @@ def fetch_images(
     if shard_bytes < 1 or memory_bytes < 64 << 20 or (n_frames is not None and n_frames < 1):
         raise UsageError("need shards of at least 1 byte, 64 MiB of memory and 1 frame")
     client = _make_client(prefix or "", limits)
-    source = find_source(release, release_format)
+    source = find_source(release, release_format, encoding)
     layout = choose_layout(folder, layout)
     refuse_company(folder)
     n_bytes = sum((source.folder / name).stat().st_size for name in source.files)
@@ -123,7 +125,12 @@ def fetch_images(
 
 
 def fetch_status(
-    release: Path, folder: Path, *, release_format: Format | None = None, memory_bytes: int = 512 << 20
+    release: Path,
+    folder: Path,
+    *,
+    release_format: Format | None = None,
+    encoding: str | None = None,
+    memory_bytes: int = 512 << 20,
 ) -> Status:
     """How far the fetch into a folder is, by the plan of the last one; may be asked while it runs.
 
@@ -131,7 +138,8 @@ def fetch_status(
         UsageError: nothing was fetched into it, or another release, or the release has changed.
         ReleaseError: a file of the release is missing.
     """
-    return status_of(find_source(release, release_format), folder, choose_layout(folder, None), memory_bytes)
+    source = find_source(release, release_format, encoding)
+    return status_of(source, folder, choose_layout(folder, None), memory_bytes)
 
 
 def _make_client(prefix: str, limits: Limits) -> "Client":

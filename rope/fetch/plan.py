@@ -97,7 +97,8 @@ def _key(source: Source, n_frames: int | None) -> dict[str, Any]:
     """What a plan is made from; files are compared by size and time."""
     stats = {name: (source.folder / name).stat() for name in source.files}
     files = {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
-    return {"version": _VERSION, "kind": source.kind, "files": files, "frames": n_frames}
+    key = {"version": _VERSION, "kind": source.kind, "files": files, "frames": n_frames}
+    return key if source.encoding is None else {**key, "encoding": source.encoding}
 
 
 def _stored_key(state: Path) -> dict[str, Any]:

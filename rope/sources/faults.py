@@ -8,7 +8,24 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-__all__ = ["RULES", "Fault", "FaultCount", "Rule", "in_order_of_rules", "rule_of"]
+__all__ = [
+    "FILES_TABLE",
+    "MAX_ID_LENGTH",
+    "RULES",
+    "UNREADABLE",
+    "Fault",
+    "FaultCount",
+    "Rule",
+    "in_order_of_rules",
+    "rule_of",
+    "shortened",
+]
+
+MAX_ID_LENGTH: Final = 4096
+"""Characters of an id or the name of a file; the longest known, sets of labels in Product1M, have some hundreds."""
+
+FILES_TABLE: Final = "CREATE TABLE files (file VARCHAR, n_rows BIGINT, n_bad BIGINT, is_used BOOLEAN)"
+"""See `rope.sources.source.Stage`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +43,12 @@ class Rule:
 
 
 RULES: Final[dict[str, Rule]] = {
-    "bad_encoding": Rule("left out", "a line that is not UTF-8"),
+    "bad_encoding": Rule("left out", "a line that is not UTF-8, or not of the encoding that was given"),
     "bad_row": Rule("left out", "a line with a field missing, an empty id, or one comma too many"),
+    "quoted_id": Rule("left out", "an id or image name in quotation marks; fields have none around them"),
+    "long_id": Rule("left out", f"an id or the name of a file of more than {MAX_ID_LENGTH:,} characters"),
+    "unknown_split": Rule("left out", "a split that is neither train nor validation"),
+    "unknown_domain": Rule("left out", "a domain that has no folder of media, such as pages for page"),
     "bad_number": Rule("left out", "a frame number or timestamp that is no integer"),
     "bad_image_name": Rule("left out", "an image name that is absolute or points out of the image folder"),
     "repeated_row": Rule("left out", "a line that says what an earlier one said; the first is kept"),
@@ -56,6 +77,12 @@ RULES: Final[dict[str, Rule]] = {
 }
 """Kind of fault -> rule; see `rule_of`."""
 
+UNREADABLE: Final = (
+    *("bad_encoding", "bad_row", "bad_number", "bad_image_name"),
+    *("quoted_id", "long_id", "unknown_split", "unknown_domain"),
+)
+"""Kinds of rows that mean nothing by themselves, whatever the others say."""
+
 _LACKING: Final = "no_"
 """What the kind of a product without a domain begins with."""
 
@@ -79,6 +106,15 @@ def in_order_of_rules(kinds: Iterable[str]) -> list[str]:
     return [*(kind for kind in RULES if kind in found), *sorted(found - set(RULES))]
 
 
+def shortened(text: str, n: int = 100) -> str:
+    """At most `n` characters of a text; an ellipsis stands for the rest.
+
+    >>> shortened("abcdef", 4)
+    'abc…'
+    """
+    return text if len(text) <= n else text[: n - 1] + "…"
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One fault, at its place.
@@ -96,8 +132,8 @@ class Fault:
     subject: str
 
     def __str__(self) -> str:
-        place = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{place}: {self.subject!r}: {rule_of(self.kind).meaning}"
+        place = f"{shortened(self.file)}:{self.line}" if self.line else shortened(self.file)
+        return f"{place}: {shortened(self.subject)!r}: {rule_of(self.kind).meaning}"
 
 
 @dataclass(frozen=True, slots=True)

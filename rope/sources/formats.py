@@ -11,6 +11,7 @@ from rope.errors import UsageError
 from rope.sources import folder as own_folder
 from rope.sources import lpr4m, m5product, movingfashion, product1m, rope_release
 from rope.sources.source import Source
+from rope.sources.text import check_encoding
 
 __all__ = ["FORMATS", "Format", "find_source"]
 
@@ -18,19 +19,21 @@ Format = Literal["rope", "product1m", "m5product", "lpr4m", "movingfashion", "fo
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
 
 
-def find_source(folder: Path, release_format: Format | None = None) -> Source:
+def find_source(folder: Path, release_format: Format | None = None, encoding: str | None = None) -> Source:
     """Find a release in a folder.
 
     Args:
         folder: where its text files are.
         release_format: its format; None to tell it by the names of its files. ROPE's is taken where none fits, so that
             the error says what a ROPE release has.
+        encoding: of text files without a byte order mark, as Python calls it; None for UTF-8.
 
     Raises:
-        UsageError: there is no such folder, or the files of several formats are in it.
+        UsageError: there is no such folder or encoding, or the files of several formats are in the folder.
         ReleaseError: the release is not complete, or not as its authors describe it.
     """
-    return _FINDERS[release_format or _detect(folder)](folder)
+    check_encoding(encoding)
+    return _FINDERS[release_format or _detect(folder)](folder, encoding)
 
 
 def _detect(folder: Path) -> Format:
@@ -42,18 +45,19 @@ def _detect(folder: Path) -> Format:
     return candidates[0] if candidates else "rope"
 
 
-def _find_rope(folder: Path) -> Source:
-    release = rope_release.find_release(folder)
+def _find_rope(folder: Path, encoding: str | None) -> Source:
+    release = rope_release.find_release(folder, encoding)
     images = folder / "images"
     return Source(
         kind="rope_release",
         folder=folder,
-        files=release.files,
+        files=tuple(release.files.values()),
         splits=release.splits,
         domains=release.domains,
         image_root=images if images.is_dir() else folder,
         stage=partial(_stage_rope, release=release),
-        file_of=rope_release.pair_file,
+        file_of=partial(rope_release.pair_file, files=release.files),
+        encoding=encoding,
     )
 
 
@@ -63,7 +67,7 @@ def _stage_rope(
     return rope_release.stage_release(connection, release, advance)
 
 
-_FINDERS: Final[dict[Format, Callable[[Path], Source]]] = {
+_FINDERS: Final[dict[Format, Callable[[Path, str | None], Source]]] = {
     "rope": _find_rope,
     "product1m": product1m.find_release,
     "m5product": m5product.find_release,

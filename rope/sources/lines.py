@@ -7,45 +7,47 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
+from rope.sources.text import iter_blocks
+
 __all__ = ["LINE_SCHEMA", "scan_lines"]
 
 LINE_SCHEMA: Final = pa.schema([("line", pa.int64()), ("text", pa.string())])
-"""`line` counts from 1; `text` is null where a line is not valid UTF-8."""
+"""`line` counts from 1; `text` is null where a line is not valid in the encoding of the file."""
 
 _BLOCK_BYTES: Final = 16 << 20
-_BOM: Final = b"\xef\xbb\xbf"
 
 
 def scan_lines(
-    path: Path, on_bytes: Callable[[bytes], None] = lambda _: None, block_bytes: int = _BLOCK_BYTES
+    path: Path,
+    on_bytes: Callable[[bytes], None] = lambda _: None,
+    block_bytes: int = _BLOCK_BYTES,
+    encoding: str | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """Read a UTF-8 text file as batches of LINE_SCHEMA.
+    """Read a text file as batches of LINE_SCHEMA.
 
     Lines end at LF; a CR before it stays part of the line, a byte order mark at the start does not. The last line
-    may lack its LF. Memory is a few times `block_bytes`, or the longest line.
+    may lack its LF. Memory is a few times `block_bytes`, or the longest line. What else a file may be is said at
+    `rope.sources.text.iter_blocks`.
 
     Args:
         path: the file.
         on_bytes: called with every byte of the file, in order; for a hash or a progress bar.
         block_bytes: how much to read at a time.
+        encoding: of a file without a byte order mark; None for UTF-8.
 
     Raises:
         OSError: the file cannot be read.
+        ReleaseError: the file is no text.
     """
-    first_line = 1
-    with path.open("rb") as file:
-        rest = file.read(len(_BOM))
-        on_bytes(rest)
-        rest = rest.removeprefix(_BOM)
-        while piece := file.read(block_bytes):
-            on_bytes(piece)
-            lines, newline, rest = (rest + piece).rpartition(b"\n")
-            if newline:
-                batch = _split(lines + newline, first_line)
-                first_line += batch.num_rows
-                yield batch
+    first_line, rest = 1, b""
+    for piece in iter_blocks(path, on_bytes, block_bytes, encoding):
+        lines, newline, rest = (rest + piece).rpartition(b"\n")
+        if newline:
+            batch = _split(lines + newline, first_line)
+            first_line += batch.num_rows
+            yield batch
     if rest:
-        yield _split(rest if rest.endswith(b"\n") else rest + b"\n", first_line)
+        yield _split(rest + b"\n", first_line)
 
 
 def _split(block: bytes, first_line: int) -> pa.RecordBatch:

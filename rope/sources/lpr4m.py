@@ -17,6 +17,7 @@ shops of several streams, its sample id there is `LIVE/IMAGE`.
 """
 
 import ast
+import fnmatch
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -30,9 +31,10 @@ import duckdb
 from rope.domain import DomainName, Split
 from rope.errors import ReleaseError, UsageError
 from rope.sources.faults import Fault
-from rope.sources.reading import is_inside, iter_lines, read_object
+from rope.sources.reading import Reading, is_inside
 from rope.sources.source import Source
 from rope.sources.staging import FrameRow, SampleRow, Staging
+from rope.sources.text import text_files
 
 __all__ = ["find_release", "looks_like", "products_of"]
 
@@ -57,11 +59,16 @@ class _Files:
 
 def looks_like(folder: Path) -> bool:
     """Whether a folder holds annotations of LPR4M."""
-    return any(folder.glob(_TRAINING)) or any(folder.glob(_GALLERIES))
+    found = text_files(folder)
+    return bool(_matches(found, _TRAINING) or _matches(found, _GALLERIES))
 
 
-def find_release(folder: Path) -> Source:
+def find_release(folder: Path, encoding: str | None = None) -> Source:
     """Look which splits a folder has.
+
+    Args:
+        folder: where the annotations are.
+        encoding: of annotations without a byte order mark; None for UTF-8.
 
     Raises:
         UsageError: there is no such folder.
@@ -69,7 +76,7 @@ def find_release(folder: Path) -> Source:
     """
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder; expected the folder of the LPR4M annotations")
-    files = _Files(tuple(sorted(path.name for path in folder.glob(_TRAINING))), _test_files(folder))
+    files = _Files(tuple(_matches(text_files(folder), _TRAINING)), _test_files(folder))
     if not files.training and not files.test:
         raise ReleaseError(f"{folder}: neither {_TRAINING} nor {_GALLERIES}; expected the annotations of LPR4M")
     has: dict[Split, bool] = {"train": bool(files.training), "validation": bool(files.test)}
@@ -81,8 +88,9 @@ def find_release(folder: Path) -> Source:
         splits=tuple(split for split, there in has.items() if there),
         domains=("page", "live"),
         image_root=images if images.is_dir() else folder,
-        stage=partial(_stage, folder=folder, files=files),
+        stage=partial(_stage, folder=folder, files=files, encoding=encoding),
         file_of=partial(_file_of, files=files),
+        encoding=encoding,
     )
 
 
@@ -113,11 +121,14 @@ def products_of(answers: dict[str, list[str]]) -> dict[str, str]:
     return {image: root(image) for image in parent}
 
 
+def _matches(names: dict[str, str], pattern: str) -> list[str]:
+    """The files whose names fit a pattern, but for `.gz` and `.zst`."""
+    return [names[name] for name in fnmatch.filter(names, pattern)]
+
+
 def _test_files(folder: Path) -> dict[str, str]:
-    found = {
-        pattern: sorted(path.name for path in folder.glob(pattern))
-        for pattern in (_ANSWERS, _GALLERIES, _FRAMES, _SPEECH, _TITLES)
-    }
+    names = text_files(folder)
+    found = {pattern: _matches(names, pattern) for pattern in (_ANSWERS, _GALLERIES, _FRAMES, _SPEECH, _TITLES)}
     if not any(found.values()):
         return {}
     missing = [pattern for pattern in (_ANSWERS, _GALLERIES, _FRAMES) if not found[pattern]]
@@ -135,17 +146,23 @@ def _file_of(split: Split, domain: DomainName, *, files: _Files) -> str:
 
 
 def _stage(
-    connection: duckdb.DuckDBPyConnection, advance: Callable[[int], None], *, folder: Path, files: _Files
+    connection: duckdb.DuckDBPyConnection,
+    advance: Callable[[int], None],
+    *,
+    folder: Path,
+    files: _Files,
+    encoding: str | None,
 ) -> dict[str, str]:
-    staging, digests = Staging(connection), dict[str, str]()
+    staging, reading = Staging(connection), Reading(advance, encoding)
     shop: dict[str, tuple[str, str]] = {}
     for name in files.training:
-        for line, text in iter_lines(folder / name, digests, advance):
+        for line, text in reading.lines(folder / name):
             _add_training(staging, folder / name, line, text, shop)
     if files.test:
-        _add_test(staging, folder, files.test, digests, advance)
-    staging.finish((*(("train",) if files.training else ()), *(("validation",) if files.test else ())))
-    return digests
+        _add_test(staging, folder, files.test, reading)
+    splits: tuple[Split, ...] = (*(("train",) if files.training else ()), *(("validation",) if files.test else ()))
+    staging.finish(splits, n_rows=reading.n_rows)
+    return reading.digests
 
 
 def _add_training(staging: Staging, path: Path, line: int, text: str | None, shop: dict[str, tuple[str, str]]) -> None:
@@ -195,13 +212,11 @@ def _add_frame(staging: Staging, file: str, line: int, split: Split, frame: str)
         staging.add(FrameRow(file, line, split, "live", clip, int(index), frame + _SUFFIX))
 
 
-def _add_test(
-    staging: Staging, folder: Path, files: dict[str, str], digests: dict[str, str], advance: Callable[[int], None]
-) -> None:
-    titles = dict(_texts(staging, folder, files.get(_TITLES), digests, advance))
-    speech = dict(_texts(staging, folder, files.get(_SPEECH), digests, advance))
-    galleries = _id_lists(staging, folder / files[_GALLERIES], digests, advance)
-    answers = _id_lists(staging, folder / files[_ANSWERS], digests, advance)
+def _add_test(staging: Staging, folder: Path, files: dict[str, str], reading: Reading) -> None:
+    titles = dict(_texts(staging, folder, files.get(_TITLES), reading))
+    speech = dict(_texts(staging, folder, files.get(_SPEECH), reading))
+    galleries = _id_lists(staging, folder / files[_GALLERIES], reading)
+    answers = _id_lists(staging, folder / files[_ANSWERS], reading)
     known = _known_answers(staging, files[_ANSWERS], answers, galleries)
     product_of = products_of(known)
     for live, images in galleries.items():
@@ -216,7 +231,7 @@ def _add_test(
             files[_ANSWERS], 0, "validation", "live", clip, product_of[pages[0]], speech.get(clip), gallery=_live(clip)
         )
         staging.add(row)
-    for line, text in iter_lines(folder / files[_FRAMES], digests, advance):
+    for line, text in reading.lines(folder / files[_FRAMES]):
         name = text.rsplit("/", 1)[-1] if text is not None else ""
         if text is None or not name.endswith(_SUFFIX):
             staging.add(Fault(files[_FRAMES], line, "bad_encoding" if text is None else "bad_row", (text or "")[:100]))
@@ -224,11 +239,9 @@ def _add_test(
             _add_frame(staging, files[_FRAMES], line, "validation", name.removesuffix(_SUFFIX))
 
 
-def _texts(
-    staging: Staging, folder: Path, name: str | None, digests: dict[str, str], advance: Callable[[int], None]
-) -> Iterator[tuple[str, str]]:
+def _texts(staging: Staging, folder: Path, name: str | None, reading: Reading) -> Iterator[tuple[str, str]]:
     """The ids and texts of a file, without those that are empty; nothing where there is no file."""
-    for line, text in iter_lines(folder / name, digests, advance) if name is not None else ():
+    for line, text in reading.lines(folder / name) if name is not None else ():
         key, tab, body = (text or "").partition("\t")
         if text is None or not tab or not key.strip():
             staging.add(Fault(str(name), line, "bad_encoding" if text is None else "bad_row", (text or "")[:100]))
@@ -236,12 +249,10 @@ def _texts(
             yield key.strip(), body.strip()
 
 
-def _id_lists(
-    staging: Staging, path: Path, digests: dict[str, str], advance: Callable[[int], None]
-) -> dict[str, list[str]]:
+def _id_lists(staging: Staging, path: Path, reading: Reading) -> dict[str, list[str]]:
     """The object of a JSON file as id -> ids; `.jpg` after an id is taken off."""
     found: dict[str, list[str]] = {}
-    for key, value in read_object(path, digests, advance).items():
+    for key, value in reading.object(path).items():
         if isinstance(value, list) and all(_is_id(one) for one in (key, *value)):
             found[key] = [one.removesuffix(_SUFFIX) for one in value]
         else:

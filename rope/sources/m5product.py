@@ -5,6 +5,7 @@ scripts of the authors read them. `images/ID.jpg` is the image of an item, `vide
 An item is a product; its page is the image with the title, and its label becomes the category.
 """
 
+import fnmatch
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,9 +16,10 @@ import duckdb
 from rope.domain import SPLITS, DomainName, Split
 from rope.errors import ReleaseError, UsageError
 from rope.sources.faults import Fault
-from rope.sources.reading import is_inside, listing_hash, read_object
+from rope.sources.reading import Reading, is_inside, listing_hash
 from rope.sources.source import Source
 from rope.sources.staging import FrameRow, SampleRow, Staging
+from rope.sources.text import text_files
 
 __all__ = ["find_release", "looks_like"]
 
@@ -26,11 +28,15 @@ _PATTERN_OF: Final[dict[Split, str]] = {"train": "*train*_id_label.json", "valid
 
 def looks_like(folder: Path) -> bool:
     """Whether a folder has a JSON file of item ids and labels."""
-    return any(any(folder.glob(pattern)) for pattern in _PATTERN_OF.values())
+    return any(_annotations(folder).values())
 
 
-def find_release(folder: Path) -> Source:
+def find_release(folder: Path, encoding: str | None = None) -> Source:
     """Look which splits and videos a folder has.
+
+    Args:
+        folder: where its annotations are.
+        encoding: of annotations without a byte order mark; None for UTF-8.
 
     Raises:
         UsageError: there is no such folder.
@@ -38,7 +44,7 @@ def find_release(folder: Path) -> Source:
     """
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder; expected the folder of an M5Product release")
-    found = {split: sorted(path.name for path in folder.glob(_PATTERN_OF[split])) for split in SPLITS}
+    found = _annotations(folder)
     if not any(found.values()) or any(len(names) > 1 for names in found.values()):
         got = ", ".join(name for names in found.values() for name in names) or "none"
         raise ReleaseError(
@@ -56,10 +62,17 @@ def find_release(folder: Path) -> Source:
         splits=tuple(file_of),
         domains=("page", "video") if videos else ("page",),
         image_root=folder,
-        stage=partial(_stage, folder=folder, file_of=file_of, videos=frozenset(videos)),
+        stage=partial(_stage, folder=folder, file_of=file_of, videos=frozenset(videos), encoding=encoding),
         file_of=partial(_file_of, files=file_of),
+        encoding=encoding,
         listings={"videos": listing_hash(videos)},
     )
+
+
+def _annotations(folder: Path) -> dict[Split, list[str]]:
+    """The annotations of each split."""
+    found = text_files(folder)
+    return {split: [found[name] for name in fnmatch.filter(found, _PATTERN_OF[split])] for split in SPLITS}
 
 
 def _file_of(split: Split, domain: DomainName, *, files: dict[Split, str]) -> str:
@@ -73,13 +86,14 @@ def _stage(
     folder: Path,
     file_of: dict[Split, str],
     videos: frozenset[str],
+    encoding: str | None,
 ) -> dict[str, str]:
-    staging, digests = Staging(connection), dict[str, str]()
+    staging, reading = Staging(connection), Reading(advance, encoding)
     for split, file in file_of.items():
-        for item_id, entry in read_object(folder / file, digests, advance).items():
+        for item_id, entry in reading.object(folder / file).items():
             _add_item(staging, file, split, item_id, entry, videos)
-    staging.finish(tuple(file_of))
-    return digests
+    staging.finish(tuple(file_of), n_rows=reading.n_rows)
+    return reading.digests
 
 
 def _add_item(

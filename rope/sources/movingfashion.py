@@ -1,8 +1,9 @@
 """MovingFashion: videos from social media, and the shop image of the garment that is worn in them.
 
 `train.json` and `test.json` are objects: product id -> `{"img_path": ..., "video_paths": [...], "source": ...}`, with
-paths relative to the folder. The stem of a path is the id of its sample. `source` 1 is what the authors report as
-*regular*, any other number as *hard*; it becomes the category. There are no texts.
+paths relative to the folder. The stem of a path is the id of its sample. A video in which several products are worn is
+a sample of each, with the id `STEM/PRODUCT`, as the authors count a query for each product. `source` 1 is what they
+report as *regular*, any other number as *hard*; it becomes the category. There are no texts.
 """
 
 from collections.abc import Callable
@@ -15,9 +16,10 @@ import duckdb
 from rope.domain import SPLITS, DomainName, Split
 from rope.errors import ReleaseError, UsageError
 from rope.sources.faults import Fault
-from rope.sources.reading import is_inside, read_object
+from rope.sources.reading import Reading, is_inside
 from rope.sources.source import Source
 from rope.sources.staging import FrameRow, SampleRow, Staging
+from rope.sources.text import text_files
 
 __all__ = ["find_release", "looks_like"]
 
@@ -27,12 +29,15 @@ _REGULAR: Final = 1
 
 def looks_like(folder: Path) -> bool:
     """Whether a folder has the JSON files and the folders of MovingFashion."""
-    has_json = any((folder / name).is_file() for name in _FILE_OF.values())
-    return has_json and (folder / "imgs").is_dir() and (folder / "videos").is_dir()
+    return bool(_files(folder)) and (folder / "imgs").is_dir() and (folder / "videos").is_dir()
 
 
-def find_release(folder: Path) -> Source:
+def find_release(folder: Path, encoding: str | None = None) -> Source:
     """Look which splits a folder has.
+
+    Args:
+        folder: where its JSON files are.
+        encoding: of JSON files without a byte order mark; None for UTF-8.
 
     Raises:
         UsageError: there is no such folder.
@@ -40,23 +45,30 @@ def find_release(folder: Path) -> Source:
     """
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder; expected the folder of the MovingFashion release")
-    splits = tuple(split for split in SPLITS if (folder / _FILE_OF[split]).is_file())
-    if not splits:
+    files = _files(folder)
+    if not files:
         raise ReleaseError(f"{folder}: no train.json and no test.json; MovingFashion has these beside imgs and videos")
     return Source(
         kind="movingfashion",
         folder=folder,
-        files=tuple(_FILE_OF[split] for split in splits),
-        splits=splits,
+        files=tuple(files.values()),
+        splits=tuple(files),
         domains=("page", "video"),
         image_root=folder,
-        stage=partial(_stage, folder=folder, splits=splits),
-        file_of=_file_of,
+        stage=partial(_stage, folder=folder, files=files, encoding=encoding),
+        file_of=partial(_file_of, files=files),
+        encoding=encoding,
     )
 
 
-def _file_of(split: Split, domain: DomainName) -> str:
-    return _FILE_OF[split]
+def _files(folder: Path) -> dict[Split, str]:
+    """The JSON file of each split that is there."""
+    found = text_files(folder)
+    return {split: found[_FILE_OF[split]] for split in SPLITS if _FILE_OF[split] in found}
+
+
+def _file_of(split: Split, domain: DomainName, *, files: dict[Split, str]) -> str:
+    return files[split]
 
 
 def _stage(
@@ -64,18 +76,49 @@ def _stage(
     advance: Callable[[int], None],
     *,
     folder: Path,
-    splits: tuple[Split, ...],
+    files: dict[Split, str],
+    encoding: str | None,
 ) -> dict[str, str]:
-    staging, digests = Staging(connection), dict[str, str]()
-    for split in splits:
-        for product_id, entry in read_object(folder / _FILE_OF[split], digests, advance).items():
-            _add_product(staging, split, product_id, entry)
-    staging.finish(splits)
-    return digests
+    staging, reading = Staging(connection), Reading(advance, encoding)
+    entries = {split: reading.object(folder / file) for split, file in files.items()}
+    tested = set(_products_of_videos(entries.get("validation", {})))
+    for split, products in entries.items():
+        n_products = {path: len(ids) for path, ids in _products_of_videos(products).items()}
+        for product_id, entry in products.items():
+            _add_product(staging, files[split], split, product_id, entry, n_products, tested)
+    staging.finish(tuple(files), n_rows=reading.n_rows)
+    return reading.digests
 
 
-def _add_product(staging: Staging, split: Split, product_id: str, entry: Any) -> None:  # noqa: ANN401 -- JSON
-    file = _FILE_OF[split]
+def _products_of_videos(entries: dict[str, Any]) -> dict[str, set[str]]:
+    """Path of each video -> the products that are worn in it."""
+    found: dict[str, set[str]] = {}
+    for product_id, entry in entries.items():
+        for path in entry["video_paths"] if product_id and _is_entry(entry) else ():
+            found.setdefault(path, set()).add(product_id)
+    return found
+
+
+def _add_product(
+    staging: Staging,
+    file: str,
+    split: Split,
+    product_id: str,
+    entry: Any,  # noqa: ANN401 -- JSON
+    n_products: dict[str, int],
+    tested: set[str],
+) -> None:
+    """Stage the page and the videos of one product.
+
+    Args:
+        staging: takes the rows.
+        file: where the entry stands.
+        split: its split.
+        product_id: its name.
+        entry: its value.
+        n_products: how many products of the split are worn in each video.
+        tested: the videos of validation.
+    """
     if not product_id or not _is_entry(entry):
         staging.add(Fault(file, 0, "bad_row", product_id))
         return
@@ -89,9 +132,12 @@ def _add_product(staging: Staging, split: Split, product_id: str, entry: Any) ->
         staging.add(SampleRow(file, 0, split, "page", page_id, product_id, category=category))
         staging.add(FrameRow(file, 0, split, "page", page_id, 0, entry["img_path"]))
     for path in entry["video_paths"]:
-        if path not in bad:
-            video_id = PurePosixPath(path).stem
-            staging.add(SampleRow(file, 0, split, "video", video_id, product_id, category=category, video=path))
+        video_id = PurePosixPath(path).stem
+        if path not in bad and split == "train" and path in tested:  # ids of shared videos hide it from `Staging`
+            staging.add(Fault(file, 0, "sample_in_both_splits", video_id))
+        elif path not in bad:
+            own_id = f"{video_id}/{product_id}" if n_products[path] > 1 else video_id
+            staging.add(SampleRow(file, 0, split, "video", own_id, product_id, category=category, video=path))
 
 
 def _is_entry(entry: Any) -> bool:  # noqa: ANN401 -- JSON

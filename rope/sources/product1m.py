@@ -19,9 +19,10 @@ import duckdb
 from rope.domain import SPLITS, DomainName, Split
 from rope.errors import ReleaseError, UsageError
 from rope.sources.faults import Fault
-from rope.sources.reading import is_inside, iter_lines
+from rope.sources.reading import Reading, is_inside
 from rope.sources.source import Source
 from rope.sources.staging import FrameRow, SampleRow, Staging
+from rope.sources.text import text_files
 
 __all__ = ["BETWEEN_FIELDS", "BETWEEN_LABELS", "find_release", "labels_of", "looks_like"]
 
@@ -37,8 +38,12 @@ def looks_like(folder: Path) -> bool:
     return any(_files(folder))
 
 
-def find_release(folder: Path) -> Source:
+def find_release(folder: Path, encoding: str | None = None) -> Source:
     """Look which parts a folder has.
+
+    Args:
+        folder: where its text files are.
+        encoding: of text files without a byte order mark; None for UTF-8.
 
     Raises:
         UsageError: there is no such folder.
@@ -46,7 +51,7 @@ def find_release(folder: Path) -> Source:
     """
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder; expected the folder of a Product1M release")
-    found = set(_files(folder))
+    found = _files(folder)
     validation = [_name(part) for part in _PARTS_OF["validation"]]
     missing = [name for name in validation if name not in found]
     if not found or 0 < len(missing) < len(validation):
@@ -55,17 +60,18 @@ def find_release(folder: Path) -> Source:
             "the gallery that they are searched among"
         )
     splits = tuple(split for split in SPLITS if _name(_PARTS_OF[split][0]) in found)
-    files = tuple(_name(part) for split in splits for part in _PARTS_OF[split])
+    files = {split: tuple(found[_name(part)] for part in _PARTS_OF[split]) for split in splits}
     images = folder / "images"
     return Source(
         kind="product1m",
         folder=folder,
-        files=files,
+        files=tuple(name for names in files.values() for name in names),
         splits=splits,
         domains=("page",),
         image_root=images if images.is_dir() else folder,
-        stage=partial(_stage, folder=folder, splits=splits),
-        file_of=_file_of,
+        stage=partial(_stage, folder=folder, files=files, encoding=encoding),
+        file_of=partial(_file_of, files=files),
+        encoding=encoding,
     )
 
 
@@ -82,13 +88,15 @@ def _name(part: str) -> str:
     return f"product1m_{part}_ossurl_v2.txt"
 
 
-def _files(folder: Path) -> list[str]:
+def _files(folder: Path) -> dict[str, str]:
+    """Name of each part that is there -> the name of its file, which may be compressed."""
+    found = text_files(folder)
     names = [_name(part) for split in SPLITS for part in _PARTS_OF[split]]
-    return [name for name in names if (folder / name).is_file()]
+    return {name: found[name] for name in names if name in found}
 
 
-def _file_of(split: Split, domain: DomainName) -> str:
-    return _name(_PARTS_OF[split][0])
+def _file_of(split: Split, domain: DomainName, *, files: dict[Split, tuple[str, ...]]) -> str:
+    return files[split][0]
 
 
 def _stage(
@@ -96,15 +104,16 @@ def _stage(
     advance: Callable[[int], None],
     *,
     folder: Path,
-    splits: tuple[Split, ...],
+    files: dict[Split, tuple[str, ...]],
+    encoding: str | None,
 ) -> dict[str, str]:
-    staging, digests = Staging(connection), dict[str, str]()
-    for split in splits:
-        for part in _PARTS_OF[split]:
-            for line, text in iter_lines(folder / _name(part), digests, advance):
-                _add_page(staging, _name(part), line, split, text)
-    staging.finish(splits)
-    return digests
+    staging, reading = Staging(connection), Reading(advance, encoding)
+    for split, names in files.items():
+        for name in names:
+            for line, text in reading.lines(folder / name):
+                _add_page(staging, name, line, split, text)
+    staging.finish(tuple(files), n_rows=reading.n_rows)
+    return reading.digests
 
 
 def _add_page(staging: Staging, file: str, line: int, split: Split, text: str | None) -> None:

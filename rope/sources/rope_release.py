@@ -12,15 +12,15 @@ A release in this layout may lack a domain, and may have others. The files of a 
 two may be empty.
 
 Fields are parted by a comma; blanks around a field, CR, a byte order mark and empty lines mean nothing. `空` stands for
-an empty text. `products.tsv` (product_id, category), where there is one, gives categories. What is done about faults
-is said in `rope.sources.faults`.
+an empty text. `products.tsv`, where there is one, gives categories; see `rope.sources.categories`. Any file may be
+compressed, with `.gz` or `.zst` after its name. What is done about faults is said in `rope.sources.faults`.
 
 The full release has 12 million samples and hundreds of millions of frame rows, so everything that grows with it stays
 in the database, which keeps within its memory limit by going to disk.
 """
 
-import hashlib
-from collections.abc import Callable, Iterator
+import fnmatch
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -40,8 +40,12 @@ from rope.domain import (
 )
 from rope.errors import ReleaseError, UsageError
 from rope.schema import EMPTY_TEXT
+from rope.sources.categories import read_categories
+from rope.sources.faults import FILES_TABLE, MAX_ID_LENGTH
 from rope.sources.fields import part_fields
-from rope.sources.lines import LINE_SCHEMA, scan_lines
+from rope.sources.lines import LINE_SCHEMA
+from rope.sources.reading import Reading, registered
+from rope.sources.text import text_files
 
 __all__ = ["Release", "find_release", "looks_like", "pair_file", "stage_release"]
 
@@ -74,22 +78,29 @@ class Release:
         folder: where they are.
         splits: the splits that it has.
         domains: the domains that it has.
-        files: names of the text files, in the order in which they are read.
+        files: names of the text files, in the order in which they are read -> as they are on disk, maybe compressed.
+        encoding: of files without a byte order mark; None for UTF-8.
     """
 
     folder: Path
     splits: tuple[Split, ...]
     domains: tuple[DomainName, ...]
-    files: tuple[str, ...]
+    files: Mapping[str, str]
+    encoding: str | None = None
 
 
 def looks_like(folder: Path) -> bool:
     """Whether a folder holds a text file of a ROPE release."""
-    return bool(_domains_in(folder)) or any(_pair_files(folder))
+    names = text_files(folder)
+    return bool(_domains_in(names)) or any(_pair_files(names))
 
 
-def find_release(folder: Path) -> Release:
+def find_release(folder: Path, encoding: str | None = None) -> Release:
     """Look which splits and domains a folder has, and whether they are complete.
+
+    Args:
+        folder: where the text files are.
+        encoding: of those without a byte order mark; None for UTF-8.
 
     Raises:
         UsageError: there is no such folder.
@@ -97,47 +108,44 @@ def find_release(folder: Path) -> Release:
     """
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder; expected the folder of a ROPE release")
-    splits = tuple(split for split in SPLITS if any(folder.glob(f"{_PREFIX_OF[split]}*.txt")))
-    _check_domains(folder)
-    domains = _domains_in(folder)
+    found = text_files(folder)
+    splits = tuple(split for split in SPLITS if fnmatch.filter(found, f"{_PREFIX_OF[split]}*.txt"))
+    _check_domains(folder, found)
+    domains = _domains_in(found)
     names = [name for split in splits for domain in domains for name in _names(split, domain)]
-    missing = [name for name in names if not (folder / name).is_file()]
+    missing = [name for name in names if name not in found]
     if missing or not domains:
         example = _names("train", "page")[0]
         raise ReleaseError(
             f"{folder}: {', '.join(missing) or f'no text file such as {example}'} is missing; a ROPE release has nine "
             "text files for each split, three a domain, with names that begin with training_ or test_"
         )
-    if (folder / _PRODUCTS_FILE).is_file():
+    if _PRODUCTS_FILE in found:
         names.append(_PRODUCTS_FILE)
-    return Release(folder, splits, domains, tuple(names))
+    return Release(folder, splits, domains, {name: found[name] for name in names}, encoding)
 
 
-def _pair_files(folder: Path) -> Iterator[tuple[str, str]]:
+def _pair_files(names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """The files that give the products of samples, each with what its name says the samples are."""
     for split in SPLITS:
         before, after = f"{_PREFIX_OF[split]}product_", "_pair.txt"
-        for path in sorted(folder.glob(f"{before}*{after}")):
-            yield path.name, path.name.removeprefix(before).removesuffix(after)
+        for name in fnmatch.filter(names, f"{before}*{after}"):
+            yield name, name.removeprefix(before).removesuffix(after)
 
 
-def _check_domains(folder: Path) -> None:
-    for name, config in _pair_files(folder):
+def _check_domains(folder: Path, names: Mapping[str, str]) -> None:
+    for name, config in _pair_files(names):
         if domain_of_config(config) is None:
             domain = config.removesuffix("s")
             problem = domain_problem(domain) or "lacks the s of the plural, as in product_reviews_pair.txt"
             raise ReleaseError(f"{folder / name}: the domain {domain!r} {problem}")
 
 
-def _domains_in(folder: Path) -> tuple[DomainName, ...]:
+def _domains_in(names: Mapping[str, str]) -> tuple[DomainName, ...]:
     """The domains that have a file; where one is missing, a domain is not absent."""
-    others = (domain_of_config(config) for _, config in _pair_files(folder))
+    others = (domain_of_config(config) for _, config in _pair_files(names))
     named = with_published(domain for domain in others if domain is not None)
-    return tuple(
-        domain
-        for domain in named
-        if any((folder / name).is_file() for split in SPLITS for name in _names(split, domain))
-    )
+    return tuple(domain for domain in named if any(name in names for split in SPLITS for name in _names(split, domain)))
 
 
 def _names(split: Split, domain: DomainName) -> tuple[str, str, str]:
@@ -147,9 +155,9 @@ def _names(split: Split, domain: DomainName) -> tuple[str, str, str]:
     return prefix + f"product_{config_of(domain)}_pair.txt", prefix + texts, prefix + images
 
 
-def pair_file(split: Split, domain: DomainName) -> str:
-    """Name of the file that gives the products of the samples of a split and domain."""
-    return _names(split, domain)[0]
+def pair_file(split: Split, domain: DomainName, files: Mapping[str, str]) -> str:
+    """The file, among those of a release, that gives the products of the samples of a split and domain."""
+    return files[_names(split, domain)[0]]
 
 
 def stage_release(
@@ -159,7 +167,7 @@ def stage_release(
 
     Tables, for each split and each domain of ROPE and of the release: `samples_SPLIT_DOMAIN` (sample_id, product_id,
     text, category, n_frames, line) and `frames_SPLIT_DOMAIN` (sample_id, time, image), frames of a sample by ascending
-    time. And `categories` (product_id, category), and `faults` (file, line, kind, subject).
+    time. And `categories` (product_id, category), and `faults` and `files` of `rope.sources.source.Stage`.
 
     Args:
         connection: an empty database.
@@ -170,10 +178,11 @@ def stage_release(
         Name of each file read -> SHA-256 of its bytes.
 
     Raises:
-        ReleaseError: `products.tsv` cannot be read.
+        ReleaseError: a file is no text, or `products.tsv` lacks a column.
     """
     connection.execute("CREATE TABLE faults (file VARCHAR, line BIGINT, kind VARCHAR, subject VARCHAR)")
-    hashes = {}
+    connection.execute(FILES_TABLE)
+    reading = Reading(advance, release.encoding)
     for split in release.splits:
         for domain in release.domains:
             pairs, texts, images = _names(split, domain)
@@ -182,18 +191,22 @@ def stage_release(
                 (texts, f"texts_{split}_{domain}", _TEXTS),
                 (images, f"images_{split}_{domain}", _PAGE_IMAGES if domain == "page" else _FRAMES),
             ):
-                hashes[name] = _read(connection, release.folder / name, table, layout, advance)
-    hashes |= _read_categories(connection, release.folder / _PRODUCTS_FILE)
+                _read(connection, release.folder / release.files[name], table, layout, reading)
+    products = release.files.get(_PRODUCTS_FILE)
+    ids = " UNION ALL ".join(
+        f"SELECT product_id FROM pairs_{split}_{domain}" for split in release.splits for domain in release.domains
+    )
+    read_categories(connection, release.folder / products if products else None, reading, ids)
     _mark_leaks(connection, release)
     for split in release.splits:
         for domain in release.domains:
             _mark_conflicts(connection, split, domain)
-            _report_faults(connection, split, domain)
+            _report_faults(connection, split, domain, release.files)
             _join(connection, split, domain)
         for domain in with_published(release.domains):
             connection.execute(f"CREATE TABLE IF NOT EXISTS samples_{split}_{domain} ({_SAMPLE_COLUMNS})")
             connection.execute(f"CREATE TABLE IF NOT EXISTS frames_{split}_{domain} ({_FRAME_COLUMNS})")
-    return hashes
+    return reading.digests
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,26 +222,33 @@ class _Layout:
     select: str
 
 
+def _bad_field(*columns: str) -> str:
+    """Cases of an id or image name that cannot be one."""
+    return " ".join(
+        f"""WHEN {column} = '' OR contains({column}, ',') THEN 'bad_row'
+             WHEN length({column}) > {MAX_ID_LENGTH} THEN 'long_id'
+             WHEN {column} LIKE '"%"' THEN 'quoted_id'"""
+        for column in columns
+    )
+
+
 _PAIRS: Final = _Layout(
     ("product_id", "sample_id"),
-    """SELECT line, text, product_id, sample_id,
-        CASE WHEN text IS NULL THEN 'bad_encoding'
-             WHEN product_id = '' OR sample_id = '' OR contains(sample_id, ',') THEN 'bad_row' END AS fault
+    f"""SELECT line, text, product_id, sample_id,
+        CASE WHEN text IS NULL THEN 'bad_encoding' {_bad_field("product_id", "sample_id")} END AS fault
     FROM parted""",
 )
 _TEXTS: Final = _Layout(
     ("sample_id", "body"),
     f"""SELECT line, text, sample_id, nullif(nullif(body, '{EMPTY_TEXT}'), '') AS body,
-        CASE WHEN text IS NULL THEN 'bad_encoding'
-             WHEN sample_id = '' THEN 'bad_row' END AS fault
+        CASE WHEN text IS NULL THEN 'bad_encoding' {_bad_field("sample_id")} END AS fault
     FROM parted""",
 )
 _BAD_NAME: Final = r"image LIKE '/%' OR contains(image, '\') OR regexp_matches(image, '(^|/)\.\.(/|$)')"
 _PAGE_IMAGES: Final = _Layout(
     ("sample_id", "image"),
     f"""SELECT line, text, sample_id, 0::BIGINT AS time, image,
-        CASE WHEN text IS NULL THEN 'bad_encoding'
-             WHEN sample_id = '' OR image = '' OR contains(image, ',') THEN 'bad_row'
+        CASE WHEN text IS NULL THEN 'bad_encoding' {_bad_field("sample_id", "image")}
              WHEN {_BAD_NAME} THEN 'bad_image_name' END AS fault
     FROM parted""",
 )
@@ -236,56 +256,22 @@ _FRAMES: Final = _Layout(
     ("sample_id", "number", "image"),
     f"""SELECT line, text, sample_id, try_cast(number AS BIGINT) AS time, image,
         CASE WHEN text IS NULL THEN 'bad_encoding'
-             WHEN sample_id = '' OR number = '' OR image = '' OR contains(image, ',') THEN 'bad_row'
+             WHEN number = '' THEN 'bad_row' {_bad_field("sample_id", "image")}
              WHEN NOT regexp_full_match(number, '[+-]?[0-9]{{1,18}}') THEN 'bad_number'
              WHEN {_BAD_NAME} THEN 'bad_image_name' END AS fault
     FROM parted""",
 )
 
 
-def _read(
-    connection: duckdb.DuckDBPyConnection, path: Path, table: str, layout: _Layout, advance: Callable[[int], None]
-) -> str:
-    """Read one file into a table; returns the SHA-256 of its bytes."""
-    digest = hashlib.sha256()
-
-    def on_bytes(piece: bytes) -> None:
-        digest.update(piece)
-        advance(len(piece))
-
+def _read(connection: duckdb.DuckDBPyConnection, path: Path, table: str, layout: _Layout, reading: Reading) -> None:
+    """Read one file into a table."""
     schema = pa.schema([*LINE_SCHEMA, *((name, pa.string()) for name in layout.fields)])
-    batches = (part_fields(lines, layout.fields) for lines in scan_lines(path, on_bytes))
-    connection.register("parted", pa.RecordBatchReader.from_batches(schema, batches))
-    connection.execute(f"""
-        CREATE TABLE {table} AS
-        SELECT * EXCLUDE (text), CASE WHEN fault IS NOT NULL THEN coalesce(left(text, 100), '') END AS bad
-        FROM ({layout.select})""")
-    connection.unregister("parted")
-    return digest.hexdigest()
-
-
-def _read_categories(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str]:
-    """Read products.tsv, if there is one; its columns are product_id and category, or coarse_class for the latter."""
-    connection.execute("CREATE TABLE categories (product_id VARCHAR, category VARCHAR)")
-    if not path.is_file():
-        return {}
-    content = path.read_bytes()
-    header = content.decode("utf-8-sig", "replace").split("\n", 1)[0].rstrip("\r").split("\t")
-    column = next((name for name in ("category", "coarse_class") if name in header), None)
-    if "product_id" not in header or column is None:
-        raise ReleaseError(
-            f"{path}:1: columns are {', '.join(header)}; expected product_id and category, parted by tabs"
-        )
-    try:
-        connection.execute(
-            f"INSERT INTO categories SELECT product_id, any_value({column}) FROM "
-            "read_csv(?, delim = '\t', header = true, all_varchar = true, quote = '') "
-            f"GROUP BY product_id HAVING min({column}) = max({column})",
-            [str(path)],
-        )
-    except duckdb.Error as error:
-        raise ReleaseError(f"{path}: cannot be read as a table parted by tabs: {error}") from error
-    return {path.name: hashlib.sha256(content).hexdigest()}
+    batches = (part_fields(lines, layout.fields) for lines in reading.batches(path))
+    with registered(connection, "parted", schema, batches):
+        connection.execute(f"""
+            CREATE TABLE {table} AS
+            SELECT * EXCLUDE (text), CASE WHEN fault IS NOT NULL THEN coalesce(left(text, 100), '') END AS bad
+            FROM ({layout.select})""")
 
 
 def _mark_leaks(connection: duckdb.DuckDBPyConnection, release: Release) -> None:
@@ -330,10 +316,12 @@ def _mark_conflicts(connection: duckdb.DuckDBPyConnection, split: Split, domain:
         connection.execute("DROP TABLE several")
 
 
-def _report_faults(connection: duckdb.DuckDBPyConnection, split: Split, domain: DomainName) -> None:
-    """Add every fault of one split and domain to `faults`."""
+def _report_faults(
+    connection: duckdb.DuckDBPyConnection, split: Split, domain: DomainName, files: Mapping[str, str]
+) -> None:
+    """Add every fault of one split and domain to `faults`, and its files to `files`."""
     at = f"{split}_{domain}"
-    pairs, texts, images = _names(split, domain)
+    pairs, texts, images = (files[name] for name in _names(split, domain))
     for file, table, subject in (
         (pairs, f"pairs_{at}", "sample_id"),
         (texts, f"texts_{at}", "sample_id"),
@@ -343,10 +331,11 @@ def _report_faults(connection: duckdb.DuckDBPyConnection, split: Split, domain: 
             f"INSERT INTO faults SELECT ?, line, fault, coalesce(bad, {subject}) FROM {table} WHERE fault IS NOT NULL",
             [file],
         )
+    known = f"SELECT sample_id FROM pairs_{at} WHERE sample_id IS NOT NULL"
     for file, table in ((texts, f"texts_{at}"), (images, f"images_{at}")):
         connection.execute(
             f"""INSERT INTO faults SELECT ?, min(line), 'no_product', sample_id FROM {table}
-            WHERE fault IS NULL AND sample_id NOT IN (SELECT sample_id FROM pairs_{at} WHERE sample_id IS NOT NULL)
+            WHERE fault IS NULL AND sample_id NOT IN ({known})
             GROUP BY sample_id""",
             [file],
         )
@@ -362,6 +351,13 @@ def _report_faults(connection: duckdb.DuckDBPyConnection, split: Split, domain: 
             WHERE fault IS NULL AND sample_id NOT IN ({found})""",
             [pairs],
         )
+    used = f"EXISTS (SELECT 1 FROM {{}}_{at} WHERE bad IS NULL AND sample_id IN ({known}))"
+    for file, table, is_used in (
+        (pairs, "pairs", f"{used.format('texts')} OR {used.format('images')}"),
+        (texts, "texts", used.format("texts")),
+        (images, "images", used.format("images")),
+    ):
+        connection.execute(f"INSERT INTO files SELECT ?, count(*), count(bad), {is_used} FROM {table}_{at}", [file])
 
 
 def _join(connection: duckdb.DuckDBPyConnection, split: Split, domain: DomainName) -> None:

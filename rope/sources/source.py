@@ -16,7 +16,8 @@ Stage = Callable[[duckdb.DuckDBPyConnection, Callable[[int], None]], dict[str, s
 Returns the SHA-256 of each file by name. Afterwards the database holds, for each split of the release and each of
 `rope.domain.with_published` of its domains, two tables in canonical order: `samples_SPLIT_DOMAIN` (sample_id,
 product_id, text, category, n_frames, line and, where the format may have them, file, video, audio and gallery) and
-`frames_SPLIT_DOMAIN` (sample_id, time, image). And the table `faults` (file, line, kind, subject).
+`frames_SPLIT_DOMAIN` (sample_id, time, image). And the tables `faults` (file, line, kind, subject) and `files` (file,
+n_rows, n_bad: those that cannot be read, is_used: whether any row has to do with another file).
 """
 
 
@@ -34,6 +35,7 @@ class Source:
         stage: reads it.
         file_of: the text file under which faults of a split and domain are reported that belong to no line.
         listings: folder -> SHA-256 of the names in it, where the names decide what a sample consists of.
+        encoding: of text files without a byte order mark; None for UTF-8.
     """
 
     kind: str
@@ -45,3 +47,4 @@ class Source:
     stage: Stage
     file_of: Callable[[Split, DomainName], str]
     listings: Mapping[str, str] = field(default_factory=dict)
+    encoding: str | None = None

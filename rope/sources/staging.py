@@ -7,7 +7,7 @@ sample and samples without an image, categories by product, canonical order.
 
 # ruff: noqa: S608 -- SQL is put together from splits, domains and kinds of faults, which are closed sets
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from typing import Any, Final
@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from rope.domain import DOMAINS, DomainName, Split, with_published
 from rope.schema import EMPTY_TEXT
-from rope.sources.faults import Fault
+from rope.sources.faults import FILES_TABLE, MAX_ID_LENGTH, UNREADABLE, Fault, shortened
 
 __all__ = ["FrameRow", "SampleRow", "Staging"]
 
@@ -84,22 +84,33 @@ class Staging:
             self.connection.execute(f"CREATE TABLE {table} ({columns})")
 
     def add(self, row: SampleRow | FrameRow | Fault) -> None:
-        """Take one row; its id must not be empty, and its image name must lie inside the image root."""
+        """Take one row; its id must not be empty, and its image name must lie inside the image root.
+
+        Instead of a row with an id that is too long, the fault is taken.
+        """
+        if not isinstance(row, Fault) and max(map(len, _ids(row))) > MAX_ID_LENGTH:
+            row = Fault(row.file, row.line, "long_id", shortened(row.sample_id))
         table = _TABLE_OF[type(row)]
         waiting = self._waiting.setdefault(table, [])
         waiting.append(_VALUES_OF[table](row))
         if len(waiting) >= _BUFFERED:
             self._flush(table)
 
-    def finish(self, splits: tuple[Split, ...], domains: Iterable[DomainName] = ()) -> None:
+    def finish(
+        self, splits: tuple[Split, ...], domains: Iterable[DomainName] = (), n_rows: Mapping[str, int] | None = None
+    ) -> None:
         """Take out what contradicts itself, and make the tables of `rope.sources.source.Stage`.
 
         Args:
             splits: those of the release.
             domains: those of its domains that are none of ROPE's.
+            n_rows: how many rows each file has, of whatever kind.
         """
         for table in list(self._waiting):
             self._flush(table)
+        self.connection.execute(FILES_TABLE)
+        for file, n in (n_rows or {}).items():
+            self.connection.execute(_COUNT_BAD, [file, n, file])
         for statement in (*_MARK_SAMPLES, *_MARK_FRAMES, *_REPORT):
             self.connection.execute(statement)
         for split in splits:
@@ -134,6 +145,18 @@ _TABLE_OF: Final[dict[type, str]] = {row: table for table, row in _TABLES.items(
 _VALUES_OF: Final[dict[str, Callable[[object], tuple[Any, ...]]]] = {
     table: attrgetter(*_names(row)) for table, row in _TABLES.items()
 }
+
+
+_COUNT_BAD: Final = f"""INSERT INTO files SELECT ?, ?,
+    (SELECT count(DISTINCT CASE WHEN line > 0 THEN line::VARCHAR ELSE subject END) FROM faults
+     WHERE file = ? AND kind IN {UNREADABLE}), true"""
+
+
+def _ids(row: SampleRow | FrameRow) -> tuple[str, ...]:
+    """The ids and names of files of a row."""
+    if isinstance(row, FrameRow):
+        return row.sample_id, row.image
+    return row.sample_id, row.product_id, row.video or "", row.audio or "", row.gallery or ""
 
 
 def _sql_type(column: str) -> str:

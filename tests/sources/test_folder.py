@@ -1,4 +1,5 @@
 import csv
+import gzip
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -38,9 +39,9 @@ def test_numbers_in_parquet_are_ids_too(tmp_path):
 
 FAULTS = [
     # row, files made for it, file and line of the fault, kind, subject
-    ("shop,p9,cup,,", [], "samples.csv", 8, "bad_row", "shop, p9, cup"),
+    ("shop,p9,cup,,", [], "samples.csv", 8, "unknown_domain", "p9: shop; there are page, video, live"),
     ("page,p9,,,", [], "samples.csv", 8, "bad_row", "page, p9, "),
-    ("page,p9,cup,,test", [], "samples.csv", 8, "bad_row", "page, p9, cup"),
+    ("page,p9,cup,,test", [], "samples.csv", 8, "unknown_split", "p9: test; there are train and validation"),
     ("page,p9,cup,a,validation,b", [], "samples.csv", 8, "bad_row", ", , "),
     ("page,p9,cup,,", [], "samples.csv", 8, "no_image", "p9"),
     ("page,p1,cup,,", [], "samples.csv", 8, "product_conflict", "p1"),
@@ -68,6 +69,103 @@ def test_faults_are_named_by_file_and_line(row, files, file, line, kind, subject
     assert (file, line, kind, subject) in stage(find_release(tmp_path))[1]
 
 
+def test_a_long_text_is_one_field(tmp_path):
+    append(write_folder(tmp_path) / "samples.csv", f"page,p9,cup,{'长' * 131_073},\n")
+    write_image(tmp_path / "pages" / "p9.jpg")
+    tables, faults = stage(find_release(tmp_path))
+    assert faults == []
+    assert len(tables["samples_validation_page"][2]["text"]) == 131_073
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("samples.csv.gz", lambda text: gzip.compress(text.encode())),
+        ("samples.csv", lambda text: text.encode("utf-16")),
+        ("samples.csv", lambda text: text.replace("\n", "\r").encode()),
+        ("samples.csv", lambda text: text.replace("domain,", " Domain , ").encode()),
+    ],
+)
+def test_a_table_may_be_written_in_other_ways(name, content, tmp_path):
+    expected = stage(find_release(write_folder(tmp_path)))
+    text = (tmp_path / "samples.csv").read_text("utf-8")
+    (tmp_path / "samples.csv").unlink()
+    (tmp_path / name).write_bytes(content(text))
+    assert stage(find_release(tmp_path)) == expected
+
+
+def test_a_line_in_another_encoding_is_a_fault_of_its_own(tmp_path):
+    path = write_folder(tmp_path) / "samples.csv"
+    path.write_bytes(path.read_bytes() + b"page,p9,cup,caf\xe9,\n")
+    tables, faults = stage(find_release(tmp_path))
+    assert faults == [("samples.csv", 8, "bad_encoding", "p9")]
+    assert len(tables["samples_validation_page"]) == 2
+
+
+def test_an_encoding_that_is_given_is_used(tmp_path):
+    path = write_folder(tmp_path) / "samples.csv"
+    path.write_bytes(path.read_text("utf-8").replace("a blue cup", "蓝色杯子").encode("gb18030"))
+    tables, faults = stage(find_release(tmp_path, "gb18030"))
+    assert (faults, tables["samples_validation_page"][1]["text"]) == ([], "蓝色杯子")
+
+
+COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
+
+
+@pytest.mark.parametrize(
+    ("ids", "files", "media", "faults"),
+    [
+        ([COMPOSED], [f"{DECOMPOSED}.jpg"], {COMPOSED: f"{DECOMPOSED}.jpg"}, []),
+        ([DECOMPOSED], [f"{COMPOSED}.jpg"], {DECOMPOSED: f"{COMPOSED}.jpg"}, []),
+        (
+            [COMPOSED, DECOMPOSED],
+            [f"{COMPOSED}.jpg", f"{DECOMPOSED}.jpg"],
+            {COMPOSED: f"{COMPOSED}.jpg", DECOMPOSED: f"{DECOMPOSED}.jpg"},
+            [],
+        ),
+        ([COMPOSED, DECOMPOSED], [f"{DECOMPOSED}.jpg"], {DECOMPOSED: f"{DECOMPOSED}.jpg"}, ["no_image"]),
+        (["\u212b"], ["\u00c5.jpg", "A\u030a.jpg"], {}, ["ambiguous_media"]),
+        (["\u212b", "\u00c5"], ["A\u030a.jpg"], {}, ["ambiguous_media", "ambiguous_media"]),
+        (["p9.jpg"], ["p9.jpg"], {"p9.jpg": "p9.jpg"}, []),
+        (["p9.JPG"], ["p9.jpg"], {}, ["no_image"]),
+        (["p9.jpg"], ["p9.jpg", "p9.png"], {"p9.jpg": "p9.jpg"}, []),
+        (["p9.jpg", "p9.png"], ["p9.jpg", "p9.png"], {"p9.jpg": "p9.jpg", "p9.png": "p9.png"}, []),
+        (["p9.jpg", "p9"], ["p9.jpg"], {"p9": "p9.jpg"}, ["no_image"]),
+        (["p9.jpg"], ["p9.jpg.png", "p9.jpg"], {"p9.jpg": "p9.jpg.png"}, []),
+        (["1.5"], ["1.jpg"], {}, ["no_image"]),
+        ([f"{COMPOSED}.jpg"], [f"{DECOMPOSED}.jpg"], {f"{COMPOSED}.jpg": f"{DECOMPOSED}.jpg"}, []),
+    ],
+)
+def test_ids_that_are_not_exactly_the_names_of_files(ids, files, media, faults, tmp_path):
+    rows = ["domain,sample_id,product_id", *(f"page,{name},cup" for name in ids)]
+    (tmp_path / "samples.csv").write_text("\n".join(rows), "utf-8")
+    for name in files:
+        write_image(tmp_path / "pages" / name)
+    tables, found = stage(find_release(tmp_path))
+    assert {name: image for name, _, image in frames(tables, "validation_page")} == {
+        name: f"pages/{file}" for name, file in media.items()
+    }
+    assert [kind for _, _, kind, _ in found] == faults
+
+
+def test_an_id_with_the_suffix_of_its_video_and_the_sound_beside_an_image(tmp_path):
+    rows = ["domain,sample_id,product_id", "video,v1.mp4,cup", "live,l1.jpg,cup"]
+    (tmp_path / "samples.csv").write_text("\n".join(rows), "utf-8")
+    write_video(tmp_path / "videos" / "v1.mp4")
+    write_image(tmp_path / "lives" / "l1.jpg")
+    (tmp_path / "lives" / "l1.wav").write_bytes(b"RIFF")
+    tables, faults = stage(find_release(tmp_path))
+    assert [row["video"] for row in tables["samples_validation_video"]] == ["videos/v1.mp4"]
+    assert [row["audio"] for row in tables["samples_validation_live"]] == ["lives/l1.wav"]
+    assert faults == []
+
+
+def test_an_id_of_megabytes_is_a_fault(tmp_path):
+    append(write_folder(tmp_path) / "samples.csv", f"page,{'y' * 3_000_000},cup,,\n")
+    (fault,) = stage(find_release(tmp_path))[1]
+    assert (fault[1:3], len(fault[3])) == ((8, "long_id"), 100)
+
+
 def test_the_line_is_right_after_blank_lines_and_texts_of_several_lines(tmp_path):
     append(write_folder(tmp_path) / "samples.csv", '\npage,p8,cup,"two\nlines",\npage,,cup,,\n')
     assert ("samples.csv", 11, "bad_row", "page, , cup") in stage(find_release(tmp_path))[1]
@@ -81,9 +179,14 @@ def test_the_line_is_right_after_blank_lines_and_texts_of_several_lines(tmp_path
             "columns are domain, sample_id; expected domain, sample_id, product_id and any",
         ),
         ("domain,sample_id,product_id,price\n", "columns are domain, sample_id, product_id, price; expected"),
+        (
+            "domain;sample_id;product_id\npage;p1;a\n",
+            "columns are domain;sample_id;product_id; expected .*by semicolons",
+        ),
+        ("domain\tsample_id\tproduct_id\npage\tp1\ta\n", "it looks like fields separated by tabs"),
+        (b"<html><body>Login</body></html>", "it is an HTML page"),
         ("domain,sample_id,product_id\n", "no rows"),
         ('domain,sample_id,product_id\n"page', "cannot be read as CSV"),
-        (b"domain,sample_id,product_id\n\xff,,\n", "cannot be read as CSV"),
     ],
 )
 def test_a_table_of_another_form_is_refused(content, message, tmp_path):
@@ -130,5 +233,5 @@ def test_a_folder_and_a_row_make_a_domain(tmp_path):
     assert frames(tables, "validation_review") == [("r1", 1, "reviews/r1/1.jpg"), ("r1", 2, "reviews/r1/2.jpg")]
     assert [(kind, subject) for _, _, kind, subject in faults] == [
         ("no_image", "r3"),
-        ("bad_row", "session, s1, red-cup"),
+        ("unknown_domain", "s1: session; there are page, video, live, review"),
     ]
