@@ -8,6 +8,7 @@ import builtins
 import re
 import runpy
 import shlex
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -22,7 +23,11 @@ import cope.cli
 import leaderboard.cli
 import rope.bench.cli
 import rope.cli
-from rope.curation.pipeline.recipe import tomllib
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

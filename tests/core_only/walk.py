@@ -35,6 +35,7 @@ COMMANDS: Final[dict[str, int | str]] = {
     # Makes what the others read.
     "rope synthesize release --products 40 --no-mp4": WORKS,
     "rope build release data": WORKS,
+    "rope use data": WORKS,
     "rope-bench run --model baselines:handcrafted --data data --out e.parquet --json e.json": WORKS,
     "rope synthesize raw --products 2 --format pool": WORKS,
     # What the core does.

@@ -4,10 +4,16 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 GITHUB = Path(__file__).parents[2] / ".github"
 WORKFLOWS = sorted((GITHUB / "workflows").glob("*.y*ml"))
@@ -49,7 +55,11 @@ class TestEveryWorkflow:
     def test_the_token_can_only_read_and_is_not_kept(self, path):
         workflow = load(path)
         assert workflow["permissions"] == {"contents": "read"}
-        assert all("permissions" not in job for job in workflow["jobs"].values())
+        allowed = {("release.yml", "publish"): {"contents": "read", "id-token": "write"}}
+        asked = {
+            (path.name, name): job["permissions"] for name, job in workflow["jobs"].items() if "permissions" in job
+        }
+        assert all(allowed.get(job) == permissions for job, permissions in asked.items())
         for step in steps(workflow):
             if step.get("uses", "").startswith("actions/checkout@"):
                 assert step["with"]["persist-credentials"] is False
@@ -58,6 +68,44 @@ class TestEveryWorkflow:
     def test_no_secret_is_named_and_no_text_of_others_is_put_into_a_script(self, path):
         assert "secrets." not in path.read_text("utf-8")
         assert all("${{" not in step.get("run", "") for step in steps(load(path)))
+
+
+def test_only_a_tag_that_a_maintainer_lets_through_is_published():
+    workflow = load(GITHUB / "workflows" / "release.yml")
+    assert workflow[True] == {"push": {"tags": ["v*"]}}
+    publish = workflow["jobs"]["publish"]
+    assert publish["environment"] == "pypi"
+    scripts = [step.get("run", "") for step in publish["steps"]]
+    assert scripts[-2].startswith("sha256sum --check --strict")
+    assert scripts[-1] == "uv publish --trusted-publishing always"
+    assert not any("pytest" in script or "walk.py" in script for script in scripts)
+
+
+def test_each_extra_is_tested_alone_or_comes_with_no_tests_of_its_own():
+    listed = {
+        row["extra"]
+        for row in load(GITHUB / "workflows" / "tests.yml")["jobs"]["extras"]["strategy"]["matrix"]["include"]
+    }
+    known = set(
+        tomllib.loads((GITHUB.parent / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    )
+    assert known - listed == {
+        "all",
+        "decord",
+        "dev",
+        "docs",
+        "fast",
+        "figures",
+        "heic",
+        "mutants",
+        "peers",
+        "torchcodec",
+    }
+
+
+def test_every_path_of_the_matrix_exists():
+    rows = load(GITHUB / "workflows" / "tests.yml")["jobs"]["extras"]["strategy"]["matrix"]["include"]
+    assert [path for row in rows for path in row["tests"].split() if not (GITHUB.parent / path).exists()] == []
 
 
 def test_rows_are_verified_with_a_log_that_anyone_may_read():
