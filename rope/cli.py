@@ -34,6 +34,16 @@ app = typer.Typer(
 app.add_typer(asr, name="asr")
 app.add_typer(curate, name="curate")
 
+ReleaseFormat = Literal[
+    "rope", "product1m", "m5product", "lpr4m", "movingfashion", "grocery", "abo", "abo-mvr", "folder"
+]
+"""As `rope.sources.formats.Format`, which takes long to import."""
+
+ReleaseFormat = Literal[
+    "rope", "product1m", "m5product", "lpr4m", "movingfashion", "grocery", "abo", "abo-mvr", "folder"
+]
+"""As `rope.sources.formats.Format`, whose module takes long to import."""
+
 Directory = Annotated[
     str,
     typer.Argument(metavar="OUT", help="A dataset directory, or its address, such as s3://b/OUT.", show_default=False),
@@ -47,7 +57,7 @@ def build(
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Dataset directory to write.", show_default=False)],
     release_format: Annotated[
-        Literal["rope", "product1m", "m5product", "lpr4m", "movingfashion", "folder"] | None,
+        ReleaseFormat | None,
         typer.Option("--format", help="Format of the release.", show_default="told by the names of its files"),
     ] = None,
     encoding: Annotated[
@@ -101,10 +111,15 @@ def build(
 
 @app.command()
 def fetch(
-    release: Annotated[
-        Path, typer.Argument(metavar="RELEASE", help="Folder with the text files of a release.", show_default=False)
-    ],
     to: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the images.", show_default=False)],
+    release: Annotated[
+        Path | None,
+        typer.Argument(metavar="RELEASE", help="Folder with the text files of a release.", show_default=False),
+    ] = None,
+    open_set: Annotated[
+        Literal["abo", "grocery"] | None,
+        typer.Option("--open", help="Fetch a dataset under an open licence instead, all of it.", show_default=False),
+    ] = None,
     prefix: Annotated[
         str | None, typer.Option(metavar="URL", help="What addresses begin with, before the name.", show_default=False)
     ] = None,
@@ -119,7 +134,7 @@ def fetch(
         ),
     ] = None,
     release_format: Annotated[
-        Literal["rope", "product1m", "m5product", "lpr4m", "movingfashion", "folder"] | None,
+        ReleaseFormat | None,
         typer.Option("--format", help="Format of the release.", show_default="told by the names of its files"),
     ] = None,
     encoding: Annotated[
@@ -154,11 +169,17 @@ def fetch(
     shard_size: Annotated[str, typer.Option(help="Size of a tar shard to aim at: bytes, or 64M, 1G.")] = "256M",
     memory: Annotated[str, typer.Option(help="Memory for the list of images: bytes, or 512M, 2G.")] = "512M",
 ) -> None:
-    """Fetch the images of a release; repeat it to go on where it stopped."""
+    """Fetch the images of a release, or an open dataset by name; repeat it to go on where it stopped."""
     from rope.fetch.fetch import fetch_images, fetch_status
     from rope.fetch.limits import Limits, host_of
+    from rope.fetch.open_sets import OPEN_SETS, prepare
     from rope.fetch.report import sentences
 
+    if (release is None) == (open_set is None) or (open_set is not None and release_format is not None):
+        raise UsageError("name the folder of a release, with --format if need be, or a dataset with --open")
+    folder, release_format = release or to, open_set or release_format
+    for sentence in OPEN_SETS[open_set].terms if open_set is not None else ():
+        typer.echo(sentence)
     memory_bytes = parse_bytes(memory, "--memory")
     if not status:
         limits = Limits(
@@ -173,8 +194,10 @@ def fetch(
             redirect_hosts=frozenset(host.lower() for host in allow_redirects_to or ()),
             private_hosts=host_of(prefix) if allow_private else frozenset(),
         )
+        if open_set is not None:
+            prefix, checksums = prepare(open_set, to, prefix=prefix, limits=limits, checksums=checksums)
         report = fetch_images(
-            release,
+            folder,
             to,
             prefix=prefix,
             limits=limits,
@@ -188,7 +211,7 @@ def fetch(
             memory_bytes=memory_bytes,
         )
         typer.echo(f"{to}: fetched {report.n_fetched:,} now, {report.n_bytes / 1e6:,.1f} MB")
-    found = fetch_status(release, to, release_format=release_format, encoding=encoding, memory_bytes=memory_bytes)
+    found = fetch_status(folder, to, release_format=release_format, encoding=encoding, memory_bytes=memory_bytes)
     for sentence in sentences(found, to):
         typer.echo(sentence)
 

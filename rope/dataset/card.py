@@ -57,6 +57,10 @@ Fingerprint: `{fingerprint}`
 {faults}
 """
 
+_ABO_PAPER: Final = (
+    "Collins et al., *ABO: Dataset and Benchmarks for Real-World 3D Object Understanding*, CVPR 2022 (arXiv 2110.06199)"
+)
+
 _PAPERS: Final = {
     "rope_release": "Bai et al., *Cross-Domain Product Representation Learning for Rich-Content E-Commerce*, ICCV 2023",
     "product1m": "Zhan et al., *Product1M: Towards Weakly Supervised Instance-Level Product Retrieval via Cross-Modal "
@@ -64,6 +68,10 @@ _PAPERS: Final = {
     "m5product": "Dong et al., *M5Product: Self-harmonized Contrastive Learning for E-commercial Multi-modal "
     "Pretraining*, CVPR 2022",
     "lpr4m": "Yang et al., *Cross-view Semantic Alignment for Livestreaming Product Recognition*, ICCV 2023",
+    "grocery": "Klasson, Zhang and Kjellström, *A Hierarchical Grocery Store Image Dataset with Visual and Semantic "
+    "Labels*, WACV 2019",
+    "abo": _ABO_PAPER,
+    "abo-mvr": _ABO_PAPER,
     "movingfashion": "Godi et al., *MovingFashion: a Benchmark for the Video-to-Shop Challenge*, WACV 2022",
 }
 """Kind of source -> the paper that introduced it."""
@@ -73,7 +81,26 @@ Built from {n_files} text files in the layout of the ROPE release of {paper}. Th
 their authors, who give it on request (https://github.com/adxcreative/COPE): do not pass a copy on without asking them.
 Other releases in this layout have licences of their own."""
 
+_ABO: Final = """\
+Built from the files of Amazon Berkeley Objects, of {paper}. Licence: CC BY 4.0, by the file LICENSE-CC-BY-4.0.txt that
+is published beside the data; older copies of its README say CC BY-NC 4.0, so go by the licence that came with this
+copy. Credit: data by Amazon.com; archive by Matthieu Guillaumin, Thomas Dideriksen, Kenan Deng, Himanshu Arora, Jasmine
+Collins and Jitendra Malik. The reader was written to the published description; its authors have not seen the real
+files. What differed from the description is listed below."""
+
+_GROCERY: Final = """\
+Built from the Grocery Store Dataset, of {paper} (https://github.com/marcusklasson/GroceryStoreDataset). MIT licence,
+copyright (c) 2019 Marcus Klasson; keep its text with every copy. The photographs are the authors'; the shop images and
+descriptions come from the Swedish grocers Hemköp and ICA, and brands and packaging belong to their owners. Nobody
+recorded a video or a stream: clips are sequences of photographs of one class, with a cut at nearly every frame, and
+the texts of clips are sentences of shops, not speech."""
+
 _ORIGINS: Final = {
+    "grocery": _GROCERY,
+    "abo": f"{_ABO} The split is drawn by a hash of related products.",
+    "abo-mvr": f"{_ABO} The split follows the benchmark abo-mvr: its test images are in validation, those of train "
+    "and val in train. Its protocol searches the images of train too, so that its published figures compare with none "
+    "of this dataset.",
     "product1m": "Built from the text files of Product1M, of {paper} (https://github.com/zhanxlin/Product1M).",
     "m5product": "Built from M5Product, of {paper} (https://xiaodongsuper.github.io/M5Product_dataset).",
     "lpr4m": "Built from LPR4M, of {paper} (https://github.com/adxcreative/RICE).",
@@ -81,6 +108,9 @@ _ORIGINS: Final = {
     "folder": "Built from a folder of somebody's own.",
 }
 """Kind of source -> where the data come from; ROPE's own paragraph counts the files."""
+
+_LICENCES: Final = {"grocery": "mit", "abo": "cc-by-4.0", "abo-mvr": "cc-by-4.0"}
+"""Kind of source -> its licence, as the Hub calls it, where the authors permit copies."""
 
 _ASK: Final = "Its owners decide who may have a copy: ask them before you pass one on."
 
@@ -123,7 +153,10 @@ def origin_of(manifest: Manifest) -> str:
     """Where the data come from, and who decides about copies."""
     known, paper = _ORIGINS.get(manifest.source.get("kind", "")), citation_of(manifest)
     n_files = sum(1 for name in manifest.source if name.endswith(".txt"))
-    return _ROPE.format(n_files=n_files, paper=paper) if known is None else f"{known.format(paper=paper)} {_ASK}"
+    if known is None:
+        return _ROPE.format(n_files=n_files, paper=paper)
+    is_open = manifest.source.get("kind", "") in _LICENCES
+    return known.format(paper=paper) if is_open else f"{known.format(paper=paper)} {_ASK}"
 
 
 def citation_of(manifest: Manifest) -> str:
@@ -136,7 +169,8 @@ def _front_matter(manifest: Manifest) -> str:
     samples = sum(counts[config] for counts in manifest.counts.values() for config in manifest.configs[1:])
     size = next((name for limit, name in _SIZE_CATEGORIES if samples < limit), "n>100M")
     content = hashlib.sha256("".join(shard.sha256 for _, shard in sorted(manifest.shards.items())).encode()).hexdigest()
-    lines = ["---", f"pretty_name: {_quoted(manifest.name)}", "license: other"]
+    lines = ["---", f"pretty_name: {_quoted(manifest.name)}"]
+    lines.append(f"license: {_LICENCES.get(manifest.source.get('kind', ''), 'other')}")
     lines += ["task_categories:", "- image-feature-extraction", "tags:", "- product-retrieval", "- cross-domain"]
     lines += ["size_categories:", f"- {size}", "configs:"]
     configs = manifest.loadable

@@ -1,4 +1,4 @@
-"""A list of checksums as `sha256sum`, `sha1sum` and `md5sum` write it."""
+"""A list of checksums as `sha256sum`, `sha1sum` and `md5sum` write it, and of thumbnails where bytes are not known."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,19 +11,22 @@ import pyarrow.compute as pc
 from rope.errors import UsageError
 from rope.fetch.names import stored_name_sql
 from rope.fetch.tables import keep_one
+from rope.fetch.thumbnail import MARK
 from rope.sources.lines import scan_lines
 
 __all__ = ["load_checksums"]
 
-_LINE: Final = r"^(?P<digest>[0-9a-fA-F]{64}|[0-9a-fA-F]{40}|[0-9a-fA-F]{32}) [ *](?P<name>[^\r]+)\r?$"
+_DIGEST: Final = f"[0-9a-fA-F]{{64}}|[0-9a-fA-F]{{40}}|[0-9a-fA-F]{{32}}|{MARK}[0-9a-f]{{32}}"
+_LINE: Final = rf"^(?P<digest>{_DIGEST}) [ *](?P<name>[^\r]+)\r?$"
 _SCHEMA: Final = pa.schema([("line", pa.int64()), ("digest", pa.string()), ("name", pa.string())])
 
 
 def load_checksums(connection: duckdb.DuckDBPyConnection, path: Path | None) -> None:
     """Make the table `checksums` (image, digest) of a list; empty without one.
 
-    A line is a hash in hex, two blanks (or a blank and `*`), and a name as it is in the release. Of several
-    lines on a name the first counts.
+    A line is a hash in hex, two blanks (or a blank and `*`), and a name as it is in the release. In the place of a
+    hash, `thumbnail:` and 32 hex digits may stand, see `rope.fetch.thumbnail`. Of several lines on a name the first
+    counts.
 
     Raises:
         UsageError: there is no such file, or a line is something else.

@@ -17,6 +17,7 @@ Reason = Literal[
     "truncated",
     "too_large",
     "not_an_image",
+    "not_a_file",
     "too_many_pixels",
     "wrong_checksum",
 ]
@@ -33,27 +34,31 @@ REASONS: Final[dict[str, str]] = {
     "truncated": "fewer bytes than the server declared, or an image that ends too early",
     "too_large": "more bytes than --max-bytes",
     "not_an_image": "the body is no JPEG, PNG, WebP, GIF or BMP, whatever its content type says",
+    "not_a_file": "the body is a web page or empty, where a file of metadata was asked for",
     "too_many_pixels": "the image would be larger decoded than a photo is: a decompression bomb",
-    "wrong_checksum": "the body has another hash than the list of checksums says",
+    "wrong_checksum": "the body has another hash, or shows another picture, than the list of checksums says",
 }
 """Reason of a failure -> what it means."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One image to fetch.
+    """One image, or another file, to fetch.
 
     Attributes:
         address: the name in the release, from which the URL is made.
         image: the name under which it is stored.
         refused: where in the release the name stands, if its reader has refused it; None for one to fetch.
-        digest: the expected MD5, SHA-1 or SHA-256 in hex, told apart by their length; None where there is none.
+        digest: the expected MD5, SHA-1 or SHA-256 in hex, told apart by their length, or a thumbnail;
+            None where there is none.
+        is_image: whether it is to be an image, or another file.
     """
 
     address: str
     image: str
     refused: str | None = None
     digest: str | None = None
+    is_image: bool = True
 
 
 @dataclass(frozen=True, slots=True)

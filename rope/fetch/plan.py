@@ -98,6 +98,8 @@ def _key(source: Source, n_frames: int | None) -> dict[str, Any]:
     stats = {name: (source.folder / name).stat() for name in source.files}
     files = {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
     key = {"version": _VERSION, "kind": source.kind, "files": files, "frames": n_frames}
+    if not source.files:
+        key["listings"] = dict(source.listings)
     return key if source.encoding is None else {**key, "encoding": source.encoding}
 
 

@@ -18,7 +18,7 @@ from rope.fetch.limits import Limits
 from rope.fetch.names import name_fault, url_of
 from rope.fetch.outcome import Fetched, FetchError, Job, Lost
 from rope.fetch.pacing import Turns, backoff_s, jitter, retry_after_s
-from rope.fetch.verify import verify
+from rope.fetch.verify import check_file, verify
 
 __all__ = ["Client"]
 
@@ -109,7 +109,10 @@ class Client:
             try:
                 content = await self._get(url)
                 status = 200
-                await verify(content, job.digest, self._limits.max_pixels)
+                if job.is_image:
+                    await verify(content, job.digest, self._limits.max_pixels)
+                else:
+                    await asyncio.to_thread(check_file, content)
                 return Fetched(job.image, content)
             except FetchError as failed:
                 if not failed.is_temporary or tries >= self._limits.tries:

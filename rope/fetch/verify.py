@@ -1,7 +1,11 @@
 """Whether the bytes that arrived are the image that was asked for."""
 
 import asyncio
+import gzip
 import hashlib
+import io
+import lzma
+import zlib
 from typing import Final
 
 from PIL import Image
@@ -10,9 +14,10 @@ from rope.domain import Frame
 from rope.errors import DatasetError
 from rope.fetch.limits import MAX_PIXELS
 from rope.fetch.outcome import FetchError
+from rope.fetch.thumbnail import MARK, check_thumbnail
 from rope.media.images import is_whole, read_header
 
-__all__ = ["check_digest", "check_header", "ends_whole", "verify"]
+__all__ = ["check_digest", "check_file", "check_header", "ends_whole", "verify"]
 
 _FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 """What shops send; others are not tried."""
@@ -27,7 +32,7 @@ async def verify(content: bytes, digest: str | None, max_pixels: int = MAX_PIXEL
 
     Args:
         content: a body.
-        digest: its hash in hex, or None.
+        digest: its hash in hex, its thumbnail with `rope.fetch.thumbnail.MARK` before it, or None.
         max_pixels: see `rope.fetch.limits.Limits`.
 
     Raises:
@@ -39,8 +44,33 @@ async def verify(content: bytes, digest: str | None, max_pixels: int = MAX_PIXEL
     # Decoding takes milliseconds, in which nothing else would go on, so it is left to the few doubtful ones.
     if not ends_whole(content, kind) and not await asyncio.to_thread(is_whole, content, _FORMATS):
         raise FetchError("truncated", f"a {kind} of {len(content):,} bytes that ends too early", is_temporary=True)
-    if digest is not None:
+    if digest is not None and digest.startswith(MARK):
+        await asyncio.to_thread(check_thumbnail, content, digest.removeprefix(MARK))
+    elif digest is not None:
         check_digest(content, digest)
+
+
+def check_file(content: bytes) -> None:
+    """Check a file that is no image: that it is no web page, and that it unpacks if it is compressed.
+
+    >>> check_file(gzip.compress(b"a"))
+
+    Raises:
+        FetchError: not_a_file for a web page or nothing, truncated for what does not unpack to its end, with the sum
+            that gzip and xz keep.
+    """
+    begin = content[:512].lstrip().lower()
+    if not begin or begin.startswith((b"<!doctype html", b"<html")):
+        raise FetchError("not_a_file", f"{len(content):,} bytes that begin with {content[:24]!r}")
+    opener = gzip.open if begin.startswith(b"\x1f\x8b") else lzma.open if begin.startswith(b"\xfd7zXZ") else None
+    if opener is None:
+        return
+    try:
+        with opener(io.BytesIO(content)) as file:
+            while file.read(1 << 20):
+                pass
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise FetchError("truncated", f"does not unpack ({error})", is_temporary=True) from error
 
 
 def check_digest(content: bytes, digest: str) -> None:

@@ -8,14 +8,14 @@ from typing import Final, Literal, get_args
 import duckdb
 
 from rope.errors import UsageError
+from rope.sources import abo, grocery, lpr4m, m5product, movingfashion, product1m, rope_release
 from rope.sources import folder as own_folder
-from rope.sources import lpr4m, m5product, movingfashion, product1m, rope_release
 from rope.sources.source import Source
 from rope.sources.text import check_encoding
 
 __all__ = ["FORMATS", "Format", "find_source"]
 
-Format = Literal["rope", "product1m", "m5product", "lpr4m", "movingfashion", "folder"]
+Format = Literal["rope", "product1m", "m5product", "lpr4m", "movingfashion", "grocery", "abo", "abo-mvr", "folder"]
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
 
 
@@ -73,6 +73,9 @@ _FINDERS: Final[dict[Format, Callable[[Path, str | None], Source]]] = {
     "m5product": m5product.find_release,
     "lpr4m": lpr4m.find_release,
     "movingfashion": movingfashion.find_release,
+    "grocery": grocery.find_release,
+    "abo": abo.find_release,
+    "abo-mvr": abo.find_benchmark,
     "folder": own_folder.find_release,
 }
 
@@ -82,5 +85,7 @@ _MARKS: Final[dict[Format, Callable[[Path], bool]]] = {
     "m5product": m5product.looks_like,
     "lpr4m": lpr4m.looks_like,
     "movingfashion": movingfashion.looks_like,
+    "grocery": grocery.looks_like,
+    "abo": abo.looks_like,
     "folder": own_folder.looks_like,
 }

@@ -1,10 +1,12 @@
 """Releases that list the images of the test server, and limits that make a test short."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
+from rope.cli import main
 from rope.fetch.limits import Limits
 from rope.fetch.outcome import Lost
 from tests.fetch.server import ServerThread
@@ -62,3 +64,17 @@ def serve():
     yield start
     for thread in running:
         thread.__exit__()
+
+
+@pytest.fixture
+def rope(monkeypatch, capsys):
+    """Runs a command; returns its exit code and what it wrote to stdout and stderr."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["rope", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return run

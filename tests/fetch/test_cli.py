@@ -6,25 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from rope.cli import main
 from rope.fetch.outcome import REASONS
 from tests.fetch.conftest import release_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "fetch.md"
-
-
-@pytest.fixture
-def rope(monkeypatch, capsys):
-    """Runs a command; returns its exit code and what it wrote to stdout and stderr."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["rope", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return run
 
 
 def test_a_fetch_says_what_came_what_is_there_and_what_failed(rope, serve, tmp_path):
