@@ -37,11 +37,6 @@ app.add_typer(curate, name="curate")
 ReleaseFormat = Literal[
     "rope", "product1m", "m5product", "lpr4m", "movingfashion", "grocery", "abo", "abo-mvr", "folder"
 ]
-"""As `rope.sources.formats.Format`, which takes long to import."""
-
-ReleaseFormat = Literal[
-    "rope", "product1m", "m5product", "lpr4m", "movingfashion", "grocery", "abo", "abo-mvr", "folder"
-]
 """As `rope.sources.formats.Format`, whose module takes long to import."""
 
 Directory = Annotated[
