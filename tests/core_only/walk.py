@@ -41,7 +41,6 @@ COMMANDS: Final[dict[str, int | str]] = {
     # What the core does.
     "rope validate data --decode": WORKS,
     "rope info data --sheet sheet.png": WORKS,
-    "rope use data": WORKS,
     "rope croissant data": WORKS,
     "rope export data --to tars --format webdataset": WORKS,
     "rope curate plan pass.toml": WORKS,
