@@ -27,7 +27,7 @@ export GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null GIT_TERMINAL_PROMPT=0
 mkdir -p "$out"
 git init --quiet --bare "$out/git"
 cd "$out"
-git() { command git --git-dir=git "$@"; }
+export GIT_DIR=git
 git config lfs.url "$repository/info/lfs"
 git config fetch.fsckObjects true
 git fetch --quiet --no-tags --no-recurse-submodules --depth=2 "$repository" "+refs/pull/$number/merge:refs/heads/merge" ||
