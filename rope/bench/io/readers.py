@@ -13,14 +13,13 @@ from typing import Any, BinaryIO, Final, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import safetensors
 from numpy.lib.npyio import NpzFile
 
 from rope.bench.io.cope_dumps import is_dump, read_dumps
-from rope.bench.io.embeddings import DomainEmbeddings, scaled
+from rope.bench.io.embeddings import DomainEmbeddings
+from rope.bench.io.tables import as_float32, columns_to_read, either, rows_of
 from rope.domain import DOMAINS, Domain, DomainName, config_of
 from rope.errors import FileError, UsageError
 from rope.files import kind_of, reading_file
@@ -34,10 +33,8 @@ _FORMATS: Final = (
     "text dumps of COPE's infer.py (0_item, 0_photo, 0_live)"
 )
 _KINDS: Final = {".parquet": "Parquet", ".npy": ".npy", ".npz": ".npz", ".safetensors": "safetensors"}
-_COLUMNS: Final = ("domain", "sample_id", "embedding")
 _ROWS_A_BATCH: Final = 2048
 _NPY_STEM: Final = re.compile(r"(?:.*[^a-z])?([a-z]+)", re.IGNORECASE)
-_FLOATS: Final = (np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.float64))
 _Loaded = TypeVar("_Loaded", npt.NDArray[Any], NpzFile)
 _SAFETENSORS_TYPES: Final = {"F16": "<f2", "BF16": "<u2", "F32": "<f4", "F64": "<f8"}
 
@@ -147,116 +144,10 @@ def _read_parquet(file: Path, domains: Sequence[DomainName]) -> Iterator[_Piece]
     """Rows of `domain, sample_id, embedding`, a few thousand at a time."""
     # With these two a row group streams, however large its writer made it.
     with pq.ParquetFile(file, buffer_size=1 << 20, pre_buffer=False) as parquet:
-        _check_columns(file, parquet.schema_arrow)
-        columns, dim, row = list(_COLUMNS), None, 0
-        if is_int8 := _is_int8(parquet.schema_arrow):
-            columns.append("scale")
-        for batch in parquet.iter_batches(_ROWS_A_BATCH, columns=columns):
-            if batch.num_rows == 0:
-                continue
-            if is_int8:
-                stored = "int8"
-                vectors = scaled(_int8_rows(batch["embedding"], file, row), _scales(batch["scale"], file, row))
-            else:
-                vectors = _list_rows(batch["embedding"], dim, file, row)
-                dim, stored = vectors.shape[1], str(vectors.dtype)
-            names = _domains(batch["domain"], domains, file, row)
-            ids = np.array(_strings(batch["sample_id"], "sample_id", file, row), object)
-            for domain in domains:
-                rows = np.flatnonzero(names == domain)
-                if len(rows):
-                    yield _Piece(domain, file, _float32(ids[rows].tolist(), vectors[rows], stored, file))
-            row += batch.num_rows
-
-
-def _check_columns(file: Path, schema: pa.Schema) -> None:
-    missing = [name for name in _COLUMNS if name not in schema.names]
-    if missing:
-        raise FileError(f"{file}: no column {' or '.join(missing)}; it has {', '.join(schema.names)}")
-    for name in _COLUMNS:
-        if schema.names.count(name) > 1:
-            raise FileError(f"{file}: the column {name} is there {schema.names.count(name)} times; keep one")
-    kind = schema.field("embedding").type
-    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    if not _is_int8(schema) and not (is_list and pa.types.is_floating(kind.value_type)):
-        raise FileError(
-            f"{file}: the column embedding is {kind}, expected lists of float16, 32 or 64, or int8 as a "
-            "fixed_size_binary with a column scale (float32) beside it, which the integers of a row are multiplied by"
-        )
-    kind = schema.field("sample_id").type
-    if not (pa.types.is_integer(kind) or _is_text(kind)):
-        raise FileError(f"{file}: the column sample_id is {kind}, expected strings or integers")
-    kind = schema.field("domain").type
-    if not _is_text(kind):
-        raise FileError(f"{file}: the column domain is {kind}, expected strings")
-
-
-def _is_int8(schema: pa.Schema) -> bool:
-    """Whether the vectors are int8, a byte each as Parquet has no such type, with a scale for each row."""
-    has_scale = schema.names.count("scale") == 1 and pa.types.is_float32(schema.field("scale").type)
-    return has_scale and bool(pa.types.is_fixed_size_binary(schema.field("embedding").type))
-
-
-def _int8_rows(column: pa.Array, file: Path, row: int) -> npt.NDArray[np.int8]:
-    """The bytes of one batch as two's-complement integers [n, dim]."""
-    if column.null_count:
-        bad = int(np.flatnonzero(column.is_null())[0])
-        raise FileError(f"{file}: row {row + bad + 1}: the embedding is null")
-    dim = column.type.byte_width
-    numbers = np.frombuffer(column.buffers()[1], np.int8, len(column) * dim, column.offset * dim)
-    return numbers.reshape(len(column), dim)
-
-
-def _scales(column: pa.Array, file: Path, row: int) -> npt.NDArray[np.float32]:
-    """The scales of one batch; numbers below the normal ones are refused, as some machines take them for 0."""
-    scales: npt.NDArray[np.float32] = column.to_numpy(zero_copy_only=False).astype(np.float32)
-    wrong = np.flatnonzero(~((scales >= np.finfo(np.float32).tiny) & (scales < np.inf)))
-    if len(wrong):
-        bad = int(wrong[0])
-        raise FileError(f"{file}: row {row + bad + 1}: the scale is {scales[bad]}, expected a positive number")
-    return scales
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return any(test(kind) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
-
-
-def _list_rows(column: pa.Array, dim: int | None, file: Path, row: int) -> npt.NDArray[Any]:
-    """The lists of one batch as [n, dim] in their stored type; `row` is the index of the first in the file."""
-    lengths = pc.list_value_length(column).to_numpy(zero_copy_only=False)
-    if column.null_count:
-        bad = int(np.flatnonzero(column.is_null())[0])
-        raise FileError(f"{file}: row {row + bad + 1}: the embedding is null")
-    dim = int(lengths[0]) if dim is None else dim
-    ragged = np.flatnonzero(lengths != dim)
-    if len(ragged):
-        bad = int(ragged[0])
-        raise FileError(f"{file}: row {row + bad + 1}: {lengths[bad]} numbers, expected {dim} as in row 1")
-    values = column.flatten()
-    if values.null_count:
-        bad = int(np.flatnonzero(values.is_null())[0]) // dim
-        raise FileError(f"{file}: row {row + bad + 1}: the embedding holds a null")
-    array: npt.NDArray[Any] = values.to_numpy(zero_copy_only=False).reshape(len(column), dim)
-    return array
-
-
-def _strings(column: pa.Array, name: str, file: Path, row: int) -> list[str]:
-    if column.null_count:
-        bad = int(np.flatnonzero(column.is_null())[0])
-        raise FileError(f"{file}: row {row + bad + 1}: the {name} is null")
-    strings: list[str] = column.cast(pa.string()).to_pylist()
-    return strings
-
-
-def _domains(column: pa.Array, domains: Sequence[DomainName], file: Path, row: int) -> npt.NDArray[np.object_]:
-    names = np.array(_strings(column, "domain", file, row), object)
-    unknown = np.flatnonzero(~np.isin(names, domains))
-    if len(unknown):
-        bad = int(unknown[0])
-        raise FileError(f"{file}: row {row + bad + 1}: domain {names[bad]!r}, expected {_either(domains)}")
-    return names
+        columns = columns_to_read(parquet.schema_arrow, file)
+        batches = parquet.iter_batches(_ROWS_A_BATCH, columns=columns)
+        for domain, embeddings in rows_of(parquet.schema_arrow, batches, domains, file):
+            yield _Piece(domain, file, embeddings)
 
 
 # NumPy
@@ -269,7 +160,7 @@ def _read_npy(file: Path, domains: Sequence[DomainName]) -> Iterator[_Piece]:
     domain = next((domain for domain in domains if ending in (domain, config_of(domain))), None)
     if domain is None:
         raise UsageError(
-            f"{file}: cannot tell the domain; end the name with {_either(domains)}, as in clip_{domains[0]}.npy"
+            f"{file}: cannot tell the domain; end the name with {either(domains)}, as in clip_{domains[0]}.npy"
         )
     text, array = file.with_name(f"{file.stem}.ids.txt"), file.with_name(f"{file.stem}_ids.npy")
     if text.exists() == array.exists():
@@ -362,18 +253,8 @@ def _domains_in(names: set[str], domains: Sequence[DomainName], file: Path) -> l
     found = [domain for domain in domains if domain in names]
     if not found:
         listed = ", ".join(sorted(names)) or "nothing"
-        raise FileError(f"{file}: expected the arrays {_either(domains)}, found {listed}")
+        raise FileError(f"{file}: expected the arrays {either(domains)}, found {listed}")
     return found
-
-
-def _either(domains: Sequence[DomainName]) -> str:
-    """Domains in a sentence.
-
-    >>> _either(["page", "video", "live"]), _either(["page"])
-    ('page, video or live', 'page')
-    """
-    *others, last = domains
-    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _piece(
@@ -381,12 +262,4 @@ def _piece(
 ) -> _Piece:
     if array.ndim != 2 or len(array) != len(ids):
         raise FileError(f"{file}: {domain} is an array {array.shape}, expected [{len(ids)}, dim] for its ids")
-    return _Piece(domain, file, _float32(ids, array, stored or str(array.dtype), file))
-
-
-def _float32(ids: list[str], array: npt.NDArray[Any], stored: str, file: Path) -> DomainEmbeddings:
-    """Convert [n, dim] of float16, 32 or 64 to float32; what is beyond its range becomes infinite."""
-    if array.dtype.newbyteorder("=") not in _FLOATS:
-        raise FileError(f"{file}: numbers of type {stored}, expected float16, float32 or float64")
-    with np.errstate(over="ignore"):
-        return DomainEmbeddings(ids, np.ascontiguousarray(array, np.float32), stored)
+    return _Piece(domain, file, as_float32(ids, array, stored or str(array.dtype), file))
