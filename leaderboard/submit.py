@@ -11,14 +11,13 @@ from leaderboard.card import card_of, check_modalities
 from leaderboard.entry import PARTS
 from leaderboard.schema import SCHEMA_VERSION
 from leaderboard.vectors import MAX_BYTES, StoredDtype, StoredVectors, as_stored, stored_bytes, write_vectors
-from rope.bench.io.embeddings import DomainEmbeddings, embeddings_sha256
-from rope.bench.io.provenance import EmbeddingsNote, Subject, load_subject
+from rope.bench.io.embeddings import DomainEmbeddings
+from rope.bench.io.provenance import Subject, load_subject, note_of
 from rope.bench.one_shot import Draws
 from rope.bench.ranking.engine import Effort
-from rope.bench.report import as_json, write_json, write_ranks
+from rope.bench.report import write_json
+from rope.bench.result import Report, report_on
 from rope.bench.score import Score, score
-from rope.bench.stats.intervals import intervals_of
-from rope.bench.stats.query_ranks import ranks_of
 from rope.dataset.directory import Labels, read_labels
 from rope.dataset.manifest import read_manifest
 from rope.domain import DomainName
@@ -64,10 +63,9 @@ class Storage:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A score of vectors as they are stored, and what it is of."""
+    """The result of vectors as they are stored, and these."""
 
-    subject: Subject
-    score: Score
+    report: Report
     vectors: Mapping[DomainName, StoredVectors]
 
 
@@ -114,15 +112,13 @@ def submit(
         check_size(given, storage.dtype)
     before = score(given, ordered, DRAWS, effort)
     stored = score_as_stored(given, ordered, subject, effort, storage.dtype)
-    change = largest_change(before, stored.score, storage.dtype)
+    change = largest_change(before, stored.report.score, storage.dtype)
     folder, stem = out / model.id, manifest.fingerprint
     names = {part: folder / f"{stem}{suffix}" for part, suffix in PARTS.items()}
     kept = list(names) if with_embeddings else ["score", "ranks"]
     if with_embeddings:
         write_vectors(names["embeddings"], stored.vectors)
-    write_ranks(names["ranks"], stored.score)
-    intervals = intervals_of(ranks_of(stored.score, stored.subject))
-    write_json(names["score"], as_json(stored.score, stored.subject, intervals, names["ranks"]))
+    stored.report.save(names["score"], ranks=names["ranks"])
     entry = folder / f"{stem}.json"
     write_json(
         entry,
@@ -202,8 +198,8 @@ def score_as_stored(
     """Round aligned vectors to the type that they are stored in, and score what everybody reads from the file."""
     vectors = {domain: as_stored(rows, dtype) for domain, rows in embeddings.items()}
     decoded = {domain: rows.decoded() for domain, rows in vectors.items()}
-    notes = {domain: _note(rows) for domain, rows in decoded.items()}
-    return Scored(replace(subject, embeddings=notes), score(decoded, labels, DRAWS, effort), vectors)
+    notes = {domain: note_of(rows) for domain, rows in decoded.items()}
+    return Scored(report_on(decoded, labels, replace(subject, embeddings=notes), DRAWS, effort), vectors)
 
 
 def largest_change(before: Score, after: Score, dtype: StoredDtype) -> float:
@@ -235,16 +231,6 @@ def _numbers(scored: Score) -> Iterator[tuple[str, int, float]]:
     for name, one_shot in scored.one_shot.items():
         if one_shot.expected is not None:
             yield f"one-shot accuracy of {name}", one_shot.n_queries, one_shot.expected
-
-
-def _note(rows: DomainEmbeddings) -> EmbeddingsNote:
-    return EmbeddingsNote(
-        n=len(rows.sample_ids),
-        dim=rows.vectors.shape[1],
-        stored_dtype=rows.stored_dtype,
-        n_duplicates_dropped=0,
-        sha256=embeddings_sha256(rows),
-    )
 
 
 def _file(path: Path) -> dict[str, str]:

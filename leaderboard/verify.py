@@ -23,10 +23,10 @@ from rope.bench.io.embeddings import DomainEmbeddings, embeddings_sha256
 from rope.bench.io.provenance import load_subject
 from rope.bench.io.readers import read_embeddings
 from rope.bench.ranking.engine import Effort
-from rope.bench.report import as_json
-from rope.bench.score import PROTOCOL_VERSION, score
+from rope.bench.result import report_on
+from rope.bench.score import PROTOCOL_VERSION
 from rope.bench.stats.intervals import intervals_of
-from rope.bench.stats.query_ranks import RANKS_SCHEMA, Ranks, load_ranks, ranks_of
+from rope.bench.stats.query_ranks import RANKS_SCHEMA, Ranks, load_ranks
 from rope.dataset.directory import read_labels
 from rope.dataset.manifest import read_manifest
 from rope.domain import DomainName, in_order, with_published
@@ -230,15 +230,14 @@ def _rescore(entry: Entry, ranks: Ranks, data: Path, effort: Effort) -> list[str
     for domain, note in subject.embeddings.items():
         if note.sha256 != told[domain]["sha256"]:
             return [f"the vectors of {domain}s are not those that were scored (their hash differs)"]
-    found = score(embeddings, ordered, DRAWS, effort)
-    again = ranks_of(found, subject)
-    rescored = as_json(found, subject, intervals_of(again), None)
+    report = report_on(embeddings, ordered, subject, DRAWS, effort)
+    rescored = report.to_dict()
     problems = [
         f"{where} is {told}, but its vectors give {value}"
         for key in ("headline", "protocol", "embeddings", "pairs", "one_shot")
         for where, told, value in _differences(entry.score[key], rescored[key], key)
     ]
-    if not problems and not _same_ranks(ranks, again):
+    if not problems and not _same_ranks(ranks, report.ranks):
         problems.append("the ranks are not those of its vectors")
     more = [f"and {len(problems) - _SHOWN} more numbers differ"] if len(problems) > _SHOWN else []
     return problems[:_SHOWN] + more

@@ -80,11 +80,15 @@ def progress_bar(description: str, total: int, *, shown: bool = True) -> Iterato
         yield lambda units: progress.advance(task, units)
 
 
-def output() -> "Console":
-    """The console for results on stdout; a pipe, which has no width of its own, gets 120 columns."""
+def output(*, to_stderr: bool = False) -> "Console":
+    """The console for results; a pipe, which has no width of its own, gets 120 columns.
+
+    Args:
+        to_stderr: leave stdout to a program that reads it.
+    """
     from rich.console import Console
 
-    console = Console()
+    console = Console(stderr=to_stderr)
     if not console.is_terminal:
         console.width = max(console.width, 120)
     return console

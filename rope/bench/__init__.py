@@ -1,1 +1,35 @@
-"""The benchmark: embeddings in, protocol, engine, report."""
+"""The benchmark: embeddings in, protocol, engine, report.
+
+What it offers to programs is loaded at first use, such as `rope.bench.evaluate(embeddings, data)`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from rope.bench.evaluation import evaluate as evaluate
+    from rope.bench.one_shot import Draws as Draws
+    from rope.bench.ranking.engine import Effort as Effort
+    from rope.bench.result import QuickReport as QuickReport
+    from rope.bench.result import Report as Report
+
+__all__ = ["Draws", "Effort", "QuickReport", "Report", "evaluate"]
+
+_HOMES: Final = {
+    "Draws": "rope.bench.one_shot",
+    "Effort": "rope.bench.ranking.engine",
+    "QuickReport": "rope.bench.result",
+    "Report": "rope.bench.result",
+    "evaluate": "rope.bench.evaluation",
+}
+"""Name -> its module. None is called like a name here: an import of that would put the module in its place."""
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  what the module has
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'rope.bench' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

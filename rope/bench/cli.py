@@ -10,6 +10,7 @@ import typer
 
 from rope.bench.attributes.cli import attributes, tail
 from rope.bench.compute_options import Device, Memory, Threads, read_effort
+from rope.bench.json_option import JsonFile, is_file, put
 from rope.bench.recommend.cli import recommend
 from rope.bench.tsne_cli import tsne
 from rope.console import dataset_of, run_app
@@ -17,10 +18,8 @@ from rope.domain import Split, all_pairs, domains_of, with_published
 from rope.errors import UsageError
 
 if TYPE_CHECKING:
-    from rope.bench.io.provenance import Subject
     from rope.bench.one_shot import Draws
     from rope.bench.ranking.engine import Effort
-    from rope.bench.score import Score
     from rope.files import AnyPath
 
 __all__ = ["main"]
@@ -61,9 +60,13 @@ TrainingSeed = Annotated[
     ),
 ]
 Shots = Annotated[int, typer.Option(min=1, help="Samples of each product in the support set.")]
-JsonFile = Annotated[
+ResultFile = Annotated[
     Path | None,
-    typer.Option("--json", help="Write the result as JSON here, and its ranks beside it.", show_default=False),
+    typer.Option(
+        "--json",
+        help="Write the result as JSON here, and its ranks beside it; - is stdout, and the tables go to stderr.",
+        show_default=False,
+    ),
 ]
 RanksFile = Annotated[
     Path | None, typer.Option(help="Write the rank of every query here, as Parquet.", show_default="beside --json")
@@ -90,22 +93,24 @@ def score(
             help="Print R@k, MRR and median rank of the cross-domain pairs and nothing else: several times as fast.",
         ),
     ] = False,
-    json: JsonFile = None,
+    json: ResultFile = None,
     save_ranks: RanksFile = None,
 ) -> None:
     """Score embeddings that are already on disk."""
+    from rope.bench.evaluation import evaluate
     from rope.bench.one_shot import Draws
 
-    effort, model = read_effort(memory, threads, device), name or files[0].stem
-    if quick:
-        if json is not None or save_ranks is not None:
-            raise UsageError(
-                "--quick: a quick score is no result to keep; leave out --quick, or --json and --save-ranks"
-            )
-        _score_quickly(files, dataset_of(data), split, model, effort)
-    else:
+    effort = read_effort(memory, threads, device)
+    if not quick:
         draws = Draws(seed, trials, shots)
-        _score(files, dataset_of(data), split, model, draws, effort, json, save_ranks, training_seed)
+        _score(files, dataset_of(data), split, name, draws, effort, json, save_ranks, training_seed)
+        return
+    if save_ranks is not None:
+        raise UsageError("--quick: a quick score has no ranks to keep; leave out --quick, or --save-ranks")
+    report = evaluate(
+        files, dataset_of(data), split=split, name=name, quick=True, effort=effort, training_seed=training_seed
+    )
+    put(report.tables(), json, report.to_dict())
 
 
 @app.command()
@@ -143,7 +148,7 @@ def run(
     memory: Memory = None,
     threads: Threads = None,
     device: Device = "cpu",
-    json: JsonFile = None,
+    json: ResultFile = None,
     save_ranks: RanksFile = None,
 ) -> None:
     """Embed every sample with a model, keep the vectors, and score them. Resumes where it was stopped."""
@@ -179,67 +184,29 @@ def _score(
     files: list[Path],
     directory: "AnyPath",
     split: Split,
-    model: str,
+    model: str | None,
     draws: "Draws",
     effort: "Effort",
     json: Path | None,
     save_ranks: Path | None,
     training_seed: int | None,
 ) -> None:
-    from dataclasses import replace
+    from rope.bench.evaluation import evaluate
 
-    from rope.bench.io.provenance import load_subject
-    from rope.bench.score import count_similarities, score
-    from rope.console import progress_bar
-    from rope.dataset.directory import read_labels
-    from rope.dataset.manifest import read_manifest
-
-    embeddings, labels, subject = load_subject(
-        files, read_manifest(directory), split, read_labels(directory, split), model
+    report = evaluate(
+        files,
+        directory,
+        split=split,
+        name=model,
+        draws=draws,
+        effort=effort,
+        training_seed=training_seed,
+        progress=True,
     )
-    with progress_bar("scoring", count_similarities(labels, draws)) as advance:
-        result = score(embeddings, labels, draws, replace(effort, advance=advance))
-    _report(result, replace(subject, training_seed=training_seed), json, save_ranks)
-
-
-def _score_quickly(files: list[Path], directory: "AnyPath", split: Split, model: str, effort: "Effort") -> None:
-    from rope.bench.io.provenance import load_subject
-    from rope.bench.quick import quick_score
-    from rope.bench.report import quick_table
-    from rope.console import output
-    from rope.dataset.directory import read_labels
-    from rope.dataset.manifest import read_manifest
-
-    embeddings, labels, subject = load_subject(
-        files, read_manifest(directory), split, read_labels(directory, split), model
-    )
-    console = output()
-    console.print(_title(subject))
-    console.print(quick_table(quick_score(embeddings, labels, effort)))
-
-
-def _title(subject: "Subject") -> str:
-    return f"{subject.model} on {subject.dataset}, {subject.split} split ({subject.fingerprint[:12]})"
-
-
-def _report(result: "Score", subject: "Subject", json: Path | None, save_ranks: Path | None) -> None:
-    from rope.bench.report import as_json, one_shot_table, retrieval_table, write_json, write_ranks
-    from rope.bench.stats.intervals import intervals_of
-    from rope.bench.stats.query_ranks import ranks_of
-    from rope.console import output
-
-    console, intervals = output(), intervals_of(ranks_of(result, subject))
-    console.print(_title(subject))
-    console.print(retrieval_table(result, intervals))
-    if result.one_shot:
-        console.print(one_shot_table(result))
-    ranks = save_ranks or (json.with_suffix(".ranks.parquet") if json is not None else None)
+    shown, ranks = report.tables(), save_ranks or (json.with_suffix(".ranks.parquet") if is_file(json) else None)
     if ranks is not None:
-        write_ranks(ranks, result)
-        console.print(f"wrote {ranks}")
-    if json is not None:
-        write_json(json, as_json(result, subject, intervals, ranks))
-        console.print(f"wrote {json}")
+        shown.append(f"wrote {report.save_ranks(ranks)}")
+    put(shown, json, report.to_dict(ranks))
 
 
 @app.command()
@@ -270,30 +237,26 @@ def compare(
         Literal["table", "markdown", "latex", "json"],
         typer.Option("--format", help="How to print it; bold only where the best is significantly better."),
     ] = "table",
-    json: Annotated[
-        Path | None,
-        typer.Option("--json", help="Write every number here, with the files and seeds it is of.", show_default=False),
-    ] = None,
+    json: JsonFile = None,
 ) -> None:
     """Compare models on one dataset: differences, intervals, tests paired by product, and ranks that ties share."""
-    from json import dumps
-
-    from rope.bench.report import write_json
+    from rope.bench.shown import json_text
     from rope.bench.stats.compare import compare as compare_models
     from rope.bench.stats.compare import comparison_json
     from rope.bench.stats.compare_tables import as_latex, as_markdown, difference_table, standing_table
     from rope.bench.stats.seed_groups import read_groups
-    from rope.console import output
 
     comparison = compare_models(read_groups(results or [], group or []), metric, pair_seeds=pair_seeds)
+    written = comparison_json(comparison)
     if style == "table":
-        output().print(standing_table(comparison), difference_table(comparison))
-    elif style == "json":
-        typer.echo(dumps(comparison_json(comparison), indent=2, ensure_ascii=False, allow_nan=False))
+        put([standing_table(comparison), difference_table(comparison)], json, written)
+        return
+    if style == "json":
+        text = json_text(written)
     else:
-        typer.echo(as_markdown(comparison) if style == "markdown" else as_latex(comparison), nl=False)
-    if json is not None:
-        write_json(json, comparison_json(comparison))
+        text = as_markdown(comparison) if style == "markdown" else as_latex(comparison)
+    typer.echo(text, nl=False, err=not (json is None or is_file(json)))
+    put([], json, written)
 
 
 @app.command()
@@ -301,24 +264,18 @@ def slices(
     result: Annotated[Path, typer.Argument(metavar="RESULT", help="A file of score --json.")],
     data: Data = None,
     pair: Annotated[str, typer.Option(help="P2V and so on, or mean for the mean of the cross-domain pairs.")] = "mean",
-    json: Annotated[
-        Path | None, typer.Option("--json", help="Write all slices of all pairs here.", show_default=False)
-    ] = None,
+    json: JsonFile = None,
 ) -> None:
     """Show R@k by category, text length, number of positives, and size of the product."""
-    from rope.bench.report import write_json
     from rope.bench.stats.query_ranks import load_ranks
     from rope.bench.stats.slices import slice_ranks, slice_table, slices_json
-    from rope.console import output
 
     ranks = load_ranks(result)
     names = ["mean", *(known.name for known in all_pairs(domains_of(ranks.pairs)))]
     if pair not in names:
         raise UsageError(f"--pair {pair!r}: expected one of {', '.join(names)}")
     found = slice_ranks(ranks, dataset_of(data))
-    output().print(slice_table(found, pair))
-    if json is not None:
-        write_json(json, {"schema_version": 1, "slices": slices_json(found)})
+    put([slice_table(found, pair)], json, {"schema_version": 1, "slices": slices_json(found)})
 
 
 @app.command()
@@ -330,9 +287,7 @@ def doctor(
     memory: Memory = None,
     threads: Threads = None,
     html: Annotated[Path | None, typer.Option(help="Write the page here.", show_default=False)] = None,
-    json: Annotated[
-        Path | None, typer.Option("--json", help="Write every number of the page here.", show_default=False)
-    ] = None,
+    json: JsonFile = None,
 ) -> None:
     """Diagnose embeddings: faulty rows, hubs, the gap between domains, bottlenecks, what smaller vectors cost."""
     from dataclasses import replace
@@ -342,8 +297,7 @@ def doctor(
     from rope.bench.doctor.tables import tables
     from rope.bench.io.provenance import Subject
     from rope.bench.io.readers import read_embeddings
-    from rope.bench.report import write_json
-    from rope.console import output, progress_bar
+    from rope.console import progress_bar
     from rope.dataset.directory import read_labels
     from rope.dataset.manifest import read_manifest
     from rope.files import atomic_path
@@ -354,16 +308,12 @@ def doctor(
     embeddings = read_embeddings(files, with_published(labels))
     with progress_bar("diagnosing", count_similarities(embeddings, labels)) as advance:
         diagnosis = diagnose(embeddings, labels, replace(effort, advance=advance))
-    console = output()
-    console.print(*tables(diagnosis))
+    console = put(tables(diagnosis), json, as_json(diagnosis))
     if html is not None:
         subject = Subject(name or files[0].stem, manifest.name, manifest.fingerprint, split, {})
         with atomic_path(html) as temporary:
             temporary.write_text(render_page(diagnosis, subject), "utf-8")
         console.print(f"wrote {html}")
-    if json is not None:
-        write_json(json, as_json(diagnosis))
-        console.print(f"wrote {json}")
 
 
 @app.command()
@@ -378,9 +328,7 @@ def product1m(
         Path | None,
         typer.Option(help="A line a query: its id, then the ids found, parted by commas.", show_default=False),
     ] = None,
-    json: Annotated[
-        Path | None, typer.Option("--json", help="Write the figures here, as fractions.", show_default=False)
-    ] = None,
+    json: JsonFile = None,
 ) -> None:
     """Count mAP, Prec and mAR of a ranking, or of embeddings, as the authors of Product1M count them."""
     from rope.bench.io.readers import read_embeddings
@@ -393,8 +341,6 @@ def product1m(
         read_ranking,
         read_truth,
     )
-    from rope.bench.report import write_json
-    from rope.console import output
 
     if (ranking is None) == (not files):
         raise UsageError("give either embeddings or --ranking, which is a file of ids")
@@ -407,12 +353,8 @@ def product1m(
             raise UsageError(f"{files[0] if files else ''}: no embeddings of pages; Product1M has nothing else")
         lines = rank_embeddings(embeddings["page"], truth)
     figures = evaluate_ranking(lines, truth)
-    output().print(figures_table(figures))
-    for what, n in count_strange(lines, truth).items():
-        if n:
-            typer.echo(f"{n:,} {what}")
-    if json is not None:
-        write_json(json, {"schema_version": 1, "figures": figures_json(figures)})
+    strange = [f"{n:,} {what}" for what, n in count_strange(lines, truth).items() if n]
+    put([figures_table(figures), *strange], json, {"schema_version": 1, "figures": figures_json(figures)})
 
 
 app.command()(recommend)

@@ -1,6 +1,5 @@
 """A score as a table, as strict JSON, and as a file of per-query ranks."""
 
-import json
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -18,6 +17,7 @@ from rope.bench.one_shot import OneShot
 from rope.bench.quick import QuickScore
 from rope.bench.ranking.similarity import TIE
 from rope.bench.score import PROTOCOL_VERSION, PairScore, Score
+from rope.bench.shown import json_text
 from rope.bench.stats.intervals import Intervals, bounds, expected_interval, intervals_json
 from rope.domain import CROSS_DOMAIN_PAIRS
 from rope.files import atomic_path, sha256_of
@@ -26,6 +26,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "as_json",
     "one_shot_table",
+    "quick_json",
     "quick_table",
     "retrieval_table",
     "write_json",
@@ -66,10 +67,7 @@ def as_json(score: Score, subject: Subject, intervals: Intervals, ranks_file: Pa
             "tie": TIE,
         },
         "dataset": {"name": subject.dataset, "fingerprint": subject.fingerprint, "split": subject.split},
-        "embeddings": {
-            domain: {field: getattr(note, field) for field in EmbeddingsNote.__slots__}
-            for domain, note in subject.embeddings.items()
-        },
+        "embeddings": _embeddings_json(subject),
         "pairs": {name: _pair_json(pair, ci95["pairs"].get(name)) for name, pair in score.pairs.items()},
         "one_shot": {name: _one_shot_json(one_shot) for name, one_shot in score.one_shot.items()},
         "ranks": None if ranks_file is None else {"file": ranks_file.name, "sha256": sha256_of(ranks_file)},
@@ -138,11 +136,40 @@ def _one_shot_json(one_shot: OneShot) -> dict[str, Any]:
     }
 
 
+def quick_json(score: QuickScore, subject: Subject) -> dict[str, Any]:
+    """A quick score as a JSON object; `quick` says what it is, and without ranks and intervals nothing compares it."""
+    metric = f"mean R@1 of the {len(score.pairs)} cross-domain pairs"
+    return {
+        "quick": True,
+        "model": subject.model,
+        "training_seed": subject.training_seed,
+        "headline": {"metric": metric, "value": score.headline},
+        "protocol": {"version": PROTOCOL_VERSION, "tie": TIE},
+        "dataset": {"name": subject.dataset, "fingerprint": subject.fingerprint, "split": subject.split},
+        "embeddings": _embeddings_json(subject),
+        "pairs": {
+            name: {
+                "n_queries": pair.n_queries,
+                **{f"R@{k}": value for k, value in pair.hit_rate.items()},
+                "MRR": pair.mrr,
+                "median_rank": pair.median_rank,
+            }
+            for name, pair in score.pairs.items()
+        },
+    }
+
+
+def _embeddings_json(subject: Subject) -> dict[str, dict[str, Any]]:
+    return {
+        domain: {field: getattr(note, field) for field in EmbeddingsNote.__slots__}
+        for domain, note in subject.embeddings.items()
+    }
+
+
 def write_json(path: Path, result: Mapping[str, Any]) -> None:
     """Write the result whole; a number that JSON cannot hold is an error, never a NaN literal."""
     with atomic_path(path) as temporary:
-        text = json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False)
-        temporary.write_text(text + "\n", "utf-8")
+        temporary.write_text(json_text(result), "utf-8")
 
 
 def write_ranks(path: Path, score: Score) -> None:

@@ -7,43 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from baselines.handcrafted import Handcrafted
-from rope.bench.cli import main
 from rope.bench.io.readers import read_embeddings
 from rope.bench.io.writer import write_embeddings
-from rope.bench.running.run import run_embedder
-from rope.dataset.build import build_dataset
-from tests.releases import tiny_release, write_release
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    lines = tiny_release()
-    for kind, images in (("pages", "page_images"), ("videos", "video_frames"), ("lives", "live_clips")):
-        lines[f"test_product_{kind}_pair.txt"] += [f"b{1 + i % 2}, {i}" for i in range(10)]
-        time = "" if kind == "pages" else " 0,"
-        lines[f"test_{images}.txt"] += [f"{i},{time} {kind}{i}.jpg" for i in range(10)]
-    build_dataset(write_release(folder / "release", lines), folder / "dataset", progress=False)
-    return folder / "dataset"
-
-
-@pytest.fixture(scope="module")
-def embeddings(dataset):
-    return run_embedder(Handcrafted(), dataset, dataset.parent / "embeddings.parquet", progress=False)
-
-
-@pytest.fixture
-def rope_bench(monkeypatch, capsys):
-    """Runs a command; returns its exit code and what it wrote to stdout and stderr."""
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["rope-bench", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return run
 
 
 def test_shares_are_embedded_one_by_one_and_the_call_without_one_scores(rope_bench, dataset, embeddings, tmp_path):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rope.bench.json_option import JsonFile, put
 from rope.domain import Split
 from rope.errors import UsageError
 
@@ -21,7 +22,6 @@ Data = Annotated[
         show_default="$ROPE_DATA, else that of 'rope use', else the one built last",
     ),
 ]
-Json = Annotated[Path | None, typer.Option("--json", help="Write every number here.", show_default=False)]
 
 
 def attributes(
@@ -54,7 +54,7 @@ def attributes(
     ] = None,
     draws: Annotated[int, typer.Option(min=1, help="Draws of few-shot classification.")] = 20,
     seed: Annotated[int, typer.Option(min=0, help="Seed of folds and draws.")] = 0,
-    json: Json = None,
+    json: JsonFile = None,
 ) -> None:
     """Predict a column of the products from the vectors: linear probe, neighbours, few-shot; or tags.
 
@@ -64,8 +64,7 @@ def attributes(
     from rope.bench.attributes.report import as_json, attribute_table
     from rope.bench.attributes.score import Embedded, Settings, count_rounds, score_attribute
     from rope.bench.io.provenance import load_subject
-    from rope.bench.report import write_json
-    from rope.console import dataset_of, output, progress_bar
+    from rope.console import dataset_of, progress_bar
     from rope.dataset.directory import read_labels
     from rope.dataset.manifest import read_manifest
 
@@ -86,12 +85,8 @@ def attributes(
     learned, train_subject = load(train, "train") if train else (None, None)
     with progress_bar("learning", count_rounds(tested, settings, learned)) as advance:
         score = score_attribute(wanted, tested, settings, learned, advance)
-    console = output()
-    console.print(f"{test_subject.model} on {manifest.name}, validation split ({manifest.fingerprint[:12]})")
-    console.print(attribute_table(score))
-    if json is not None:
-        write_json(json, as_json(score, test_subject, train_subject))
-        console.print(f"wrote {json}")
+    title = f"{test_subject.model} on {manifest.name}, validation split ({manifest.fingerprint[:12]})"
+    put([title, attribute_table(score)], json, as_json(score, test_subject, train_subject))
 
 
 def tail(
@@ -103,19 +98,17 @@ def tail(
         Split | None,
         typer.Option(help="Split in which categories are counted.", show_default="the one that was scored"),
     ] = None,
-    json: Json = None,
+    json: JsonFile = None,
 ) -> None:
     """Compare head, torso and tail: categories by products or samples, products by samples."""
-    from rope.bench.report import write_json
     from rope.bench.stats.long_tail import tail_json, tail_of, tail_table
     from rope.bench.stats.query_ranks import load_ranks
-    from rope.console import dataset_of, output
+    from rope.console import dataset_of
 
     ranks = load_ranks(result)
     names = ["mean", *ranks.cross_pairs]
     if pair not in names:
         raise UsageError(f"--pair {pair!r}: expected one of {', '.join(names)}")
     thirds = tail_of(ranks, dataset_of(data), metric, counted_in)
-    output().print(tail_table(thirds, pair, metric))
-    if json is not None:
-        write_json(json, {"schema_version": 1, "metric": metric, "parts": tail_json(thirds, metric)})
+    written = {"schema_version": 1, "metric": metric, "parts": tail_json(thirds, metric)}
+    put([tail_table(thirds, pair, metric)], json, written)

@@ -11,7 +11,7 @@ from rope.dataset.directory import Labels
 from rope.dataset.manifest import Manifest
 from rope.domain import DomainName, Split, with_published
 
-__all__ = ["EmbeddingsNote", "Subject", "load_subject"]
+__all__ = ["EmbeddingsNote", "Subject", "describe", "load_subject", "note_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,33 @@ def load_subject(
     labels: Mapping[DomainName, Labels],
     model: str,
 ) -> tuple[dict[DomainName, DomainEmbeddings], dict[DomainName, Labels], Subject]:
-    """Read embeddings and check them against the labels of a split.
+    """Read embeddings and `describe` them.
 
     Args:
         files: files or folders, in any order; see `rope.bench.io.readers.read_embeddings`.
+        manifest: of the dataset.
+        split: the split to score.
+        labels: of that split.
+        model: what to call the embeddings in the result.
+
+    Raises:
+        UsageError: a file does not exist, or is of no known format.
+        EmbeddingError: the embeddings do not fit the dataset, or hold values that have no direction.
+    """
+    return describe(read_embeddings(files, with_published(labels)), manifest, split, labels, model)
+
+
+def describe(
+    embeddings: dict[DomainName, DomainEmbeddings],
+    manifest: Manifest,
+    split: Split,
+    labels: Mapping[DomainName, Labels],
+    model: str,
+) -> tuple[dict[DomainName, DomainEmbeddings], dict[DomainName, Labels], Subject]:
+    """Check embeddings against the labels of a split, and say what a score of them is a score of.
+
+    Args:
+        embeddings: rows in any order; emptied, see `rope.bench.io.embeddings.align`.
         manifest: of the dataset.
         split: the split to score.
         labels: of that split.
@@ -66,19 +89,20 @@ def load_subject(
         The embeddings and the labels in the order that scoring works in, and what a score of them is a score of.
 
     Raises:
-        UsageError: a file does not exist, or is of no known format.
         EmbeddingError: the embeddings do not fit the dataset, or hold values that have no direction.
     """
     ordered = {domain: by_product(rows) for domain, rows in labels.items()}
-    embeddings = align(read_embeddings(files, with_published(ordered)), ordered)
-    notes = {
-        domain: EmbeddingsNote(
-            n=len(embeddings[domain].sample_ids),
-            dim=embeddings[domain].vectors.shape[1],
-            stored_dtype=embeddings[domain].stored_dtype,
-            n_duplicates_dropped=embeddings[domain].n_duplicates_dropped,
-            sha256=embeddings_sha256(embeddings[domain]),
-        )
-        for domain in embeddings
-    }
-    return embeddings, ordered, Subject(model, manifest.name, manifest.fingerprint, split, notes)
+    aligned = align(embeddings, ordered)
+    notes = {domain: note_of(rows) for domain, rows in aligned.items()}
+    return aligned, ordered, Subject(model, manifest.name, manifest.fingerprint, split, notes)
+
+
+def note_of(embeddings: DomainEmbeddings) -> EmbeddingsNote:
+    """What is said of the vectors of one domain."""
+    return EmbeddingsNote(
+        n=len(embeddings.sample_ids),
+        dim=embeddings.vectors.shape[1],
+        stored_dtype=embeddings.stored_dtype,
+        n_duplicates_dropped=embeddings.n_duplicates_dropped,
+        sha256=embeddings_sha256(embeddings),
+    )

@@ -5,9 +5,7 @@ Nothing here can run code: no pickle is read from any format.
 
 import json
 import re
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeVar, overload
 
@@ -19,7 +17,7 @@ from numpy.lib.npyio import NpzFile
 
 from rope.bench.io.cope_dumps import is_dump, read_dumps
 from rope.bench.io.embeddings import DomainEmbeddings
-from rope.bench.io.tables import as_float32, columns_to_read, either, rows_of
+from rope.bench.io.tables import Piece, as_float32, columns_to_read, either, gather, rows_of
 from rope.domain import DOMAINS, Domain, DomainName, config_of
 from rope.errors import FileError, UsageError
 from rope.files import kind_of, reading_file
@@ -37,15 +35,6 @@ _ROWS_A_BATCH: Final = 2048
 _NPY_STEM: Final = re.compile(r"(?:.*[^a-z])?([a-z]+)", re.IGNORECASE)
 _Loaded = TypeVar("_Loaded", npt.NDArray[Any], NpzFile)
 _SAFETENSORS_TYPES: Final = {"F16": "<f2", "BF16": "<u2", "F32": "<f4", "F64": "<f8"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """Some rows of one domain, and the file that held them."""
-
-    domain: DomainName
-    file: Path
-    embeddings: DomainEmbeddings
 
 
 @overload
@@ -74,18 +63,18 @@ def read_embeddings(
         FileError: a file is another thing than its name says, is damaged, its numbers are not floats, or its rows
             differ in length.
     """
-    files = _list_files(paths)
-    pieces: dict[DomainName, list[_Piece]] = defaultdict(list)
+    return gather(_pieces(_list_files(paths), domains), domains)
+
+
+def _pieces(files: Sequence[Path], domains: Sequence[DomainName]) -> Iterator[Piece]:
     for file in files:
         if not is_dump(file):
             read = _reader_of(file)
             with reading_file(file, _KINDS[file.suffix]):
-                for piece in read(file, domains):
-                    pieces[piece.domain].append(piece)
+                yield from read(file, domains)
     dumps = [file for file in files if is_dump(file)]
     for domain, embeddings in read_dumps(dumps).items():
-        pieces[domain].append(_Piece(domain, dumps[0], embeddings))
-    return {domain: _join(pieces.pop(domain)) for domain in domains if domain in pieces}
+        yield Piece(domain, dumps[0], embeddings)
 
 
 def _list_files(paths: Sequence[Path]) -> list[Path]:
@@ -106,7 +95,7 @@ def _is_ids(path: Path) -> bool:
     return path.name.endswith((".ids.txt", "_ids.npy"))
 
 
-def _reader_of(file: Path) -> Callable[[Path, Sequence[DomainName]], Iterator[_Piece]]:
+def _reader_of(file: Path) -> Callable[[Path, Sequence[DomainName]], Iterator[Piece]]:
     readers = {
         ".parquet": _read_parquet,
         ".npy": _read_npy,
@@ -118,42 +107,22 @@ def _reader_of(file: Path) -> Callable[[Path, Sequence[DomainName]], Iterator[_P
     return readers[file.suffix]
 
 
-def _join(pieces: list[_Piece]) -> DomainEmbeddings:
-    """Put the rows of one domain in one array; a single piece is not copied."""
-    first = pieces[0]
-    for piece in pieces[1:]:
-        if piece.embeddings.vectors.shape[1] != first.embeddings.vectors.shape[1]:
-            raise FileError(
-                f"{piece.file}: {piece.domain} vectors of dimension {piece.embeddings.vectors.shape[1]}, "
-                f"expected {first.embeddings.vectors.shape[1]} as in {first.file}"
-            )
-    if len(pieces) == 1:
-        return first.embeddings
-    return DomainEmbeddings(
-        [sample_id for piece in pieces for sample_id in piece.embeddings.sample_ids],
-        np.concatenate([piece.embeddings.vectors for piece in pieces]),
-        ", ".join(sorted({piece.embeddings.stored_dtype for piece in pieces})),
-        sum(piece.embeddings.n_duplicates_dropped for piece in pieces),
-    )
-
-
 # Parquet
 
 
-def _read_parquet(file: Path, domains: Sequence[DomainName]) -> Iterator[_Piece]:
+def _read_parquet(file: Path, domains: Sequence[DomainName]) -> Iterator[Piece]:
     """Rows of `domain, sample_id, embedding`, a few thousand at a time."""
     # With these two a row group streams, however large its writer made it.
     with pq.ParquetFile(file, buffer_size=1 << 20, pre_buffer=False) as parquet:
         columns = columns_to_read(parquet.schema_arrow, file)
         batches = parquet.iter_batches(_ROWS_A_BATCH, columns=columns)
-        for domain, embeddings in rows_of(parquet.schema_arrow, batches, domains, file):
-            yield _Piece(domain, file, embeddings)
+        yield from rows_of(parquet.schema_arrow, batches, domains, file)
 
 
 # NumPy
 
 
-def _read_npy(file: Path, domains: Sequence[DomainName]) -> Iterator[_Piece]:
+def _read_npy(file: Path, domains: Sequence[DomainName]) -> Iterator[Piece]:
     """`page.npy`, or any name that ends in a domain, with its ids beside it."""
     match = _NPY_STEM.fullmatch(file.stem)
     ending = match[1].lower() if match is not None else ""
@@ -170,7 +139,7 @@ def _read_npy(file: Path, domains: Sequence[DomainName]) -> Iterator[_Piece]:
     yield _piece(domain, file, ids, _load_array(file))
 
 
-def _read_npz(file: Path, domains: Sequence[DomainName]) -> Iterator[_Piece]:
+def _read_npz(file: Path, domains: Sequence[DomainName]) -> Iterator[Piece]:
     """The arrays `page` and `page_ids`, and so on for the domains that are there."""
     with file.open("rb") as opened, _load(opened, file, NpzFile) as archive:
         names = set(archive.files)
@@ -216,7 +185,7 @@ def _ids(array: npt.NDArray[Any], file: Path) -> list[str]:
 # safetensors
 
 
-def _read_safetensors(file: Path, domains: Sequence[DomainName]) -> Iterator[_Piece]:
+def _read_safetensors(file: Path, domains: Sequence[DomainName]) -> Iterator[Piece]:
     """The tensors `page`, `video`, `live`, with `page_ids` and so on as JSON lists in the metadata."""
     with safetensors.safe_open(file, framework="numpy") as checked:  # refuses offsets that do not fit the file
         names, metadata = set(checked.keys()), checked.metadata() or {}
@@ -257,9 +226,7 @@ def _domains_in(names: set[str], domains: Sequence[DomainName], file: Path) -> l
     return found
 
 
-def _piece(
-    domain: DomainName, file: Path, ids: list[str], array: npt.NDArray[Any], stored: str | None = None
-) -> _Piece:
+def _piece(domain: DomainName, file: Path, ids: list[str], array: npt.NDArray[Any], stored: str | None = None) -> Piece:
     if array.ndim != 2 or len(array) != len(ids):
         raise FileError(f"{file}: {domain} is an array {array.shape}, expected [{len(ids)}, dim] for its ids")
-    return _Piece(domain, file, as_float32(ids, array, stored or str(array.dtype), file))
+    return Piece(domain, file, as_float32(ids, array, stored or str(array.dtype), file))

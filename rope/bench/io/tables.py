@@ -1,6 +1,8 @@
 """Tables of embeddings, a row a sample: the columns domain, sample_id and embedding, in a file or in memory."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -13,7 +15,7 @@ from rope.bench.io.embeddings import DomainEmbeddings, scaled
 from rope.domain import DomainName
 from rope.errors import FileError
 
-__all__ = ["COLUMNS", "Source", "as_float32", "columns_to_read", "either", "rows_of"]
+__all__ = ["COLUMNS", "Piece", "Source", "as_float32", "columns_to_read", "either", "gather", "rows_of"]
 
 COLUMNS: Final = ("domain", "sample_id", "embedding")
 """What a table has; beside them `scale`, where the numbers are int8."""
@@ -22,6 +24,15 @@ Source: TypeAlias = Path | str
 """What messages call the table: its file, or words."""
 
 _FLOATS: Final = (np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.float64))
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some rows of one domain, and the file or table that held them."""
+
+    domain: DomainName
+    where: Source
+    embeddings: DomainEmbeddings
 
 
 def columns_to_read(schema: pa.Schema, where: Source) -> list[str]:
@@ -36,7 +47,7 @@ def columns_to_read(schema: pa.Schema, where: Source) -> list[str]:
 
 def rows_of(
     schema: pa.Schema, batches: Iterable[pa.RecordBatch], domains: Sequence[DomainName], where: Source
-) -> Iterator[tuple[DomainName, DomainEmbeddings]]:
+) -> Iterator[Piece]:
     """The rows of a table, batch by batch and domain by domain, as float32.
 
     Args:
@@ -63,8 +74,39 @@ def rows_of(
         for domain in domains:
             rows = np.flatnonzero(names == domain)
             if len(rows):
-                yield domain, as_float32(ids[rows].tolist(), vectors[rows], stored, where)
+                yield Piece(domain, where, as_float32(ids[rows].tolist(), vectors[rows], stored, where))
         row += batch.num_rows
+
+
+def gather(pieces: Iterable[Piece], domains: Sequence[DomainName]) -> dict[DomainName, DomainEmbeddings]:
+    """The rows of each domain that was found, in the order of `domains`.
+
+    Raises:
+        FileError: the pieces of a domain differ in dimension.
+    """
+    found: dict[DomainName, list[Piece]] = defaultdict(list)
+    for piece in pieces:
+        found[piece.domain].append(piece)
+    return {domain: _join(found.pop(domain)) for domain in domains if domain in found}
+
+
+def _join(pieces: list[Piece]) -> DomainEmbeddings:
+    """Put the rows of one domain in one array; a single piece is not copied."""
+    first = pieces[0]
+    for piece in pieces[1:]:
+        if piece.embeddings.vectors.shape[1] != first.embeddings.vectors.shape[1]:
+            raise FileError(
+                f"{piece.where}: {piece.domain} vectors of dimension {piece.embeddings.vectors.shape[1]}, "
+                f"expected {first.embeddings.vectors.shape[1]} as in {first.where}"
+            )
+    if len(pieces) == 1:
+        return first.embeddings
+    return DomainEmbeddings(
+        [sample_id for piece in pieces for sample_id in piece.embeddings.sample_ids],
+        np.concatenate([piece.embeddings.vectors for piece in pieces]),
+        ", ".join(sorted({piece.embeddings.stored_dtype for piece in pieces})),
+        sum(piece.embeddings.n_duplicates_dropped for piece in pieces),
+    )
 
 
 def either(domains: Sequence[DomainName]) -> str:

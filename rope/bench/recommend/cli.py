@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from rope.bench.compute_options import Device, Memory, Threads, read_effort
+from rope.bench.json_option import JsonFile, put
 
 __all__ = ["ColumnsOption", "recommend"]
 
@@ -62,15 +63,13 @@ def recommend(
     memory: Memory = None,
     threads: Threads = None,
     device: Device = "cpu",
-    json: Annotated[Path | None, typer.Option("--json", help="Write the result here.", show_default=False)] = None,
+    json: JsonFile = None,
 ) -> None:
     """Score embeddings of items by how well they foretell what each user takes next, among all items."""
     from rope.bench.recommend.columns import parse_columns
     from rope.bench.recommend.readers import read_interactions
     from rope.bench.recommend.report import Options, as_json, metric_table, slice_table
     from rope.bench.recommend.run import run
-    from rope.bench.report import write_json
-    from rope.console import output
 
     effort = read_effort(memory, threads, device)
     options = Options(
@@ -83,19 +82,14 @@ def recommend(
     )
     known = read_interactions(interactions, None if columns is None else parse_columns(columns))
     score, task = run(files, known, interactions.name, users, options, effort)
-    console = output()
     asked = next(iter(score.methods.values()))["all"].n_users
-    console.print(f"{options.model}: {asked:,} of {task.n_users:,} users asked for 1 of {task.embeddings.n:,} items")
+    shown = [f"{options.model}: {asked:,} of {task.n_users:,} users asked for 1 of {task.embeddings.n:,} items"]
     if known.columns is not None:
         user, item, time = known.columns
-        console.print(f"{interactions.name}: user, item and time are the columns {user}, {item} and {time}")
+        shown.append(f"{interactions.name}: user, item and time are the columns {user}, {item} and {time}")
     if task.n_tied_targets:
-        console.print(
+        shown.append(
             f"{task.n_tied_targets:,} of {asked:,} users took the item asked for at the same time as another; which of "
             "them is asked for was chosen by a hash"
         )
-    console.print(metric_table(score))
-    console.print(slice_table(score, "NDCG@10"))
-    if json is not None:
-        write_json(json, as_json(score, task))
-        console.print(f"wrote {json}")
+    put([*shown, metric_table(score), slice_table(score, "NDCG@10")], json, as_json(score, task))

@@ -1,0 +1,91 @@
+"""Embeddings in, a report out: what `rope-bench score` does, for notebooks and training loops."""
+
+from dataclasses import replace
+from typing import Literal, overload
+
+from rope.bench.io.given import Given, embeddings_of, name_of
+from rope.bench.io.provenance import describe
+from rope.bench.one_shot import Draws
+from rope.bench.quick import quick_score
+from rope.bench.ranking.engine import Effort
+from rope.bench.result import QuickReport, Report, report_on
+from rope.bench.score import count_similarities
+from rope.console import progress_bar
+from rope.dataset.directory import read_labels
+from rope.dataset.locate import locate
+from rope.dataset.manifest import read_manifest
+from rope.domain import Split, with_published
+from rope.files import Address
+
+__all__ = ["evaluate"]
+
+
+@overload
+def evaluate(
+    embeddings: Given,
+    data: "Address | None" = None,
+    *,
+    split: Split = "validation",
+    name: str | None = None,
+    quick: Literal[False] = False,
+    draws: Draws | None = None,
+    effort: Effort | None = None,
+    training_seed: int | None = None,
+    progress: bool = False,
+) -> Report: ...
+@overload
+def evaluate(
+    embeddings: Given,
+    data: "Address | None" = None,
+    *,
+    split: Split = "validation",
+    name: str | None = None,
+    quick: Literal[True],
+    draws: Draws | None = None,
+    effort: Effort | None = None,
+    training_seed: int | None = None,
+    progress: bool = False,
+) -> QuickReport: ...
+def evaluate(
+    embeddings: Given,
+    data: "Address | None" = None,
+    *,
+    split: Split = "validation",
+    name: str | None = None,
+    quick: bool = False,
+    draws: Draws | None = None,
+    effort: Effort | None = None,
+    training_seed: int | None = None,
+    progress: bool = False,
+) -> Report | QuickReport:
+    """Score embeddings on one split of a dataset, as docs/protocol.md defines it.
+
+    Args:
+        embeddings: of every sample of the split, in any order: a mapping from domain to `(ids, array [n, dim])`, a
+            table with the columns domain, sample_id and embedding, or files; see
+            `rope.bench.io.given.embeddings_of`. Vectors meet their labels by sample id.
+        data: the dataset directory, or its address; None for the one that `rope.dataset.locate.find` finds.
+        split: the split to score.
+        name: what to call the model; None for the stem of the first file, or `embeddings`.
+        quick: R@k, MRR and median rank of the cross-domain pairs alone, several times as fast.
+        draws: of the support sets of one-shot classification; None for 20 draws of one shot with seed 0, as the
+            command. A quick score has none.
+        effort: how to spend the machine; it changes no number.
+        training_seed: of the training run that made the model, which the result keeps.
+        progress: draw a bar on stderr, if that is a terminal.
+
+    Raises:
+        UsageError: the embeddings have another form, or a file or the dataset directory does not exist.
+        EmbeddingError: they do not fit the dataset; lists everything that is wrong.
+        DatasetError: the dataset cannot be read, or two of its domains have no product in common.
+    """
+    directory = locate(data)
+    labels = read_labels(directory, split)
+    given = embeddings_of(embeddings, with_published(labels))
+    aligned, ordered, subject = describe(given, read_manifest(directory), split, labels, name or name_of(embeddings))
+    subject, effort = replace(subject, training_seed=training_seed), effort or Effort()
+    if quick:
+        return QuickReport(quick_score(aligned, ordered, effort), subject)
+    draws = draws or Draws(seed=0)
+    with progress_bar("scoring", count_similarities(ordered, draws), shown=progress) as advance:
+        return report_on(aligned, ordered, subject, draws, replace(effort, advance=advance) if progress else effort)

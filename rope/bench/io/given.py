@@ -1,0 +1,145 @@
+"""Embeddings as people hold them in Python, to float32 vectors with ids: files, tables, and arrays of any library."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from numbers import Integral
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from rope.bench.io.embeddings import DomainEmbeddings
+from rope.bench.io.readers import read_embeddings
+from rope.bench.io.tables import COLUMNS, columns_to_read, either, gather, rows_of
+from rope.domain import DomainName
+from rope.errors import EmbeddingError, UsageError
+
+__all__ = ["Given", "embeddings_of", "name_of"]
+
+_TABLE: Final = "the table of embeddings"
+_FORMS: Final = (
+    "a mapping from domain to (ids, array), a table with the columns domain, sample_id and embedding, or paths of files"
+)
+
+
+@runtime_checkable
+class ArrowTable(Protocol):
+    """A table that Arrow can read in place: of pyarrow, pandas, polars, DuckDB and others."""
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """The rows, by Arrow's C stream interface."""
+        ...
+
+
+_OnePath: TypeAlias = str | os.PathLike[str]
+Given: TypeAlias = Mapping[DomainName, tuple[Any, Any]] | ArrowTable | _OnePath | Sequence[_OnePath]
+"""Embeddings of the samples of some domains; `embeddings_of` says what each form holds."""
+
+
+def embeddings_of(given: Given, domains: Sequence[DomainName]) -> dict[DomainName, DomainEmbeddings]:
+    """The vectors of each domain, in the order they were given; `rope.bench.io.embeddings.align` checks their ids.
+
+    Args:
+        given: one of
+
+            * a mapping from domain to `(ids, array)`: n ids, strings or integers, and floats [n, dim], an array of
+              NumPy, a tensor of PyTorch on any device, or what `numpy.asarray` takes;
+            * a table of pandas, polars, pyarrow or DuckDB with the columns domain, sample_id and embedding;
+            * a path, or several: what `rope.bench.io.readers.read_embeddings` reads.
+        domains: the domains there can be.
+
+    Returns:
+        The domains that were given, in the order of `domains`.
+
+    Raises:
+        UsageError: it has another form, names another domain, or an id is neither a string nor an integer.
+        EmbeddingError: an array is not floats [n, dim] for its n ids, or has masked values.
+        FileError: a file or table cannot be read, see `rope.bench.io.readers.read_embeddings`.
+    """
+    if isinstance(given, Mapping):
+        return _of_mapping(given, domains)
+    if isinstance(given, ArrowTable):
+        table = _as_arrow(given)
+        columns = columns_to_read(table.schema, _TABLE)
+        return gather(rows_of(table.schema, table.select(columns).to_batches(), domains, _TABLE), domains)
+    return read_embeddings(_paths(given), domains)
+
+
+def name_of(given: Given) -> str:
+    """What results call a model that nobody named: the stem of its first file, or `embeddings`."""
+    return "embeddings" if isinstance(given, Mapping | ArrowTable) else _paths(given)[0].stem
+
+
+def _paths(given: object) -> list[Path]:
+    """The path, or the paths, that were given."""
+    paths = [given] if isinstance(given, str | os.PathLike) else given
+    if not isinstance(paths, list | tuple) or not paths or not all(isinstance(p, str | os.PathLike) for p in paths):
+        raise UsageError(f"embeddings of type {type(given).__name__}: expected {_FORMS}")
+    return [Path(path) for path in paths]
+
+
+def _as_arrow(given: ArrowTable) -> pa.Table:
+    """The columns of embeddings alone where the table says what it has: others may hold what Arrow cannot."""
+    columns = getattr(given, "columns", None)
+    names = [] if isinstance(given, pa.Table) or columns is None else [str(name) for name in columns]
+    wanted = [name for name in (*COLUMNS, "scale") if names.count(name) == 1]
+    try:
+        return pa.table(given[wanted] if wanted else given)  # type: ignore[index]
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        told = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UsageError(f"{_TABLE}, a {type(given).__name__}, cannot be read: {told[:300]}") from error
+
+
+def _of_mapping(given: Mapping[DomainName, Any], domains: Sequence[DomainName]) -> dict[DomainName, DomainEmbeddings]:
+    strange = [name for name in given if name not in domains]
+    if strange:
+        raise UsageError(f"embeddings of {strange[0]!r}: the domains are {either(domains)}")
+    return {domain: _of_domain(domain, given[domain]) for domain in domains if domain in given}
+
+
+def _of_domain(domain: DomainName, value: object) -> DomainEmbeddings:
+    if isinstance(value, DomainEmbeddings):
+        return value
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise UsageError(f"embeddings of {domain}: expected (ids, array), got {type(value).__name__}")
+    ids = _ids(domain, value[0])
+    array, stored = _numbers(value[1], domain)
+    if array.dtype.kind != "f":
+        raise EmbeddingError(
+            f"embeddings of {domain}: numbers of type {stored}, expected floats; convert them as the model means them"
+        )
+    if array.ndim != 2 or len(array) != len(ids):
+        raise EmbeddingError(f"embeddings of {domain}: an array {array.shape}, expected [{len(ids)}, dim] for its ids")
+    with np.errstate(over="ignore"):  # infinity is refused by `align`
+        return DomainEmbeddings(ids, np.ascontiguousarray(array, np.float32), stored)
+
+
+def _ids(domain: DomainName, given: Any) -> list[str]:  # noqa: ANN401  arrays, tensors, series, lists
+    if isinstance(given, str | bytes | set | frozenset):
+        raise UsageError(f"ids of {domain}: a {type(given).__name__}, expected a list or array, one id for each row")
+    ids = given.tolist() if hasattr(given, "tolist") else list(given)
+    wrong = [one for one in ids if isinstance(one, bool) or not isinstance(one, str | Integral)]
+    if wrong:
+        raise UsageError(f"ids of {domain}: {wrong[0]!r} is a {type(wrong[0]).__name__}, expected strings or integers")
+    return [str(one) for one in ids]
+
+
+def _numbers(given: Any, domain: DomainName) -> tuple[npt.NDArray[Any], str]:  # noqa: ANN401
+    """An array with the type that its numbers had; bfloat16 comes widened, as NumPy has no such type."""
+    torch = sys.modules.get("torch")  # who gives a tensor has imported it
+    if torch is not None and isinstance(given, torch.Tensor):
+        stored = str(given.dtype).removeprefix("torch.")
+        wide = given.detach().cpu().float() if stored == "bfloat16" else given.detach().cpu()
+        return wide.numpy(), stored
+    if np.ma.is_masked(given):
+        raise EmbeddingError(f"embeddings of {domain}: some numbers are masked; fill them or leave the samples out")
+    if isinstance(given, list | tuple) and torch is not None and any(isinstance(row, torch.Tensor) for row in given):
+        given = [_numbers(row, domain)[0] for row in given]
+    try:
+        array = np.asarray(given)
+    except (TypeError, ValueError) as error:
+        raise EmbeddingError(f"embeddings of {domain}: not an array [n, dim]: {str(error)[:200]}") from error
+    return (array.astype(np.float32), "bfloat16") if array.dtype.name == "bfloat16" else (array, str(array.dtype))

@@ -1,0 +1,52 @@
+"""The option `--json` of every command: a file, or `-` for stdout, which then holds the JSON alone.
+
+Everything heavy is imported inside, so that `--help` answers at once.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeGuard
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+__all__ = ["JsonFile", "is_file", "put"]
+
+_STDOUT: Final = Path("-")
+
+JsonFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--json",
+        help="Write every number here as JSON; - is stdout, and what else is shown goes to stderr.",
+        show_default=False,
+    ),
+]
+
+
+def is_file(json: Path | None) -> TypeGuard[Path]:
+    """Whether `--json` names a file."""
+    return json is not None and json != _STDOUT
+
+
+def put(shown: "Iterable[RenderableType]", json: Path | None, value: Mapping[str, Any]) -> "Console":
+    """Show tables, and write what `--json` asks for.
+
+    Returns:
+        The console of the tables, for what a command says beside them.
+    """
+    from rope.bench.report import write_json
+    from rope.bench.shown import json_text
+    from rope.console import output
+
+    console = output(to_stderr=json == _STDOUT)
+    for part in shown:
+        console.print(part)
+    if is_file(json):
+        write_json(json, value)
+        console.print(f"wrote {json}")
+    elif json is not None:
+        typer.echo(json_text(value), nl=False)
+    return console

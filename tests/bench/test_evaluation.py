@@ -1,0 +1,284 @@
+"""`evaluate` takes embeddings as people hold them, and gives what the command gives."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rope.bench.evaluation import evaluate
+from rope.bench.io.given import embeddings_of
+from rope.bench.io.readers import read_embeddings
+from rope.bench.one_shot import Draws
+from rope.bench.stats.query_ranks import load_ranks
+from rope.errors import EmbeddingError, FileError, RopeError, UsageError
+
+
+class Stream:
+    """A table of no library that we know, as Arrow's C stream alone."""
+
+    def __init__(self, table):
+        self.table = table
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        return self.table.__arrow_c_stream__(requested_schema)
+
+
+def arrays(embeddings):
+    return {domain: (rows.sample_ids, rows.vectors) for domain, rows in read_embeddings([embeddings]).items()}
+
+
+def shuffled(embeddings):
+    rng, found = np.random.default_rng(0), {}
+    for domain, (ids, vectors) in reversed(arrays(embeddings).items()):
+        order = rng.permutation(len(ids))
+        found[domain] = ([ids[i] for i in order], vectors[order])
+    return found
+
+
+def tensors(embeddings):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    return {d: (ids, torch.tensor(v, requires_grad=True)) for d, (ids, v) in arrays(embeddings).items()}
+
+
+def rows_of_tensors(embeddings):
+    return {domain: (torch_ids, [*vectors]) for domain, (torch_ids, vectors) in tensors(embeddings).items()}
+
+
+def frame(embeddings):
+    rows = [(d, i, v) for d, (ids, vectors) in arrays(embeddings).items() for i, v in zip(ids, vectors, strict=True)]
+    found = pd.DataFrame(rows, columns=["domain", "sample_id", "embedding"])
+    return found.assign(domain=found["domain"].astype("category"), picture=[object()] * len(found))
+
+
+FORMS = {
+    "path": lambda path: path,
+    "text": str,
+    "list of paths": lambda path: [str(path)],
+    "arrays": arrays,
+    "another order": shuffled,
+    "ids in an array": lambda path: {d: (np.array(ids), v) for d, (ids, v) in arrays(path).items()},
+    "Fortran order": lambda path: {d: (tuple(ids), np.asfortranarray(v)) for d, (ids, v) in arrays(path).items()},
+    "lists": lambda path: {d: (ids, v.tolist()) for d, (ids, v) in arrays(path).items()},
+    "float64": lambda path: {d: (pd.Series(ids), v.astype(float)) for d, (ids, v) in arrays(path).items()},
+    "big-endian": lambda path: {d: (ids, v.astype(">f4")) for d, (ids, v) in arrays(path).items()},
+    "tensors": tensors,
+    "rows of tensors": rows_of_tensors,
+    "records": lambda path: read_embeddings([path]),
+    "pandas": frame,
+    "pyarrow": pq.read_table,
+    "pyarrow in pieces": lambda path: pa.concat_tables([pq.read_table(path).slice(0, 5), pq.read_table(path).slice(5)]),
+    "a stream of Arrow": lambda path: Stream(pq.read_table(path)),
+}
+
+
+@pytest.fixture(scope="module")
+def of_file(dataset, embeddings):
+    return evaluate(embeddings, dataset)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_gives_the_numbers_of_the_file(form, dataset, embeddings, of_file):
+    found, expected = evaluate(FORMS[form](embeddings), dataset).to_dict(), of_file.to_dict()
+    for told in (found, expected):
+        del told["model"], told["harness"]["n_rechecked"]
+        for note in told["embeddings"].values():
+            del note["stored_dtype"]
+    assert found == expected
+
+
+def test_polars_is_read_by_its_stream_of_arrow(dataset, embeddings, of_file):
+    polars = pytest.importorskip("polars", reason="polars is not installed")
+    assert evaluate(polars.read_parquet(embeddings), dataset).pairs == of_file.pairs
+
+
+def test_narrow_numbers_are_named_and_widened(dataset, embeddings):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    given = {d: (ids, torch.tensor(v).bfloat16()) for d, (ids, v) in arrays(embeddings).items()}
+    widened = {d: (ids, v.float().numpy()) for d, (ids, v) in given.items()}
+    narrow = evaluate(given, dataset)
+    assert narrow.pairs == evaluate(widened, dataset).pairs
+    assert narrow.subject.embeddings["page"].stored_dtype == "bfloat16"
+    half = evaluate({d: (ids, v.astype(np.float16)) for d, (ids, v) in arrays(embeddings).items()}, dataset)
+    assert half.subject.embeddings["live"].stored_dtype == "float16"
+
+
+def test_the_library_and_the_command_write_the_same_bytes(rope_bench, dataset, embeddings, tmp_path):
+    words = ["--name", "a model", "--training-seed", 3, "--seed", 7, "--trials", 5, "--shots", 2]
+    assert rope_bench("score", embeddings, "--data", dataset, *words, "--json", tmp_path / "a" / "r.json")[0] == 0
+    report = evaluate(arrays(embeddings), dataset, name="a model", training_seed=3, draws=Draws(7, 5, 2))
+    assert report.save(tmp_path / "b" / "r.json") == tmp_path / "b" / "r.ranks.parquet"
+    for name in ("r.json", "r.ranks.parquet"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_str_is_what_the_terminal_shows(rope_bench, dataset, embeddings, of_file):
+    shown = "\n".join(line.rstrip() for line in rope_bench("score", embeddings, "--data", dataset)[1].splitlines())
+    assert str(of_file) == shown
+    quick = "\n".join(
+        line.rstrip() for line in rope_bench("score", embeddings, "--data", dataset, "--quick")[1].splitlines()
+    )
+    assert str(evaluate(embeddings, dataset, quick=True)) == quick
+
+
+def test_a_report_says_its_numbers(of_file, tmp_path):
+    plain = of_file.to_dict()
+    assert json.loads(of_file.to_json()) == plain
+    assert of_file.headline == plain["headline"]["value"]
+    assert list(of_file.ci95) == plain["headline"]["ci95"]
+    assert of_file.pairs["P2V"]["R@1"] == plain["pairs"]["P2V"]["R@1"] == of_file.score.pairs["P2V"].micro.hit_rate[1]
+    assert of_file.one_shot["P2V"]["expected"] == plain["one_shot"]["P2V"]["expected"]
+    assert plain["ranks"] is None
+    of_file.save(str(tmp_path / "r.json"))
+    assert json.loads((tmp_path / "r.json").read_text("utf-8")) | {"ranks": None} == plain
+    assert load_ranks(tmp_path / "r.json").pairs.keys() == of_file.ranks.pairs.keys()
+
+
+def test_pandas_has_a_row_a_pair(of_file):
+    rows = of_file.to_pandas().set_index("pair")
+    assert list(rows.index) == list(of_file.pairs)
+    assert rows.loc["V2L", "R@5"] == of_file.pairs["V2L"]["R@5"]
+    assert (rows.loc["P2V", "R@1_low"], rows.loc["P2V", "R@1_high"]) == tuple(of_file.pairs["P2V"]["ci95"]["R@1"])
+    assert pd.isna(rows.loc["P2P", "one_shot"])
+
+
+def test_a_notebook_shows_the_tables(of_file, dataset, embeddings):
+    html = of_file._repr_html_()
+    assert html.count("<table>") == 2
+    assert f"{100 * of_file.headline:.2f}" in html
+    strange = evaluate(embeddings, dataset, name="<b>x</b>")._repr_html_()
+    assert "&lt;b&gt;x&lt;/b&gt;" in strange
+
+
+def test_a_quick_report_says_that_it_is_one(dataset, embeddings, of_file, tmp_path):
+    quick = evaluate(arrays(embeddings), dataset, quick=True, name="m")
+    told = quick.to_dict()
+    assert told["quick"] is True
+    assert (told["headline"]["value"], quick.headline) == (of_file.headline, of_file.headline)
+    assert quick.metrics()["P2V/R@1"] == told["pairs"]["P2V"]["R@1"] == of_file.pairs["P2V"]["R@1"]
+    assert quick.metrics()["R@1"] == of_file.headline
+    assert len(quick.to_pandas()) == 6
+    with pytest.raises(UsageError, match="quick score is no result to keep"):
+        quick.save(tmp_path / "r.json")
+    (tmp_path / "q.json").write_text(quick.to_json(), "utf-8")
+    with pytest.raises(UsageError, match="names no file of ranks"):
+        load_ranks(tmp_path / "q.json")
+
+
+def with_page(change):
+    return lambda given: {**given, "page": change(*given["page"])}
+
+
+def masked(ids, vectors):
+    mask = np.zeros_like(vectors, bool)
+    mask[0, 0] = True
+    return ids, np.ma.array(vectors, mask=mask)
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "words"),
+    [
+        (lambda given: 3, UsageError, "embeddings of type int: expected a mapping"),
+        (lambda given: [], UsageError, "embeddings of type list"),
+        (lambda given: given["page"][1], UsageError, "embeddings of type ndarray"),
+        (lambda given: {"pages": given["page"]}, UsageError, "'pages': the domains are page, video or live"),
+        (lambda given: {"page": given["page"]}, EmbeddingError, "video: no embeddings"),
+        (with_page(lambda ids, vectors: vectors), UsageError, "expected \\(ids, array\\), got ndarray"),
+        (
+            with_page(lambda ids, vectors: (ids[1:], vectors)),
+            EmbeddingError,
+            r"an array \(12, \d+\), expected \[11, dim",
+        ),
+        (with_page(lambda ids, vectors: (ids, vectors[0])), EmbeddingError, r"expected \[12, dim\]"),
+        (with_page(lambda ids, vectors: (ids, vectors[:, None])), EmbeddingError, r"expected \[12, dim\]"),
+        (with_page(lambda ids, vectors: (ids, [v[: i + 1] for i, v in enumerate(vectors)])), EmbeddingError, "not an"),
+        (with_page(lambda ids, vectors: (ids, vectors.astype(int))), EmbeddingError, "type int64, expected floats"),
+        (with_page(lambda ids, vectors: (ids, vectors.astype(complex))), EmbeddingError, "complex128"),
+        (with_page(lambda ids, vectors: (ids, vectors.astype(object))), EmbeddingError, "type object"),
+        (with_page(masked), EmbeddingError, "masked"),
+        (with_page(lambda ids, vectors: (set(ids), vectors)), UsageError, "ids of page: a set, expected a list"),
+        (with_page(lambda ids, vectors: ("abc", vectors)), UsageError, "ids of page: a str"),
+        (with_page(lambda ids, vectors: (np.arange(12.0), vectors)), UsageError, "is a float"),
+        (with_page(lambda ids, vectors: ([None, *ids[1:]], vectors)), UsageError, "None is a NoneType"),
+        (with_page(lambda ids, vectors: ([True, *ids[1:]], vectors)), UsageError, "True is a bool"),
+        (with_page(lambda ids, vectors: ([*ids[1:], "nobody"], vectors)), EmbeddingError, "does not have: 'nob"),
+        (with_page(lambda ids, vectors: (ids, vectors * np.nan)), EmbeddingError, "NaN or infinity"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(change, kind, words, dataset, embeddings):
+    with pytest.raises(kind, match=words):
+        evaluate(change(arrays(embeddings)), dataset)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda table: table.drop(columns="sample_id"), "the table of embeddings: no column sample_id; it has domain"),
+        (lambda table: table.assign(domain="pages"), "row 1: domain 'pages', expected page, video or live"),
+        (
+            lambda table: table.assign(embedding=[[1.0]] + [[1.0, 2.0]] * (len(table) - 1)),
+            "row 2: 2 numbers, expected 1",
+        ),
+        (lambda table: table.assign(embedding=[[1.0], "x"] * (len(table) // 2)), "a DataFrame, cannot be read"),
+        (lambda table: table.assign(embedding=1.0), "expected lists of float"),
+        (lambda table: table.assign(sample_id=None), "sample_id"),
+    ],
+)
+def test_tables_that_are_wrong_are_too(change, words, dataset, embeddings):
+    with pytest.raises(UsageError, match=words):
+        evaluate(change(frame(embeddings)), dataset)
+
+
+def test_the_arrays_given_stay_as_they_are(dataset, embeddings):
+    given = shuffled(embeddings)
+    before = {domain: (list(ids), vectors.copy()) for domain, (ids, vectors) in given.items()}
+    evaluate(given, dataset)
+    assert list(given) == list(before)
+    for domain, (ids, vectors) in given.items():
+        assert ids == before[domain][0]
+        np.testing.assert_array_equal(vectors, before[domain][1])
+
+
+def test_ids_may_be_integers_of_any_library():
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    for ids in ([7, 12], np.array([7, 12], np.uint8), [*np.array([7, 12])], torch.tensor([7, 12]), pa.array([7, 12])):
+        assert embeddings_of({"page": (ids, np.eye(2))}, ["page"])["page"].sample_ids == ["7", "12"]
+
+
+def test_int8_rows_of_a_table_meet_their_scales():
+    numbers = np.array([[127, -1]], np.int8)
+    table = pa.table(
+        {
+            "domain": ["page"],
+            "sample_id": [7],
+            "embedding": pa.array([numbers.tobytes()], pa.binary(2)),
+            "scale": pa.array([0.5], pa.float32()),
+        }
+    )
+    rows = embeddings_of(table, ["page"])["page"]
+    assert (rows.sample_ids, rows.vectors.tolist(), rows.stored_dtype) == (["7"], [[63.5, -0.5]], "int8")
+
+
+def test_a_dataset_or_file_that_is_not_there_is_said(dataset, embeddings, tmp_path):
+    with pytest.raises(RopeError, match="no such directory"):
+        evaluate(embeddings, tmp_path / "nowhere")
+    (tmp_path / "x.parquet").write_text("no")
+    with pytest.raises(FileError, match="not readable as Parquet"):
+        evaluate(tmp_path / "x.parquet", dataset)
+
+
+def test_names_are_loaded_at_first_use_and_no_module_takes_their_place():
+    program = (
+        "import sys, rope.bench\n"
+        "assert not {'numpy', 'pyarrow', 'rich', 'torch'} & set(sys.modules)\n"
+        "import pkgutil\n"
+        "modules = {module.name for module in pkgutil.iter_modules(rope.bench.__path__)}\n"
+        "assert not modules & set(rope.bench.__all__), modules & set(rope.bench.__all__)\n"
+        "for name in rope.bench.__all__: assert callable(getattr(rope.bench, name)) and name in dir(rope.bench)\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
