@@ -148,6 +148,20 @@ def fetch(
     timeout: Annotated[float, typer.Option(help="Seconds for one request.")] = 120.0,
     min_speed: Annotated[float, typer.Option(min=0, help="Bytes a second, below which a request ends.")] = 1024.0,
     max_bytes: Annotated[str, typer.Option(help="Size of an image: bytes, or 512K, 32M.")] = "32M",
+    max_video_bytes: Annotated[str, typer.Option(help="Size of a video or sound file: bytes, or 512M, 1G.")] = "1G",
+    video_timeout: Annotated[float, typer.Option(help="Seconds for the request of a video or sound file.")] = 3600.0,
+    header: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="'NAME: VALUE'",
+            help="Sent to the server of --prefix alone; may be repeated, or in ROPE_FETCH_HEADERS, one a line.",
+            show_default=False,
+        ),
+    ] = None,
+    cookies: Annotated[
+        Path | None,
+        typer.Option(help="File of cookies in Netscape's format, or in ROPE_FETCH_COOKIES.", show_default=False),
+    ] = None,
     allow_redirects_to: Annotated[
         list[str] | None,
         typer.Option(
@@ -164,7 +178,11 @@ def fetch(
     shard_size: Annotated[str, typer.Option(help="Size of a tar shard to aim at: bytes, or 64M, 1G.")] = "256M",
     memory: Annotated[str, typer.Option(help="Memory for the list of images: bytes, or 512M, 2G.")] = "512M",
 ) -> None:
-    """Fetch the images of a release, or an open dataset by name; repeat it to go on where it stopped."""
+    """Fetch the images and videos of a release, or an open dataset by name; repeat it to go on where it stopped.
+
+    The exit code is 1 where nothing came.
+    """
+    from rope.fetch.access import read_access
     from rope.fetch.fetch import fetch_images, fetch_status
     from rope.fetch.limits import Limits, host_of
     from rope.fetch.open_sets import OPEN_SETS, prepare
@@ -175,7 +193,7 @@ def fetch(
     folder, release_format = release or to, open_set or release_format
     for sentence in OPEN_SETS[open_set].terms if open_set is not None else ():
         typer.echo(sentence)
-    memory_bytes = parse_bytes(memory, "--memory")
+    memory_bytes, is_in_vain = parse_bytes(memory, "--memory"), False
     if not status:
         limits = Limits(
             seed=0,
@@ -186,6 +204,8 @@ def fetch(
             total_s=timeout,
             min_bytes_per_s=min_speed,
             max_bytes=parse_bytes(max_bytes, "--max-bytes"),
+            max_video_bytes=parse_bytes(max_video_bytes, "--max-video-bytes"),
+            video_total_s=video_timeout,
             redirect_hosts=frozenset(host.lower() for host in allow_redirects_to or ()),
             private_hosts=host_of(prefix) if allow_private else frozenset(),
         )
@@ -202,13 +222,17 @@ def fetch(
             n_frames=frames,
             checksums=checksums,
             retry_lost=retry_failed,
+            access=read_access(header or (), cookies),
             shard_bytes=parse_bytes(shard_size, "--shard-size"),
             memory_bytes=memory_bytes,
         )
         typer.echo(f"{to}: fetched {report.n_fetched:,} now, {report.n_bytes / 1e6:,.1f} MB")
+        is_in_vain = bool(report.lost) and report.n_fetched == 0
     found = fetch_status(folder, to, release_format=release_format, encoding=encoding, memory_bytes=memory_bytes)
     for sentence in sentences(found, to):
         typer.echo(sentence)
+    if not status and (is_in_vain or (found.n_there == 0 and found.lost)):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -2,14 +2,16 @@
 
 import ipaddress
 import socket
+import urllib.request
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from rope.errors import UsageError
 from rope.fetch.limits import Limits
 from rope.fetch.outcome import FetchError
 
-__all__ = ["PublicResolver", "check_host", "is_public", "redirect_target"]
+__all__ = ["PublicResolver", "check_host", "is_public", "proxy_for", "redirect_target"]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -81,6 +83,28 @@ def redirect_target(first: URL, current: URL, location: str | None, limits: Limi
     if current.scheme == "https" and target.scheme == "http":
         raise FetchError("redirect_refused", "from https to http")
     return target
+
+
+def proxy_for(url: URL) -> URL | None:
+    """The proxy that the environment names for an address (`HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`).
+
+    Raises:
+        UsageError: it is none that a request can go through.
+    """
+    proxies = urllib.request.getproxies_environment()
+    address = proxies.get(url.scheme)
+    if not address or urllib.request.proxy_bypass(f"{url.host}:{url.port}"):
+        return None
+    try:
+        proxy = URL(address if "://" in address else f"http://{address}")
+    except ValueError:
+        proxy = URL()
+    if proxy.scheme not in ("http", "https") or not proxy.host:
+        raise UsageError(
+            f"the proxy that the environment names for {url.scheme}:// is no address that begins with http:// or "
+            "https://; correct the variable, or list the server in NO_PROXY"
+        )
+    return proxy
 
 
 class PublicResolver(AbstractResolver):

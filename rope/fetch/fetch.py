@@ -1,4 +1,4 @@
-"""Fetch the images of a release: plan, transfer with many connections, store, and go on after a kill."""
+"""Fetch the images and videos of a release: plan, transfer with many connections, store, and go on after a kill."""
 
 import asyncio
 import warnings
@@ -13,14 +13,16 @@ from PIL import Image
 
 from rope.console import progress_bar
 from rope.errors import ReleaseError, UsageError
-from rope.extras import needed_by
+from rope.extras import needed_by, require
+from rope.fetch.access import Access
 from rope.fetch.ledger import Ledger
 from rope.fetch.limits import Limits
-from rope.fetch.names import LEDGER_NAME
+from rope.fetch.names import LEDGER_NAME, check_prefix
 from rope.fetch.outcome import Fetched, Job, Lost
 from rope.fetch.plan import (
     Status,
     count_todo,
+    has_videos,
     iter_jobs,
     make_plan,
     name_without_url,
@@ -71,11 +73,14 @@ def fetch_images(
     n_frames: int | None = None,
     checksums: Path | None = None,
     retry_lost: bool = False,
+    access: Access = Access(),  # noqa: B008 -- frozen
     shard_bytes: int = 256 << 20,
     memory_bytes: int = 512 << 20,
     progress: bool = True,
 ) -> FetchReport:
     """Fetch the images of a release that are not there yet; needs the extra `fetch`.
+
+    Where the release lists video or sound files, these are fetched too, which needs the extra `video`.
 
     Every image ends in one of two places: in the folder, whole and verified, or in its ledger `failed.jsonl`, with the
     reason. Both are looked up at the beginning, so that a fetch that was killed goes on with what is missing.
@@ -91,6 +96,7 @@ def fetch_images(
         n_frames: fetch only those frames of a clip that a model with so many frames is given; None for all.
         checksums: a file as `sha256sum` writes it; images that are not in it are not compared.
         retry_lost: fetch those of the ledger again too.
+        access: headers and cookies to send.
         shard_bytes: size of a tar shard to aim at.
         memory_bytes: limit of the database; the whole needs a few hundred MB more.
         progress: whether to draw bars on stderr.
@@ -102,7 +108,11 @@ def fetch_images(
     """
     if shard_bytes < 1 or memory_bytes < 64 << 20 or (n_frames is not None and n_frames < 1):
         raise UsageError("need shards of at least 1 byte, 64 MiB of memory and 1 frame")
-    client = _make_client(prefix or "", limits)
+    if prefix is not None:
+        check_prefix(prefix)
+    elif access.headers:
+        raise UsageError("headers are sent to the server of the prefix alone, and there is none; name it with --prefix")
+    client = _make_client(prefix or "", limits, access, folder)
     source = find_source(release, release_format, encoding)
     layout = choose_layout(folder, layout)
     refuse_company(folder)
@@ -112,6 +122,8 @@ def fetch_images(
     with open_todo(folder, layout, checksums=checksums, retry_lost=retry_lost, memory_bytes=memory_bytes) as connection:
         if prefix is None and (name := name_without_url(connection)) is not None:
             raise UsageError(f"{release}: {name!r} is no URL; say with --prefix what addresses begin with")
+        if has_videos(connection):
+            _check_videos(layout)
         n_todo, n_wanted = count_todo(connection)
         with (
             closing(open_store(folder, layout, shard_bytes)) as store,
@@ -142,10 +154,17 @@ def fetch_status(
     return status_of(source, folder, choose_layout(folder, None), memory_bytes)
 
 
-def _make_client(prefix: str, limits: Limits) -> "Client":
+def _make_client(prefix: str, limits: Limits, access: Access, folder: Path) -> "Client":
     with needed_by("fetching", "fetch"):
         from rope.fetch.transfer import Client
-    return Client(prefix, limits)
+    return Client(prefix, limits, access=access, folder=folder)
+
+
+def _check_videos(layout: Layout) -> None:
+    """Raise unless video files can be stored and looked into."""
+    if layout == "tar":
+        raise UsageError("the release lists video files, which do not go into tar shards; fetch with --layout files")
+    require("av", "checking videos")
 
 
 @dataclass(slots=True)
@@ -203,14 +222,14 @@ class _Run:
     def _settle(self, outcomes: Sequence[Fetched | Lost]) -> list[Lost]:
         """Store images and write the ledger; returns what was given up."""
         lost = [outcome for outcome in outcomes if isinstance(outcome, Lost)]
-        lost += self.store.save([outcome for outcome in outcomes if isinstance(outcome, Fetched)])
+        arrived = [outcome for outcome in outcomes if isinstance(outcome, Fetched)]
+        self.report.n_bytes += sum(one.n_bytes for one in arrived)
+        lost += self.store.save(arrived)
         self.ledger.write(lost)
         return lost
 
     def _count(self, outcomes: Sequence[Fetched | Lost], lost: Sequence[Lost]) -> None:
-        images = [outcome for outcome in outcomes if isinstance(outcome, Fetched)]
         self.report.n_fetched += len(outcomes) - len(lost)
-        self.report.n_bytes += sum(len(image.content) for image in images)
         self.report.lost.update(one.reason for one in lost)
         self.advance(len(outcomes))
         for outcome in outcomes:

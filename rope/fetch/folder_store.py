@@ -47,12 +47,17 @@ class FolderStore:
             except OSError as error:
                 if error.errno not in _OF_THE_NAME:
                     raise
+                if not isinstance(fetched.content, bytes):
+                    fetched.content.unlink(missing_ok=True)
                 lost.append(Lost(fetched.image, "", "bad_name", 200, 1, str(error.strerror)))
         return lost
 
     def _save(self, fetched: Fetched) -> None:
         temporary, final = self._incoming / "image", self._folder / fetched.image
-        temporary.write_bytes(fetched.content)
+        if isinstance(fetched.content, bytes):
+            temporary.write_bytes(fetched.content)
+        else:
+            temporary = fetched.content
         try:
             temporary.rename(final)
         except FileNotFoundError:

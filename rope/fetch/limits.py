@@ -26,7 +26,9 @@ class Limits:
         idle_s: time without a byte.
         min_bytes_per_s: mean speed of a body; counted from `grace_s` after its beginning.
         grace_s: see `min_bytes_per_s`.
-        max_bytes: size of a body.
+        max_bytes: size of an image.
+        max_video_bytes: size of a video or sound file.
+        video_total_s: as `total_s`, for a video or sound file.
         max_pixels: width times height of an image.
         max_redirects: redirects followed for one request.
         backoff_s: mean of the first pause between two tries is half of this; it doubles with each further try.
@@ -52,6 +54,8 @@ class Limits:
     min_bytes_per_s: float = 1024.0
     grace_s: float = 5.0
     max_bytes: int = 32 << 20
+    max_video_bytes: int = 1 << 30
+    video_total_s: float = 3600.0
     max_pixels: int = MAX_PIXELS
     max_redirects: int = 5
     backoff_s: float = 1.0
@@ -63,7 +67,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         positive = ("connections", "per_host", "tries", "total_s", "connect_s", "idle_s", "max_bytes", "max_pixels")
-        for name in (*positive, "requests_per_s", "max_lost_in_a_row"):
+        for name in (*positive, "max_video_bytes", "video_total_s", "requests_per_s", "max_lost_in_a_row"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise UsageError(f"{name} is {value}; expected a number above 0")

@@ -3,7 +3,18 @@
 import re
 from typing import Final
 
-__all__ = ["LEDGER_NAME", "STATE_NAME", "is_url", "name_fault", "stored_name_sql", "url_of"]
+from rope.errors import UsageError
+
+__all__ = [
+    "LEDGER_NAME",
+    "STATE_NAME",
+    "check_prefix",
+    "is_url",
+    "name_fault",
+    "shown_prefix",
+    "stored_name_sql",
+    "url_of",
+]
 
 STATE_NAME: Final = ".fetch"
 """Folder beside the images with the plan and unfinished files."""
@@ -31,6 +42,39 @@ def url_of(prefix: str, address: str) -> str:
     ('https://a.example/images/1 %232.jpg', 'https://b.example/1.jpg')
     """
     return address if is_url(address) else prefix + address.replace("#", "%23")
+
+
+def check_prefix(prefix: str) -> None:
+    """Look whether a name can follow a prefix, before every image is asked for at an address that is none.
+
+    >>> for prefix in ("https://a.example/images/", "https://a.example/get?key=1&name=", "https://a.example/img-"):
+    ...     check_prefix(prefix)
+    >>> check_prefix("https://a.example/images")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    rope.errors.UsageError: --prefix https://a.example/images: ends in a word, so the image 1.jpg would be asked for ...
+
+    Raises:
+        UsageError: it ends in a letter or digit, in the name of the host, or in `..`.
+    """
+    shown = shown_prefix(prefix)
+    ends_in_host = re.fullmatch(r"(?i)https?://[^/?#]*", prefix) is not None
+    if prefix and (prefix[-1].isalnum() or ends_in_host or prefix.endswith("..")):
+        what = "the name of the host" if ends_in_host else "a word"
+        raise UsageError(
+            f"--prefix {shown}: ends in {what}, so the image 1.jpg would be asked for at {shown}1.jpg; "
+            f"expected {shown}/, or an end such as = or -"
+        )
+
+
+def shown_prefix(prefix: str) -> str:
+    """A prefix without its user, its password and the values of its query.
+
+    >>> shown_prefix("https://me:secret@a.example/get?key=abc&name="), shown_prefix("https://a.example/x/")
+    ('https://a.example/get?key=…&name=', 'https://a.example/x/')
+    """
+    path, mark, query = re.sub(r"(?<=://)[^/?#]*@", "", prefix).partition("?")
+    return path + mark + re.sub(r"(?<==)[^&]+", "…", query)
 
 
 def stored_name_sql(column: str) -> str:

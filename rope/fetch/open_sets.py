@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from rope.errors import ReleaseError, UsageError
 from rope.extras import needed_by
 from rope.fetch.limits import Limits
-from rope.fetch.names import STATE_NAME
+from rope.fetch.names import STATE_NAME, check_prefix
 from rope.fetch.outcome import Job, Lost
 from rope.fetch.thumbnail import MARK
 from rope.files import atomic_path
@@ -70,6 +70,7 @@ def prepare(
     """
     chosen = OPEN_SETS[name]
     prefix = chosen.prefix if prefix is None else prefix
+    check_prefix(prefix)
     if checksums is not None and not checksums.is_file():
         raise UsageError(f"{checksums}: no such file; expected a list of checksums")
     _claim(name, folder)
@@ -135,11 +136,11 @@ async def _fetch_all(client: "Client", folder: Path, names: Sequence[str]) -> li
         await client.check_prefix()
 
         async def fetch(name: str) -> Lost | None:
-            outcome = await client.fetch(Job(name, name, is_image=False))
+            outcome = await client.fetch(Job(name, name, kind="file"))
             if isinstance(outcome, Lost):
                 return outcome
             with atomic_path(folder / name) as temporary:
-                temporary.write_bytes(outcome.content)
+                temporary.write_bytes(outcome.read())
             return None
 
         outcomes = await asyncio.gather(*(fetch(name) for name in names))

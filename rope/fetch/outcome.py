@@ -1,9 +1,13 @@
 """What is fetched, and how it can end."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal
 
-__all__ = ["REASONS", "FetchError", "Fetched", "Job", "Lost", "Reason"]
+__all__ = ["REASONS", "FetchError", "Fetched", "Job", "Kind", "Lost", "Reason"]
+
+Kind = Literal["image", "video", "audio", "file"]
+"""`file` is a file of metadata."""
 
 Reason = Literal[
     "bad_name",
@@ -18,6 +22,7 @@ Reason = Literal[
     "too_large",
     "not_an_image",
     "not_a_file",
+    "not_a_video",
     "too_many_pixels",
     "wrong_checksum",
 ]
@@ -31,10 +36,11 @@ REASONS: Final[dict[str, str]] = {
     "timeout": "no connection, no further byte, or no end within the time allowed",
     "too_slow": "the body came more slowly than --min-speed",
     "http_status": "an answer with another status than 200",
-    "truncated": "fewer bytes than the server declared, or an image that ends too early",
-    "too_large": "more bytes than --max-bytes",
+    "truncated": "fewer bytes than the server declared, or a file that ends too early",
+    "too_large": "more bytes than --max-bytes, or --max-video-bytes for a video or sound file",
     "not_an_image": "the body is no JPEG, PNG, WebP, GIF or BMP, whatever its content type says",
     "not_a_file": "the body is a web page or empty, where a file of metadata was asked for",
+    "not_a_video": "the body is no video that FFmpeg can read, or no sound file, whatever its content type says",
     "too_many_pixels": "the image would be larger decoded than a photo is: a decompression bomb",
     "wrong_checksum": "the body has another hash, or shows another picture, than the list of checksums says",
 }
@@ -51,22 +57,31 @@ class Job:
         refused: where in the release the name stands, if its reader has refused it; None for one to fetch.
         digest: the expected MD5, SHA-1 or SHA-256 in hex, told apart by their length, or a thumbnail;
             None where there is none.
-        is_image: whether it is to be an image, or another file.
+        kind: what it has to be.
     """
 
     address: str
     image: str
     refused: str | None = None
     digest: str | None = None
-    is_image: bool = True
+    kind: Kind = "image"
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """An image that arrived whole and passed every check."""
+    """An image that arrived whole and passed every check; or a video or sound file, in a file that is to be moved."""
 
     image: str
-    content: bytes
+    content: bytes | Path
+
+    def read(self) -> bytes:
+        """Its bytes."""
+        return self.content if isinstance(self.content, bytes) else self.content.read_bytes()
+
+    @property
+    def n_bytes(self) -> int:
+        """Its size."""
+        return len(self.content) if isinstance(self.content, bytes) else self.content.stat().st_size
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ from rope.sql import literal
 __all__ = [
     "Status",
     "count_todo",
+    "has_videos",
     "iter_jobs",
     "make_plan",
     "name_without_url",
@@ -40,7 +41,7 @@ __all__ = [
     "status_of",
 ]
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _JOBS_A_BLOCK: Final = 4096
 
 
@@ -52,11 +53,13 @@ class Status:
         n_wanted: images of the plan, each counted once.
         n_there: of these, stored.
         lost: reason, with the status of the answer where that is the reason -> images given up.
+        has_videos: whether some of the images are in truth video or sound files.
     """
 
     n_wanted: int
     n_there: int
     lost: dict[str, int]
+    has_videos: bool = False
 
     @property
     def n_missing(self) -> int:
@@ -110,20 +113,28 @@ def _stored_key(state: Path) -> dict[str, Any]:
 
 
 def _write_wanted(connection: duckdb.DuckDBPyConnection, source: Source, n_frames: int | None) -> None:
-    """Make the table `plan.wanted` (address, image, refused), in the order in which a build reads.
+    """Make the table `plan.wanted` (address, image, refused, kind), in the order in which a build reads.
 
     Names that the reader of the release refuses are in it too, so that they come to the ledger.
     """
     tables = [f"{split}_{domain}" for split in source.splits for domain in source.domains]
-    connection.execute("CREATE TABLE listed (address VARCHAR, image VARCHAR, refused VARCHAR)")
+    connection.execute("CREATE TABLE listed (address VARCHAR, image VARCHAR, refused VARCHAR, kind VARCHAR)")
     connection.execute("""
-        INSERT INTO listed SELECT subject, subject, concat(file, ':', line)
+        INSERT INTO listed SELECT subject, subject, concat(file, ':', line), 'image'
         FROM faults WHERE kind = 'bad_image_name' ORDER BY file, line""")
     if n_frames is not None:
         thin_frames(connection, tables, n_frames)
     for table in tables:
-        connection.execute(f"INSERT INTO listed SELECT image, {stored_name_sql('image')}, NULL FROM frames_{table}")
-    keep_one(connection, "listed", "plan.wanted", "address, image, refused")
+        connection.execute(
+            f"INSERT INTO listed SELECT image, {stored_name_sql('image')}, NULL, 'image' FROM frames_{table}"
+        )
+        there = {name for name, *_ in connection.execute(f"DESCRIBE samples_{table}").fetchall()}
+        for kind in (kind for kind in ("video", "audio") if kind in there):
+            connection.execute(
+                f"INSERT INTO listed SELECT {kind}, {stored_name_sql(kind)}, NULL, '{kind}' "
+                f"FROM samples_{table} WHERE {kind} IS NOT NULL ORDER BY rowid"
+            )
+    keep_one(connection, "listed", "plan.wanted", "address, image, refused, kind")
 
 
 @contextmanager
@@ -155,7 +166,7 @@ def open_todo(
         with _plan(connection, folder):
             connection.execute(f"""
                 CREATE TABLE todo AS
-                SELECT address, image, refused, digest
+                SELECT address, image, refused, digest, kind
                 FROM (SELECT *, rowid AS place FROM plan.wanted) ANTI JOIN stored USING (image)
                     {"" if retry_lost else "ANTI JOIN lost USING (image)"} LEFT JOIN checksums USING (image)
                 ORDER BY place""")
@@ -197,11 +208,16 @@ def name_without_url(connection: duckdb.DuckDBPyConnection) -> str | None:
     return rows[0][0] if rows else None
 
 
+def has_videos(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether video or sound files are to do."""
+    return bool(connection.execute("SELECT 1 FROM todo WHERE kind <> 'image' AND refused IS NULL LIMIT 1").fetchall())
+
+
 def iter_jobs(connection: duckdb.DuckDBPyConnection) -> Iterator[Job]:
     """The images to fetch, in order, a block of the table at a time."""
     start = 0
     while rows := connection.execute(
-        "SELECT address, image, refused, digest FROM todo WHERE rowid >= ? AND rowid < ? ORDER BY rowid",
+        "SELECT address, image, refused, digest, kind FROM todo WHERE rowid >= ? AND rowid < ? ORDER BY rowid",
         [start, start + _JOBS_A_BLOCK],
     ).fetchall():
         yield from (Job(*row) for row in rows)
@@ -225,6 +241,7 @@ def status_of(source: Source, folder: Path, layout: Layout, memory_bytes: int) -
             """SELECT (SELECT count(*) FROM plan.wanted),
                 (SELECT count(*) FROM plan.wanted SEMI JOIN stored USING (image))"""
         ).fetchall()[0]
+        with_videos = bool(connection.execute("SELECT 1 FROM plan.wanted WHERE kind <> 'image' LIMIT 1").fetchall())
         rows = connection.execute(
             """SELECT reason, status, count(*) FROM lost SEMI JOIN plan.wanted USING (image)
             ANTI JOIN stored USING (image) GROUP BY ALL"""
@@ -232,7 +249,7 @@ def status_of(source: Source, folder: Path, layout: Layout, memory_bytes: int) -
     lost: Counter[str] = Counter()
     for reason, status, count in rows:
         lost[f"{reason} {status}" if reason == "http_status" else reason] += count
-    return Status(n_wanted, n_there, dict(sorted(lost.items())))
+    return Status(n_wanted, n_there, dict(sorted(lost.items())), with_videos)
 
 
 @contextmanager

@@ -74,7 +74,9 @@ class TarStore:
             OSError: the disk is full.
         """
         for fetched in images:
-            header = _header(fetched)
+            if not isinstance(fetched.content, bytes):
+                raise TypeError(f"{fetched.image}: only images go into tar shards")
+            header = _header(fetched.image, len(fetched.content))
             self._append(header + fetched.content + bytes(-len(fetched.content) % _BLOCK))
             self._members.append(_Member(fetched.image, self._end + len(header), len(fetched.content)))
             self._end = _end_of(self._members)
@@ -117,10 +119,10 @@ def _next_number(folder: Path) -> int:
     return max(numbers, default=-1) + 1
 
 
-def _header(fetched: Fetched) -> bytes:
+def _header(name: str, n_bytes: int) -> bytes:
     """One or more blocks; a name that plain tar cannot hold gets an extended header (POSIX.1-2001)."""
-    info = tarfile.TarInfo(fetched.image)
-    info.size = len(fetched.content)
+    info = tarfile.TarInfo(name)
+    info.size = n_bytes
     return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
 

@@ -1,4 +1,4 @@
-"""Whether the bytes that arrived are the image that was asked for."""
+"""Whether the bytes that arrived are the image, video or sound file that was asked for."""
 
 import asyncio
 import gzip
@@ -6,18 +6,23 @@ import hashlib
 import io
 import lzma
 import zlib
+from pathlib import Path
 from typing import Final
 
 from PIL import Image
 
-from rope.domain import Frame
+from rope.dataset.containers import is_sound, is_video
+from rope.domain import Audio, Frame, Video
 from rope.errors import DatasetError
 from rope.fetch.limits import MAX_PIXELS
-from rope.fetch.outcome import FetchError
+from rope.fetch.outcome import FetchError, Kind
 from rope.fetch.thumbnail import MARK, check_thumbnail
+from rope.media.audio import has_audio
 from rope.media.images import is_whole, read_header
+from rope.media.video import count_frames
+from rope.media.whole import missing_bytes
 
-__all__ = ["check_digest", "check_file", "check_header", "ends_whole", "verify"]
+__all__ = ["check_digest", "check_file", "check_header", "ends_whole", "verify", "verify_file"]
 
 _FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 """What shops send; others are not tried."""
@@ -82,7 +87,45 @@ def check_digest(content: bytes, digest: str) -> None:
         FetchError: it has another MD5, SHA-1 or SHA-256, whichever is given.
     """
     kind = _HASHES[len(digest)]
-    found = hashlib.new(kind, content, usedforsecurity=False).hexdigest()
+    _compare(hashlib.new(kind, content, usedforsecurity=False).hexdigest(), digest)
+
+
+def verify_file(path: Path, kind: Kind, digest: str | None) -> None:
+    """Check the first bytes, the end, the packets and the hash of a video or sound file, in this order.
+
+    Args:
+        path: the file; it may take seconds to read.
+        kind: `video` or `audio`.
+        digest: its hash in hex, or None.
+
+    Raises:
+        FetchError: not_a_video, truncated or wrong_checksum.
+    """
+    with path.open("rb") as file:
+        head = file.read(24)
+    n_bytes = path.stat().st_size
+    if not (is_video if kind == "video" else is_sound)(head):
+        raise FetchError("not_a_video", f"{n_bytes:,} bytes that begin with {head!r}")
+    if missing := missing_bytes(str(path)):
+        raise FetchError("truncated", f"{n_bytes:,} bytes; the last {missing:,} are missing", is_temporary=True)
+    try:
+        is_there = count_frames(Video(path=str(path))) > 0 if kind == "video" else has_audio(Audio(path=str(path)))
+    except DatasetError as error:
+        raise FetchError("not_a_video", str(error).replace(f"{path}: ", "")) from error
+    if not is_there:
+        raise FetchError("not_a_video", f"{n_bytes:,} bytes without a stream of {kind}")
+    if digest is not None and digest.startswith(MARK):
+        raise FetchError("wrong_checksum", "the list has a thumbnail for it, which only an image can have")
+    if digest is not None:
+        hashed = hashlib.new(_HASHES[len(digest)], usedforsecurity=False)
+        with path.open("rb") as file:
+            while piece := file.read(1 << 20):
+                hashed.update(piece)
+        _compare(hashed.hexdigest(), digest)
+
+
+def _compare(found: str, digest: str) -> None:
+    kind = _HASHES[len(digest)]
     if found != digest.lower():
         raise FetchError("wrong_checksum", f"{kind} is {found}, expected {digest.lower()}", is_temporary=True)
 

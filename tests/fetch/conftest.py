@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from rope.cli import main
+from rope.fetch.access import COOKIES_VARIABLE, HEADERS_VARIABLE
 from rope.fetch.limits import Limits
 from rope.fetch.outcome import Lost
 from tests.fetch.server import ServerThread
@@ -49,6 +50,16 @@ def release_of(names: list[str], folder: Path) -> Path:
 def ledger_of(folder: Path) -> list[Lost]:
     path = folder / "failed.jsonl"
     return [Lost(**json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch):
+    """Whatever proxy or access the machine has, a test has none."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    for name in (HEADERS_VARIABLE, COOKIES_VARIABLE):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture

@@ -127,6 +127,8 @@ class Server:
     retry_after: str = "0"
     port: int = 0
     requests: Counter = field(default_factory=Counter)
+    heads: list[tuple[str, str]] = field(default_factory=list)
+    """Target and head of every request, in order."""
     connections: int = 0
     most_connections: int = 0
 
@@ -145,6 +147,7 @@ class Server:
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 target = head.split(b" ", 2)[1].decode()
+                self.heads.append((unquote(target), head.decode("latin-1")))
                 if not await self._answer(unquote(target), writer):
                     break
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
