@@ -291,6 +291,30 @@ def test_every_link_to_a_file_leads_to_one(page):
     assert [link for link in links if not (page.parent / link.partition("#")[0]).exists()] == []
 
 
+def missing_name(dotted: str) -> bool:
+    """Whether a dotted name begins with a module that is there, and goes on with a name that it lacks."""
+    words = dotted.split(".")
+    for n in range(len(words), 0, -1):
+        path = module_file(".".join(words[:n]))
+        if path is not None:
+            return n < len(words) and words[n] not in names_in(path) | {"__version__"}
+    return True
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_and_modules_named_in_running_text_exist(page):
+    text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
+    quoted = re.findall(r"(?<!`)`([\w./-]+)`(?!`)", text)
+    paths = [name for name in quoted if re.match(rf"({'|'.join(OURS)}|tests|benchmarks|docs)/.*(\.\w+|/)$", name)]
+    names = [
+        name
+        for name in quoted
+        if re.match(rf"({'|'.join(OURS)})\.[a-z]", name) and not re.search(r"\.(csv|html|json|toml|yml)$", name)
+    ]
+    assert [name for name in paths if not (ROOT / name).exists()] == []
+    assert [name for name in names if missing_name(name)] == []
+
+
 class TestTheSite:
     """What `make docs` checks by building is checked here as far as it goes without MkDocs."""
 

@@ -3,7 +3,10 @@
 import json
 from pathlib import Path
 
+import pytest
 from PIL import Image
+
+pytest.importorskip("av", reason="PyAV, which makes the videos of these releases, is not installed")
 
 from tests.media import videos
 
