@@ -22,6 +22,7 @@ __all__ = [
     "read_labels",
     "read_products",
     "reading",
+    "sample_of",
     "shard_names",
     "shard_paths",
 ]
@@ -193,10 +194,11 @@ def _samples_from(paths: Sequence[AnyPath], domain: DomainName, start: int, batc
             for batch in batches:
                 wanted = batch.slice(to_skip)
                 to_skip -= batch.num_rows - wanted.num_rows
-                yield from (_sample_of(row, domain) for row in wanted.to_pylist())
+                yield from (sample_of(row, domain) for row in wanted.to_pylist())
 
 
-def _sample_of(row: dict[str, Any], domain: DomainName) -> Sample:
+def sample_of(row: dict[str, Any], domain: DomainName) -> Sample:
+    """The sample in a row of a shard, with the columns `sample_id`, `text`, `frames` and, where there are, files."""
     frames = tuple(Frame(frame["bytes"], frame["path"]) for frame in row["frames"])
     video, audio = row.get("video"), row.get("audio")
     return Sample(

@@ -8,15 +8,19 @@ from pathlib import Path
 from typing import Final
 
 import duckdb
+import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageOps
 
+from rope.dataset.directory import sample_of
 from rope.dataset.fonts import drawable, find_font, fit
 from rope.dataset.manifest import read_manifest
 from rope.dataset.views import open_views
-from rope.domain import DomainName, Frame, Sample, Split, config_of, with_published
+from rope.domain import DomainName, Sample, Split, config_of, with_published
 from rope.errors import DatasetError, UsageError
 from rope.files import AnyPath, atomic_path
 from rope.media.frames import choose_frames, decode_frames
+from rope.media.video import count_frames
 
 __all__ = ["draw_sheet"]
 
@@ -72,8 +76,8 @@ def draw_sheet(directory: AnyPath, target: Path, split: Split, *, n_products: in
         n_products: how many rows; fewer where the split has fewer.
 
     Raises:
-        UsageError: `target` does not end in `.png`.
-        DatasetError: the split has no products, or an image cannot be decoded.
+        UsageError: `target` does not end in `.png`, or PyAV is needed for a video, and is not installed.
+        DatasetError: the split has no products, or an image or video cannot be decoded.
     """
     if target.suffix.lower() != ".png":
         raise UsageError(f"{target}: a contact sheet is written as PNG; give a name that ends in .png")
@@ -116,33 +120,44 @@ def _row(connection: duckdb.DuckDBPyConnection, split: Split, product_id: str, d
 
 def _stored(connection: duckdb.DuckDBPyConnection, split: Split, domain: DomainName, ids: list[str]) -> list[Sample]:
     """The samples with these ids, in their order."""
-    found = connection.execute(
-        f"SELECT sample_id, text, frames FROM {config_of(domain)}_{split} WHERE list_contains(?, sample_id)", [ids]
-    ).fetchall()
-    samples = {
-        sample_id: Sample(sample_id, domain, text, tuple(Frame(frame["bytes"], frame["path"]) for frame in frames))
-        for sample_id, text, frames in found
-    }
+    view = f"{config_of(domain)}_{split}"
+    file = ", video" if "video" in connection.table(view).columns else ""
+    found = connection.sql(
+        f"SELECT sample_id, text, frames{file} FROM {view} WHERE list_contains(?, sample_id)", params=[ids]
+    )
+    samples = {row["sample_id"]: sample_of(row, domain) for row in found.to_arrow_table().to_pylist()}
     return [samples[sample_id] for sample_id in ids if sample_id in samples]
 
 
 def _still_strip(samples: list[Sample], n_all: int) -> _Strip:
-    """The first image of each sample."""
-    return _Strip(f"{n_all} in all", [_thumbnail(sample, 0) for sample in samples if sample.frames])
+    """One image of each sample: its first, or one of its video."""
+    stills = [sample for sample in samples if sample.frames or sample.video]
+    return _Strip(f"{n_all} in all", [_thumbnail(decode_frames(_first(sample), 1)[0]) for sample in stills])
 
 
 def _clip_strip(samples: list[Sample]) -> _Strip:
     """Frames spread over the first sample."""
-    if not samples or not samples[0].frames:
+    if not samples or not (samples[0].frames or samples[0].video):
         return _Strip("none", [])
-    frames = samples[0].frames
-    chosen = choose_frames(len(frames), min(_CELLS[samples[0].domain], len(frames)))
-    return _Strip(f"{samples[0].sample_id}, {len(frames)} frames", [_thumbnail(samples[0], index) for index in chosen])
+    clip = samples[0]
+    n_frames = len(clip.frames) or _count_frames(clip)
+    pixels = decode_frames(clip, min(_CELLS[clip.domain], n_frames))
+    return _Strip(f"{clip.sample_id}, {n_frames} frames", [_thumbnail(one) for one in pixels])
 
 
-def _thumbnail(sample: Sample, index: int) -> Image.Image:
-    """One frame of a sample, which errors name."""
-    [pixels] = decode_frames(replace(sample, frames=(sample.frames[index],)), 1)
+def _first(sample: Sample) -> Sample:
+    return replace(sample, frames=sample.frames[:1])
+
+
+def _count_frames(sample: Sample) -> int:
+    assert sample.video is not None
+    try:
+        return count_frames(sample.video)
+    except DatasetError as error:
+        raise DatasetError(f"{sample.domain} {sample.sample_id}: {error}") from error
+
+
+def _thumbnail(pixels: npt.NDArray[np.uint8]) -> Image.Image:
     return ImageOps.contain(Image.fromarray(pixels), (_CELL, _CELL), Image.Resampling.LANCZOS)
 
 

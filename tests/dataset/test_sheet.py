@@ -5,10 +5,13 @@ import pytest
 from PIL import Image, ImageFont
 
 from rope.dataset import fonts, sheet
+from rope.dataset.build import build_dataset
 from rope.dataset.sheet import draw_sheet
-from rope.domain import DOMAINS
+from rope.domain import DOMAINS, with_published
 from rope.errors import DatasetError, UsageError
 from tests.dataset.conftest import product, sample, small_tables, write_tables
+from tests.media import videos
+from tests.sources.other_releases import MP4, write_folder
 
 
 def test_the_same_dataset_gives_the_same_sheet(small, tmp_path):
@@ -56,6 +59,34 @@ def test_a_product_without_a_domain_leaves_its_cells_empty(tmp_path):
     tables = small_tables()
     tables["products/train"][0]["video_ids"] = []
     draw_sheet(write_tables(tmp_path / "d", tables), tmp_path / "s.png", "train")
+
+
+@pytest.mark.parametrize("media", ["embed", "reference"])
+def test_a_video_that_is_a_file_is_shown(media, tmp_path):
+    release = write_folder(tmp_path / "release")
+    clip = videos.write([np.full((32, 32, 3), 20, np.uint8)] * 3)
+    (release / "videos" / "v1.mp4").write_bytes(clip)
+    with (release / "samples.csv").open("a") as file:
+        file.write("review,r1,red-cup,,validation\n")
+    (release / "reviews").mkdir()
+    (release / "reviews" / "r1.mp4").write_bytes(clip)
+    build_dataset(release, tmp_path / "d", media=media, progress=False)
+    draw_sheet(tmp_path / "d", tmp_path / "s.png", "validation")
+    with Image.open(tmp_path / "s.png") as drawn:
+        pixels = np.asarray(drawn)
+    domains = with_published(["review"])
+    for domain, n_images in (("video", 3), ("review", 1)):
+        for cell in range(n_images):
+            x = sheet._left_of(domain, domains) + cell * (sheet._CELL + sheet._GAP) + sheet._CELL // 2
+            assert pixels[sheet._HEADER + sheet._CELL // 2, x].max() < 40
+
+
+def test_a_video_that_cannot_be_decoded_is_named(tmp_path):
+    release = write_folder(tmp_path / "release")
+    (release / "videos" / "v1.mp4").write_bytes(MP4[: len(MP4) // 2])
+    build_dataset(release, tmp_path / "d", progress=False)
+    with pytest.raises(DatasetError, match=r"video v1: videos/v1.mp4: "):
+        draw_sheet(tmp_path / "d", tmp_path / "s.png", "validation")
 
 
 def test_an_image_that_cannot_be_decoded_is_named(spoilt, tmp_path):
