@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
+from unicodedata import normalize
 
 from rope.errors import FileError, RopeError
 
 if TYPE_CHECKING:
     from upath import UPath
 
-__all__ = ["Address", "AnyPath", "atomic_path", "kind_of", "kind_of_start", "reading_file", "sha256_of"]
+__all__ = ["Address", "AnyPath", "atomic_path", "kind_of", "kind_of_start", "on_disk", "reading_file", "sha256_of"]
 
 _BEGINNINGS: Final = {
     b"version https://git-lfs.github.com/spec/": "a Git LFS pointer, which stands for the file; run git lfs pull",
@@ -97,6 +98,26 @@ def kind_of_start(start: bytes) -> str:
         return "an empty file"
     shown = start.lstrip().lower() if start.lstrip()[:1] == b"<" else start
     return next((kind for beginning, kind in _BEGINNINGS.items() if shown.startswith(beginning)), "")
+
+
+def on_disk(root: Path, name: str) -> Path:
+    """The file that a name means: the one that is called so, or else as the other normal form of Unicode spells it.
+
+    macOS writes é as e and an accent, most others as one character. Where both forms are there, neither is meant.
+
+    Args:
+        root: a folder.
+        name: relative to it; may have folders itself.
+
+    >>> on_disk(Path("images"), "a.jpg").as_posix()
+    'images/a.jpg'
+    """
+    path = root / name
+    if name.isascii() or path.exists():
+        return path
+    others = {root / normalize(form, name) for form in ("NFC", "NFD")} - {path}
+    there = [other for other in others if other.exists()]
+    return there[0] if len(there) == 1 else path
 
 
 @contextmanager

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rope.dataset.manifest import Media
+from rope.files import on_disk
 
 __all__ = ["MAX_BYTES", "ROWS_A_READ", "Images", "IntArray", "Reader", "Rows", "Stretch"]
 
@@ -169,7 +170,7 @@ class Reader:
 
     def is_too_large(self, name: str) -> bool:
         """Whether a file is more than can be held."""
-        return _size(self.images.root / name) > MAX_BYTES
+        return _size(self.images.root, name) > MAX_BYTES
 
     def _measured(self, rows: pa.Table, frames: pa.Table) -> Stretch:
         owner = np.repeat(np.arange(len(rows)), rows["n_frames"].to_numpy())
@@ -192,7 +193,7 @@ class Reader:
         """Size of each file, 0 where there is none; where it is not copied, of its name."""
         if self.images.media == "reference":
             return np.array([len(name or "") for name in names], np.int64)
-        return np.fromiter(self.pool.map(lambda name: (name and _size(self.images.root / name)) or 0, names), np.int64)
+        return np.fromiter(self.pool.map(lambda name: (name and _size(self.images.root, name)) or 0, names), np.int64)
 
 
 def _lengths(column: pa.ChunkedArray) -> IntArray:
@@ -201,9 +202,9 @@ def _lengths(column: pa.ChunkedArray) -> IntArray:
     return lengths
 
 
-def _size(path: Path) -> int:
+def _size(root: Path, name: str) -> int:
     """Bytes of a file; 0 where there is none."""
     try:
-        return path.stat().st_size
+        return on_disk(root, name).stat().st_size
     except (OSError, ValueError):  # ValueError: of a name that no file can have
         return 0

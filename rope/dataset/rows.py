@@ -19,6 +19,7 @@ from rope.domain import DomainName, Frame, Split, may_be_text_alone
 from rope.errors import DatasetError
 from rope.fetch.names import stored_name_sql
 from rope.fetch.tar_shards import read_place
+from rope.files import on_disk
 from rope.media.images import read_header
 from rope.schema import SAMPLE_SCHEMA, product_schema
 from rope.sources.faults import Fault
@@ -191,8 +192,7 @@ def _stored_bytes(images: Images, frame: dict[str, Any]) -> bytes:
         OSError: it is not there.
     """
     if not images.in_shards:
-        file: Path = images.root / frame["image"]
-        return file.read_bytes()
+        return on_disk(images.root, frame["image"]).read_bytes()
     if frame["shard"] is None:
         raise FileNotFoundError(frame["image"])
     return read_place(images.root, frame["shard"], frame["offset"], frame["size"])
@@ -214,7 +214,7 @@ def _files(reader: Reader, rows: pa.Table, column: str) -> tuple[pa.StructArray,
     if images.media == "embed":
         kinds = {i: "too_large" for i, name in enumerate(names) if name and reader.is_too_large(name)}
         held = [None if i in kinds else name for i, name in enumerate(names)]
-        contents = list(reader.pool.map(lambda name: name and _read_file(images.root / name, column), held))
+        contents = list(reader.pool.map(lambda name: name and _read_file(images.root, name, column), held))
         kinds |= {i: f"unreadable_{column}" for i, name in enumerate(held) if name and contents[i] is None}
     is_null = pa.array([name is None or i in kinds for i, name in enumerate(names)])
     prefix = "" if images.media == "embed" else f"{images.root}/"
@@ -224,11 +224,11 @@ def _files(reader: Reader, rows: pa.Table, column: str) -> tuple[pa.StructArray,
     return stored, [Fault(str(names[i]), 0, kinds[i], rows["sample_id"][i].as_py()) for i in sorted(kinds)]
 
 
-def _read_file(path: Path, column: str) -> bytes | None:
+def _read_file(root: Path, name: str, column: str) -> bytes | None:
     """The bytes of a video or sound file, or None where it is missing or does not begin like one."""
     try:
-        content = path.read_bytes()
-    except OSError:
+        content = on_disk(root, name).read_bytes()
+    except (OSError, ValueError):  # ValueError: of a name that no file can have
         return None
     return content if _IS_KNOWN[column](content) else None
 

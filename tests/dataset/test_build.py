@@ -1,6 +1,7 @@
 import hashlib
 import os
 import random
+import shutil
 import signal
 import struct
 import subprocess
@@ -159,6 +160,28 @@ def test_unreadable_images_cost_the_frame_and_then_the_sample(release, tmp_path)
     assert [row["sample_id"] for row in rows(tmp_path / "out", "pages/validation")] == ["pb2"]
     assert rows(tmp_path / "out", "products/validation")[0]["page_ids"] == []
     assert report.manifest.counts["validation"]["pages"] == 1
+
+
+@pytest.mark.parametrize(
+    ("listed", "there", "n_faults"),
+    [
+        ("caf\u00e9.jpg", ["cafe\u0301.jpg"], 0),
+        ("cafe\u0301.jpg", ["caf\u00e9.jpg"], 0),
+        ("\u212b.jpg", ["\u00c5.jpg"], 0),
+        ("\u212b.jpg", ["\u00c5.jpg", "A\u030a.jpg"], 1),
+        ("café.jpg", ["cafe.jpg"], 1),
+    ],
+)
+def test_names_of_images_may_be_in_another_form_of_unicode(listed, there, n_faults, tmp_path):
+    lines = tiny_release()
+    lines["test_video_frames.txt"].append(f"vb1, 7, {listed}")
+    release = write_release(tmp_path / "release", lines)
+    (release / "images" / listed).unlink()
+    for name in there:
+        shutil.copy(release / "images" / "vb1-30.jpg", release / "images" / name)
+    report = build(release, tmp_path / "out")
+    assert report.manifest.faults == ({"unreadable_image": 1} if n_faults else {})
+    assert len(rows(tmp_path / "out", "videos/validation")[0]["frames"]) == 4 - n_faults
 
 
 @pytest.mark.parametrize("header", [b"DDS " + struct.pack("<I", 124) + bytes(120), b"qoif\0\0"])

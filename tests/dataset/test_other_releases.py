@@ -17,7 +17,16 @@ from rope.dataset.info import describe, tables
 from rope.dataset.validate import validate
 from rope.domain import CONFIG_OF, Video
 from rope.errors import ReleaseError, UsageError
-from tests.sources.other_releases import LIVES, MP4, WRITERS, write_folder, write_image, write_lpr4m, write_video
+from tests.sources.other_releases import (
+    LIVES,
+    MP4,
+    WRITERS,
+    write_folder,
+    write_image,
+    write_lpr4m,
+    write_movingfashion,
+    write_video,
+)
 
 DOMAINS_OF = {
     "product1m": ("page",),
@@ -115,6 +124,36 @@ def test_a_file_that_is_no_video_is_left_out_and_named(tmp_path):
     assert "samples.csv\t4\tno_readable_image\tv1" in rows
     assert report.manifest.counts["validation"]["videos"] == 1
     assert validate(tmp_path / "out") == []
+
+
+def test_a_name_that_no_file_can_have_is_a_file_that_is_missing(tmp_path):
+    release = write_movingfashion(tmp_path / "release")
+    entries = json.loads((release / "test.json").read_text())
+    entries["test1"]["video_paths"] = ["videos/a\0b.mp4"]
+    (release / "test.json").write_text(json.dumps(entries))
+    faults = build_dataset(release, tmp_path / "out", progress=False).manifest.faults
+    assert faults == {"unreadable_video": 1, "no_readable_image": 1, "no_video": 1}
+
+
+def test_a_video_of_two_products_is_the_answer_of_both(tmp_path):
+    release = write_movingfashion(tmp_path / "release")
+    entries = json.loads((release / "test.json").read_text())
+    entries["test1"]["video_paths"] = ["videos/test0_0.mp4"]
+    (release / "test.json").write_text(json.dumps(entries))
+    build_dataset(release, tmp_path / "out", progress=False)
+    labels = read_labels(tmp_path / "out", "validation")["video"]
+    assert dict(zip(labels.sample_ids, labels.product_ids, strict=True)) == {
+        "test0_1": "test0",
+        "test0_0/test0": "test0",
+        "test0_0/test1": "test1",
+    }
+    videos = [
+        sample.video
+        for batch in iter_samples(tmp_path / "out", "video", "validation", batch_size=9)
+        for sample in batch
+    ]
+    assert [video.data for video in videos] == [MP4] * 3
+    assert validate(tmp_path / "out", decode=True) == []
 
 
 def test_a_spoilt_video_is_found(tmp_path):
