@@ -76,7 +76,7 @@ def read_categories(connection: duckdb.DuckDBPyConnection, path: Path | None, re
         connection.execute(statement, {"file": path.name})
     connection.execute("INSERT INTO categories SELECT product_id, category FROM several WHERE category = other")
     connection.execute(
-        f"""INSERT INTO files SELECT ?, count(*), count(fault), EXISTS (
+        f"""INSERT INTO files SELECT ?, count(*), count(fault), count(*) = 0 OR EXISTS (
             SELECT 1 FROM rows_of_products WHERE fault IS NULL AND product_id IN ({known})) FROM rows_of_products""",
         [path.name],
     )

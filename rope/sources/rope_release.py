@@ -352,10 +352,11 @@ def _report_faults(
             [pairs],
         )
     used = f"EXISTS (SELECT 1 FROM {{}}_{at} WHERE bad IS NULL AND sample_id IN ({known}))"
+    may_be_empty = "true" if may_be_text_alone(domain) else f"NOT EXISTS ({known})"
     for file, table, is_used in (
-        (pairs, "pairs", f"{used.format('texts')} OR {used.format('images')}"),
-        (texts, "texts", used.format("texts")),
-        (images, "images", used.format("images")),
+        (pairs, "pairs", f"count(*) = 0 OR {used.format('texts')} OR {used.format('images')}"),
+        (texts, "texts", f"count(*) = 0 OR {used.format('texts')}"),
+        (images, "images", f"(count(*) = 0 AND {may_be_empty}) OR {used.format('images')}"),
     ):
         connection.execute(f"INSERT INTO files SELECT ?, count(*), count(bad), {is_used} FROM {table}_{at}", [file])
 

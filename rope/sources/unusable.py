@@ -23,18 +23,22 @@ def refuse_unusable(connection: duckdb.DuckDBPyConnection, source: Source) -> No
         ReleaseError: there is one; names the first, what it looks like and the commonest faults.
     """
     found = connection.execute(
-        "SELECT file, n_rows, n_bad FROM files WHERE n_rows > 0 AND (2 * n_bad > n_rows OR NOT is_used) "
+        "SELECT file, n_rows, n_bad FROM files WHERE 2 * n_bad > n_rows OR NOT is_used "
         "ORDER BY 2 * n_bad <= n_rows, rowid"
     ).fetchall()
     if not found:
         return
     file, n_rows, n_bad = found[0]
     look = _look(source, file) if 2 * n_bad > n_rows else ""
-    problem = f"{n_bad:,} of {n_rows:,} rows cannot be read{f'; it looks like {look}' if look else ''}"
-    if 2 * n_bad <= n_rows:
+    if 2 * n_bad > n_rows:
+        problem = f"{n_bad:,} of {n_rows:,} rows cannot be read{f'; it looks like {look}' if look else ''}"
+    elif n_rows:
         problem = f"none of its {n_rows:,} rows names a sample or product that the files beside it have"
+    else:
+        problem = "has no rows, though the files beside it have samples that need them"
     others = f" (so it is with {len(found) - 1} more files)" if len(found) > 1 else ""
-    raise ReleaseError(f"{source.folder / file}: {problem}{others}: {commonest(connection, 'faults', file)}")
+    faults = commonest(connection, "faults", file)
+    raise ReleaseError(f"{source.folder / file}: {problem}{others}{': ' if faults else ''}{faults}")
 
 
 def commonest(connection: duckdb.DuckDBPyConnection, faults: str, file: str | None = None) -> str:

@@ -78,6 +78,29 @@ def test_the_file_is_named_and_what_it_looks_like(edit, names, expected, tmp_pat
     assert "image-root" not in said
 
 
+@pytest.mark.parametrize(
+    ("empty", "expected"),
+    [
+        ("training_page_images.txt", "training_page_images.txt: has no rows, though the files beside it have samples"),
+        (PAGES, f"{TITLES}: none of its 2 rows names .* .so it is with 1 more files.: 2 x no_product"),
+    ],
+)
+def test_an_empty_file_that_others_need_is_named(empty, expected, tmp_path):
+    said = refusal(write_release(tmp_path / "release", tiny_release() | {empty: []}), tmp_path / "out")
+    assert re.search(expected, said), said
+
+
+def test_texts_may_be_missing(tmp_path):
+    release = write_release(tmp_path / "release", tiny_release() | {TITLES: []})
+    assert build(release, tmp_path / "out").manifest.faults == {"no_text": 2}
+
+
+def test_categories_of_other_products_are_refused(tmp_path):
+    lines = tiny_release() | {"products.tsv": ["product_id\tcategory", "A1\tcup"]}
+    said = refusal(write_release(tmp_path / "release", lines), tmp_path / "out")
+    assert "products.tsv: none of its 1 rows names a sample or product that the files beside it have" in said
+
+
 def test_the_faults_stay_and_do_not_stand_in_the_way(tmp_path):
     release = rewritten(tmp_path / "release", lambda text: text.replace(", ", "\t").encode(), PAGES)
     assert refusal(release, tmp_path / "out").endswith(f"all faults are in {tmp_path / 'out' / 'faults.tsv'}")
