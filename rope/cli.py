@@ -73,7 +73,7 @@ def build(
     ] = None,
     name: Annotated[
         str | None,
-        typer.Option(help="Name of the dataset in reports.", show_default="that of RELEASE"),
+        typer.Option(help="Name of the dataset in reports.", show_default="that of RELEASE, or of the open dataset"),
     ] = None,
     frames: Annotated[
         int | None,

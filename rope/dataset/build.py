@@ -130,7 +130,7 @@ def build_dataset(
         media: `embed` copies and checks the images; `reference` writes their paths, without looking at the files.
         image_root: what names of images and videos are relative to; None for where the format has them, which is
             `images` in a ROPE release, or else the release itself.
-        name: of the dataset, in its card and in results; None for the name of the release's folder.
+        name: of the dataset, in its card and in results; None for that of an open dataset, or of the release's folder.
         n_frames: read only those frames of a clip that a model with so many frames is given, as `rope fetch --frames`
             fetches; None for all.
         shard_bytes: about the size of a shard.
@@ -155,7 +155,7 @@ def build_dataset(
     if in_shards and media == "reference":
         raise UsageError(f"{root}: images are in tar shards, where no path leads to them; build with --media embed")
     images = Images(media, root.absolute(), in_shards)
-    plan = _Plan(found, out, images, name or found.folder.resolve().name, shard_bytes, n_frames)
+    plan = _Plan(found, out, images, name or found.name or found.folder.resolve().name, shard_bytes, n_frames)
     _refuse_company(plan)
     if (out / MANIFEST_NAME).is_file():
         return _up_to_date(plan, strict)

@@ -64,8 +64,10 @@ def find_release(folder: Path, encoding: str | None = None, *, official: bool = 
     if missing := [name for name in names if not (folder / name).is_file()]:
         raise ReleaseError(f"{folder}: lacks {', '.join(missing)}; get it with rope fetch --open abo --to {folder}")
     size = "original" if (folder / "images/original").is_dir() and not (folder / "images/small").is_dir() else "small"
+    kind = "abo-mvr" if official else "abo"
     return Source(
-        kind="abo-mvr" if official else "abo",
+        kind=kind,
+        name=kind,
         folder=folder,
         files=names,
         splits=SPLITS,
@@ -99,7 +101,7 @@ def _stage(
     splits = _splits(catalogue, metadata.marked(), official, staging)
     _add_pages(staging, catalogue, splits, metadata, size)
     _add_spins(staging, catalogue, splits, metadata)
-    staging.finish(SPLITS)
+    staging.finish(SPLITS, n_rows=metadata.n_rows)
     return metadata.digests
 
 

@@ -9,7 +9,9 @@ import hashlib
 import io
 import json
 import lzma
+import re
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +44,8 @@ _N_LISTING_FILES: Final = 16
 _N_ANGLES: Final = 72
 _STEP: Final = 3
 """Every third angle of a spin is read: 24 frames of 72, and all of a spin of 24."""
+
+_HALVES: Final = re.compile("[\ud800-\udfff]")
 
 Title = tuple[int, str, str]
 """How well its language suits, the language tag, and the title: the smallest is the text."""
@@ -97,12 +101,14 @@ class Metadata:
         advance: called with the number of bytes read.
         report: takes every fault.
         digests: the SHA-256 of each file that was read.
+        n_rows: the lines of each file that are not blank.
     """
 
     folder: Path
     advance: Callable[[int], None]
     report: Callable[[Fault], None]
     digests: dict[str, str] = field(default_factory=dict)
+    n_rows: Counter[str] = field(default_factory=Counter)
 
     def listings(self) -> Iterator[Listing]:
         """Every listing once, by file and line."""
@@ -112,7 +118,10 @@ class Metadata:
             self.report(Fault(LISTINGS, 0, "other_form", subject))
         for name in names:
             for line, raw in enumerate(self._content(name).split(b"\n"), start=1):
-                listing = self._listing(name, line, raw) if raw.strip() else None
+                if not raw.strip():
+                    continue
+                self.n_rows[name] += 1
+                listing = self._listing(name, line, raw)
                 if listing is None:
                     continue
                 key = (listing.item_id, listing.domain_name)
@@ -142,7 +151,7 @@ class Metadata:
             if spin_id not in wanted:
                 continue
             counts[spin_id] = counts.get(spin_id, 0) + 1
-            if not (azimuth.isascii() and azimuth.isdigit() and int(azimuth) < _N_ANGLES):
+            if not (re.fullmatch("[0-9]{1,2}", azimuth) and int(azimuth) < _N_ANGLES):
                 self.report(Fault(SPINS, line, "bad_number", f"{spin_id}, {azimuth}"))
             elif int(azimuth) % _STEP == 0 and self._may_take(SPINS, line, path):
                 found.setdefault(spin_id, []).append((line, int(azimuth), path))
@@ -209,17 +218,22 @@ class Metadata:
             text = self._content(name).decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise ReleaseError(f"{self.folder / name}: is not UTF-8 ({error}); fetch it again") from error
-        reader = csv.DictReader(io.StringIO(text, newline=""))
+        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
         if missing := [column for column in columns if column not in (reader.fieldnames or ())]:
             raise ReleaseError(
                 f"{self.folder / name}: columns are {', '.join(reader.fieldnames or ()) or 'none'}; expected "
                 f"{', '.join(missing)} too"
             )
-        for row in reader:
-            if all(row[column] for column in columns):
-                yield reader.line_num, row
-            else:
-                self.report(Fault(name, reader.line_num, "bad_row", ", ".join(row[column] or "" for column in columns)))
+        try:
+            for row in reader:
+                self.n_rows[name] += 1
+                if all(row[column] for column in columns):
+                    yield reader.line_num, row
+                else:
+                    subject = ", ".join(row[column] or "" for column in columns)
+                    self.report(Fault(name, reader.line_num, "bad_row", subject))
+        except csv.Error as error:
+            raise ReleaseError(f"{self.folder / name}:{reader.line_num}: cannot be read as CSV ({error})") from error
 
     def _content(self, name: str) -> bytes:
         path = self.folder / name
@@ -237,7 +251,8 @@ def _is(entry: object) -> bool:
 
 
 def _text(value: object) -> str:
-    return value.strip() if isinstance(value, str) else ""
+    """A string without blanks around it; empty for what is none, or has half of a pair of surrogates in it."""
+    return value.strip() if isinstance(value, str) and not _HALVES.search(value) else ""
 
 
 def _is_id(value: object) -> bool:

@@ -98,6 +98,7 @@ def find_release(folder: Path, encoding: str | None = None) -> Source:
         image_root=folder,
         stage=_stage,
         file_of=_file_of,
+        name="grocery",
         listings={_TABLE: hashlib.sha256(_content()).hexdigest()},
     )
 

@@ -36,6 +36,7 @@ class Source:
         file_of: the text file under which faults of a split and domain are reported that belong to no line.
         listings: folder -> SHA-256 of the names in it, where the names decide what a sample consists of.
         encoding: of text files without a byte order mark; None for UTF-8.
+        name: of the dataset, unless the caller says otherwise; None for the name of the folder.
     """
 
     kind: str
@@ -48,3 +49,4 @@ class Source:
     file_of: Callable[[Split, DomainName], str]
     listings: Mapping[str, str] = field(default_factory=dict)
     encoding: str | None = None
+    name: str | None = None

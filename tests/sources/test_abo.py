@@ -79,11 +79,14 @@ def test_originals_are_read_where_there_are_no_small_images(made, size, tmp_path
         ([("ja_JP", "椅子"), ("de_DE", "Stuhl")], "Stuhl"),
         ([("en_US", "  "), ("ja_JP", "椅子")], "椅子"),
         ([("en_US", "first"), ("en_US", "second")], "first"),
+        ([("en_US", "half \ud83d"), ("de_DE", "Stuhl")], "Stuhl"),
     ],
 )
 def test_the_text_is_one_title_by_a_rule(names, text, tmp_path):
     titles = [{"language_tag": tag, "value": value} for tag, value in names]
-    pages, _, faults = staged(write_metadata(tmp_path, [CHAIR | {"item_name": titles}]))
+    line = json.dumps(CHAIR | {"item_name": titles}).encode()
+    write_metadata(tmp_path, [line], images=image_rows("11", "12"), spins=spin_rows("s1"))
+    pages, _, faults = staged(tmp_path)
     assert ({page["text"] for page in pages}, faults) == ({text}, [])
 
 
@@ -219,6 +222,8 @@ GOOD = json.dumps(CHAIR).encode()
         (json.dumps(listing("B2", item_name=["chair"])).encode(), "other_form", "item_name of B2, amazon.com"),
         (json.dumps(listing("B2", product_type={"value": 1})).encode(), "other_form", "product_type of B2, amazon.com"),
         (json.dumps(listing("B2", other_image_id="21")).encode(), "other_form", "other_image_id of B2, amazon.com"),
+        (json.dumps(listing("B2\ud800")).encode(), "bad_row", ", amazon.com"),
+        (json.dumps(listing("B2", main_image_id="\ud800")).encode(), "other_form", "main_image_id of B2, amazon.com"),
         (json.dumps(listing("B2", spin_id=7)).encode(), "other_form", "spin_id of B2, amazon.com"),
         (json.dumps(listing("B2", main_image_id=["21"])).encode(), "other_form", "main_image_id of B2, amazon.com"),
     ],
@@ -239,7 +244,11 @@ def test_lists_that_lack_or_repeat_something_are_named(tmp_path):
         ("12", 8, 8, "third.jpg"),
         ("21", 8, 8, "/a"),
     ]
-    spins = [*spin_rows("s1", range(0, 60, 3)), ("s1", "72", "i", 8, 8, "a.jpg"), ("s1", "x", "i", 8, 8, "b.jpg")]
+    spins = [
+        *spin_rows("s1", range(0, 60, 3)),
+        ("s1", "72", "i", 8, 8, "a.jpg"),
+        ("s1", "9" * 5000, "i", 8, 8, "b.jpg"),
+    ]
     chairs = [CHAIR, listing("B2", spin="s2", images=("21",))]
     pages, videos, faults = staged(write_metadata(tmp_path, chairs, images=images, spins=spins))
     assert ids(pages, "sample_id") == [("11",)]
@@ -247,7 +256,7 @@ def test_lists_that_lack_or_repeat_something_are_named(tmp_path):
     assert sorted(fault[2:] for fault in faults) == [
         ("bad_image_name", "/a"),
         ("bad_number", "s1, 72"),
-        ("bad_number", "s1, x"),
+        ("bad_number", f"s1, {'9' * 5000}"),
         ("frame_conflict", "12"),
         ("other_form", "s1: 22 images, 24 or 72 published"),
         ("unknown_image", "12"),
@@ -278,6 +287,9 @@ def test_a_list_that_cannot_be_read_stops_with_a_sentence(tmp_path):
     path = write_metadata(tmp_path, [CHAIR]) / "images/metadata/images.csv.gz"
     put(path, csv_bytes(("id", "path"), []))
     with pytest.raises(ReleaseError, match="columns are id, path; expected image_id too"):
+        staged(tmp_path)
+    put(path, csv_bytes(IMAGE_HEADER, [("11", 8, 8, "a" * 200_000)]))
+    with pytest.raises(ReleaseError, match=r"images.csv.gz:1: cannot be read as CSV \(field larger than"):
         staged(tmp_path)
     path.write_bytes(gzip.compress(csv_bytes(IMAGE_HEADER, image_rows("11")))[:-9])
     with pytest.raises(ReleaseError, match=r"cannot be unpacked .*; delete it and fetch it again"):
