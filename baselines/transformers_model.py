@@ -7,7 +7,7 @@ equals the originals bit for bit where theirs was written with Pillow.
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,17 +19,11 @@ from baselines.fusion import FusedEmbedder, PooledImages
 from baselines.options import Options, read_options
 from rope.encoders.identity import fingerprint_of
 from rope.encoders.running import choose_device, choose_dtype
-from rope.encoders.weights import loading, note, refuse_missing
+from rope.encoders.vectors import POOLER, TOKENS, Tokens, choose_tokens, has_projection, one_vector
+from rope.encoders.weights import loading, refuse_missing
 from rope.errors import UsageError
 
 __all__ = ["TransformersModel", "embedder", "load_transformers_model"]
-
-Tokens = Literal["pooler", "cls", "mean"]
-
-TOKENS: Final[tuple[Tokens, ...]] = get_args(Tokens)
-
-_POOLER: Final = r"(.*\.)?pooler\..*"
-_CLASS_TOKENS: Final = ("cls_token", "class_embedding", "class_token")
 
 Prepared = torch.Tensor | Mapping[str, torch.Tensor]
 """Of one image: float32 [3, height, width], or by name where the model takes more than pixels."""
@@ -98,7 +92,7 @@ class TransformersModel:
         given = {name: torch.stack([one[name] for one in prepared]) for name in prepared[0]}
         like = {name: self._model.dtype if value.is_floating_point() else None for name, value in given.items()}
         placed = {name: value.to(self._model.device, like[name]) for name, value in given.items()}
-        return self._one_vector(self._encode(**placed))
+        return one_vector(self._source, self._model, self._encode(**placed), self._tokens)
 
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
@@ -115,31 +109,8 @@ class TransformersModel:
             max_length=min(length, self._tokenizer.model_max_length),
             return_tensors="pt",
         )
-        return self._one_vector(self._model.get_text_features(**found.to(self._model.device)))
-
-    def _one_vector(self, found: Any) -> torch.Tensor:  # noqa: ANN401  a tensor, or an output with several fields
-        """float32 [n, dim] of what a model gives."""
-        given = found if isinstance(found, torch.Tensor) else getattr(found, "pooler_output", None)
-        if given is None or (self._tokens != "pooler" and not _has_projection(self._model)):
-            given = getattr(found, "last_hidden_state", None)
-        if not isinstance(given, torch.Tensor):
-            raise UsageError(f"{self._source}: gives no features of its inputs; choose a model of embeddings")
-        if given.ndim == 2 and self._tokens != "pooler":
-            raise UsageError(f"{self._source}: gives one vector of each input, so tokens={self._tokens} says nothing")
-        if given.ndim == 4:  # channels first, of a convolutional network; its pooler leaves one place
-            given = given.flatten(2).transpose(1, 2)
-            if given.shape[1] == 1:
-                given = given[:, 0]
-        if given.ndim == 2:
-            return given.float()
-        if given.ndim != 3 or self._tokens == "pooler":
-            raise UsageError(
-                f"{self._source}: gives {list(given.shape[1:])} numbers of each input and not one vector; tokens=cls "
-                "takes the first of several, tokens=mean their mean"
-            )
-        if self._tokens == "cls":
-            return given[:, 0].float()
-        return given[:, _n_not_patches(self._model) :].float().mean(dim=1)
+        given = self._model.get_text_features(**found.to(self._model.device))
+        return one_vector(self._source, self._model, given, self._tokens)
 
 
 def load_transformers_model(
@@ -159,16 +130,16 @@ def load_transformers_model(
         UsageError: transformers cannot load it, weights are missing, or `tokens` does not fit.
     """
     place, dtype = choose_device(device), choose_dtype(precision)
-    with loading(source, "AutoModel of transformers", may_lack=_POOLER) as found:
+    with loading(source, "AutoModel of transformers", may_lack=POOLER) as found:
         model: Any = AutoModel.from_pretrained(source, dtype=dtype).to(place)
         images: Any = AutoImageProcessor
         processor = images.from_pretrained(source, backend="pil")
         tokenizer = AutoTokenizer.from_pretrained(source) if hasattr(model, "get_text_features") else None
-    if _has_projection(model) or tokens == "pooler":
+    if has_projection(model) or tokens == "pooler":
         refuse_missing(source, found.lacking)
     if getattr(model.config, "mask_ratio", 0):
         model.config.mask_ratio = 0.0  # a masked autoencoder would look at a random quarter of the image
-    return TransformersModel(source, model, processor, tokenizer, tokens or _choose(source, model, found.lacking))
+    return TransformersModel(source, model, processor, tokenizer, tokens or choose_tokens(source, model, found.lacking))
 
 
 def embedder(model: str, tokens: str = "", **shared: str) -> FusedEmbedder:
@@ -187,39 +158,3 @@ def embedder(model: str, tokens: str = "", **shared: str) -> FusedEmbedder:
     if not encoder.has_text and "text_weight" not in shared:
         options = read_options(shared, Options(text_weight=0))
     return FusedEmbedder(model.rstrip("/").rpartition("/")[2], PooledImages(encoder, options.pool), options)
-
-
-def _has_projection(model: Any) -> bool:  # noqa: ANN401
-    """Whether a model gives features of its own, and not only the states of an image tower."""
-    return hasattr(model, "get_image_features")
-
-
-def _choose(source: str, model: Any, lacking: Sequence[str]) -> Tokens:  # noqa: ANN401
-    """What becomes the vector where nobody says: the pooled output, unless its weights would be random."""
-    if not lacking and not _never_pools(model):
-        return "pooler"
-    is_cls = _has_class_token(model)
-    taken = "the class token, tokens=cls" if is_cls else "the mean of the patches, tokens=mean"
-    other = "; tokens=mean takes the mean of the patches" if is_cls else ""
-    why = f"lacks the weights of a pooler ({', '.join(lacking)})" if lacking else "has no pooler"
-    note(f"{source} {why}, so its vector is {taken}{other}")
-    return "cls" if is_cls else "mean"
-
-
-def _never_pools(model: Any) -> bool:  # noqa: ANN401
-    """Whether the output of a model of images alone has no pooled field, as that of a masked autoencoder."""
-    if _has_projection(model):
-        return False
-    kind = inspect.signature(model.forward).return_annotation
-    names = [getattr(part, "__dataclass_fields__", {}) for part in (*get_args(kind), kind)]
-    known = [fields for fields in names if fields]
-    return bool(known) and not any("pooler_output" in fields for fields in known)
-
-
-def _has_class_token(model: Any) -> bool:  # noqa: ANN401
-    return any(name.rpartition(".")[2] in _CLASS_TOKENS for name, _ in model.named_parameters())
-
-
-def _n_not_patches(model: Any) -> int:  # noqa: ANN401
-    """Tokens that stand before those of the patches: the class token and the registers."""
-    return int(_has_class_token(model)) + int(getattr(model.config, "num_register_tokens", 0) or 0)

@@ -44,9 +44,9 @@ video = model.encode_videos(frames).unit  # [videos, {dim}], {frames} frames eac
 | part | size |
 |---|---|
 | embeddings | {dim} |
-| visual tower | {vision_layers} blocks of width {vision_width}, patches of {patch} in {image} x {image} pixels |
+| visual tower | {vision} |
 | integration of {frames} frames | {mit_layers} blocks of width {feature_dim} |
-| text tower | {text_layers} layers of width {text_width}, {vocabulary} tokens |
+| text tower | {text} |
 | weights | {n_weights:,} |
 """
 
@@ -123,17 +123,18 @@ def _download(repo: str, revision: str | None) -> Path:
 
 
 def _card(weights: Mapping[str, torch.Tensor], config: CopeConfig) -> str:
+    side = config.image_size
+    vision = (
+        f"{config.vision_layers} blocks of width {config.vision_width}, patches of {config.patch_size} in {side} x "
+        f"{side} pixels"
+    )
+    text = f"{config.text_layers} layers of width {config.text_width}, {config.vocabulary} tokens"
     return _CARD.format(
         dim=config.embedding_dim,
         frames=config.num_frames,
-        vision_layers=config.vision_layers,
-        vision_width=config.vision_width,
-        patch=config.patch_size,
-        image=config.image_size,
+        vision=vision if config.vision is None else f"`{config.vision.backbone}`, {config.vision.tuning}",
         mit_layers=config.mit_layers,
         feature_dim=config.feature_dim,
-        text_layers=config.text_layers,
-        text_width=config.text_width,
-        vocabulary=config.vocabulary,
+        text=text if config.text is None else f"`{config.text.backbone}`, {config.text.tuning}",
         n_weights=sum(weight.numel() for weight in weights.values()),
     )

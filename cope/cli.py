@@ -23,6 +23,14 @@ def train(
     preset: Annotated[str, typer.Option(help="A recipe that comes with cope: see `cope recipes`.")] = "paper",
     config: Annotated[Path | None, typer.Option(help="A recipe of your own, YAML.", show_default=False)] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes that decode.")] = 0,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where the features of frozen towers are kept; by default the user's cache.",
+            show_default=False,
+        ),
+    ] = None,
     log: Annotated[
         list[str] | None,
         typer.Option(metavar="TRACKER", help="tensorboard, wandb, trackio, ...; may be repeated.", show_default=False),
@@ -34,7 +42,7 @@ def train(
         from cope.train import train as run
 
     recipe = read_recipe(str(config) if config else preset)
-    report = run(data, out, recipe, num_workers=workers, trackers=tuple(log or ()))
+    report = run(data, out, recipe, num_workers=workers, trackers=tuple(log or ()), cache=cache)
     if report is not None:
         damaged = f"; {report.n_damaged:,} samples could not be decoded and were replaced" if report.n_damaged else ""
         typer.echo(f"{out}: {report.steps:,} steps, mean R@1 {report.headline:.2f} on the validation split{damaged}")

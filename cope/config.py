@@ -3,18 +3,71 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
 from rope.domain import DOMAINS, Domain
 from rope.errors import UsageError
 
-__all__ = ["RELEASED_VALUE_CAP", "AlignmentWeights", "ContrastiveWeights", "CopeConfig", "LossConfig"]
+__all__ = [
+    "RELEASED_VALUE_CAP",
+    "AlignmentWeights",
+    "BackboneConfig",
+    "ContrastiveWeights",
+    "CopeConfig",
+    "LossConfig",
+]
 
 RELEASED_VALUE_CAP: Final = 69.07755278982137
 """-log(1e-30): the largest classification loss of one sample that the released code reports."""
 
 _HEAD_DIM: Final = 64
 """Width of one attention head in the visual tower, as in CLIP and X-CLIP."""
+
+
+Tuning = Literal["frozen", "lora", "trained"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackboneConfig:
+    """A pretrained model of transformers in the place of a tower.
+
+    Attributes:
+        backbone: its name on the Hub, or its folder.
+        tuning: `frozen` keeps its weights; `lora` trains low-rank additions to its linear layers (Hu et al., 2021);
+            `trained` trains all of them.
+        lora_rank: rank of those additions; their scale is 2.
+        tokens: which vector is taken of a model that gives several: `pooler`, its own pooled output; `cls`, the state
+            of the first token; `mean`, the mean of all. None takes the features of a model that has both towers; else
+            the pooled output of an image model, and the mean of a text model.
+        frames: how the frames of a clip become one feature: COPE's multi-frame `transformer`, or their `mean`.
+        prefix: what is put before every text, such as `query: ` for E5.
+        architecture: configurations of the model and its image processor, as they were when the weights were loaded; a
+            saved model has them, so that it needs nothing else. None loads `backbone`.
+
+    Raises:
+        UsageError: a value is none of those that it can have.
+    """
+
+    backbone: str
+    tuning: Tuning = "frozen"
+    lora_rank: int = 16
+    tokens: Literal["pooler", "cls", "mean"] | None = None
+    frames: Literal["transformer", "mean"] = "transformer"
+    prefix: str = ""
+    architecture: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        for name, allowed in (
+            ("tuning", get_args(Tuning)),
+            ("tokens", (None, "pooler", "cls", "mean")),
+            ("frames", ("transformer", "mean")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise UsageError(f"{name}: expected one of {allowed}, got {getattr(self, name)!r}")
+        if not self.backbone:
+            raise UsageError("backbone: expected a name on the Hub or a folder, got nothing")
+        if type(self.lora_rank) is not int or self.lora_rank < 1:
+            raise UsageError(f"lora_rank: expected a whole number of at least 1, got {self.lora_rank!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +92,9 @@ class CopeConfig:
         text_dropout: dropout of the text tower during training.
         vocabulary: number of tokens.
         text_domains: the domains whose text is read: the page alone (COPE), or all three (AMPere).
+        vision: a pretrained image or video model as the visual tower, which then says how images are prepared;
+            `feature_dim`, `num_frames` and `mit_layers` still count. None is the published tower.
+        text: a pretrained text model as the text tower; None is the published one.
 
     Raises:
         UsageError: a size is not positive, or does not divide another as it must, or `text_domains` is something else.
@@ -64,6 +120,8 @@ class CopeConfig:
     text_dropout: float = 0.1
     vocabulary: int = 21128
     text_domains: tuple[Domain, ...] = ("page",)
+    vision: BackboneConfig | None = None
+    text: BackboneConfig | None = None
 
     def __post_init__(self) -> None:
         for option in fields(self):
@@ -110,7 +168,8 @@ class CopeConfig:
         >>> CopeConfig.from_json(CopeConfig(mit_layers=4).to_json(), "here").mit_layers
         4
         """
-        return json.dumps(asdict(self), indent=2) + "\n"
+        values = {name: value for name, value in asdict(self).items() if value is not None}
+        return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str, where: str) -> "CopeConfig":
@@ -126,6 +185,9 @@ class CopeConfig:
         values = dict(_checked_fields(cls, text, where))
         if isinstance(values.get("text_domains"), list):
             values["text_domains"] = tuple(values["text_domains"])
+        for tower in ("vision", "text"):
+            if values.get(tower) is not None:
+                values[tower] = _backbone(values[tower], f"{where}: {tower}")
         return cls(**values)
 
 
@@ -254,6 +316,14 @@ def _check_weights(weights: ContrastiveWeights | AlignmentWeights) -> None:
     for name, weight in asdict(weights).items():
         if not 0 <= weight < float("inf"):
             raise UsageError(f"weight of {name}: expected a number of at least 0, got {weight!r}")
+
+
+def _backbone(values: object, where: str) -> BackboneConfig:
+    if not isinstance(values, dict) or "backbone" not in values:
+        raise UsageError(f"{where}: expected an object with a `backbone`, got {values!r}")
+    if unknown := sorted(values.keys() - {option.name for option in fields(BackboneConfig)}):
+        raise UsageError(f"{where}: unknown field {unknown[0]!r}; expected the fields of BackboneConfig alone")
+    return BackboneConfig(**values)
 
 
 def _checked_fields(cls: type[CopeConfig], text: str, where: str) -> Mapping[str, Any]:

@@ -9,12 +9,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from cope.pixels import Augment, reading_size
 from cope.recipe import Recipe, Sampling
 from rope.dataset.directory import read_products
 from rope.errors import UsageError
-from rope.feed import BalancedProducts, ClipReader, Share
+from rope.feed import BalancedProducts, Share
 from rope.feed.balanced import Draw
+from rope.feed.clips import Reader
 from rope.feed.order import hash64
 
 __all__ = ["WeightedProducts", "category_weights", "n_samples", "training_products"]
@@ -90,8 +90,14 @@ def category_weights(categories: Sequence[str | None]) -> IntArray:
     return np.array([_CATEGORY_WEIGHT // sizes[category] for category in categories])
 
 
-def training_products(directory: Path, recipe: Recipe, share: Share) -> BalancedProducts:
-    """The products of the training split, as a recipe visits and augments them.
+def training_products(directory: Path, recipe: Recipe, share: Share, reader: Reader) -> BalancedProducts:
+    """The products of the training split, as a recipe visits them.
+
+    Args:
+        directory: the dataset.
+        recipe: of the run.
+        share: which process this is.
+        reader: what becomes of a sample, see `cope.beginning.make_reader`.
 
     Raises:
         UsageError: the batch cannot be shared among the processes, or there are too few products for one.
@@ -101,15 +107,10 @@ def training_products(directory: Path, recipe: Recipe, share: Share) -> Balanced
         raise UsageError(
             f"a batch of {recipe.batch_size} products cannot be shared evenly among {share.world_size} processes"
         )
-    size = recipe.model.image_size
     return _kind(directory, recipe.sampling)(
         directory,
         "train",
-        reader=ClipReader(
-            n_frames=recipe.model.num_frames,
-            size=reading_size(size, recipe.crop),
-            transform=Augment(size, recipe.crop, recipe.flip, recipe.jitter),
-        ),
+        reader=reader,
         seed=recipe.seed,
         batch_size=recipe.batch_size // share.world_size,
         share=share,

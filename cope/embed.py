@@ -9,10 +9,12 @@ import numpy.typing as npt
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from cope.backbones import BackboneVision
 from cope.model import Cope
 from cope.pixels import normalised
 from cope.recipe import RECIPE_NAME, read_recipe
-from cope.titles import load_tokenizer, tokenize
+from cope.titles import load_tokenizer, tokenize_for
+from cope.tower_cache import TowerCache
 from rope.domain import DOMAINS, Sample
 from rope.encoders.identity import fingerprint_of
 from rope.errors import UsageError
@@ -31,6 +33,7 @@ class CopeEmbedder:
         batch_size: samples that go through the towers at a time.
         use_text: whether texts are read.
         training_seed: of the recipe that trained the model; None where it is not known. Results keep it.
+        cache: what frozen towers made of the samples; None runs the towers.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class CopeEmbedder:
         batch_size: int = 32,
         use_text: bool = True,
         training_seed: int | None = None,
+        cache: TowerCache | None = None,
     ) -> None:
         self.name = name
         self.training_seed = training_seed
@@ -49,6 +53,7 @@ class CopeEmbedder:
         self._tokenizer = tokenizer
         self._batch_size = batch_size
         self._use_text = use_text
+        self._cache = cache
 
     @cached_property
     def fingerprint(self) -> str:
@@ -74,12 +79,14 @@ class CopeEmbedder:
     @torch.inference_mode()
     def _embed(self, samples: Sequence[Sample]) -> npt.NDArray[np.float32]:
         config, device = self._model.config, next(self._model.parameters()).device
-        side, is_page = config.image_size, samples[0].domain == "page"
-        frames = [decode_frames(s, 1 if is_page else config.num_frames, size=(side, side)) for s in samples]
-        pixels = normalised(torch.from_numpy(np.stack(frames)).to(device).permute(0, 1, 4, 2, 3))
+        pixels = normalised(torch.stack([self._pixels(sample) for sample in samples]).to(device))
         texts: list[torch.Tensor] = []
         if samples[0].domain in config.text_domains:
-            tokens = tokenize(self._tokenizer, [sample.text if self._use_text else None for sample in samples])
+            read = [sample.text if self._use_text else None for sample in samples]
+            if self._cache is not None and self._cache.texts is not None:
+                tokens = self._cache.tokens_of(read)
+            else:
+                tokens = tokenize_for(self._model.text, self._tokenizer, read)
             texts = [part.to(device) for part in tokens]
         match samples[0].domain:
             case "page":
@@ -90,6 +97,17 @@ class CopeEmbedder:
                 unit = self._model.encode_lives(pixels, *texts).unit
         made: npt.NDArray[np.float32] = unit.float().cpu().numpy()
         return made
+
+    def _pixels(self, sample: Sample) -> torch.Tensor:
+        """The frames of a sample: uint8 [t, 3, side, side], or what a pretrained tower takes, or made of them."""
+        config, vision = self._model.config, self._model.vision
+        n_frames = 1 if sample.domain == "page" else config.num_frames
+        if self._cache is not None and self._cache.frames is not None:
+            return self._cache.frames_of(sample.domain, sample.sample_id)
+        if isinstance(vision, BackboneVision):
+            return vision.encoder.prepare(decode_frames(sample, n_frames))
+        frames = decode_frames(sample, n_frames, size=(config.image_size, config.image_size))
+        return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
 
 
 def load_cope_embedder(path: str, *, device: str = "", batch_size: str = "32") -> CopeEmbedder:

@@ -1,6 +1,7 @@
 """The model: one visual tower for all domains, a text tower, a projection for each domain."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -8,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn.functional import normalize
 
+from cope.backbones import BackboneText, BackboneVision
 from cope.checkpoint import read_checkpoint, write_checkpoint
 from cope.config import CopeConfig
 from cope.text import embed_texts, text_tower
@@ -60,6 +62,10 @@ class Cope(nn.Module):
 
     Weights are drawn from torch's global generator; seed it first for the same model twice.
 
+    Towers may be pretrained models (`config.vision`, `config.text`). Then pixels are what the tower's `prepare` makes,
+    or, [b, t, width], the features that a frozen tower made of them before; and the same goes for tokens, see
+    `cope.tower_cache`.
+
     Args:
         config: sizes.
 
@@ -73,18 +79,23 @@ class Cope(nn.Module):
 
     def __init__(self, config: CopeConfig) -> None:
         super().__init__()
+        self.vision = VisualTower(config) if config.vision is None else BackboneVision(config)
+        self.text = text_tower(config) if config.text is None else BackboneText(config.text)
+        if isinstance(self.vision, BackboneVision):
+            config = replace(config, vision=self.vision.encoder.config)
+        text_width = config.text_width
+        if isinstance(self.text, BackboneText):
+            config, text_width = replace(config, text=self.text.config), self.text.width
         self.config = config
-        self.vision = VisualTower(config)
-        self.text = text_tower(config)
-        self.page_text = nn.Linear(config.text_width, config.embedding_dim)
+        self.page_text = nn.Linear(text_width, config.embedding_dim)
         self.page_visual = nn.Linear(config.feature_dim, config.embedding_dim)
         self.page_fusion = nn.Linear(2 * config.embedding_dim, config.embedding_dim)
         self.video = nn.Linear(config.feature_dim, config.embedding_dim)
         self.live = nn.Linear(config.feature_dim, config.embedding_dim)
         if config.has_clip_texts:
-            self.video_text = nn.Linear(config.text_width, config.embedding_dim)
+            self.video_text = nn.Linear(text_width, config.embedding_dim)
             self.video_fusion = nn.Linear(2 * config.embedding_dim, config.embedding_dim)
-            self.live_text = nn.Linear(config.text_width, config.embedding_dim)
+            self.live_text = nn.Linear(text_width, config.embedding_dim)
             self.live_fusion = nn.Linear(2 * config.embedding_dim, config.embedding_dim)
 
     def encode_pages(self, pixels: torch.Tensor, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> EncodedPages:
@@ -98,7 +109,7 @@ class Cope(nn.Module):
         Raises:
             ValueError: there is not one image a page, or it has another size.
         """
-        if pixels.ndim != 5 or pixels.shape[1] != 1:
+        if pixels.ndim not in self._dimensions or pixels.shape[1] != 1:
             raise ValueError(f"expected pixels [pages, 1, 3, side, side], got {list(pixels.shape)}")
         text = self.page_text(embed_texts(self.text, input_ids, attention_mask))
         visual = self.page_visual(self.vision(pixels))
@@ -185,9 +196,18 @@ class Cope(nn.Module):
         fused = self.get_submodule(f"{domain}_fusion")(torch.cat([text, visual], dim=1))
         return EncodedClips(normalize(fused), fused, visual, text)
 
+    @property
+    def _dimensions(self) -> tuple[int, ...]:
+        """How many dimensions pixels have: 5, or the 3 of features in their place."""
+        return (5,) if self.config.vision is None else (5, 3)
+
+    def _frame_counts(self, pixels: torch.Tensor) -> tuple[int, ...]:
+        """How many frames a clip has; a video model makes one feature of them."""
+        return (self.config.num_frames,) if pixels.ndim == 5 else (1, self.config.num_frames)
+
     def _clip_features(self, pixels: torch.Tensor) -> torch.Tensor:
         n_frames = self.config.num_frames
-        if pixels.ndim != 5 or pixels.shape[1] != n_frames:
+        if pixels.ndim not in self._dimensions or pixels.shape[1] not in self._frame_counts(pixels):
             raise ValueError(f"expected pixels [clips, {n_frames}, 3, side, side], got {list(pixels.shape)}")
         features: torch.Tensor = self.vision(pixels)
         return features

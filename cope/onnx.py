@@ -64,6 +64,8 @@ def export_onnx(
     _require_onnx()
     if model.training:
         raise UsageError("a model in training mode drops at random: call eval() before the export")
+    if model.config.vision is not None or model.config.text is not None:
+        raise UsageError("a model on pretrained towers cannot be exported to ONNX yet; export one on COPE's own towers")
     return tuple(_export(model, domain, out / f"{domain}.onnx", tolerance) for domain in domains)
 
 

@@ -4,6 +4,7 @@ from math import cos, pi
 
 import torch
 
+from cope.backbones import BackboneVision
 from cope.model import Cope
 from cope.recipe import Recipe
 
@@ -13,9 +14,13 @@ __all__ = ["learning_rate_factor", "make_optimizer"]
 def make_optimizer(model: Cope, recipe: Recipe) -> torch.optim.AdamW:
     """AdamW (betas 0.9 and 0.999, epsilon 1e-8) over three groups: text tower, visual tower, projections and fusion.
 
+    Of a pretrained tower, what stands on it, such as the multi-frame transformer, is with the projections. What is
+    frozen has no gradient, so that nothing moves it.
+
     As in the released code, weight decay is for all weights alike.
     """
-    text, vision = list(model.text.parameters()), list(model.vision.parameters())
+    vision_tower = model.vision.encoder if isinstance(model.vision, BackboneVision) else model.vision
+    text, vision = list(model.text.parameters()), list(vision_tower.parameters())
     in_towers = {id(parameter) for parameter in (*text, *vision)}
     head = [parameter for parameter in model.parameters() if id(parameter) not in in_towers]
     groups = [

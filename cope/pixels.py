@@ -23,9 +23,13 @@ _RATIOS: Final = (3 / 4, 4 / 3)
 def normalised(frames: torch.Tensor) -> torch.Tensor:
     """uint8 [..., 3, h, w] to float32, by ImageNet's mean and deviation; on the device that `frames` is on.
 
+    What a pretrained model has prepared is float32 already, and stays as it is.
+
     >>> normalised(torch.full((3, 1, 1), 255, dtype=torch.uint8)).flatten()
     tensor([2.2489, 2.4286, 2.6400])
     """
+    if frames.is_floating_point():
+        return frames
     mean = torch.tensor(IMAGE_MEAN, device=frames.device)[:, None, None]
     std = torch.tensor(IMAGE_STD, device=frames.device)[:, None, None]
     return (frames.float() / 255 - mean) / std
@@ -48,23 +52,27 @@ class Augment:
     here, bilinear and antialiased.
 
     Attributes:
-        size: side of the result.
+        size: side of the result; None keeps the crop as it is, for a processor that resizes itself.
         crop: smallest share of the area that is kept; 1 keeps everything.
         flip: probability of mirroring.
         jitter: largest change of brightness, contrast and saturation, as a share.
     """
 
-    size: int
+    size: int | None
     crop: float
     flip: float
     jitter: float
 
     def __call__(self, frames: list[npt.NDArray[np.uint8]], rng: np.random.Generator) -> torch.Tensor:
         """uint8 [n_frames, 3, size, size] from frames uint8 [h, w, 3]."""
+        return stack_frames(self.frames(frames, rng), rng)
+
+    def frames(self, frames: list[npt.NDArray[np.uint8]], rng: np.random.Generator) -> list[npt.NDArray[np.uint8]]:
+        """The frames uint8 [size, size, 3] by themselves."""
         box = _crop_box(frames[0].shape[0], frames[0].shape[1], self.crop, rng)
         is_flipped = rng.random() < self.flip
         gains = rng.uniform(1 - self.jitter, 1 + self.jitter, 3)
-        return stack_frames([self._one(frame, box, is_flipped, gains) for frame in frames], rng)
+        return [self._one(frame, box, is_flipped, gains) for frame in frames]
 
     def _one(
         self,
@@ -73,7 +81,8 @@ class Augment:
         is_flipped: bool,
         gains: npt.NDArray[np.float64],
     ) -> npt.NDArray[np.uint8]:
-        image = Image.fromarray(frame).resize((self.size, self.size), Image.Resampling.BILINEAR, box=box)
+        size = (box[2] - box[0], box[3] - box[1]) if self.size is None else (self.size, self.size)
+        image = Image.fromarray(frame).resize(size, Image.Resampling.BILINEAR, box=box)
         if self.jitter:
             for enhance, gain in zip(
                 (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color), gains, strict=True

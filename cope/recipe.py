@@ -35,7 +35,8 @@ class Recipe:
         loss: the objective.
         vision_weights: an X-CLIP on the Hub or in a folder that the visual tower begins with; None begins at random.
         text_weights: a BERT on the Hub or in a folder that the text tower begins with; None begins at random.
-        tokenizer: a BERT tokenizer on the Hub or in a folder; None makes one of the characters of the training texts.
+        tokenizer: a BERT tokenizer on the Hub or in a folder; None takes that of `model.text`, or else
+            makes one of the characters of the training texts.
         max_tokens: longest text, in tokens.
         use_text: whether texts are read; without, every sample has the empty text.
         sampling: `balanced` visits every product once an epoch; `proportional` draws as many products, each as often
@@ -120,6 +121,12 @@ class Recipe:
         for name, inside in ranges.items():
             if not inside:
                 raise UsageError(f"{name}: {getattr(self, name)!r} is out of range; see `cope.recipe.Recipe`")
+        for tower, weights in (("vision", self.vision_weights), ("text", self.text_weights)):
+            if getattr(self.model, tower) is not None and weights is not None:
+                raise UsageError(
+                    f"{tower}_weights: model.{tower} is a pretrained model with weights of its own; set "
+                    f"{tower}_weights to null, or leave out model.{tower}"
+                )
         if self.sampling == "balanced" and (self.loss.logit_adjustment or self.loss.class_balance):
             raise UsageError(
                 "loss.logit_adjustment and loss.class_balance make up for products that are visited more often than "
@@ -132,6 +139,11 @@ class Recipe:
                     f"loss.alignment.{name}: compares views of {' and '.join(sorted(domains))}, but model.text_domains "
                     f"has {', '.join(self.model.text_domains)} alone; give it all three, or set the weight to 0"
                 )
+
+    @property
+    def augments(self) -> bool:
+        """Whether images are changed at random while training."""
+        return self.crop < 1 or self.flip > 0 or self.jitter > 0
 
 
 def read_recipe(source: str) -> Recipe:
@@ -211,6 +223,8 @@ def _value(expected: Any, value: Any, where: str) -> Any:  # noqa: ANN401
         if value is None and type(None) in choices:
             return None
         return _value(next(choice for choice in choices if choice is not type(None)), value, where)
+    if get_origin(expected) is dict and isinstance(value, dict):
+        return value
     if get_origin(expected) is tuple and isinstance(value, list | tuple):
         return tuple(_value(get_args(expected)[0], item, where) for item in value)
     if get_origin(expected) is Literal:

@@ -1,6 +1,7 @@
 """The text tower: BERT's layers with its pooler."""
 
 import torch
+from torch import nn
 from transformers import BertConfig, BertModel
 
 from cope.config import CopeConfig
@@ -30,13 +31,14 @@ def text_tower(config: CopeConfig) -> BertModel:
     )
 
 
-def embed_texts(tower: BertModel, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+def embed_texts(tower: nn.Module, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
     """Features [b, text_width] of b texts: tanh of a linear layer on the state of the first token.
 
     Args:
-        tower: from `text_tower`.
+        tower: from `text_tower`, or a `BackboneText`, which has features of its own.
         input_ids: tokens, integers [b, length], `[CLS]` first.
         attention_mask: [b, length], 1 for a token and 0 for padding.
     """
-    pooled: torch.Tensor = tower(input_ids=input_ids, attention_mask=attention_mask).pooler_output
-    return pooled
+    found = tower(input_ids=input_ids, attention_mask=attention_mask)
+    features: torch.Tensor = found if isinstance(found, torch.Tensor) else found.pooler_output
+    return features

@@ -8,9 +8,10 @@ from typing import Final, NamedTuple
 import torch
 from transformers import AutoTokenizer, BertTokenizer, PreTrainedTokenizerBase
 
+from cope.backbones import BackboneText
 from rope.errors import UsageError
 
-__all__ = ["EMPTY_TEXT", "Tokens", "character_tokenizer", "load_tokenizer", "tokenize"]
+__all__ = ["EMPTY_TEXT", "Tokens", "character_tokenizer", "load_tokenizer", "tokenize", "tokenize_for"]
 
 EMPTY_TEXT: Final = "空"
 """What the release, and the released code, put where there is no text."""
@@ -25,18 +26,32 @@ class Tokens(NamedTuple):
     attention_mask: torch.Tensor
 
 
-def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str | None]) -> Tokens:
+def tokenize(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str | None], *, prefix: str = "", to_full_length: bool = False
+) -> Tokens:
     """Cut texts to the tokenizer's `model_max_length`, `[CLS]` and `[SEP]` included, and pad them to the longest.
 
-    None is the empty text.
+    Args:
+        tokenizer: of the model.
+        texts: None is the empty text.
+        prefix: what is put before each.
+        to_full_length: pad to `model_max_length` instead.
     """
     made = tokenizer(
-        [text or EMPTY_TEXT for text in texts],
-        padding=True,
+        [prefix + (text or EMPTY_TEXT) for text in texts],
+        padding="max_length" if to_full_length else True,
         truncation=True,
         return_tensors="pt",
     )
-    return Tokens(made["input_ids"], made["attention_mask"])
+    ids = made["input_ids"]
+    return Tokens(ids, made.get("attention_mask", torch.ones_like(ids)))
+
+
+def tokenize_for(tower: object, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str | None]) -> Tokens:
+    """`tokenize` as the text tower of a model wants it."""
+    if not isinstance(tower, BackboneText):
+        return tokenize(tokenizer, texts)
+    return tokenize(tokenizer, texts, prefix=tower.config.prefix, to_full_length=tower.pads)
 
 
 def character_tokenizer(texts: Iterable[str | None], size: int) -> PreTrainedTokenizerBase:

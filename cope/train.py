@@ -6,7 +6,7 @@ on at the exact next step.
 
 import json
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from math import isfinite
@@ -14,31 +14,30 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import torch
 from accelerate import Accelerator
 from transformers import PreTrainedTokenizerBase
 
+from cope.beginning import make_model, make_reader
 from cope.classification import ProductCentres
 from cope.data import WeightedProducts, n_samples, training_products
 from cope.embed import CopeEmbedder
 from cope.evaluate import score_on_validation
-from cope.initial_weights import draw_visual_tower
 from cope.long_tail import Tail, effective_number_weights, log_prior_shifts
 from cope.model import Cope
 from cope.objective import Losses, objective
 from cope.optimisation import learning_rate_factor, make_optimizer
 from cope.pixels import normalised
-from cope.pretrained import load_text_tower, load_visual_tower
 from cope.ranks import Ranks, current_ranks
 from cope.recipe import RECIPE_NAME, Recipe, read_recipe, recipe_text
 from cope.state import Progress, find_progress, load_state, save_state
-from cope.titles import Tokens, character_tokenizer, load_tokenizer, tokenize
+from cope.titles import Tokens, tokenize_for
+from cope.tower_cache import TowerCache, make_tower_cache
 from cope.views import AmpereViews, Views
 from rope.console import progress_bar
-from rope.dataset.directory import reading, shard_names
+from rope.dataset.locate import cache_folder
 from rope.dataset.manifest import read_manifest
-from rope.domain import CONFIG_OF, DOMAINS, Domain
+from rope.domain import DOMAINS, Domain
 from rope.errors import RopeError, UsageError
 from rope.feed import BalancedProducts, Feed, ProductBatch, Share
 from rope.files import atomic_path
@@ -75,6 +74,7 @@ def train(
     num_workers: int = 0,
     trackers: tuple[str, ...] = (),
     stop_after: int | None = None,
+    cache: Path | None = None,
     progress: bool = True,
 ) -> TrainReport | None:
     """Train a model, and leave weights, tokenizer, recipe and log in a folder.
@@ -86,6 +86,8 @@ def train(
         num_workers: processes that decode.
         trackers: names of experiment trackers as Accelerate knows them, such as `tensorboard`.
         stop_after: stop, with a saved state, when so many steps are done.
+        cache: folder for what frozen towers make of the dataset; by default in that of `rope.dataset.locate`. Equal
+            towers and datasets share it.
         progress: whether to draw a bar on stderr.
 
     Returns:
@@ -106,8 +108,11 @@ def train(
     _claim(out, recipe, directory, ranks, accelerator.wait_for_everyone)
     if trackers:
         accelerator.init_trackers("cope", config=_flat(asdict(recipe)))
-    products = training_products(directory, recipe, Share(ranks.rank, ranks.size))
-    run = _prepare(directory, recipe, products, ranks, accelerator)
+    model, tokenizer = make_model(directory, recipe)
+    model.to(accelerator.device)
+    towers = _embed_frozen_towers(cache, directory, recipe, model, tokenizer, ranks, accelerator, progress)
+    products = training_products(directory, recipe, Share(ranks.rank, ranks.size), make_reader(recipe, model, towers))
+    run = _prepare(recipe, model, tokenizer, towers, products, ranks, accelerator)
     run.feed = Feed(products, num_workers=num_workers, pin_memory=accelerator.device.type == "cuda")
     found = find_progress(out / "state")
     if found is not None:
@@ -149,6 +154,7 @@ class _Run:
     ranks: Ranks
     model: torch.nn.Module  # the model itself, or what keeps its copies on other processes equal
     tokenizer: PreTrainedTokenizerBase
+    towers: TowerCache | None
     centres: ProductCentres | None
     optimizers: list[torch.optim.Optimizer]
     class_of: dict[str, int]
@@ -192,7 +198,11 @@ class _Run:
 
     def _tokens(self, batch: ProductBatch, domain: Domain) -> Tokens:
         texts = [text if self.recipe.use_text else None for text in batch.samples[domain].texts]
-        return Tokens(*(part.to(self.accelerator.device) for part in tokenize(self.tokenizer, texts)))
+        if self.towers is not None and self.towers.texts is not None:
+            tokens = self.towers.tokens_of(texts)
+        else:
+            tokens = tokenize_for(self.accelerator.unwrap_model(self.model).text, self.tokenizer, texts)
+        return Tokens(*(part.to(self.accelerator.device) for part in tokens))
 
     def _backward(self, inputs: tuple[torch.Tensor, ...], labels: torch.Tensor) -> Losses:
         """Leave the gradients of one batch in the parameters."""
@@ -289,7 +299,8 @@ class _Run:
         if self.ranks.rank == 0:
             model = self.accelerator.unwrap_model(self.model).eval()
             score = score_on_validation(
-                CopeEmbedder(model, self.tokenizer, "training", use_text=self.recipe.use_text), directory
+                CopeEmbedder(model, self.tokenizer, "training", use_text=self.recipe.use_text, cache=self.towers),
+                directory,
             )
             model.train()
             headline += 100 * score.headline
@@ -304,24 +315,44 @@ class _Run:
             self.accelerator.log({name: value for name, value in values.items() if name != "step"}, step=self.step)
 
 
+def _embed_frozen_towers(
+    folder: Path | None,
+    directory: Path,
+    recipe: Recipe,
+    model: Cope,
+    tokenizer: PreTrainedTokenizerBase,
+    ranks: Ranks,
+    accelerator: Accelerator,
+    progress: bool,
+) -> TowerCache | None:
+    """See `make_tower_cache`; the first process embeds, and then all read."""
+    found = None
+    for rank in range(min(2, ranks.size)):
+        if (ranks.rank > 0) == rank:
+            found = make_tower_cache(
+                folder or cache_folder() / "towers",
+                directory,
+                model,
+                tokenizer,
+                augments=recipe.augments,
+                writes=ranks.rank == 0,
+                progress=progress,
+            )
+        accelerator.wait_for_everyone()
+    return found
+
+
 def _prepare(
-    directory: Path, recipe: Recipe, products: BalancedProducts, ranks: Ranks, accelerator: Accelerator
+    recipe: Recipe,
+    model: Cope,
+    tokenizer: PreTrainedTokenizerBase,
+    towers: TowerCache | None,
+    products: BalancedProducts,
+    ranks: Ranks,
+    accelerator: Accelerator,
 ) -> _Run:
-    """Model, tokenizer, centres and optimizers as they are before the first step."""
-    tokenizer = _tokenizer(directory, recipe)
-    torch.manual_seed(recipe.seed)
-    model = Cope(replace(recipe.model, vocabulary=max(recipe.model.vocabulary, len(tokenizer))))
-    if recipe.vision_weights is None:
-        draw_visual_tower(model.vision)
-    else:
-        load_visual_tower(model, recipe.vision_weights)
-    if recipe.text_weights is not None:
-        load_text_tower(model, recipe.text_weights)
-    if recipe.activation_checkpointing:
-        model.vision.activation_checkpointing_enable()
-    if recipe.compile:
-        model.vision.compile()
-    model.to(accelerator.device).train()
+    """Centres and optimizers as they are before the first step."""
+    model.train()
     optimizers: list[torch.optim.Optimizer] = [make_optimizer(model, recipe)]
     centres = None
     if recipe.loss.classification_weight:
@@ -336,7 +367,7 @@ def _prepare(
     prepared = accelerator.prepare_model(model)
     class_of = {product: i for i, product in enumerate(sorted(products.product_ids))}
     feed: Any = None  # made by the caller, which knows the workers
-    return _Run(recipe, accelerator, ranks, prepared, tokenizer, centres, optimizers, class_of, feed, 0, [])
+    return _Run(recipe, accelerator, ranks, prepared, tokenizer, towers, centres, optimizers, class_of, feed, 0, [])
 
 
 def _tail(products: BalancedProducts, recipe: Recipe) -> Tail | None:
@@ -348,23 +379,6 @@ def _tail(products: BalancedProducts, recipe: Recipe) -> Tail | None:
         log_prior_shifts(torch.from_numpy(products.weights[order]), recipe.loss.logit_adjustment),
         effective_number_weights(torch.from_numpy(n_samples(products)[order]), recipe.loss.class_balance),
     )
-
-
-def _tokenizer(directory: Path, recipe: Recipe) -> PreTrainedTokenizerBase:
-    if recipe.tokenizer is None:
-        tokenizer = character_tokenizer(_texts(directory, recipe.model.text_domains), recipe.model.vocabulary)
-    else:
-        tokenizer = load_tokenizer(recipe.tokenizer)
-    tokenizer.model_max_length = recipe.max_tokens
-    return tokenizer
-
-
-def _texts(directory: Path, domains: tuple[Domain, ...]) -> Iterator[str | None]:
-    """The texts of the training samples of some domains."""
-    manifest = read_manifest(directory)
-    for name in (name for domain in domains for name in shard_names(manifest, CONFIG_OF[domain], "train")):
-        with reading(directory / name):
-            yield from pq.read_table(directory / name, columns=["text"])["text"].to_pylist()
 
 
 def _claim(out: Path, recipe: Recipe, directory: Path, ranks: Ranks, wait: Callable[[], object]) -> None:

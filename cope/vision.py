@@ -18,7 +18,7 @@ from transformers.models.x_clip.modeling_x_clip import (
 
 from cope.config import CopeConfig
 
-__all__ = ["VisualTower"]
+__all__ = ["VisualTower", "multi_frame_transformer"]
 
 
 class VisualTower(XCLIPPreTrainedModel):  # type: ignore[no-untyped-call] # of transformers
@@ -42,7 +42,7 @@ class VisualTower(XCLIPPreTrainedModel):  # type: ignore[no-untyped-call] # of t
         self.layers = nn.ModuleList(_CrossFrameLayer(self.config) for _ in range(config.vision_layers))
         self.post_layernorm = nn.LayerNorm(width, eps=self.config.layer_norm_eps)
         self.visual_projection = nn.Linear(width, config.feature_dim, bias=False)
-        self.mit = XCLIPMultiframeIntegrationTransformer(_mit_config(self.config, config))
+        self.mit = multi_frame_transformer(config, self.config)
         self.post_init()  # type: ignore[no-untyped-call]
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -104,11 +104,20 @@ def _blocks_config(config: CopeConfig) -> XCLIPVisionConfig:
     )
 
 
-def _mit_config(blocks: XCLIPVisionConfig, config: CopeConfig) -> XCLIPVisionConfig:
-    """As the blocks', with the same implementation of attention, in other sizes."""
-    mit = copy(blocks)
+def multi_frame_transformer(
+    config: CopeConfig, blocks: XCLIPVisionConfig | None = None
+) -> XCLIPMultiframeIntegrationTransformer:
+    """What joins the features of frames, [b, t, feature_dim] with t of 1 or `num_frames`.
+
+    Args:
+        config: sizes.
+        blocks: configuration of the frames' tower, for its implementation of attention; None takes torch's own.
+    """
+    mit = _blocks_config(config) if blocks is None else copy(blocks)
+    if blocks is None:
+        mit._attn_implementation = "sdpa"
     mit.hidden_size = config.feature_dim
     mit.intermediate_size = 4 * config.feature_dim
     mit.num_hidden_layers = config.mit_layers
     mit.num_attention_heads = config.mit_heads
-    return mit
+    return XCLIPMultiframeIntegrationTransformer(mit)

@@ -9,7 +9,7 @@ from rope.dataset.locate import as_directory
 from rope.dataset.manifest import read_manifest
 from rope.domain import DOMAINS, DomainName, Split
 from rope.errors import DatasetError, UsageError
-from rope.feed.clips import ClipReader, OnDamaged, check_choices
+from rope.feed.clips import OnDamaged, Reader, check_choices
 from rope.feed.order import hash64, shuffled
 from rope.feed.products import read_product_rows
 from rope.feed.records import Clip, ProductBatch, ProductSamples, collate_products
@@ -73,7 +73,7 @@ class BalancedProducts(Dataset[ProductSamples]):
         directory: Address,
         split: Split,
         *,
-        reader: ClipReader,
+        reader: Reader,
         seed: int,
         batch_size: int,
         share: Share = Share(),  # noqa: B008 -- frozen

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from rope.feed.records import Clip
 from rope.files import AnyPath
 from rope.media import decode_frames
 
-__all__ = ["ClipReader", "OnDamaged", "Transform", "check_choices", "stack_frames"]
+__all__ = ["ClipReader", "OnDamaged", "Reader", "Transform", "check_choices", "stack_frames"]
 
 OnDamaged = Literal["raise", "skip"]
 """What to do about a sample that cannot be decoded: stop, or do without it and say so in the batch."""
@@ -24,6 +24,16 @@ OnDamaged = Literal["raise", "skip"]
 
 Transform = Callable[[list[npt.NDArray[np.uint8]], np.random.Generator], torch.Tensor]
 """n frames, uint8 [size, size, 3] each, and a generator of the sample's own -> a tensor, always of one shape."""
+
+
+class Reader(Protocol):
+    """What makes of a stored sample what a model gets, such as `ClipReader`."""
+
+    def wanted(self, domain: DomainName) -> int:
+        """How many frames of a sample of this domain are read."""
+
+    def read(self, sample: Sample, seed: int, epoch: int) -> Clip:
+        """The sample for a model; what is drawn follows from the sample, seed and epoch alone."""
 
 
 def check_choices(directory: AnyPath, split: str, domains: Sequence[DomainName], on_damaged: str) -> None:

@@ -1,0 +1,91 @@
+"""Frozen towers, embedded once: the same run as without, and nothing embedded twice."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+
+from cope import tower_cache
+from cope import train as training
+from cope.config import BackboneConfig
+from cope.train import LOG_NAME, train
+from rope.bench.running.embedder import load_embedder
+from rope.dataset.directory import iter_samples
+from rope.domain import DOMAINS
+from tests.cope.runs import RECIPE, dataset
+from tests.cope.towers import save_bert, save_dinov2
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("towers")
+    towers = {
+        "vision": BackboneConfig(backbone=str(save_dinov2(folder / "vision"))),
+        "text": BackboneConfig(backbone=str(save_bert(folder / "text"))),
+    }
+    model = replace(RECIPE.model, **towers)
+    return replace(RECIPE, model=model, crop=1.0, flip=0.0, jitter=0.0, epochs=2, lr_head=1e-3)
+
+
+@pytest.fixture(scope="module")
+def cached(recipe, tmp_path_factory):
+    """A run, and the folder of its features."""
+    torch.set_num_threads(1)
+    out = tmp_path_factory.mktemp("cached")
+    train(dataset(), out / "run", recipe, cache=out / "towers", progress=False)
+    return out
+
+
+def losses(out):
+    return [entry["loss"] for entry in map(json.loads, (out / LOG_NAME).read_text().splitlines()) if "loss" in entry]
+
+
+def vectors(out):
+    embedder = load_embedder(f"cope:{out}")
+    made = []
+    for domain in DOMAINS:
+        (samples,) = iter_samples(dataset(), domain, "validation", batch_size=1000)
+        made.append(embedder.embed(samples))
+    return np.concatenate(made)
+
+
+def test_a_run_on_features_is_the_run_on_frames(recipe, cached, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "make_tower_cache", lambda *_args, **_options: None)
+    train(dataset(), tmp_path / "run", recipe, cache=tmp_path / "towers", progress=False)
+    assert not (tmp_path / "towers").exists()
+    np.testing.assert_allclose(losses(cached / "run"), losses(tmp_path / "run"), rtol=1e-5)
+    np.testing.assert_allclose(vectors(cached / "run"), vectors(tmp_path / "run"), atol=2e-5)
+
+
+def test_another_run_embeds_nothing_and_another_tower_everything(recipe, cached, tmp_path, monkeypatch):
+    def refuse(*_args):
+        raise AssertionError("embedded twice")
+
+    monkeypatch.setattr(tower_cache, "_embed_frames", refuse)
+    monkeypatch.setattr(tower_cache, "_embed_texts", refuse)
+    shorter = replace(recipe, epochs=1, seed=3)
+    train(dataset(), tmp_path / "run", shorter, cache=cached / "towers", progress=False)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    for tower, change in (("text", {"tokens": "cls"}), ("vision", {"tokens": "mean"})):
+        other = replace(shorter.model, **{tower: replace(getattr(shorter.model, tower), **change)})
+        with pytest.raises(AssertionError, match="embedded twice"):
+            train(dataset(), tmp_path / tower, replace(shorter, model=other), cache=cached / "towers", progress=False)
+        AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def test_images_that_are_augmented_are_not_kept(recipe, cached, tmp_path):
+    moving = replace(recipe, crop=0.5, epochs=1)
+    train(dataset(), tmp_path / "run", moving, cache=tmp_path / "towers", progress=False)
+    assert {path.name.partition("-")[0] for path in (tmp_path / "towers").iterdir()} == {"texts"}
