@@ -36,7 +36,7 @@ BATCH = 16
 HEIGHT, WIDTH = 960, 540
 N_TARS = 8
 SHUFFLED = 128
-"""Samples in the shuffle buffers of the loaders that stream: as many as 4 row groups hold."""
+"""Samples in the shuffle buffers of the loaders that stream."""
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import re
 from typing import Final
+from urllib.parse import urlsplit
 
 from rope.errors import UsageError
 
@@ -57,6 +58,10 @@ def check_prefix(prefix: str) -> None:
     Raises:
         UsageError: it ends in a letter or digit, in the name of the host, or in `..`.
     """
+    try:
+        urlsplit(prefix)
+    except ValueError:
+        return  # it is no address at all, which the transfer says
     shown = shown_prefix(prefix)
     ends_in_host = re.fullmatch(r"(?i)https?://[^/?#]*", prefix) is not None
     if prefix and (prefix[-1].isalnum() or ends_in_host or prefix.endswith("..")):
