@@ -84,9 +84,9 @@ Other releases in this layout have licences of their own."""
 _ABO: Final = """\
 Built from the files of Amazon Berkeley Objects, of {paper}. Licence: CC BY 4.0, by the file LICENSE-CC-BY-4.0.txt that
 is published beside the data; older copies of its README say CC BY-NC 4.0, so go by the licence that came with this
-copy. Credit: data by Amazon.com; archive by Matthieu Guillaumin, Thomas Dideriksen, Kenan Deng, Himanshu Arora, Jasmine
-Collins and Jitendra Malik. The reader was written to the published description; its authors have not seen the real
-files. What differed from the description is listed below."""
+copy. Credit: data by Amazon.com; dataset, archives and benchmark by Matthieu Guillaumin, Thomas Dideriksen, Kenan
+Deng, Himanshu Arora, Jasmine Collins and Jitendra Malik. The reader was written to the published description; its
+authors have not seen the real files. What differed from the description is listed below."""
 
 _GROCERY: Final = """\
 Built from the Grocery Store Dataset, of {paper} (https://github.com/marcusklasson/GroceryStoreDataset). MIT licence,

@@ -23,7 +23,6 @@ __all__ = ["OPEN_SETS", "OpenName", "OpenSet", "prepare"]
 
 OpenName = Literal["abo", "grocery"]
 
-_ABO_LICENCE: Final = "LICENSE-CC-BY-4.0.txt"
 _ABSENT: Final = (403, 404)
 """How a bucket answers for a file that it does not have; 403 where it may not be listed."""
 
@@ -108,7 +107,7 @@ def _prepare_grocery(folder: Path, prefix: str, limits: Limits) -> Sequence[str]
 def _prepare_abo(folder: Path, prefix: str, limits: Limits) -> Sequence[str]:
     """Fetch the metadata; the files of listings that are not there are left to the reader to report."""
     listings = [f"{abo_files.LISTINGS}/listings_{digit}.json.gz" for digit in "0123456789abcdef"]
-    wanted = [*listings, abo_files.IMAGES, abo_files.SPINS, abo_files.BENCHMARK, _ABO_LICENCE]
+    wanted = [*listings, abo_files.IMAGES, abo_files.SPINS, abo_files.BENCHMARK, abo_files.LICENCE]
     vital = (abo_files.IMAGES, abo_files.SPINS)
     lost = _fetch_files(folder, wanted, prefix, limits)
     if fatal := [one for one in lost if one.image in vital or one.status not in _ABSENT]:
@@ -154,8 +153,8 @@ OPEN_SETS: Final[dict[OpenName, OpenSet]] = {
             "Amazon Berkeley Objects: licence CC BY 4.0, by the file LICENSE-CC-BY-4.0.txt beside the data; older "
             "copies of its README say CC BY-NC 4.0, so read the licence that comes with your copy.",
             "Credit: data by Amazon.com; Collins et al., ABO: Dataset and Benchmarks for Real-World 3D Object "
-            "Understanding, CVPR 2022; archive by Matthieu Guillaumin, Thomas Dideriksen, Kenan Deng, Himanshu Arora, "
-            "Jasmine Collins and Jitendra Malik.",
+            "Understanding, CVPR 2022; dataset, archives and benchmark by Matthieu Guillaumin, Thomas Dideriksen, "
+            "Kenan Deng, Himanshu Arora, Jasmine Collins and Jitendra Malik.",
             "The real files have not been seen by the authors of this reader; what differs from their description is "
             "named in faults.tsv.",
         ),

@@ -97,6 +97,7 @@ def _stage(
 ) -> dict[str, str]:
     staging = Staging(connection)
     metadata = Metadata(folder, advance, staging.add)
+    metadata.check_licence()
     catalogue = _Catalogue.of(metadata.listings())
     splits = _splits(catalogue, metadata.marked(), official, staging)
     _add_pages(staging, catalogue, splits, metadata, size)
@@ -171,9 +172,10 @@ def _splits(catalogue: _Catalogue, marked: Mapping[str, Marked], official: bool,
         if len(products) <= _BOILERPLATE:
             related.join(products)
     named = [
-        (products[0], marked[image])
+        (product_id, marked[image])
         for image, products in catalogue.products_of.items()
-        if image in marked and len(products) == 1
+        if image in marked and len(products) <= _BOILERPLATE
+        for product_id in products
     ]
     for product_id, mark in named:
         groups[mark.group_id].add(product_id)

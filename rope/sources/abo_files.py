@@ -24,6 +24,7 @@ from rope.sources.reading import is_inside
 __all__ = [
     "BENCHMARK",
     "IMAGES",
+    "LICENCE",
     "LISTINGS",
     "SPINS",
     "Listing",
@@ -38,6 +39,7 @@ LISTINGS: Final = "listings/metadata"
 
 IMAGES: Final = "images/metadata/images.csv.gz"
 SPINS: Final = "spins/metadata/spins.csv.gz"
+LICENCE: Final = "LICENSE-CC-BY-4.0.txt"
 BENCHMARK: Final = "benchmarks/abo-mvr.csv.xz"
 
 _N_LISTING_FILES: Final = 16
@@ -174,6 +176,14 @@ class Metadata:
             known = found.get(row["image_id"])
             found[row["image_id"]] = Marked(row["group_id"], side == "test" or (known is not None and known.is_test))
         return found
+
+    def check_licence(self) -> None:
+        """Report where the licence beside the data is not the one that a card names."""
+        texts = [path.read_text("utf-8", "replace") for path in sorted(self.folder.glob("LICENSE*"))]
+        if not texts:
+            self.report(Fault(LICENCE, 0, "other_form", "no such file; see that CC BY 4.0 holds for this copy"))
+        elif any(re.search("non-?commercial", text, re.IGNORECASE) for text in texts):
+            self.report(Fault(LICENCE, 0, "other_form", "speaks of non-commercial use, which CC BY 4.0 does not"))
 
     def _listing(self, name: str, line: int, raw: bytes) -> Listing | None:
         try:

@@ -38,7 +38,7 @@ def test_the_card_says_licence_credit_split_and_what_was_not_seen(name, tmp_path
         "older copies of its README say CC BY-NC 4.0",
         "data by Amazon.com",
         "arXiv 2110.06199",
-        "have not seen the real",
+        "have not seen the real files",
         {"abo": "drawn by a hash of related products", "abo-mvr": "follows the benchmark abo-mvr"}[name],
     ):
         assert words in card

@@ -87,7 +87,6 @@ def test_hashes_of_ones_own_go_before_thumbnails(few, serve, tmp_path):
 def bucket(tmp_path):
     """The files of a made ABO by their paths, with its licence; a folder may stand for one that has been served."""
     folder = write_abo(tmp_path / "bucket")
-    (folder / "LICENSE-CC-BY-4.0.txt").write_text("Creative Commons Attribution 4.0 International")
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 

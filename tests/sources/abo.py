@@ -73,6 +73,7 @@ def write_metadata(
     lines = [one if isinstance(one, bytes) else json.dumps(one, ensure_ascii=False).encode() for one in listings]
     for i, digit in enumerate("0123456789abcdef"):
         put(folder / f"listings/metadata/listings_{digit}.json.gz", b"".join(line + b"\n" for line in lines[i::16]))
+    (folder / "LICENSE-CC-BY-4.0.txt").write_text("Creative Commons Attribution 4.0 International")
     put(folder / "images/metadata/images.csv.gz", csv_bytes(IMAGE_HEADER, images))
     put(folder / "spins/metadata/spins.csv.gz", csv_bytes(SPIN_HEADER, spins))
     if benchmark is not None:

@@ -206,6 +206,28 @@ def test_validation_wins_where_the_benchmark_disagrees_with_what_is_related(tmp_
     assert ("benchmarks/abo-mvr.csv.xz", 4, "bad_row", "22, dev") in faults
 
 
+def test_a_shared_photograph_in_the_test_of_the_benchmark_takes_all_that_it_shows(tmp_path):
+    chairs = [listing(f"B{i}", spin=f"s{i}", images=(f"{i}1", "both")) for i in range(2)]
+    write_metadata(tmp_path, chairs, benchmark=[mvr("test-target", "g", "both")])
+    pages, _, _ = staged(tmp_path, "abo-mvr")
+    assert ids(pages, "product_id", "split") == [("B0", "validation"), ("B1", "validation")]
+
+
+@pytest.mark.parametrize(
+    ("text", "subject"),
+    [
+        (None, "no such file; see that CC BY 4.0 holds for this copy"),
+        ("Attribution-NonCommercial 4.0", "speaks of non-commercial use, which CC BY 4.0 does not"),
+    ],
+)
+def test_another_licence_than_the_card_names_is_reported(text, subject, tmp_path):
+    licence = write_metadata(tmp_path, [CHAIR]) / "LICENSE-CC-BY-4.0.txt"
+    licence.unlink()
+    if text is not None:
+        licence.write_text(text)
+    assert staged(tmp_path)[2] == [("LICENSE-CC-BY-4.0.txt", 0, "other_form", subject)]
+
+
 GOOD = json.dumps(CHAIR).encode()
 
 
