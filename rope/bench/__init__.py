@@ -9,11 +9,29 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from rope.bench.evaluation import evaluate as evaluate
     from rope.bench.one_shot import Draws as Draws
+    from rope.bench.questions import Answer as Answer
+    from rope.bench.questions import compare as compare
+    from rope.bench.questions import diagnose as diagnose
+    from rope.bench.questions import draw_map as draw_map
+    from rope.bench.questions import slices as slices
+    from rope.bench.questions import tail as tail
     from rope.bench.ranking.engine import Effort as Effort
     from rope.bench.result import QuickReport as QuickReport
     from rope.bench.result import Report as Report
 
-__all__ = ["Draws", "Effort", "QuickReport", "Report", "evaluate"]
+__all__ = [
+    "Answer",
+    "Draws",
+    "Effort",
+    "QuickReport",
+    "Report",
+    "compare",
+    "diagnose",
+    "draw_map",
+    "evaluate",
+    "slices",
+    "tail",
+]
 
 _HOMES: Final = {
     "Draws": "rope.bench.one_shot",
@@ -21,6 +39,7 @@ _HOMES: Final = {
     "QuickReport": "rope.bench.result",
     "Report": "rope.bench.result",
     "evaluate": "rope.bench.evaluation",
+    **dict.fromkeys(("Answer", "compare", "diagnose", "draw_map", "slices", "tail"), "rope.bench.questions"),
 }
 """Name -> its module. None is called like a name here: an import of that would put the module in its place."""
 

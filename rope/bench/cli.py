@@ -14,7 +14,7 @@ from rope.bench.json_option import JsonFile, is_file, put
 from rope.bench.recommend.cli import recommend
 from rope.bench.tsne_cli import tsne
 from rope.console import dataset_of, run_app
-from rope.domain import Split, all_pairs, domains_of, with_published
+from rope.domain import Split
 from rope.errors import UsageError
 
 if TYPE_CHECKING:
@@ -240,23 +240,20 @@ def compare(
     json: JsonFile = None,
 ) -> None:
     """Compare models on one dataset: differences, intervals, tests paired by product, and ranks that ties share."""
-    from rope.bench.shown import json_text
-    from rope.bench.stats.compare import compare as compare_models
-    from rope.bench.stats.compare import comparison_json
-    from rope.bench.stats.compare_tables import as_latex, as_markdown, difference_table, standing_table
+    from rope.bench.questions import compare as compare_results
+    from rope.bench.stats.compare_tables import as_latex, as_markdown
     from rope.bench.stats.seed_groups import read_groups
 
-    comparison = compare_models(read_groups(results or [], group or []), metric, pair_seeds=pair_seeds)
-    written = comparison_json(comparison)
+    answer = compare_results(read_groups(results or [], group or []), metric, pair_seeds=pair_seeds)
     if style == "table":
-        put([standing_table(comparison), difference_table(comparison)], json, written)
+        put(answer.shown, json, answer.plain)
         return
     if style == "json":
-        text = json_text(written)
+        text = answer.to_json()
     else:
-        text = as_markdown(comparison) if style == "markdown" else as_latex(comparison)
+        text = as_markdown(answer.value) if style == "markdown" else as_latex(answer.value)
     typer.echo(text, nl=False, err=not (json is None or is_file(json)))
-    put([], json, written)
+    put([], json, answer.plain)
 
 
 @app.command()
@@ -267,15 +264,10 @@ def slices(
     json: JsonFile = None,
 ) -> None:
     """Show R@k by category, text length, number of positives, and size of the product."""
-    from rope.bench.stats.query_ranks import load_ranks
-    from rope.bench.stats.slices import slice_ranks, slice_table, slices_json
+    from rope.bench.questions import slices as slice_result
 
-    ranks = load_ranks(result)
-    names = ["mean", *(known.name for known in all_pairs(domains_of(ranks.pairs)))]
-    if pair not in names:
-        raise UsageError(f"--pair {pair!r}: expected one of {', '.join(names)}")
-    found = slice_ranks(ranks, dataset_of(data))
-    put([slice_table(found, pair)], json, {"schema_version": 1, "slices": slices_json(found)})
+    answer = slice_result(result, dataset_of(data), pair=pair)
+    put(answer.shown, json, answer.plain)
 
 
 @app.command()
@@ -290,29 +282,13 @@ def doctor(
     json: JsonFile = None,
 ) -> None:
     """Diagnose embeddings: faulty rows, hubs, the gap between domains, bottlenecks, what smaller vectors cost."""
-    from dataclasses import replace
-
-    from rope.bench.doctor.diagnosis import as_json, count_similarities, diagnose
-    from rope.bench.doctor.page import render_page
-    from rope.bench.doctor.tables import tables
-    from rope.bench.io.provenance import Subject
-    from rope.bench.io.readers import read_embeddings
-    from rope.console import progress_bar
-    from rope.dataset.directory import read_labels
-    from rope.dataset.manifest import read_manifest
-    from rope.files import atomic_path
+    from rope.bench.questions import diagnose
 
     effort = read_effort(memory, threads, "cpu")
-    directory = dataset_of(data)
-    manifest, labels = read_manifest(directory), read_labels(directory, split)
-    embeddings = read_embeddings(files, with_published(labels))
-    with progress_bar("diagnosing", count_similarities(embeddings, labels)) as advance:
-        diagnosis = diagnose(embeddings, labels, replace(effort, advance=advance))
-    console = put(tables(diagnosis), json, as_json(diagnosis))
+    answer = diagnose(files, dataset_of(data), split=split, name=name, effort=effort, progress=True)
+    console = put(answer.shown, json, answer.plain)
     if html is not None:
-        subject = Subject(name or files[0].stem, manifest.name, manifest.fingerprint, split, {})
-        with atomic_path(html) as temporary:
-            temporary.write_text(render_page(diagnosis, subject), "utf-8")
+        answer.save_page(html)
         console.print(f"wrote {html}")
 
 

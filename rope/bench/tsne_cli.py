@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rope.domain import Split, with_published
+from rope.domain import Split
 from rope.errors import UsageError
 
 __all__ = ["tsne"]
@@ -30,15 +30,15 @@ def tsne(
     seed: Annotated[int, typer.Option(min=0, help="Of the products drawn, and of the map.")] = 0,
 ) -> None:
     """Draw a map of some products over the domains, by t-SNE; needs the extra 'figures'."""
-    from rope.bench.io.readers import read_embeddings
-    from rope.bench.tsne import FORMATS, choose_points, draw_map, lay_out, save_map
+    import numpy as np
+
+    from rope.bench.questions import draw_map
+    from rope.bench.tsne import FORMATS, save_map
     from rope.console import dataset_of
-    from rope.dataset.directory import read_labels
 
     if out.suffix.lower() not in FORMATS:  # before minutes of work
         raise UsageError(f"--out {out}: expected a name that ends in {' or '.join(FORMATS)}")
-    labels = read_labels(dataset_of(data), split)
-    embeddings = read_embeddings(files, with_published(labels))
-    points = choose_points(embeddings, labels, n_products=products, seed=seed)
-    save_map(draw_map(points, lay_out(points, seed=seed)), out)
-    typer.echo(f"{out}: {len(points.domains):,} samples of {products} products; a picture, no measurement")
+    figure = draw_map(files, dataset_of(data), split=split, products=products, seed=seed)
+    save_map(figure, out)
+    n_samples = sum(len(np.asarray(points.get_offsets())) for points in figure.axes[0].collections)
+    typer.echo(f"{out}: {n_samples:,} samples of {products} products; a picture, no measurement")

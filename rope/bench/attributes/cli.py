@@ -101,14 +101,8 @@ def tail(
     json: JsonFile = None,
 ) -> None:
     """Compare head, torso and tail: categories by products or samples, products by samples."""
-    from rope.bench.stats.long_tail import tail_json, tail_of, tail_table
-    from rope.bench.stats.query_ranks import load_ranks
+    from rope.bench.questions import tail as tail_of_result
     from rope.console import dataset_of
 
-    ranks = load_ranks(result)
-    names = ["mean", *ranks.cross_pairs]
-    if pair not in names:
-        raise UsageError(f"--pair {pair!r}: expected one of {', '.join(names)}")
-    thirds = tail_of(ranks, dataset_of(data), metric, counted_in)
-    written = {"schema_version": 1, "metric": metric, "parts": tail_json(thirds, metric)}
-    put([tail_table(thirds, pair, metric)], json, written)
+    answer = tail_of_result(result, dataset_of(data), metric=metric, pair=pair, counted_in=counted_in)
+    put(answer.shown, json, answer.plain)

@@ -12,7 +12,7 @@ import numpy as np
 from rope.bench.stats.query_ranks import Ranks, load_ranks
 from rope.errors import UsageError
 
-__all__ = ["Group", "Run", "check_comparable", "read_groups"]
+__all__ = ["Group", "Run", "check_comparable", "group_of", "read_groups"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,8 +80,20 @@ def read_groups(results: Sequence[Path], groups: Sequence[str]) -> list[Group]:
             raise UsageError(f"--group {pattern!r}: given twice, or the name of another group too")
         found[pattern] = matching
         runs = [run for run in runs if run not in matching]
-    ordered = [Group(name, tuple(sorted(of_group, key=_by_seed))) for name, of_group in found.items()]
-    return ordered + [Group(run.ranks.origin.model, (run,)) for run in runs]
+    return [group_of(name, of_group) for name, of_group in found.items()] + [
+        Group(run.ranks.origin.model, (run,)) for run in runs
+    ]
+
+
+def group_of(name: str, runs: Sequence[Run]) -> Group:
+    """Training runs of one model, by seed and file.
+
+    Raises:
+        UsageError: there are none.
+    """
+    if not runs:
+        raise UsageError(f"{name}: no results; expected one or more, a training run each")
+    return Group(name, tuple(sorted(runs, key=_by_seed)))
 
 
 def check_comparable(models: Sequence[Group]) -> None:

@@ -1,0 +1,245 @@
+"""What is asked of results and of embeddings beside their score: the library under `compare`, `slices`, `doctor` etc.
+
+Each question gives an `Answer`, which the commands print and write, and notebooks show.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+
+from rich.table import Table
+
+from rope.bench.doctor.diagnosis import Diagnosis, count_similarities
+from rope.bench.doctor.diagnosis import as_json as diagnosis_json
+from rope.bench.doctor.diagnosis import diagnose as diagnose_aligned
+from rope.bench.doctor.page import render_page
+from rope.bench.doctor.tables import tables as diagnosis_tables
+from rope.bench.io.given import Given, embeddings_of, name_of
+from rope.bench.io.provenance import Subject
+from rope.bench.ranking.engine import Effort
+from rope.bench.report import write_json
+from rope.bench.result import Report
+from rope.bench.shown import as_html, as_text, json_text
+from rope.bench.stats.compare import Comparison, comparison_json
+from rope.bench.stats.compare import compare as compare_groups
+from rope.bench.stats.compare_tables import difference_table, standing_table
+from rope.bench.stats.long_tail import Third, tail_json, tail_of, tail_table
+from rope.bench.stats.query_ranks import Ranks, load_ranks
+from rope.bench.stats.seed_groups import Group, Run, group_of
+from rope.bench.stats.slices import Slice, slice_ranks, slice_table, slices_json
+from rope.bench.tsne import choose_points, lay_out
+from rope.bench.tsne import draw_map as draw_points
+from rope.console import progress_bar
+from rope.dataset.directory import read_labels
+from rope.dataset.locate import locate
+from rope.dataset.manifest import read_manifest
+from rope.domain import Split, all_pairs, domains_of, with_published
+from rope.errors import UsageError
+from rope.files import Address, atomic_path
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Answer", "Diagnosed", "Result", "compare", "diagnose", "draw_map", "slices", "tail"]
+
+T = TypeVar("T")
+
+Result: TypeAlias = Report | str | PathLike[str]
+"""A report, or the JSON file that one was saved as, with its ranks beside it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Answer(Generic[T]):
+    """What a question gave.
+
+    Attributes:
+        value: the records.
+        shown: what a terminal shows of them.
+        plain: what `--json` writes of them.
+    """
+
+    value: T
+    shown: Sequence[str | Table]
+    plain: Mapping[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `--json` writes: fractions in full precision, null where a number is not defined."""
+        return dict(self.plain)
+
+    def to_json(self) -> str:
+        """The text of `to_dict`."""
+        return json_text(self.plain)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write it as JSON, the very file that `--json` writes."""
+        write_json(Path(path), self.plain)
+
+    def __str__(self) -> str:
+        return as_text(self.shown)
+
+    def _repr_html_(self) -> str:
+        """What notebooks show."""
+        return as_html(self.shown)
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnosed(Answer[Diagnosis]):
+    """What the doctor says, and of what.
+
+    Attributes:
+        subject: the model, the dataset and the split.
+    """
+
+    subject: Subject
+
+    def save_page(self, path: str | PathLike[str]) -> None:
+        """Write the page of `rope-bench doctor --html`: one file that loads nothing else."""
+        with atomic_path(Path(path)) as temporary:
+            temporary.write_text(render_page(self.value, self.subject), "utf-8")
+
+
+def compare(
+    results: Sequence[Result | Group] | Mapping[str, Sequence[Result]],
+    metric: str = "R@1",
+    *,
+    pair_seeds: bool = False,
+) -> Answer[Comparison]:
+    """Compare models on one dataset: differences with intervals, tests paired by product, and ranks that ties share.
+
+    Args:
+        results: two or more, each a model of its own; or, for each model by name, the results of its training runs.
+        metric: one of `rope.bench.stats.query_ranks.METRICS`.
+        pair_seeds: compare runs of the same seed with each other; see `rope.bench.stats.compare.compare`.
+
+    Raises:
+        UsageError: the results cannot be compared, see `rope.bench.stats.compare.compare`, or a file cannot be read.
+    """
+    if isinstance(results, Mapping):
+        groups = [group_of(name, [_run(one) for one in runs]) for name, runs in results.items()]
+    else:
+        groups = [one if isinstance(one, Group) else _alone(_run(one)) for one in results]
+    comparison = compare_groups(groups, metric, pair_seeds=pair_seeds)
+    shown = [standing_table(comparison), difference_table(comparison)]
+    return Answer(comparison, shown, comparison_json(comparison))
+
+
+def slices(result: Result, data: "Address | None" = None, *, pair: str = "mean") -> Answer[list[Slice]]:
+    """R@k by category, text length, number of positives and size of the product.
+
+    Args:
+        result: of one model.
+        data: the dataset that was scored.
+        pair: `P2V` and so on, or `mean` for the mean of the cross-domain pairs: the table that is shown; the value has
+            all.
+
+    Raises:
+        UsageError: there is no such pair, or the result is of another dataset.
+        DatasetError: the dataset cannot be read.
+    """
+    ranks = _ranks(result)
+    _check_pair(pair, [known.name for known in all_pairs(domains_of(ranks.pairs))])
+    found = slice_ranks(ranks, locate(data))
+    return Answer(found, [slice_table(found, pair)], {"schema_version": 1, "slices": slices_json(found)})
+
+
+def tail(
+    result: Result,
+    data: "Address | None" = None,
+    *,
+    metric: str = "R@1",
+    pair: str = "mean",
+    counted_in: Split | None = None,
+) -> Answer[list[Third]]:
+    """Head, torso and tail: categories by products or samples, products by samples.
+
+    Args:
+        result: of one model.
+        data: the dataset that was scored.
+        metric: one of `rope.bench.stats.query_ranks.METRICS`.
+        pair: as for `slices`, of the cross-domain pairs.
+        counted_in: the split in which categories are counted; None for the one that was scored.
+
+    Raises:
+        UsageError: there is no such pair or metric, or the result is of another dataset.
+        DatasetError: the dataset cannot be read.
+    """
+    ranks = _ranks(result)
+    _check_pair(pair, ranks.cross_pairs)
+    found = tail_of(ranks, locate(data), metric, counted_in)
+    plain = {"schema_version": 1, "metric": metric, "parts": tail_json(found, metric)}
+    return Answer(found, [tail_table(found, pair, metric)], plain)
+
+
+def diagnose(
+    embeddings: Given,
+    data: "Address | None" = None,
+    *,
+    split: Split = "validation",
+    name: str | None = None,
+    effort: Effort | None = None,
+    progress: bool = False,
+) -> Diagnosed:
+    """Look for faulty rows, hubs, gaps between domains, bottlenecks, and what smaller vectors would cost.
+
+    Embeddings that cannot be scored are diagnosed as far as they can be.
+
+    Args:
+        embeddings: see `rope.bench.io.given.embeddings_of`.
+        data: the dataset directory; None for the one that `rope.dataset.locate.find` finds.
+        split: the split that they are of.
+        name: what to call the model; None for the stem of the first file.
+        effort: how to spend the machine.
+        progress: draw a bar on stderr, if that is a terminal.
+    """
+    directory = locate(data)
+    manifest, labels = read_manifest(directory), read_labels(directory, split)
+    given, effort = embeddings_of(embeddings, with_published(labels)), effort or Effort()
+    with progress_bar("diagnosing", count_similarities(given, labels), shown=progress) as advance:
+        found = diagnose_aligned(given, labels, replace(effort, advance=advance) if progress else effort)
+    subject = Subject(name or name_of(embeddings), manifest.name, manifest.fingerprint, split, {})
+    return Diagnosed(found, diagnosis_tables(found), diagnosis_json(found), subject)
+
+
+def draw_map(
+    embeddings: Given,
+    data: "Address | None" = None,
+    *,
+    split: Split = "validation",
+    products: int = 30,
+    seed: int = 0,
+) -> "Figure":
+    """A map of some products over the domains, by t-SNE: a picture to look at, no measurement.
+
+    Args:
+        embeddings: see `rope.bench.io.given.embeddings_of`.
+        data: the dataset directory; None for the one that `rope.dataset.locate.find` finds.
+        split: the split that they are of.
+        products: how many to draw, all samples of each.
+        seed: of the products drawn, and of the map.
+
+    Raises:
+        UsageError: there are fewer products in all domains, or the extra `figures` is not installed.
+        EmbeddingError: the embeddings do not fit the dataset.
+    """
+    labels = read_labels(locate(data), split)
+    points = choose_points(embeddings_of(embeddings, with_published(labels)), labels, n_products=products, seed=seed)
+    return draw_points(points, lay_out(points, seed=seed))
+
+
+def _ranks(result: Result) -> Ranks:
+    return result.ranks if isinstance(result, Report) else load_ranks(Path(result))
+
+
+def _run(result: Result) -> Run:
+    return Run(_ranks(result), None if isinstance(result, Report) else str(result))
+
+
+def _alone(run: Run) -> Group:
+    return Group(run.ranks.origin.model, (run,))
+
+
+def _check_pair(pair: str, names: Sequence[str]) -> None:
+    if pair not in ("mean", *names):
+        raise UsageError(f"--pair {pair!r}: expected one of {', '.join(['mean', *names])}")
