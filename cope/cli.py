@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 
 from cope.onnx_cli import export
-from rope.console import run_app
+from rope.console import new_app, run_app
 from rope.extras import needed_by
 
 __all__ = ["app", "main"]
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="COPE: train, and print recipes.")
+app = new_app("COPE: train, and print recipes.")
 
 
 @app.command()

@@ -8,17 +8,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from rope.console import dataset_of, run_app
+from rope.console import dataset_of, new_app, run_app
 from rope.errors import RopeError, UsageError
 
 __all__ = ["add_commands", "main"]
 
-app = typer.Typer(
-    help="Check submissions to the leaderboard, and build its site.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+app = new_app("Check submissions to the leaderboard, and build its site.")
 
 Results = Annotated[Path, typer.Argument(metavar="[PATH]", help="A folder of results, or that of one model.")]
 Datasets = Annotated[

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from rope.asr.cli import app as asr
-from rope.console import output, parse_bytes, progress_bar, run_app
+from rope.console import new_app, output, parse_bytes, progress_bar, run_app
 from rope.curation.cli import app as curate
 from rope.domain import DOMAINS
 from rope.errors import UsageError
@@ -24,12 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-app = typer.Typer(
-    help="Datasets of products seen on pages, in short videos and in live streams: build, check, describe.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+app = new_app("Datasets of products seen on pages, in short videos and in live streams: build, check, describe.")
 
 app.add_typer(asr, name="asr")
 app.add_typer(curate, name="curate")

@@ -17,7 +17,46 @@ if TYPE_CHECKING:
 
     from rope.files import Address, AnyPath
 
-__all__ = ["dataset_of", "output", "parse_bytes", "progress_bar", "run_app"]
+__all__ = ["dataset_of", "new_app", "output", "parse_bytes", "progress_bar", "run_app"]
+
+
+def new_app(about: str) -> "typer.Typer":
+    """An empty command line, which answers `-h` and `--version`.
+
+    Args:
+        about: what its help begins with.
+    """
+    from typing import Annotated
+
+    import typer
+
+    app = typer.Typer(
+        help=about,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @app.callback()
+    def options(
+        version: Annotated[
+            bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+        ] = False,
+    ) -> None:
+        """What comes before the name of a command."""
+
+    return app
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        import typer
+
+        from rope import __version__
+
+        print(f"rope-bench {__version__}")
+        raise typer.Exit
 
 
 def run_app(app: "typer.Typer") -> NoReturn:

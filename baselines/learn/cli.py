@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from rope.bench.recommend.cli import ColumnsOption
-from rope.console import run_app
+from rope.console import new_app, run_app
 from rope.errors import UsageError
 from rope.extras import needed_by
 from rope.files import reading_file
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "main"]
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="LEARN: recommendations from frozen embeddings.")
+app = new_app("LEARN: recommendations from frozen embeddings.")
 
 Files = Annotated[list[Path], typer.Argument(metavar="EMB...", help="Content embeddings of the items.")]
 InteractionsFile = Annotated[

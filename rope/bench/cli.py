@@ -13,7 +13,7 @@ from rope.bench.compute_options import Device, Memory, Threads, read_effort
 from rope.bench.json_option import JsonFile, is_file, put
 from rope.bench.recommend.cli import recommend
 from rope.bench.tsne_cli import tsne
-from rope.console import dataset_of, run_app
+from rope.console import dataset_of, new_app, run_app
 from rope.domain import Split
 from rope.errors import UsageError
 
@@ -24,12 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-app = typer.Typer(
-    help="Score cross-domain product representations: retrieval between domains and one-shot classification.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+app = new_app("Score cross-domain product representations: retrieval between domains and one-shot classification.")
 
 Files = Annotated[
     list[Path],

@@ -59,6 +59,44 @@ def test_a_quick_score_prints_the_numbers_of_the_full_one(rope_bench, dataset, e
     assert not any("mAP" in line or "one-shot" in line.lower() for line in quick)
 
 
+def test_json_on_stdout_is_alone_there(rope_bench, dataset, embeddings, tmp_path):
+    result = tmp_path / "r.json"
+    assert rope_bench("score", embeddings, "--data", dataset, "--json", result)[0] == 0
+    commands = {
+        "score": [embeddings, "--data", dataset],
+        "slices": [result, "--data", dataset],
+        "tail": [result, "--data", dataset],
+    }
+    for name, words in commands.items():
+        file = tmp_path / f"{name}.json"
+        code, out, err = rope_bench(name, *words, "--json", "-")
+        assert (code, "R@1" in err) == (0, True)
+        assert rope_bench(name, *words, "--json", file)[0] == 0
+        assert json.loads(out) == json.loads(file.read_text("utf-8")) | ({"ranks": None} if name == "score" else {})
+    code, out, _ = rope_bench("score", embeddings, "--data", dataset, "--json", "-", "--save-ranks", tmp_path / "k.pq")
+    assert json.loads(out)["ranks"] == json.loads(result.read_text("utf-8"))["ranks"] | {"file": "k.pq"}
+
+
+def test_json_on_stdout_moves_other_formats_away(rope_bench, dataset, embeddings, tmp_path):
+    for name in ("a", "b"):
+        words = ["--name", name, "--json", tmp_path / f"{name}.json"]
+        assert rope_bench("score", embeddings, "--data", dataset, *words)[0] == 0
+    for style, words in (("table", "Differences"), ("markdown", "| rank | model |"), ("latex", "toprule")):
+        compare = ["compare", tmp_path / "a.json", tmp_path / "b.json", "--format", style, "--json", "-"]
+        code, out, err = rope_bench(*compare)
+        assert (code, words in err) == (0, True)
+        assert len(json.loads(out)["standings"]) == 2
+
+
+def test_a_quick_score_is_written_as_one(rope_bench, dataset, embeddings, tmp_path):
+    quick = tmp_path / "q.json"
+    assert rope_bench("score", embeddings, "--data", dataset, "--quick", "--json", quick)[0] == 0
+    told = json.loads(quick.read_text("utf-8"))
+    assert (told["quick"], told["pairs"]["P2V"]["n_queries"]) == (True, 12)
+    code, _, err = rope_bench("slices", quick, "--data", dataset)
+    assert (code, "names no file of ranks" in err) == (2, True)
+
+
 def test_another_device_gives_the_same_result(rope_bench, dataset, embeddings, tmp_path):
     pytest.importorskip("torch", reason="torch is not installed")
     for device in ("cpu", "cpu:0"):  # the second by way of torch
@@ -176,7 +214,7 @@ def test_embeddings_that_do_not_fit_are_named(change, words, rope_bench, dataset
         ["score", __file__, "--memory", "much"],
         ["score", __file__, "--trials", "0"],
         ["score", __file__, "--device", "abacus"],
-        ["score", __file__, "--quick", "--json", "x.json"],
+        ["score", __file__, "--quick", "--save-ranks", "x.parquet"],
         ["compare", "nowhere.json", "nowhere.json"],
         ["slices", "nowhere.json"],
         ["doctor", "nowhere.npz"],
