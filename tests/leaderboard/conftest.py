@@ -55,10 +55,15 @@ def data(tmp_path_factory):
     """Forty products with three samples in each domain."""
     folder = tmp_path_factory.mktemp("board")
     lines = tiny_release()
-    for kind, images in (("pages", "page_images"), ("videos", "video_frames"), ("lives", "live_clips")):
+    for kind, texts, images in (
+        ("pages", "page_titles", "page_images"),
+        ("videos", "video_asrs", "video_frames"),
+        ("lives", "live_asrs", "live_clips"),
+    ):
         time = "" if kind == "pages" else " 0,"
         rows = [(f"b{100 + n // 3}", f"{n}") for n in range(3 * N_PRODUCTS)]
         lines[f"test_product_{kind}_pair.txt"] = [f"{product}, {sample}" for product, sample in rows]
+        lines[f"test_{texts}.txt"] = [f"{sample}, 空" for _, sample in rows]
         lines[f"test_{images}.txt"] = [f"{sample},{time} shared.jpg" for _, sample in rows]
     build_dataset(write_release(folder / "release", lines), folder / "dataset", progress=False)
     return folder / "dataset"
