@@ -27,6 +27,7 @@ from rope.fetch.tables import connect, keep_one
 from rope.files import atomic_path
 from rope.sources.source import Source
 from rope.sources.thinning import thin_frames
+from rope.sources.unusable import refuse_unusable
 from rope.sql import literal
 
 __all__ = [
@@ -87,6 +88,7 @@ def make_plan(
         stale.unlink(missing_ok=True)
     with atomic_path(state / "plan.duckdb") as target, connect(state / "staged.duckdb", memory_bytes) as connection:
         source.stage(connection, advance)
+        refuse_unusable(connection, source)
         connection.execute(f"ATTACH {literal(target)} AS plan")
         _write_wanted(connection, source, n_frames)
         connection.execute("DETACH plan")

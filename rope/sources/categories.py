@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from rope.errors import ReleaseError
 from rope.schema import EMPTY_TEXT
-from rope.sources.faults import MAX_ID_LENGTH, shortened
+from rope.sources.faults import MAX_ID_LENGTH, quoted_sql, shortened
 from rope.sources.lines import LINE_SCHEMA
 from rope.sources.reading import Reading, registered
 
@@ -36,7 +36,7 @@ _ROWS: Final = f"""
         CASE WHEN text IS NULL THEN 'bad_encoding'
              WHEN product_id = '' THEN 'bad_row'
              WHEN length(product_id) > {MAX_ID_LENGTH} THEN 'long_id'
-             WHEN product_id LIKE '"%"' THEN 'quoted_id' END AS fault
+             WHEN {quoted_sql("product_id")} THEN 'quoted_id' END AS fault
     FROM parted"""
 
 _SEVERAL: Final = """

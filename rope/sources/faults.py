@@ -17,6 +17,7 @@ __all__ = [
     "FaultCount",
     "Rule",
     "in_order_of_rules",
+    "quoted_sql",
     "rule_of",
     "shortened",
 ]
@@ -81,6 +82,12 @@ RULES: Final[dict[str, Rule]] = {
     "no_live": Rule("kept", "a product without a live clip"),
 }
 """Kind of fault -> rule; see `rule_of`."""
+
+
+def quoted_sql(column: str) -> str:
+    """A condition of SQL: a column is in quotation marks, single, double or curly."""
+    return " OR ".join(f"{column} LIKE '{pattern}'" for pattern in ('"%"', "''%''", "“%”"))
+
 
 UNREADABLE: Final = (
     *("bad_encoding", "bad_row", "bad_number", "bad_image_name"),

@@ -10,7 +10,7 @@ _PAGES: Final = ("an HTML", "a Git LFS")
 """Kinds of `rope.files` that are text themselves."""
 
 _BETWEEN: Final = {"\t": "tabs", ";": "semicolons", "\uff0c": "full-width commas", "|": "vertical bars"}
-_CJK: Final = ("\u3400", "\u9fff")
+_QUOTES: Final = "\"'\u201c\u2018\u300c"
 
 
 def foreign_kind(head: bytes, *, is_decoded: bool) -> str:
@@ -40,7 +40,7 @@ def foreign_kind(head: bytes, *, is_decoded: bool) -> str:
         return "zero bytes, as an interrupted download leaves them"
     if n_odd in (0, n_zeros):
         return f"UTF-16 without a byte order mark; say so with --encoding utf-16-{'le' if n_odd else 'be'}"
-    return "no text"
+    return "binary"
 
 
 def look_of(block: bytes) -> str:
@@ -52,7 +52,7 @@ def look_of(block: bytes) -> str:
     >>> look_of(b"1\ta\n2\tb\n")
     'fields separated by tabs'
     >>> look_of("1, \u6807\u9898\u5546\u54c1\n".encode("gb18030"))
-    'text in GB18030; say so with --encoding gb18030'
+    'text in GB18030; if it is, say so with --encoding gb18030'
     """
     whole = block[: block.rfind(b"\n")] if b"\n" in block else block
     if not _is_utf8(whole):
@@ -62,24 +62,28 @@ def look_of(block: bytes) -> str:
     def most(n: int) -> bool:
         return 2 * n > len(lines)
 
-    if most(sum(line[0] in "{[" for line in lines)):
+    if most(sum(line[0] == "<" for line in lines)):
+        return "HTML or XML, as a failed download leaves it"
+    if most(sum(line[0] in "{[" and '"' in line for line in lines)):
         return "JSON"
     if not most(sum("," in line for line in lines)):
         for mark, name in _BETWEEN.items():
             if most(sum(mark in line for line in lines)):
                 return f"fields separated by {name}"
-    if most(sum(line[0] in "\"'" for line in lines)):
+    if most(sum(line[0] in _QUOTES for line in lines)):
         return "fields in quotation marks"
     return ""
 
 
 def _encoding_of(content: bytes) -> str:
+    """GB18030, where nine of ten characters are those of GB 2312; so are few in Big5 or Shift JIS, read as GB18030."""
     try:
         others = [char for char in content.decode("gb18030") if char > "\x7f"]
     except UnicodeDecodeError:
         others = []
-    if others and 2 * sum(_CJK[0] <= char <= _CJK[1] for char in others) > len(others):
-        return "text in GB18030; say so with --encoding gb18030"
+    n_common = len("".join(others).encode("gb2312", "ignore")) // 2
+    if others and 10 * n_common >= 9 * len(others):
+        return "text in GB18030; if it is, say so with --encoding gb18030"
     return "text in another encoding than UTF-8; say which with --encoding"
 
 

@@ -41,7 +41,7 @@ from rope.domain import (
 from rope.errors import ReleaseError, UsageError
 from rope.schema import EMPTY_TEXT
 from rope.sources.categories import read_categories
-from rope.sources.faults import FILES_TABLE, MAX_ID_LENGTH
+from rope.sources.faults import FILES_TABLE, MAX_ID_LENGTH, quoted_sql
 from rope.sources.fields import part_fields
 from rope.sources.lines import LINE_SCHEMA
 from rope.sources.reading import Reading, registered
@@ -227,7 +227,7 @@ def _bad_field(*columns: str) -> str:
     return " ".join(
         f"""WHEN {column} = '' OR contains({column}, ',') THEN 'bad_row'
              WHEN length({column}) > {MAX_ID_LENGTH} THEN 'long_id'
-             WHEN {column} LIKE '"%"' THEN 'quoted_id'"""
+             WHEN {quoted_sql(column)} THEN 'quoted_id'"""
         for column in columns
     )
 

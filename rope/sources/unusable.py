@@ -29,16 +29,19 @@ def refuse_unusable(connection: duckdb.DuckDBPyConnection, source: Source) -> No
     if not found:
         return
     file, n_rows, n_bad = found[0]
-    look = _look(source, file) if 2 * n_bad > n_rows else ""
+    look = _look(source, file) if n_rows else ""
     if 2 * n_bad > n_rows:
-        problem = f"{n_bad:,} of {n_rows:,} rows cannot be read{f'; it looks like {look}' if look else ''}"
+        problem = f"{n_bad:,} of {n_rows:,} rows cannot be read"
     elif n_rows:
         problem = f"none of its {n_rows:,} rows names a sample or product that the files beside it have"
     else:
         problem = "has no rows, though the files beside it have samples that need them"
     others = f" (so it is with {len(found) - 1} more files)" if len(found) > 1 else ""
     faults = commonest(connection, "faults", file)
-    raise ReleaseError(f"{source.folder / file}: {problem}{others}{': ' if faults else ''}{faults}")
+    raise ReleaseError(
+        f"{source.folder / file}: {problem}{others}{f'; it looks like {look}' if look else ''}"
+        f"{': ' if faults else ''}{faults}"
+    )
 
 
 def commonest(connection: duckdb.DuckDBPyConnection, faults: str, file: str | None = None) -> str:

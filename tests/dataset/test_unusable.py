@@ -43,9 +43,9 @@ PAGES = "training_product_pages_pair.txt"
         (
             lambda text: text.replace(", ", "\t").encode(),
             ALL,
-            f"{PAGES}: 2 of 2 rows cannot be read; it looks like fields",
+            f"{PAGES}: 2 of 2 rows cannot be read .so it is with 17 more",
         ),
-        (lambda text: text.replace(", ", "\t").encode(), ALL, f"separated by tabs .*bad_row .{PAGES}:1: 'a1.tpa1'"),
+        (lambda text: text.replace(", ", "\t").encode(), ALL, f"separated by tabs: 2 x bad_row .{PAGES}:1: 'a1.tpa1'"),
         (lambda text: text.replace(", ", "; ").encode(), PAGES, "fields separated by semicolons"),
         (lambda text: text.replace(", ", "\uff0c").encode(), PAGES, "fields separated by full-width commas"),
         (
@@ -58,6 +58,20 @@ PAGES = "training_product_pages_pair.txt"
             lambda text: text.replace("text", "caf\xe9").encode("latin-1"),
             TITLES,
             "another encoding than UTF-8; say which",
+        ),
+        (
+            lambda text: text.replace("text", "標題商品").encode("big5"),
+            TITLES,
+            "another encoding than UTF-8; say which",
+        ),
+        (lambda text: text.replace("text", "日本語の題").encode("shift-jis"), TITLES, "another encoding than UTF-8"),
+        (lambda text: text.replace(", ", "’, ‘").encode(), TITLES, f"{TITLES}: none of its 2 rows names"),
+        (lambda text: re.sub("(?m)^([^,]*)", r"'\1'", text).encode(), TITLES, "quotation marks: 2 x quoted_id"),
+        (lambda text: b'{"message": "Not Found", "status": 404}', TITLES, "looks like JSON: 1 x no_product"),
+        (
+            lambda text: b"<?xml version='1.0'?>\n<Error>NoSuchKey</Error>",
+            TITLES,
+            "2 of 2 rows .* looks like HTML or XML",
         ),
         (lambda text: text.encode("utf-16-le"), TITLES, f"{TITLES}: expected text, but it is UTF-16 without a byte"),
         (lambda text: b"<html>Log in, please</html>", TITLES, f"{TITLES}: expected text, but it is an HTML page"),

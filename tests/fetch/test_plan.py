@@ -1,7 +1,7 @@
 import duckdb
 import pytest
 
-from rope.errors import UsageError
+from rope.errors import ReleaseError, UsageError
 from rope.fetch.plan import make_plan
 from rope.fetch.tables import connect, keep_one
 from rope.sources.formats import find_source
@@ -27,6 +27,23 @@ def test_images_are_listed_once_in_the_order_in_which_a_build_reads_them(release
     assert names[:8] == [*of_pages, *of_first_video, "va2-90.jpg", "va2-120.jpg"]
     assert len(names) == len(set(names)) == 28
     assert "nobody.jpg" not in names
+
+
+def test_a_release_of_which_nothing_can_be_read_is_refused(release, tmp_path):
+    path = release / "training_video_frames.txt"
+    path.write_text(path.read_text().replace(", ", "\t"))
+    with pytest.raises(ReleaseError, match=r"training_video_frames.txt: .* separated by tabs"):
+        planned(release, tmp_path / "to")
+    write_release(release, tiny_release())
+    assert len(planned(release, tmp_path / "to")) == 28
+
+
+def test_an_encoding_that_is_given_is_that_of_the_list(release, tmp_path):
+    for path in release.glob("*.txt"):
+        path.write_bytes(path.read_text("utf-8").replace("pa1-0.jpg", "标题商品.jpg").encode("gb18030"))
+    make_plan(find_source(release, encoding="gb18030"), tmp_path / "to", None, 256 << 20, lambda _: None)
+    with duckdb.connect(str(tmp_path / "to" / ".fetch" / "plan.duckdb"), read_only=True) as connection:
+        assert ("标题商品.jpg",) in connection.execute("SELECT image FROM wanted").fetchall()
 
 
 def test_frames_are_sorted_by_number_before_they_are_chosen(release, tmp_path):
