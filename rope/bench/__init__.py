@@ -18,19 +18,25 @@ if TYPE_CHECKING:
     from rope.bench.ranking.engine import Effort as Effort
     from rope.bench.result import QuickReport as QuickReport
     from rope.bench.result import Report as Report
+    from rope.bench.training import Evaluator as Evaluator
+    from rope.bench.training import lightning_callback as lightning_callback
+    from rope.bench.training import trainer_callback as trainer_callback
 
 __all__ = [
     "Answer",
     "Draws",
     "Effort",
+    "Evaluator",
     "QuickReport",
     "Report",
     "compare",
     "diagnose",
     "draw_map",
     "evaluate",
+    "lightning_callback",
     "slices",
     "tail",
+    "trainer_callback",
 ]
 
 _HOMES: Final = {
@@ -40,6 +46,7 @@ _HOMES: Final = {
     "Report": "rope.bench.result",
     "evaluate": "rope.bench.evaluation",
     **dict.fromkeys(("Answer", "compare", "diagnose", "draw_map", "slices", "tail"), "rope.bench.questions"),
+    **dict.fromkeys(("Evaluator", "lightning_callback", "trainer_callback"), "rope.bench.training"),
 }
 """Name -> its module. None is called like a name here: an import of that would put the module in its place."""
 

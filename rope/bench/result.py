@@ -167,8 +167,8 @@ class QuickReport:
 
     def metrics(self) -> dict[str, float]:
         """Flat names and numbers for a log: `R@1`, the headline, then `P2V/R@1`, `P2V/MRR` and so on."""
-        flat = {f"{pair}/{name}": value for pair, values in self.pairs.items() for name, value in values.items()}
-        return {"R@1": self.headline, **flat}
+        numbers = {(pair, name): value for pair, values in self.pairs.items() for name, value in values.items()}
+        return {"R@1": self.headline, **{f"{p}/{name}": v for (p, name), v in numbers.items() if name != "n_queries"}}
 
     def to_dict(self) -> dict[str, Any]:
         """What `rope-bench score --quick --json` writes; `quick` is true in it, and nothing takes it for a result."""

@@ -161,6 +161,7 @@ def test_a_quick_report_says_that_it_is_one(dataset, embeddings, of_file, tmp_pa
     assert (told["headline"]["value"], quick.headline) == (of_file.headline, of_file.headline)
     assert quick.metrics()["P2V/R@1"] == told["pairs"]["P2V"]["R@1"] == of_file.pairs["P2V"]["R@1"]
     assert quick.metrics()["R@1"] == of_file.headline
+    assert not any("n_queries" in name for name in quick.metrics())
     assert len(quick.to_pandas()) == 6
     with pytest.raises(UsageError, match="quick score is no result to keep"):
         quick.save(tmp_path / "r.json")

@@ -17,7 +17,7 @@ from rope.bench.io.tables import COLUMNS, columns_to_read, either, gather, rows_
 from rope.domain import DomainName
 from rope.errors import EmbeddingError, UsageError
 
-__all__ = ["Given", "embeddings_of", "name_of"]
+__all__ = ["Given", "embeddings_of", "name_of", "to_numbers"]
 
 _TABLE: Final = "the table of embeddings"
 _FORMS: Final = (
@@ -106,13 +106,7 @@ def _of_domain(domain: DomainName, value: object) -> DomainEmbeddings:
     if not isinstance(value, tuple | list) or len(value) != 2:
         raise UsageError(f"embeddings of {domain}: expected (ids, array), got {type(value).__name__}")
     ids = _ids(domain, value[0])
-    array, stored = _numbers(value[1], domain)
-    if array.dtype.kind != "f":
-        raise EmbeddingError(
-            f"embeddings of {domain}: numbers of type {stored}, expected floats; convert them as the model means them"
-        )
-    if array.ndim != 2 or len(array) != len(ids):
-        raise EmbeddingError(f"embeddings of {domain}: an array {array.shape}, expected [{len(ids)}, dim] for its ids")
+    array, stored = to_numbers(value[1], domain, len(ids))
     with np.errstate(over="ignore"):  # infinity is refused by `align`
         return DomainEmbeddings(ids, np.ascontiguousarray(array, np.float32), stored)
 
@@ -125,6 +119,22 @@ def _ids(domain: DomainName, given: Any) -> list[str]:  # noqa: ANN401  arrays, 
     if wrong:
         raise UsageError(f"ids of {domain}: {wrong[0]!r} is a {type(wrong[0]).__name__}, expected strings or integers")
     return [str(one) for one in ids]
+
+
+def to_numbers(given: Any, domain: DomainName, n: int) -> tuple[npt.NDArray[Any], str]:  # noqa: ANN401
+    """Vectors of any library as an array of floats [n, dim], and the type that the numbers had.
+
+    Raises:
+        EmbeddingError: they are something else, or some are masked.
+    """
+    array, stored = _numbers(given, domain)
+    if array.dtype.kind != "f":
+        raise EmbeddingError(
+            f"embeddings of {domain}: numbers of type {stored}, expected floats; convert them as the model means them"
+        )
+    if array.ndim != 2 or len(array) != n:
+        raise EmbeddingError(f"embeddings of {domain}: an array {array.shape}, expected [{n}, dim] for its ids")
+    return array, stored
 
 
 def _numbers(given: Any, domain: DomainName) -> tuple[npt.NDArray[Any], str]:  # noqa: ANN401
