@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("rope", "baselines", "cope", "leaderboard")
-ELSEWHERE = re.compile(r"\]\(((?:\.\./)+)([^)#]+)((?:#[^)]*)?)\)")
-"""A link that leads upwards: the way, the file and the place in it."""
+LINK = re.compile(r"\]\((?![a-z]+:|#)([^)#\s]+)((?:#[^)]*)?)\)")
+"""A link to another file: the file, and the place in it."""
 
 COPIES = "repository/"
 """Where the site keeps files that are not of docs/."""
@@ -68,18 +68,27 @@ def on_files(files: "Files", config: "MkDocsConfig") -> "Files":
     """Add the API reference, and a copy of each file of the repository that a page links to."""
     from mkdocs.structure.files import File
 
-    for target in sorted(set().union(*map(linked_from, (ROOT / "docs").rglob("*.md")))):
+    for target in copied():
         files.append(File.generated(config, COPIES + target, content=(ROOT / target).read_text("utf-8")))
     for package, sources in packages().items():
         files.append(File.generated(config, f"api/{package}.md", content=page_of(package, sources)))
     return files
 
 
-def linked_from(page: Path) -> set[str]:
-    """The files outside docs/ that a page there links to; a broken link is left for MkDocs to report."""
-    targets = {(page.parent / link[1] / link[2]).resolve() for link in ELSEWHERE.finditer(page.read_text("utf-8"))}
-    outside = {target for target in targets if target.is_file() and not target.is_relative_to(ROOT / "docs")}
-    return {target.relative_to(ROOT).as_posix() for target in outside if target.is_relative_to(ROOT)}
+def copied() -> list[str]:
+    """The files outside docs/ that a page there leads to, directly or through another of them.
+
+    A link to no file is left for MkDocs to report.
+    """
+    found: set[Path] = set()
+    todo = list((ROOT / "docs").rglob("*.md"))
+    while todo:
+        page = todo.pop()
+        targets = {(page.parent / link[1]).resolve() for link in LINK.finditer(page.read_text("utf-8"))}
+        new = {target for target in targets - found if target.is_file() and not target.is_relative_to(ROOT / "docs")}
+        found |= new
+        todo += [target for target in new if target.suffix == ".md"]
+    return sorted(target.relative_to(ROOT).as_posix() for target in found if target.is_relative_to(ROOT))
 
 
 def on_page_markdown(markdown: str, page: "Page", config: "MkDocsConfig", files: "Files") -> str:
@@ -88,13 +97,13 @@ def on_page_markdown(markdown: str, page: "Page", config: "MkDocsConfig", files:
     source = ROOT / here.removeprefix(COPIES) if here.startswith(COPIES) else ROOT / "docs" / here
 
     def rewritten(link: re.Match[str]) -> str:
-        target = (source.parent / link[1] / link[2]).resolve()
+        target = (source.parent / link[1]).resolve()
         if target.is_relative_to(ROOT / "docs"):
             place = target.relative_to(ROOT / "docs").as_posix()
         elif target.is_relative_to(ROOT):
             place = COPIES + target.relative_to(ROOT).as_posix()
         else:
             return link[0]
-        return f"]({posixpath.relpath(place, posixpath.dirname(here))}{link[3]})"
+        return f"]({posixpath.relpath(place, posixpath.dirname(here))}{link[2]})"
 
-    return ELSEWHERE.sub(rewritten, markdown)
+    return LINK.sub(rewritten, markdown)
