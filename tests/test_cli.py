@@ -12,6 +12,7 @@ from rope.cli import main
 from rope.console import run_app
 from rope.errors import DatasetError, UsageError
 from tests.dataset.conftest import small_tables, write_tables
+from tests.releases import tiny_release, write_release
 
 ROOT = Path(__file__).parents[1]
 GROCERY = ROOT.parent / "shared" / "data" / "grocery-release"
@@ -56,6 +57,18 @@ def test_problems_end_with_1_and_a_table_of_all(rope, small):
     assert "9 problems" in out
     assert "[notes].txt" in out
     assert "ROPE as published has 3,025,236" in out
+
+
+def test_a_release_in_another_encoding_is_built_when_it_is_named(rope, tmp_path):
+    release = write_release(tmp_path / "release", tiny_release())
+    titles = release / "training_page_titles.txt"
+    titles.write_bytes(titles.read_text("utf-8").replace("text", "标题").encode("gb18030"))
+    code, _, err = rope("build", release, tmp_path / "out")
+    assert (code, "say so with --encoding gb18030" in err) == (1, True)
+    code, out, _ = rope("build", release, tmp_path / "out", "--encoding", "gb18030")
+    assert (code, "x bad_encoding" in out) == (0, False)
+    code, _, err = rope("build", release, tmp_path / "other", "--encoding", "klingon")
+    assert (code, "'klingon' is not an encoding of text" in err) == (2, True)
 
 
 def test_info_shows_tables_and_writes_the_sheet(rope, small, tmp_path):
