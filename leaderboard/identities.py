@@ -10,7 +10,8 @@ import numpy as np
 
 from leaderboard.known import Queries
 from rope.bench.doctor.charts import in_words
-from rope.bench.metrics import KS
+from rope.bench.metrics import KS, mean
+from rope.bench.one_shot import mean_interval, std_bound
 from rope.bench.stats.query_ranks import Ranks
 from rope.domain import DomainName, all_pairs, cross_domain_pairs, in_order, pair_of
 
@@ -112,12 +113,44 @@ def _pair_problems(name: str, pair: Mapping[str, Any], score: Mapping[str, Any])
         yield from _bounds(where, numbers)
     yield from _counts(name, pair, score["embeddings"])
     if name in score["one_shot"]:
-        accuracies = score["one_shot"][name]["accuracies"]
-        if len(accuracies) != score["protocol"]["trials"]:
-            yield f"{name}: {len(accuracies)} one-shot draws, expected {score['protocol']['trials']}"
-        mean = sum(accuracies) / max(len(accuracies), 1)
-        if abs(mean - score["one_shot"][name]["mean"]) > _ROUNDING:
-            yield f"{name}: the one-shot mean is {score['one_shot'][name]['mean']}, but its draws have {mean:.6f}"
+        yield from _one_shot_problems(name, score["one_shot"][name], score)
+
+
+def _one_shot_problems(name: str, one_shot: Mapping[str, Any], score: Mapping[str, Any]) -> Iterator[str]:
+    """A2B classifies the samples of B by those of A, so its queries are those of B2A; the rest is of the draws."""
+    of, accuracies, trials = pair_of(name), list(map(float, one_shot["accuracies"])), score["protocol"]["trials"]
+    n_queries, support = one_shot["n_queries"], score["embeddings"][of.query]["n"]
+    if n_queries + one_shot["n_no_support"] != score["embeddings"][of.gallery]["n"]:
+        yield f"{name}: {n_queries} samples classified and {one_shot['n_no_support']} not; together they are all"
+    elif (asked := score["pairs"].get(of.reverse.name, one_shot)["n_queries"]) != n_queries:
+        yield f"{name}: {n_queries} samples classified, but {asked} have a product in both domains"
+    if not 1 <= one_shot["n_products"] <= support:
+        yield f"{name}: {one_shot['n_products']} products in the support set, of {support} samples"
+    if len(accuracies) != trials:
+        yield f"{name}: {len(accuracies)} one-shot draws, expected {trials}"
+        return
+    if any(abs(value * n_queries - round(value * n_queries)) > 1e-6 for value in accuracies):
+        yield f"{name}: a one-shot accuracy is no share of {n_queries} queries"
+    for what, told, found in _of_draws(one_shot, accuracies):
+        is_known = told is not None and found is not None
+        if told is not found if not is_known else np.abs(np.subtract(told, found)).max() > _ROUNDING:
+            yield f"{name}: {what} of the one-shot draws is {told}, but they have {found}"
+    expected, interval = one_shot["expected"], one_shot["expected_ci95"]
+    if (
+        expected is not None
+        and interval is not None
+        and (not interval[0] - _ROUNDING <= expected <= interval[1] + _ROUNDING)
+    ):
+        yield f"{name}: the expected one-shot accuracy {expected} is not in its interval {interval}"
+
+
+def _of_draws(one_shot: Mapping[str, Any], accuracies: list[float]) -> Iterator[tuple[str, Any, Any]]:
+    """What follows from the accuracies of all draws: what it is called, what the score says, and what they give."""
+    is_spread = len(accuracies) > 1
+    yield "the mean", one_shot["mean"], mean(accuracies)
+    yield "the standard deviation", one_shot["std"], float(np.std(accuracies, ddof=1)) if is_spread else None
+    yield "the bound on it", one_shot["std_bound"], std_bound(accuracies) if is_spread else None
+    yield "the interval", one_shot["ci95_draws"], mean_interval(accuracies) if is_spread else None
 
 
 def _falls(where: str, numbers: Mapping[str, Any], metric: str) -> Iterator[str]:
@@ -128,7 +161,7 @@ def _falls(where: str, numbers: Mapping[str, Any], metric: str) -> Iterator[str]
 
 
 def _bounds(where: str, numbers: Mapping[str, Any]) -> Iterator[str]:
-    """R@1 <= MRR, recall@k <= R@k, R@k <= R@k with ties counted for the model, and the interval holds the number."""
+    """R@1 <= MRR, recall@k <= R@k, and R@k <= R@k with ties counted for the model."""
     known = [numbers["MRR"], numbers["mAP"], numbers["median_rank"]]
     known += [
         value for k in KS for value in (numbers[f"R@{k}"], numbers[f"recall@{k}"], numbers["optimistic"][f"R@{k}"])

@@ -23,6 +23,7 @@ from rope.bench.io.embeddings import DomainEmbeddings, embeddings_sha256
 from rope.bench.io.provenance import load_subject
 from rope.bench.io.readers import read_embeddings
 from rope.bench.ranking.engine import Effort
+from rope.bench.report import retrieval_json
 from rope.bench.result import report_on
 from rope.bench.score import PROTOCOL_VERSION
 from rope.bench.stats.intervals import intervals_of
@@ -119,7 +120,7 @@ def _stages(path: Path, known: Sequence[KnownDataset], effort: Effort, allow_uns
     _check_parts(entry)
     yield told.with_problems("ranks", [])
     ranks = load_ranks(entry.part("score"))
-    found = [*_interval_problems(entry.score, ranks), *rank_problems(ranks, entry.samples)]
+    found = [*_numbers_problems(entry.score, ranks), *rank_problems(ranks, entry.samples)]
     if not found and dataset.directory is not None:
         found = task_problems(ranks, queries_of(dataset.directory, dataset.fingerprint or ""))
     told = replace(told, task=task_of(ranks))
@@ -203,20 +204,20 @@ def _check_ranks_file(path: Path, pairs: Mapping[str, Mapping[str, Any]]) -> Non
     check_parquet(path, bounds_of, MAX_BYTES)
 
 
-def _interval_problems(score: Mapping[str, Any], ranks: Ranks) -> list[str]:
-    """R@1 and the number of queries are compared by `load_ranks`; here, what else follows from the ranks."""
+def _numbers_problems(score: Mapping[str, Any], ranks: Ranks) -> list[str]:
+    """R@1 and the number of queries are compared by `load_ranks`; here, everything else that follows from the ranks."""
     found = intervals_of(ranks)
     headline, told = found.headline, score["headline"]["ci95"]
     bounds = None if headline is None or headline.low is None else [headline.low, headline.high]
     if not _alike(told, bounds, _ROUNDING):
         return [f"the interval of the headline is {told}, but its ranks give {bounds}"]
-    problems = []
-    for name, pair in found.pairs.items():
-        for metric, interval in pair.micro.items():
-            value = score["pairs"][name][metric]
-            if not _alike(value, interval.value, _ROUNDING):
-                problems.append(f"{metric} of {name} is {value}, but its ranks give {interval.value}")
-    return problems
+    return [
+        f"{where} is {value}, but its ranks give {again}"
+        for name, numbers in retrieval_json(ranks, found).items()
+        for where, value, again in _differences(
+            {key: score["pairs"][name][key] for key in numbers}, numbers, name, _ROUNDING
+        )
+    ]
 
 
 def _rescore(entry: Entry, ranks: Ranks, data: Path, effort: Effort) -> list[str]:

@@ -12,13 +12,14 @@ import pyarrow.parquet as pq
 from rich.table import Table
 
 from rope.bench.io.provenance import EmbeddingsNote, Subject
-from rope.bench.metrics import KS, Summary
+from rope.bench.metrics import KS, QueryScores, Summary, summarise
 from rope.bench.one_shot import OneShot
 from rope.bench.quick import QuickScore
 from rope.bench.ranking.similarity import TIE
 from rope.bench.score import PROTOCOL_VERSION, PairScore, Score
 from rope.bench.shown import json_text
 from rope.bench.stats.intervals import Intervals, bounds, expected_interval, intervals_json
+from rope.bench.stats.query_ranks import PairRanks, Ranks
 from rope.domain import CROSS_DOMAIN_PAIRS
 from rope.files import atomic_path, sha256_of
 
@@ -28,6 +29,7 @@ __all__ = [
     "one_shot_table",
     "quick_json",
     "quick_table",
+    "retrieval_json",
     "retrieval_table",
     "write_json",
     "write_ranks",
@@ -80,6 +82,35 @@ def as_json(score: Score, subject: Subject, intervals: Intervals, ranks_file: Pa
             "n_rechecked": {name: pair.n_rechecked for name, pair in score.pairs.items()},
         },
     }
+
+
+def retrieval_json(ranks: Ranks, intervals: Intervals) -> dict[str, dict[str, Any]]:
+    """Everything that `as_json` says of a pair and that follows from ranks: each pair that has queries -> its numbers.
+
+    Args:
+        ranks: of one model.
+        intervals: of these ranks.
+    """
+    ci95 = intervals_json(intervals)["pairs"]
+    return {
+        name: {
+            **_summary_json(summarise(_scores_of(pair))),
+            "macro": _summary_json(summarise(_scores_of(pair), pair.products)),
+            "ci95": ci95[name],
+        }
+        for name, pair in ranks.pairs.items()
+    }
+
+
+def _scores_of(pair: PairRanks) -> QueryScores:
+    return QueryScores(
+        np.arange(len(pair.rank)),
+        pair.n_positives,
+        pair.rank,
+        pair.rank_optimistic,
+        pair.average_precision,
+        pair.hits,
+    )
 
 
 def headline_name(score: Score) -> str:

@@ -255,6 +255,49 @@ def test_a_claim_without_vectors_is_checked_and_not_rescored(data, models, tmp_p
     assert (verdict.is_rescored, verdict.problems) == (False, ())
 
 
+def _every(part, **numbers):
+    """A change of these numbers in every pair."""
+    return lambda raw: [values.update(numbers) for values in raw[part].values()]
+
+
+def _draws(accuracies, **numbers):
+    flat = {"std": 0.0, "std_bound": 0.0, "mean": accuracies[0], "ci95_draws": accuracies[:2]}
+    return _every("one_shot", **{"accuracies": accuracies, **flat, **numbers})
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (
+            lambda raw: raw["pairs"]["P2V"]["optimistic"].update({"R@1": 1.0}),
+            "P2V.optimistic.R@1 is 1.0, but its ranks",
+        ),
+        (
+            lambda raw: raw["pairs"]["P2V"]["macro"].update({"recall@50": 0.99}),
+            "P2V.macro.recall@50 is 0.99, but its r",
+        ),
+        (lambda raw: raw["pairs"]["P2V"]["ci95"].update({"R@5": [0.0, 0.1]}), "P2V.ci95.R@5 is"),
+        (_every("one_shot", expected=1.0), "P2V: the expected one-shot accuracy 1.0 is not in its interval"),
+        (_every("one_shot", expected_ci95=[0.9, 0.1]), "is not in its interval"),
+        (_every("one_shot", n_products=999), "999 products in the support set, of 120 samples"),
+        (_every("one_shot", n_queries=60), "60 samples classified and 0 not"),
+        (_every("one_shot", n_queries=60, n_no_support=60), "60 samples classified, but 120 have a product in both"),
+        (_every("one_shot", std=0.0), "the standard deviation of the one-shot draws is 0.0, but they have"),
+        (_every("one_shot", std=None), "the standard deviation of the one-shot draws is None, but they have"),
+        (_every("one_shot", ci95_draws=[0.0, 1.0]), "the interval of the one-shot draws is"),
+        (_draws([0.123] * 20), "a one-shot accuracy is no share of 120 queries"),
+        (_draws([0.5] * 20, std_bound=0.5), "the bound on it of the one-shot draws is 0.5, but they have 0.0"),
+    ],
+)
+def test_no_number_of_a_claim_contradicts_its_ranks_or_draws(data, models, tmp_path, change, expected):
+    submit([models["beta"]], card("beta"), data, tmp_path, with_embeddings=False)
+    folder = tmp_path / "beta"
+    edit(part(folder, ".score.json"), change)
+    sha256 = sha256_of(part(folder, ".score.json"))
+    edit(entry_of(folder), lambda raw: raw["score"].update(sha256=sha256))
+    assert expected in " ".join(problems(tmp_path, data))
+
+
 def test_vectors_without_their_dataset_are_not_called_sound(results):
     assert "no dataset of the fingerprint" in check(results, []).verdicts[0].problems[0]
 
