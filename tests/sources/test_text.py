@@ -29,10 +29,10 @@ def with_size_unknown(content):
 @pytest.mark.parametrize(
     ("content", "encoding"),
     [
-        (gzip.compress(TEXT.encode()), None),
-        (gzip.compress(TEXT[:7].encode()) + gzip.compress(TEXT[7:].encode()), None),
+        (gzip.compress(TEXT.encode(), mtime=0), None),
+        (gzip.compress(TEXT[:7].encode(), mtime=0) + gzip.compress(TEXT[7:].encode(), mtime=0), None),
         (with_size_unknown(TEXT.encode()), None),
-        (gzip.compress(TEXT.encode("utf-16")), None),
+        (gzip.compress(TEXT.encode("utf-16"), mtime=0), None),
         (TEXT.encode("utf-16"), None),
         (codecs.BOM_UTF16_BE + TEXT.encode("utf-16-be"), "gb18030"),
         (TEXT.encode("utf-32"), None),
@@ -82,11 +82,11 @@ def test_a_damaged_line_is_one_line(content, encoding, texts, tmp_path):
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "it is a Git LFS pointer"),
         (b"PK\x03\x04\x14\0\0\0\x08\0\xff\xff", "it is a ZIP archive"),
         (b"PAR1\x15\x00\x15\x90\xff", "it is Parquet"),
-        (gzip.compress(b"<html>\n"), "it is an HTML page"),
+        (gzip.compress(b"<html>\n", mtime=0), "it is an HTML page"),
         (TEXT.encode("utf-16-le"), "UTF-16 without a byte order mark; say so with --encoding utf-16-le"),
         (TEXT.encode("utf-16-be"), "UTF-16 without a byte order mark; say so with --encoding utf-16-be"),
         (bytes(100), "it is zero bytes"),
-        (gzip.compress(TEXT.encode() * 99)[:-9], "compressed with gzip, and damaged"),
+        (gzip.compress(TEXT.encode() * 99, mtime=0)[:-9], "compressed with gzip, and damaged"),
         (with_size_unknown(TEXT.encode() * 99)[:-9], "compressed with Zstandard, and damaged"),
     ],
 )

@@ -74,7 +74,7 @@ def save(folder, ending, content):
         (POINTER, "it is a Git LFS pointer, which stands for the file; run git lfs pull"),
         (PAGE, "it is an HTML page, as a failed download leaves it"),
         (b"", "it is an empty file"),
-        (gzip.compress(bytes(99)), "it is compressed with gzip"),
+        (gzip.compress(bytes(99), mtime=0), "it is compressed with gzip"),
         (pickle.dumps([1]), "it is a pickle, as torch.save writes it; no pickle is loaded"),
         (b"\x89PNG\r\n\x1a\n", "it is a PNG image"),
     ],
