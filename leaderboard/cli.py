@@ -72,6 +72,8 @@ def verify(
         if not public_log:
             raise
         raise RopeError(f"{path}: ended with {type(error).__name__}; without --public-log it says why") from None
+    if not verdicts:
+        raise UsageError(f"{path}: holds no result, so there is nothing to verify; rope-bench submit makes one")
     for line in (public_lines if public_log else verdict_lines)(verdicts):
         typer.echo(line)
     if any(verdict.problems for verdict in verdicts):

@@ -69,6 +69,8 @@ def _rows(root: Path, base: Path) -> Iterator[tuple[Path, Path]]:
     if not base.is_dir():
         raise UsageError(f"{base}: no such folder; expected the results of the last release")
     released, entries = entry_paths(base), entry_paths(root)
+    if not released:  # a wrong folder would let every change pass
+        raise UsageError(f"{base}: holds no result of a last release; before the first one, leave out --base")
     name = root.resolve().name
     is_one_model = bool(entries) and all(entry.parent == root for entry in entries)
     is_one_model &= any(old.parent.name == name for old in released)

@@ -280,7 +280,8 @@ def quick_table(score: QuickScore) -> Table:
 
 def one_shot_table(score: Score) -> Table:
     """Accuracy of one-shot classification in percent, for a terminal."""
-    title = f"{score.draws.shots}-shot classification, accuracy in %, {score.draws.trials} draws"
+    draws = "one draw" if score.draws.trials == 1 else f"{score.draws.trials} draws"
+    title = f"{score.draws.shots}-shot classification, accuracy in %, {draws}"
     table = Table(title=title, title_justify="left")
     is_exact = score.draws.shots == 1
     headings = ["expected", "95 %, products"] if is_exact else []

@@ -132,6 +132,11 @@ def test_a_new_row_beside_those_of_the_last_release_is_no_change(results, base, 
     assert problems(results, data, base=base) == []
 
 
+def test_a_base_without_results_is_refused_as_it_would_let_every_change_pass(results, tmp_path):
+    with pytest.raises(UsageError, match="holds no result of a last release"):
+        check(results, [], base=tmp_path, allow_unscored=True)
+
+
 def test_an_exception_for_a_model_that_is_not_there_is_a_wrong_command(new, base, data):
     with pytest.raises(UsageError, match="no row of that id"):
         check(new, [data], base=base, allow_changed=["gamma"])

@@ -58,6 +58,12 @@ def command(monkeypatch, capsys):
     return run
 
 
+def test_a_folder_without_results_is_not_verified(command, tmp_path):
+    code, out, err = command("leaderboard", "verify", tmp_path)
+    assert (code, out) == (2, "")
+    assert "holds no result, so there is nothing to verify" in err
+
+
 def test_three_models_are_scored_submitted_verified_and_shown_from_nothing(command, card_file, tmp_path):
     write_release(tmp_path / "release", products=24, seed=0, mp4=False, workers=1, progress=False)
     data = tmp_path / "data"

@@ -69,7 +69,7 @@ class RunKey:
                 continue
             if name == "settings":
                 found += _changed_values(there[name], now[name])
-            elif name == "dataset_files" and now["dataset"] == there["dataset"]:
+            elif name == "dataset_files" and (now["dataset"], now["split"]) == (there["dataset"], there["split"]):
                 found.append("the dataset's files are others there, with the same ids and texts")
             elif name not in ("dataset_files", "unseen"):
                 found.append(f"{name} is {there[name]!r} there and {now[name]!r} now")

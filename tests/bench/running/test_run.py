@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from rope.bench.io.readers import read_embeddings
+from rope.bench.running.key import RunKey
 from rope.bench.running.run import run_embedder
 from rope.dataset.manifest import Manifest, Shard, write_manifest
 from rope.domain import CONFIG_OF, DOMAINS
@@ -179,6 +180,13 @@ def test_the_parts_of_another_run_are_not_used(changed, options, expected, data,
         UsageError, match=f"unfinished run of another kind: {expected}; finish that run as it was begun"
     ):
         run(Model(**changed), data, tmp_path / "e.parquet", **options)
+
+
+def test_another_split_is_not_called_other_files_too():
+    first, other = (
+        RunKey("m", "1", {}, {}, None, "d0", files, split, 4) for files, split in (("a", "train"), ("b", "validation"))
+    )
+    assert other.differences(first.to_json()) == "split is 'train' there and 'validation' now"
 
 
 def test_another_dataset_is_another_run(data, tmp_path):
