@@ -7,15 +7,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from rope.bench.answer import Answer as Answer
+    from rope.bench.attributes.predict import predict_attribute as predict_attribute
     from rope.bench.evaluation import evaluate as evaluate
     from rope.bench.one_shot import Draws as Draws
-    from rope.bench.questions import Answer as Answer
     from rope.bench.questions import compare as compare
     from rope.bench.questions import diagnose as diagnose
     from rope.bench.questions import draw_map as draw_map
     from rope.bench.questions import slices as slices
     from rope.bench.questions import tail as tail
     from rope.bench.ranking.engine import Effort as Effort
+    from rope.bench.recommend.run import score_recommendations as score_recommendations
     from rope.bench.result import QuickReport as QuickReport
     from rope.bench.result import Report as Report
     from rope.bench.training import Evaluator as Evaluator
@@ -34,18 +36,23 @@ __all__ = [
     "draw_map",
     "evaluate",
     "lightning_callback",
+    "predict_attribute",
+    "score_recommendations",
     "slices",
     "tail",
     "trainer_callback",
 ]
 
 _HOMES: Final = {
+    "Answer": "rope.bench.answer",
     "Draws": "rope.bench.one_shot",
     "Effort": "rope.bench.ranking.engine",
     "QuickReport": "rope.bench.result",
     "Report": "rope.bench.result",
     "evaluate": "rope.bench.evaluation",
-    **dict.fromkeys(("Answer", "compare", "diagnose", "draw_map", "slices", "tail"), "rope.bench.questions"),
+    "predict_attribute": "rope.bench.attributes.predict",
+    "score_recommendations": "rope.bench.recommend.run",
+    **dict.fromkeys(("compare", "diagnose", "draw_map", "slices", "tail"), "rope.bench.questions"),
     **dict.fromkeys(("Evaluator", "lightning_callback", "trainer_callback"), "rope.bench.training"),
 }
 """Name -> its module. None is called like a name here: an import of that would put the module in its place."""

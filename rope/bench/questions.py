@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias
 
-from rich.table import Table
-
+from rope.bench.answer import Answer
 from rope.bench.doctor.diagnosis import Diagnosis, count_similarities
 from rope.bench.doctor.diagnosis import as_json as diagnosis_json
 from rope.bench.doctor.diagnosis import diagnose as diagnose_aligned
@@ -19,9 +18,7 @@ from rope.bench.doctor.tables import tables as diagnosis_tables
 from rope.bench.io.given import Given, embeddings_of, name_of
 from rope.bench.io.provenance import Subject
 from rope.bench.ranking.engine import Effort
-from rope.bench.report import write_json
 from rope.bench.result import Report
-from rope.bench.shown import as_html, as_text, json_text
 from rope.bench.stats.compare import Comparison, comparison_json
 from rope.bench.stats.compare import compare as compare_groups
 from rope.bench.stats.compare_tables import difference_table, standing_table
@@ -42,46 +39,10 @@ from rope.files import Address, atomic_path
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Answer", "Diagnosed", "Result", "compare", "diagnose", "draw_map", "slices", "tail"]
-
-T = TypeVar("T")
+__all__ = ["Diagnosed", "Result", "compare", "diagnose", "draw_map", "slices", "tail"]
 
 Result: TypeAlias = Report | str | PathLike[str]
 """A report, or the JSON file that one was saved as, with its ranks beside it."""
-
-
-@dataclass(frozen=True, eq=False)
-class Answer(Generic[T]):
-    """What a question gave.
-
-    Attributes:
-        value: the records.
-        shown: what a terminal shows of them.
-        plain: what `--json` writes of them.
-    """
-
-    value: T
-    shown: Sequence[str | Table]
-    plain: Mapping[str, Any]
-
-    def to_dict(self) -> dict[str, Any]:
-        """What `--json` writes: fractions in full precision, null where a number is not defined."""
-        return dict(self.plain)
-
-    def to_json(self) -> str:
-        """The text of `to_dict`."""
-        return json_text(self.plain)
-
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write it as JSON, the very file that `--json` writes."""
-        write_json(Path(path), self.plain)
-
-    def __str__(self) -> str:
-        return as_text(self.shown)
-
-    def _repr_html_(self) -> str:
-        """What notebooks show."""
-        return as_html(self.shown)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,8 +1,10 @@
 """`evaluate` takes embeddings as people hold them, and gives what the command gives."""
 
+import ast
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,6 +18,8 @@ from rope.bench.io.readers import read_embeddings
 from rope.bench.one_shot import Draws
 from rope.bench.stats.query_ranks import load_ranks
 from rope.errors import EmbeddingError, FileError, RopeError, UsageError
+
+ROOT = Path(__file__).parents[2]
 
 
 class Stream:
@@ -283,3 +287,20 @@ def test_names_are_loaded_at_first_use_and_no_module_takes_their_place():
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_nothing_but_a_report_composes_a_result():
+    """Score, intervals and JSON come together in one place, which commands, library and leaderboard share."""
+    composed = {"as_json", "write_ranks", "intervals_of", "ranks_of"}
+    found = {}
+    for package in ("rope", "baselines", "cope", "leaderboard"):
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.ImportFrom) and str(node.module).startswith(
+                    ("rope.bench.report", "rope.bench.stats")
+                ):
+                    names = {alias.name for alias in node.names} & composed
+                    if names:
+                        found.setdefault(path.relative_to(ROOT).as_posix(), set()).update(names)
+    # Ranks that were submitted are checked against the intervals that were submitted, without a score.
+    assert found == {"rope/bench/result.py": composed, "leaderboard/verify.py": {"intervals_of"}}

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 import rope.bench
+from rope.bench.attributes.score import Settings
 from rope.bench.io.readers import read_embeddings
 from rope.bench.io.writer import write_embeddings
+from rope.bench.recommend.report import Options
+from rope.dataset.directory import read_labels, read_products
 from rope.domain import DOMAINS
 from rope.errors import UsageError
 
@@ -91,3 +94,46 @@ def test_a_map_takes_arrays(dataset, embeddings):
     given = {domain: (rows.sample_ids, rows.vectors) for domain, rows in read_embeddings([embeddings]).items()}
     figure = rope.bench.draw_map(given, dataset, products=2)
     assert {points.get_gid() for points in figure.axes[0].collections} == set(DOMAINS)
+
+
+def made_up(data, folder, *domains):
+    """Random vectors of some domains, in a file and in memory; both are float32."""
+    rng, labels = np.random.default_rng(0), read_labels(data, "validation")
+    given = {
+        domain: (rows.sample_ids, rng.normal(size=(len(rows.sample_ids), 4)).astype(np.float32))
+        for domain, rows in labels.items()
+        if domain in domains
+    }
+    write_embeddings(folder / "made_up.parquet", given)
+    return folder / "made_up.parquet", given
+
+
+def test_an_attribute_is_predicted_from_arrays(rope_bench, four_domains, tmp_path):
+    file, given = made_up(four_domains, tmp_path, "page", "video", "live", "review")
+    products = [*read_products(four_domains, "validation")]
+    lines = [f"{product},{'ab'[i % 2]}" for i, product in enumerate(products)]
+    (tmp_path / "kinds.csv").write_text("product_id,kind\n" + "\n".join(lines) + "\n", "utf-8")
+    words = ["--labels", tmp_path / "kinds.csv", "--column", "kind", "--folds", 2, "--draws", 3, "--shots", 1]
+    options = ["--data", four_domains, "--name", "m", "--json", tmp_path / "a.json"]
+    code, out, err = rope_bench("attributes", file, *words, *options)
+    assert code == 0, err
+    settings = Settings(seed=0, folds=2, shots=(1,), draws=3)
+    labels = tmp_path / "kinds.csv"
+    answer = rope.bench.predict_attribute(given, "kind", four_domains, labels=labels, settings=settings, name="m")
+    answer.save(tmp_path / "b.json")
+    assert str(answer) in shown(out)
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+
+
+def test_recommendations_are_scored_from_arrays(rope_bench, four_domains, tmp_path):
+    file, given = made_up(four_domains, tmp_path, "page")
+    ids = given["page"][0]
+    rows = [f"u{user},{ids[(user + 2 * step) % len(ids)]},{step}" for user in range(6) for step in range(4)]
+    (tmp_path / "taken.csv").write_text("user_id,item_id,timestamp\n" + "\n".join(rows) + "\n", "utf-8")
+    words = ["--interactions", tmp_path / "taken.csv", "--name", "m", "--json", tmp_path / "a.json"]
+    code, out, err = rope_bench("recommend", file, *words)
+    assert code == 0, err
+    answer = rope.bench.score_recommendations(given, tmp_path / "taken.csv", options=Options(model="m"))
+    answer.save(tmp_path / "b.json")
+    assert str(answer) in shown(out)
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()

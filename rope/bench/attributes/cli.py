@@ -1,16 +1,13 @@
 """The commands `rope-bench attributes` and `rope-bench tail`; everything heavy is imported inside them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from rope.bench.json_option import JsonFile, put
 from rope.domain import Split
 from rope.errors import UsageError
-
-if TYPE_CHECKING:
-    from rope.bench.io.provenance import Subject
 
 __all__ = ["attributes", "tail"]
 
@@ -60,33 +57,25 @@ def attributes(
 
     Learned from each domain and tested on each, always on products that were not learned from.
     """
-    from rope.bench.attributes.columns import read_column
-    from rope.bench.attributes.report import as_json, attribute_table
-    from rope.bench.attributes.score import Embedded, Settings, count_rounds, score_attribute
-    from rope.bench.io.provenance import load_subject
-    from rope.console import dataset_of, progress_bar
-    from rope.dataset.directory import read_labels
-    from rope.dataset.manifest import read_manifest
+    from rope.bench.attributes.predict import predict_attribute
+    from rope.bench.attributes.score import Settings
+    from rope.console import dataset_of
 
     chosen = tuple(shots or (1, 5, 20))
     if len(set(chosen)) < len(chosen):
         raise UsageError(f"--shots: {', '.join(map(str, chosen))} has a number twice; give each once")
-    settings = Settings(seed, folds, neighbours, chosen, draws)
-    directory = dataset_of(data)
-    wanted, manifest = read_column(directory, column, labels, separator), read_manifest(directory)
-
-    def load(paths: list[Path], split: Split) -> "tuple[Embedded, Subject]":
-        found, rows, subject = load_subject(
-            paths, manifest, split, read_labels(directory, split), name or files[0].stem
-        )
-        return Embedded(found, rows), subject
-
-    tested, test_subject = load(files, "validation")
-    learned, train_subject = load(train, "train") if train else (None, None)
-    with progress_bar("learning", count_rounds(tested, settings, learned)) as advance:
-        score = score_attribute(wanted, tested, settings, learned, advance)
-    title = f"{test_subject.model} on {manifest.name}, validation split ({manifest.fingerprint[:12]})"
-    put([title, attribute_table(score)], json, as_json(score, test_subject, train_subject))
+    answer = predict_attribute(
+        files,
+        column,
+        dataset_of(data),
+        train=train or None,
+        labels=labels,
+        separator=separator,
+        settings=Settings(seed, folds, neighbours, chosen, draws),
+        name=name,
+        progress=True,
+    )
+    put(answer.shown, json, answer.plain)
 
 
 def tail(

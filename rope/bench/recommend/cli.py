@@ -67,11 +67,9 @@ def recommend(
 ) -> None:
     """Score embeddings of items by how well they foretell what each user takes next, among all items."""
     from rope.bench.recommend.columns import parse_columns
-    from rope.bench.recommend.readers import read_interactions
-    from rope.bench.recommend.report import Options, as_json, metric_table, slice_table
-    from rope.bench.recommend.run import run
+    from rope.bench.recommend.report import Options
+    from rope.bench.recommend.run import score_recommendations
 
-    effort = read_effort(memory, threads, device)
     options = Options(
         model=name or files[0].stem,
         domain=domain,
@@ -80,16 +78,13 @@ def recommend(
         max_history=max_history,
         neighbours=neighbours,
     )
-    known = read_interactions(interactions, None if columns is None else parse_columns(columns))
-    score, task = run(files, known, interactions.name, users, options, effort)
-    asked = next(iter(score.methods.values()))["all"].n_users
-    shown = [f"{options.model}: {asked:,} of {task.n_users:,} users asked for 1 of {task.embeddings.n:,} items"]
-    if known.columns is not None:
-        user, item, time = known.columns
-        shown.append(f"{interactions.name}: user, item and time are the columns {user}, {item} and {time}")
-    if task.n_tied_targets:
-        shown.append(
-            f"{task.n_tied_targets:,} of {asked:,} users took the item asked for at the same time as another; which of "
-            "them is asked for was chosen by a hash"
-        )
-    put([*shown, metric_table(score), slice_table(score, "NDCG@10")], json, as_json(score, task))
+    answer = score_recommendations(
+        files,
+        interactions,
+        columns=None if columns is None else parse_columns(columns),
+        users=users,
+        options=options,
+        effort=read_effort(memory, threads, device),
+        progress=True,
+    )
+    put(answer.shown, json, answer.plain)
