@@ -98,8 +98,10 @@ class Shards(ArrowBasedBuilder):  # type: ignore[misc]  # `datasets` ships no ty
         self._check_columns()
 
     def _check_columns(self) -> None:
-        stored = self.info.features
-        if unknown := [name for name in self.config.columns or () if stored is not None and name not in stored]:
+        stored, columns = self.info.features, self.config.columns
+        if columns is not None and (isinstance(columns, str) or not columns):
+            raise UsageError(f"{self.config.name}: columns is {columns!r}, expected a list of names, or None for all")
+        if unknown := [name for name in columns or () if stored is not None and name not in stored]:
             raise UsageError(f"{self.config.name}: has no column {unknown[0]!r}; choose of {', '.join(stored)}")
 
     def _info(self) -> DatasetInfo:

@@ -126,7 +126,9 @@ def load_dataset(
         if data_dir is not None:
             raise UsageError(f"load_dataset: got two directories, path={path} and data_dir={data_dir}; give one")
         data_dir = path
-    _check_name(name)
+    _check_name(str(name))
+    if num_proc is not None and num_proc < 1:
+        raise UsageError(f"load_dataset: num_proc is {num_proc}, expected at least 1, or None")
     splits = _names_of(split)
     _check_splits("load_dataset", splits, SPLITS)
     directory = locate(data_dir)
@@ -146,7 +148,7 @@ def load_dataset(
         num_proc=num_proc,
         keep_in_memory=keep_in_memory,
         cache_dir=None if cache_dir is None else str(cache_dir),
-        **({} if columns is None else {"columns": list(columns)}),
+        **({} if columns is None else {"columns": columns if isinstance(columns, str) else list(columns)}),
     )
 
 

@@ -118,7 +118,7 @@ def find(data_dir: "Address | None") -> Located:
     if named := os.environ.get("ROPE_DATA"):
         return Located(_checked(named, f"ROPE_DATA={named}"), "ROPE_DATA")
     if (choice := _local_choice()) is not None:
-        address = choice.read_text("utf-8").strip()
+        address = _chosen_in(choice)
         whole = address if "://" in address else choice.parent / address
         return Located(_checked(whole, f"{choice} says {address}"), f"rope use, in {choice}")
     last = _last_built()
@@ -133,6 +133,17 @@ def find(data_dir: "Address | None") -> Located:
             f"ROPE_DATA. {_HOW_TO_GET_DATA}"
         )
     return Located(_checked(last, str(last)), _BUILT_LAST)
+
+
+def _chosen_in(choice: Path) -> str:
+    """The address in a file that `rope use` wrote: one line."""
+    try:
+        address = choice.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{choice}: not readable ({error}); write it again with: rope use DIR") from error
+    if not address or "\0" in address or "\n" in address:
+        raise UsageError(f"{choice}: expected one line, a dataset directory; write it again with: rope use DIR")
+    return address
 
 
 def choose(address: str, folder: Path) -> Path:

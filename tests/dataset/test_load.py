@@ -147,11 +147,19 @@ def test_a_dataset_that_was_built_again_in_the_same_place_is_not_read_from_the_c
         ({"split": "train+test[:2]"}, r"unknown split 'test\[:2\]'"),
         ({"path": "a", "data_dir": "b"}, "got two directories, path=a and data_dir=b"),
         ({"path": "nowhere"}, "nowhere: no such directory"),
+        ({"name": ["pages", "videos"]}, "unknown configuration .*pages.*videos"),
+        ({"num_proc": 0}, "num_proc is 0, expected at least 1"),
     ],
 )
 def test_wrong_arguments_are_named(arguments, message):
     with pytest.raises(UsageError, match=message):
         load_dataset(**arguments)
+
+
+@pytest.mark.parametrize("columns", [[], "text"], ids=repr)
+def test_columns_that_are_no_list_of_names_are_not_blamed_on_the_data(small, columns):
+    with pytest.raises(UsageError, match=r"pages: columns is .*, expected a list of names"):
+        load_dataset(small, "pages", split="train", columns=columns)
 
 
 def test_an_unfinished_directory_is_refused(tmp_path):

@@ -55,6 +55,22 @@ def test_a_choice_that_is_gone_names_the_file_that_made_it(small, tmp_path, monk
         locate(None)
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "expected one line"),
+        (b"a\nb\n", "expected one line"),
+        (b"\0", "expected one line"),
+        (b"\xff\xfe", "utf-8"),
+    ],
+)
+def test_a_choice_that_says_nothing_is_named(content, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / CHOICE_NAME).write_bytes(content)
+    with pytest.raises(UsageError, match=rf"\.rope-data: .*{message}.*write it again with: rope use DIR"):
+        locate(None)
+
+
 def test_a_relative_directory_is_remembered_as_absolute(small, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     remember(Path("small"))
