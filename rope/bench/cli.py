@@ -284,7 +284,7 @@ def doctor(
     console = put(answer.shown, json, answer.plain)
     if html is not None:
         answer.save_page(html)
-        console.print(f"wrote {html}")
+        console.print(f"wrote {html}", markup=False)
 
 
 @app.command()

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeGuard
 import typer
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console
+    from rich.table import Table
 
 __all__ = ["JsonFile", "is_file", "put"]
 
@@ -31,22 +32,21 @@ def is_file(json: Path | None) -> TypeGuard[Path]:
     return json is not None and json != _STDOUT
 
 
-def put(shown: "Iterable[RenderableType]", json: Path | None, value: Mapping[str, Any]) -> "Console":
+def put(shown: "Iterable[str | Table]", json: Path | None, value: Mapping[str, Any]) -> "Console":
     """Show tables, and write what `--json` asks for.
 
     Returns:
         The console of the tables, for what a command says beside them.
     """
     from rope.bench.report import write_json
-    from rope.bench.shown import json_text
+    from rope.bench.shown import json_text, show
     from rope.console import output
 
     console = output(to_stderr=json == _STDOUT)
-    for part in shown:
-        console.print(part)
+    show(shown, console)
     if is_file(json):
         write_json(json, value)
-        console.print(f"wrote {json}")
+        show([f"wrote {json}"], console)
     elif json is not None:
         typer.echo(json_text(value), nl=False)
     return console

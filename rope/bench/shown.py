@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["as_html", "as_text", "json_text"]
+__all__ = ["as_html", "as_text", "json_text", "show"]
 
 _WIDTH: Final = 120
 """Columns of a table that goes to no terminal."""
@@ -21,22 +21,27 @@ def json_text(value: Mapping[str, Any]) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def as_text(parts: Iterable[RenderableType]) -> str:
+def show(parts: Iterable[str | Table], console: Console) -> None:
+    """Print tables, and sentences as they are: a name in them may hold brackets, which are no marks of colour."""
+    for part in parts:
+        console.print(part, markup=None if isinstance(part, Table) else False)
+
+
+def as_text(parts: Iterable[str | Table]) -> str:
     """What a terminal of 120 columns would show, without colours.
 
-    >>> as_text(["[bold]P2V[/bold]"])
-    'P2V'
+    >>> as_text(["[bold] is the name"])
+    '[bold] is the name'
     """
     console = Console(file=StringIO(), width=_WIDTH, color_system=None)
     with console.capture() as capture:
-        for part in parts:
-            console.print(part)
+        show(parts, console)
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
-def as_html(parts: Iterable[RenderableType]) -> str:
+def as_html(parts: Iterable[str | Table]) -> str:
     """The same for a notebook: paragraphs and plain tables, which take the notebook's own style."""
-    return "\n".join(_table(part) if isinstance(part, Table) else f"<p>{_plain(part)}</p>" for part in parts)
+    return "\n".join(_table(part) if isinstance(part, Table) else f"<p>{escape(part)}</p>" for part in parts)
 
 
 def _table(table: Table) -> str:

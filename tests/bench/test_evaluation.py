@@ -158,6 +158,19 @@ def test_a_notebook_shows_the_tables(of_file, dataset, embeddings):
     assert "&lt;b&gt;x&lt;/b&gt;" in strange
 
 
+def test_names_with_brackets_are_shown_as_they_are(rope_bench, dataset, embeddings, tmp_path):
+    for name in ("[bold]", "[/x]", "run[12]"):
+        code, out, _ = rope_bench(
+            "score", embeddings, "--data", dataset, "--name", name, "--json", tmp_path / "[a].json"
+        )
+        assert (code, out.startswith(f"{name} on ")) == (0, True)
+        assert "[a].json" in out.replace("\n", "")
+        for quick in (True, False):
+            report = evaluate(embeddings, dataset, name=name, quick=quick)
+            assert str(report).startswith(f"{name} on ")
+            assert f"<p>{name} on " in report._repr_html_()
+
+
 def test_a_quick_report_says_that_it_is_one(dataset, embeddings, of_file, tmp_path):
     quick = evaluate(arrays(embeddings), dataset, quick=True, name="m")
     told = quick.to_dict()
