@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import scipy.sparse
 
 from rope.bench.evaluation import evaluate
 from rope.bench.io.given import embeddings_of
@@ -70,6 +71,7 @@ FORMS = {
     "lists": lambda path: {d: (ids, v.tolist()) for d, (ids, v) in arrays(path).items()},
     "float64": lambda path: {d: (pd.Series(ids), v.astype(float)) for d, (ids, v) in arrays(path).items()},
     "big-endian": lambda path: {d: (ids, v.astype(">f4")) for d, (ids, v) in arrays(path).items()},
+    "columns of a table": lambda path: {d: (f["sample_id"], f["embedding"]) for d, f in frame(path).groupby("domain")},
     "tensors": tensors,
     "rows of tensors": rows_of_tensors,
     "records": lambda path: read_embeddings([path]),
@@ -109,6 +111,17 @@ def test_narrow_numbers_are_named_and_widened(dataset, embeddings):
     assert narrow.subject.embeddings["page"].stored_dtype == "bfloat16"
     half = evaluate({d: (ids, v.astype(np.float16)) for d, (ids, v) in arrays(embeddings).items()}, dataset)
     assert half.subject.embeddings["live"].stored_dtype == "float16"
+
+
+def test_tensors_of_other_kinds():
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    (eight,) = embeddings_of({"page": ([1, 2], torch.eye(2).to(torch.float8_e4m3fn))}, ["page"]).values()
+    assert (eight.vectors.tolist(), eight.stored_dtype) == ([[1, 0], [0, 1]], "float8_e4m3fn")
+    for odd in (torch.eye(2).to_sparse(), torch.eye(2, device="meta"), [torch.eye(2), torch.eye(3)]):
+        with pytest.raises(EmbeddingError, match="embeddings of page: not an array"):
+            embeddings_of({"page": ([1, 2], odd)}, ["page"])
+    with pytest.raises(EmbeddingError, match="type int8, expected floats"):
+        embeddings_of({"page": ([1, 2], torch.eye(2).to(torch.int8))}, ["page"])
 
 
 def test_the_library_and_the_command_write_the_same_bytes(rope_bench, dataset, embeddings, tmp_path):
@@ -220,6 +233,11 @@ def masked(ids, vectors):
         (with_page(masked), EmbeddingError, "masked"),
         (with_page(lambda ids, vectors: (set(ids), vectors)), UsageError, "ids of page: a set, expected a list"),
         (with_page(lambda ids, vectors: ("abc", vectors)), UsageError, "ids of page: a str"),
+        (with_page(lambda ids, vectors: (np.array("abc"), vectors)), UsageError, "ids of page: a ndarray"),
+        (with_page(lambda ids, vectors: (3, vectors)), UsageError, "ids of page: a int"),
+        (with_page(lambda ids, vectors: (pd.DataFrame({"a": ids}), vectors)), UsageError, "ids of page: a DataFrame"),
+        (with_page(lambda ids, vectors: (dict.fromkeys(ids), vectors)), UsageError, "ids of page: a dict"),
+        (with_page(lambda ids, vectors: (ids, scipy.sparse.csr_matrix(vectors))), EmbeddingError, "type object"),
         (with_page(lambda ids, vectors: (np.arange(12.0), vectors)), UsageError, "is a float"),
         (with_page(lambda ids, vectors: ([None, *ids[1:]], vectors)), UsageError, "None is a NoneType"),
         (with_page(lambda ids, vectors: ([True, *ids[1:]], vectors)), UsageError, "True is a bool"),
@@ -244,6 +262,7 @@ def test_what_is_wrong_is_one_sentence(change, kind, words, dataset, embeddings)
         (lambda table: table.assign(embedding=[[1.0], "x"] * (len(table) // 2)), "a DataFrame, cannot be read"),
         (lambda table: table.assign(embedding=1.0), "expected lists of float"),
         (lambda table: table.assign(sample_id=None), "sample_id"),
+        (lambda table: pd.concat([table, table[["domain"]]], axis=1), "Duplicate column names"),
     ],
 )
 def test_tables_that_are_wrong_are_too(change, words, dataset, embeddings):

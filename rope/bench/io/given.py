@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
@@ -85,7 +85,7 @@ def _as_arrow(given: ArrowTable) -> pa.Table:
     """The columns of embeddings alone where the table says what it has: others may hold what Arrow cannot."""
     columns = getattr(given, "columns", None)
     names = [] if isinstance(given, pa.Table) or columns is None else [str(name) for name in columns]
-    wanted = [name for name in (*COLUMNS, "scale") if names.count(name) == 1]
+    wanted = [name for name in (*COLUMNS, "scale") if name in names]
     try:
         return pa.table(given[wanted] if wanted else given)  # type: ignore[index]
     except (pa.ArrowException, TypeError, ValueError) as error:
@@ -112,9 +112,10 @@ def _of_domain(domain: DomainName, value: object) -> DomainEmbeddings:
 
 
 def _ids(domain: DomainName, given: Any) -> list[str]:  # noqa: ANN401  arrays, tensors, series, lists
-    if isinstance(given, str | bytes | set | frozenset):
+    ids = given.tolist() if hasattr(given, "tolist") else given
+    if isinstance(ids, str | bytes | set | frozenset | Mapping | ArrowTable) or not isinstance(ids, Iterable):
         raise UsageError(f"ids of {domain}: a {type(given).__name__}, expected a list or array, one id for each row")
-    ids = given.tolist() if hasattr(given, "tolist") else list(given)
+    ids = list(ids)
     wrong = [one for one in ids if isinstance(one, bool) or not isinstance(one, str | Integral)]
     if wrong:
         raise UsageError(f"ids of {domain}: {wrong[0]!r} is a {type(wrong[0]).__name__}, expected strings or integers")
@@ -138,18 +139,28 @@ def to_numbers(given: Any, domain: DomainName, n: int) -> tuple[npt.NDArray[Any]
 
 
 def _numbers(given: Any, domain: DomainName) -> tuple[npt.NDArray[Any], str]:  # noqa: ANN401
-    """An array with the type that its numbers had; bfloat16 comes widened, as NumPy has no such type."""
-    torch = sys.modules.get("torch")  # who gives a tensor has imported it
-    if torch is not None and isinstance(given, torch.Tensor):
-        stored = str(given.dtype).removeprefix("torch.")
-        wide = given.detach().cpu().float() if stored == "bfloat16" else given.detach().cpu()
-        return wide.numpy(), stored
-    if np.ma.is_masked(given):
-        raise EmbeddingError(f"embeddings of {domain}: some numbers are masked; fill them or leave the samples out")
-    if isinstance(given, list | tuple) and torch is not None and any(isinstance(row, torch.Tensor) for row in given):
-        given = [_numbers(row, domain)[0] for row in given]
+    """An array, and the type that its numbers had; what NumPy has no type for comes as float32."""
     try:
-        array = np.asarray(given)
-    except (TypeError, ValueError) as error:
+        if _is_tensor(given):
+            return _of_tensor(given)
+        if np.ma.is_masked(given):
+            raise EmbeddingError(f"embeddings of {domain}: some numbers are masked; fill them or leave the samples out")
+        is_rows = isinstance(given, list | tuple) and any(map(_is_tensor, given))
+        array = None if is_rows else np.asarray(given)
+        if array is None or (array.dtype == object and array.ndim == 1):  # a row each, as a column of a table has them
+            rows = [_numbers(row, domain) for row in given]
+            return np.stack([row for row, _ in rows]), ", ".join(sorted({stored for _, stored in rows}))
+    except (TypeError, ValueError, RuntimeError) as error:
         raise EmbeddingError(f"embeddings of {domain}: not an array [n, dim]: {str(error)[:200]}") from error
     return (array.astype(np.float32), "bfloat16") if array.dtype.name == "bfloat16" else (array, str(array.dtype))
+
+
+def _is_tensor(given: object) -> bool:
+    torch = sys.modules.get("torch")  # who gives a tensor has imported it
+    return torch is not None and isinstance(given, torch.Tensor)
+
+
+def _of_tensor(given: Any) -> tuple[npt.NDArray[Any], str]:  # noqa: ANN401  a tensor, on any device
+    tensor, stored = given.detach().cpu(), str(given.dtype).removeprefix("torch.")
+    is_narrow = tensor.is_floating_point() and stored not in ("float16", "float32", "float64")
+    return (tensor.float() if is_narrow else tensor).numpy(), stored
