@@ -99,7 +99,10 @@ def test_every_form_gives_the_numbers_of_the_file(form, dataset, embeddings, of_
 
 def test_polars_is_read_by_its_stream_of_arrow(dataset, embeddings, of_file):
     polars = pytest.importorskip("polars", reason="polars is not installed")
-    assert evaluate(polars.read_parquet(embeddings), dataset).pairs == of_file.pairs
+    table = polars.read_parquet(embeddings)
+    assert evaluate(table, dataset).pairs == of_file.pairs
+    columns = {d: (rows["sample_id"], rows["embedding"]) for (d,), rows in table.group_by("domain")}
+    assert evaluate(columns, dataset).pairs == of_file.pairs
 
 
 def test_narrow_numbers_are_named_and_widened(dataset, embeddings):
@@ -284,6 +287,22 @@ def test_ids_may_be_integers_of_any_library():
     torch = pytest.importorskip("torch", reason="torch is not installed")
     for ids in ([7, 12], np.array([7, 12], np.uint8), [*np.array([7, 12])], torch.tensor([7, 12]), pa.array([7, 12])):
         assert embeddings_of({"page": (ids, np.eye(2))}, ["page"])["page"].sample_ids == ["7", "12"]
+
+
+def test_ids_of_a_library_that_says_to_list():
+    class Series:
+        def to_list(self):
+            return ["a", "b"]
+
+    assert embeddings_of({"page": (Series(), np.eye(2))}, ["page"])["page"].sample_ids == ["a", "b"]
+
+
+def test_categories_may_be_of_any_kind_of_strings():
+    for kind in (pa.string(), pa.large_string(), pa.string_view()):
+        names = pa.DictionaryArray.from_arrays(pa.array([1, 0], pa.uint32()), pa.array(["page", "video"], kind))
+        table = pa.table({"domain": names, "sample_id": pa.array(["a", "b"], kind), "embedding": [[1.0], [2.0]]})
+        found = embeddings_of(table, ["page", "video"])
+        assert {domain: rows.sample_ids for domain, rows in found.items()} == {"page": ["b"], "video": ["a"]}
 
 
 def test_int8_rows_of_a_table_meet_their_scales():

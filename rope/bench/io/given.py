@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
@@ -62,9 +63,10 @@ def embeddings_of(given: Given, domains: Sequence[DomainName]) -> dict[DomainNam
     if isinstance(given, Mapping):
         return _of_mapping(given, domains)
     if isinstance(given, ArrowTable):
-        table = _as_arrow(given)
-        columns = columns_to_read(table.schema, _TABLE)
-        return gather(rows_of(table.schema, table.select(columns).to_batches(), domains, _TABLE), domains)
+        with _reading(given):
+            table = _as_arrow(given)
+            batches = table.select(columns_to_read(table.schema, _TABLE)).to_batches()
+            return gather(rows_of(table.schema, batches, domains, _TABLE), domains)
     return read_embeddings(_paths(given), domains)
 
 
@@ -86,8 +88,13 @@ def _as_arrow(given: ArrowTable) -> pa.Table:
     columns = getattr(given, "columns", None)
     names = [] if isinstance(given, pa.Table) or columns is None else [str(name) for name in columns]
     wanted = [name for name in (*COLUMNS, "scale") if name in names]
+    return pa.table(given[wanted] if wanted else given)  # type: ignore[index]
+
+
+@contextmanager
+def _reading(given: ArrowTable) -> Iterator[None]:
     try:
-        return pa.table(given[wanted] if wanted else given)  # type: ignore[index]
+        yield
     except (pa.ArrowException, TypeError, ValueError) as error:
         told = next(iter(str(error).splitlines()), type(error).__name__)
         raise UsageError(f"{_TABLE}, a {type(given).__name__}, cannot be read: {told[:300]}") from error
@@ -112,7 +119,8 @@ def _of_domain(domain: DomainName, value: object) -> DomainEmbeddings:
 
 
 def _ids(domain: DomainName, given: Any) -> list[str]:  # noqa: ANN401  arrays, tensors, series, lists
-    ids = given.tolist() if hasattr(given, "tolist") else given
+    to_list = getattr(given, "tolist", getattr(given, "to_list", None))  # polars has the second
+    ids = given if to_list is None else to_list()
     if isinstance(ids, str | bytes | set | frozenset | Mapping | ArrowTable) or not isinstance(ids, Iterable):
         raise UsageError(f"ids of {domain}: a {type(given).__name__}, expected a list or array, one id for each row")
     ids = list(ids)

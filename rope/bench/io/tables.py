@@ -204,6 +204,8 @@ def _strings(column: pa.Array, name: str, where: Source, row: int) -> list[str]:
     if column.null_count:
         bad = int(np.flatnonzero(column.is_null())[0])
         raise FileError(f"{where}: row {row + bad + 1}: the {name} is null")
+    if pa.types.is_dictionary(column.type):  # Arrow casts dictionaries of some kinds of strings alone
+        column = column.dictionary.cast(pa.string()).take(column.indices)
     strings: list[str] = column.cast(pa.string()).to_pylist()
     return strings
 
