@@ -88,7 +88,7 @@ def validate(
 
 def _file_problems(directory: AnyPath, manifest: Manifest) -> Iterator[Problem]:
     known = {MANIFEST_NAME, _CARD_NAME, *manifest.shards}
-    found = {_name_in(directory, path) for path in directory.rglob("*") if _counts_as_file(path, directory)}
+    found = {_name_in(directory, path) for path in _files_in(directory) if _counts_as_file(path, directory)}
     for name in sorted(known - found):
         yield Problem(name, "is missing; build the dataset again")
     if extra := sorted(found - known - {FAULTS_NAME, "croissant.json", "curation.json"}):
@@ -99,7 +99,16 @@ def _file_problems(directory: AnyPath, manifest: Manifest) -> Iterator[Problem]:
 def _counts_as_file(path: AnyPath, directory: AnyPath) -> bool:
     """Whether it is a file that is not hidden (`.git`), or is left over from a write that was interrupted."""
     hidden = any(part.startswith(".") for part in _name_in(directory, path).split("/"))
-    return not path.is_dir() and (not hidden or path.suffix == ".part")
+    return not hidden or path.suffix == ".part"
+
+
+def _files_in(folder: AnyPath) -> Iterator[AnyPath]:
+    """All files at any depth, no linked folder entered; `rglob` would expand a `[` or `*` in a remote address."""
+    for path in folder.iterdir():
+        if not path.is_dir():
+            yield path
+        elif not path.is_symlink():
+            yield from _files_in(path)
 
 
 def _name_in(directory: AnyPath, path: AnyPath) -> str:

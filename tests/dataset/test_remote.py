@@ -75,3 +75,12 @@ def test_what_is_wrong_with_an_address_is_one_sentence(in_memory):
         load_dataset("nonsense://x")
     with pytest.raises(UsageError, match="needs a dataset directory on this machine"):
         locate_here(in_memory)
+
+
+def test_a_remote_address_is_never_expanded(small, tmp_path):
+    system = fsspec.filesystem("memory")
+    for name in ("run[12]", "run1", "a*b", "aXb"):
+        system.put(str(small), f"memory://odd-{tmp_path.name}/{name}/OUT", recursive=True)
+    system.rm(f"/odd-{tmp_path.name}/run1/OUT/README.md")
+    for name in ("run[12]", "a*b"):
+        assert validate(as_directory(f"memory://odd-{tmp_path.name}/{name}/OUT")) == []
