@@ -35,6 +35,8 @@ class Recipe:
         loss: the objective.
         vision_weights: an X-CLIP on the Hub or in a folder that the visual tower begins with; None begins at random.
         text_weights: a BERT on the Hub or in a folder that the text tower begins with; None begins at random.
+        heads: `random` draws the projections of each domain by themselves, as published; `aligned` begins them alike,
+            on frozen towers, see `cope.aligned_start`.
         tokenizer: a BERT tokenizer on the Hub or in a folder; None takes that of `model.text`, or else
             makes one of the characters of the training texts.
         max_tokens: longest text, in tokens.
@@ -72,6 +74,7 @@ class Recipe:
     loss: LossConfig = field(default_factory=LossConfig)
     vision_weights: str | None = "microsoft/xclip-base-patch16-kinetics-600"
     text_weights: str | None = "hfl/rbt3"
+    heads: Literal["random", "aligned"] = "random"
     tokenizer: str | None = "hfl/rbt3"
     max_tokens: int = 32
     use_text: bool = True
@@ -117,6 +120,7 @@ class Recipe:
             "eval_epochs": self.eval_epochs >= 0,
             "save_steps": self.save_steps >= 1,
             "seed": self.seed >= 0,
+            "heads": self.heads in ("random", "aligned"),
         }
         for name, inside in ranges.items():
             if not inside:

@@ -18,6 +18,7 @@ import torch
 from accelerate import Accelerator
 from transformers import PreTrainedTokenizerBase
 
+from cope.aligned_start import align_heads
 from cope.beginning import make_model, make_reader
 from cope.classification import ProductCentres
 from cope.data import WeightedProducts, n_samples, training_products
@@ -111,6 +112,8 @@ def train(
     model, tokenizer = make_model(directory, recipe)
     model.to(accelerator.device)
     towers = _embed_frozen_towers(cache, directory, recipe, model, tokenizer, ranks, accelerator, progress)
+    if recipe.heads == "aligned":
+        align_heads(model, towers, recipe.seed)
     products = training_products(directory, recipe, Share(ranks.rank, ranks.size), make_reader(recipe, model, towers))
     run = _prepare(recipe, model, tokenizer, towers, products, ranks, accelerator)
     run.feed = Feed(products, num_workers=num_workers, pin_memory=accelerator.device.type == "cuda")

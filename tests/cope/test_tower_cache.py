@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from safetensors.torch import load_file
 
 from cope import tower_cache
 from cope import train as training
@@ -15,6 +16,7 @@ from cope.train import LOG_NAME, train
 from rope.bench.running.embedder import load_embedder
 from rope.dataset.directory import iter_samples
 from rope.domain import DOMAINS
+from rope.errors import UsageError
 from tests.cope.runs import RECIPE, dataset
 from tests.cope.towers import save_bert, save_dinov2
 
@@ -89,3 +91,18 @@ def test_images_that_are_augmented_are_not_kept(recipe, cached, tmp_path):
     moving = replace(recipe, crop=0.5, epochs=1)
     train(dataset(), tmp_path / "run", moving, cache=tmp_path / "towers", progress=False)
     assert {path.name.partition("-")[0] for path in (tmp_path / "towers").iterdir()} == {"texts"}
+
+
+def test_heads_that_begin_alike_know_products_across_domains_from_the_start(recipe, cached, tmp_path):
+    still = replace(recipe, heads="aligned", epochs=1, lr_head=0.0, lr_text=0.0, lr_vision=0.0)
+    train(dataset(), tmp_path / "run", still, cache=cached / "towers", progress=False)
+    saved = load_file(tmp_path / "run" / "model.safetensors")
+    assert torch.equal(saved["page_visual.weight"], saved["video.weight"])
+    assert torch.equal(saved["page_visual.bias"], saved["live.bias"])
+    assert torch.equal(saved["page_fusion.weight"][:, 16:], torch.eye(16))
+
+
+def test_heads_cannot_begin_alike_without_features(recipe, tmp_path):
+    moving = replace(recipe, heads="aligned", crop=0.5)
+    with pytest.raises(UsageError, match="heads: aligned begins with the features of two frozen towers"):
+        train(dataset(), tmp_path / "run", moving, cache=tmp_path / "towers", progress=False)
