@@ -120,6 +120,7 @@ def train(
     found = find_progress(out / "state")
     if found is not None:
         run.resume(out / "state", found)
+    run.feed_before = run.feed.state_dict()
     _cut_log(out / LOG_NAME, run.step)
     headline = None
     total = recipe.epochs * len(run.feed)
@@ -164,6 +165,7 @@ class _Run:
     feed: Feed[ProductBatch]
     step: int
     recent: list[float]
+    feed_before: dict[str, Any] | None = None  # where the feed stood before the batch of this step
 
     def take_step(self, batch: ProductBatch, total: int, out: Path) -> None:
         """Learn from one batch."""
@@ -182,6 +184,7 @@ class _Run:
             optimizer.zero_grad()
         self.recent = [*self.recent, float(losses.total.detach())][-_RECENT_STEPS:]
         self.step += 1
+        self.feed_before = self.feed.state_dict()
         terms = {name: float(term) for name, term in losses.terms.items()}
         self._log(out, {"step": self.step, "loss": self.recent[-1], "rate": factor, **terms})
 
@@ -263,7 +266,7 @@ class _Run:
         )
         if isfinite(loss) and not has_leapt:
             return
-        self.save(out / "state")
+        self.save(out / "state", self.feed_before)
         terms = ", ".join(f"{name} {float(term):.3g}" for name, term in losses.terms.items())
         raise RopeError(
             f"{out}: the loss of step {self.step + 1} is {loss:.4g} ({terms}), where the last were about "
@@ -271,8 +274,8 @@ class _Run:
             "higher spike_factor"
         )
 
-    def save(self, folder: Path) -> None:
-        """Save where the run stands."""
+    def save(self, folder: Path, feed: dict[str, Any] | None = None) -> None:
+        """Save where the run stands, or, with the feed's state before a batch, where it stood before that."""
         parts: dict[str, Any] = {"optimizers": [optimizer.state_dict() for optimizer in self.optimizers]}
         if self.centres is not None:
             parts["centres"] = self.centres.state_dict()
@@ -280,7 +283,7 @@ class _Run:
             parts["model"] = self.accelerator.unwrap_model(self.model).state_dict()
         else:
             parts["optimizers"] = parts["optimizers"][1:]  # that of the model is the same on every rank
-        progress = Progress(self.step, self.ranks.size, self.feed.state_dict(), self.recent)
+        progress = Progress(self.step, self.ranks.size, feed or self.feed.state_dict(), self.recent)
         save_state(folder, progress, self.ranks, parts, self.accelerator.wait_for_everyone)
 
     def resume(self, folder: Path, found: Progress) -> None:
@@ -402,11 +405,19 @@ def _claim(out: Path, recipe: Recipe, directory: Path, ranks: Ranks, wait: Calla
 
 
 def _cut_log(path: Path, step: int) -> None:
-    """Forget what was logged after the step that a run goes on from."""
+    """Forget what was logged after the step that a run goes on from, and a line that a kill has cut."""
     if path.exists():
-        lines = [line for line in path.read_text("utf-8").splitlines() if json.loads(line)["step"] <= step]
+        lines = [line for line in path.read_text("utf-8").split("\n") if _step_of(line) <= step]
         with atomic_path(path) as temporary:
             temporary.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+
+
+def _step_of(line: str) -> float:
+    """The step of a line of the log; past every step where the line is not whole."""
+    try:
+        return float(json.loads(line)["step"])
+    except json.JSONDecodeError:
+        return float("inf")
 
 
 def _seed_of_step(seed: int, step: int, ranks: Ranks) -> int:

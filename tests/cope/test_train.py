@@ -221,3 +221,29 @@ def test_each_step_samples_products_by_the_seed_of_the_recipe_and_its_own_number
     monkeypatch.setattr(training, "objective", spy)
     run(tmp_path / "run", replace(RECIPE, seed=11), stop_after=3)
     assert asked == [(11, 0), (11, 1), (11, 2)]
+
+
+def test_a_loss_that_is_no_number_takes_no_batch_from_the_run(whole, tmp_path, monkeypatch):
+    real, calls = training.objective, []
+
+    def broken(*args, **options):
+        calls.append(options["step"])
+        found = real(*args, **options)
+        return replace(found, total=found.total * float("nan")) if len(calls) == 5 else found
+
+    monkeypatch.setattr(training, "objective", broken)
+    with pytest.raises(RopeError, match="the loss of step 5 is nan"):
+        run(tmp_path / "run")
+    AcceleratorState._reset_state(reset_partial_state=True)
+    report = run(tmp_path / "run")
+    assert report is not None
+    assert report.steps == 9
+    assert weights(tmp_path / "run") == weights(whole)
+
+
+def test_a_line_of_the_log_that_a_kill_has_cut_is_forgotten(whole, tmp_path):
+    run(tmp_path / "run", stop_after=4)
+    with (tmp_path / "run" / LOG_NAME).open("a") as file:
+        file.write('{"step": 5, "loss": 1.2, "ra')
+    run(tmp_path / "run")
+    assert log(tmp_path / "run") == log(whole)
