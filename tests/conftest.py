@@ -1,5 +1,6 @@
 """Settings of all tests, and a dataset that tests of several packages look at."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.section("what was skipped, and why")
     for line in table(stats.get("skipped", []), len(stats.get("deselected", []))):
         terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_state(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test sees which dataset was built last on this machine, or changes it; nor do processes that tests start."""
+    os.environ["ROPE_CACHE"] = str(tmp_path_factory.mktemp("state"))
+    os.environ.pop("ROPE_DATA", None)
 
 
 @pytest.fixture(scope="session")

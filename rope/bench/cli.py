@@ -260,8 +260,10 @@ def slices(
 ) -> None:
     """Show R@k by category, text length, number of positives, and size of the product."""
     from rope.bench.questions import slices as slice_result
+    from rope.bench.stats.query_ranks import load_ranks
 
-    answer = slice_result(result, dataset_of(data), pair=pair)
+    ranks = load_ranks(result)  # before a dataset is looked for, which is of no use to a file that is no result
+    answer = slice_result(ranks, dataset_of(data), pair=pair)
     put(answer.shown, json, answer.plain)
 
 

@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Diagnosed", "Result", "compare", "diagnose", "draw_map", "slices", "tail"]
 
-Result: TypeAlias = Report | str | PathLike[str]
-"""A report, or the JSON file that one was saved as, with its ranks beside it."""
+Result: TypeAlias = Report | Ranks | str | PathLike[str]
+"""A report, its ranks, or the JSON file that one was saved as, with its ranks beside it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,6 +190,8 @@ def draw_map(
 
 
 def _ranks(result: Result) -> Ranks:
+    if isinstance(result, Ranks):
+        return result
     return result.ranks if isinstance(result, Report) else load_ranks(Path(result))
 
 

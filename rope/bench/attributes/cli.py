@@ -91,7 +91,9 @@ def tail(
 ) -> None:
     """Compare head, torso and tail: categories by products or samples, products by samples."""
     from rope.bench.questions import tail as tail_of_result
+    from rope.bench.stats.query_ranks import load_ranks
     from rope.console import dataset_of
 
-    answer = tail_of_result(result, dataset_of(data), metric=metric, pair=pair, counted_in=counted_in)
+    ranks = load_ranks(result)
+    answer = tail_of_result(ranks, dataset_of(data), metric=metric, pair=pair, counted_in=counted_in)
     put(answer.shown, json, answer.plain)

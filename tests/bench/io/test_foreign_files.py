@@ -246,7 +246,7 @@ def test_cards_are_damaged_too(tmp_path):
     pytest.importorskip("jsonschema", reason="jsonschema is not installed")
     from leaderboard.card import read_card
 
-    good = (Path(__file__).parents[2] / "leaderboard" / "cards" / "handcrafted.yaml").read_bytes()
+    good = (Path(__file__).parents[3] / "leaderboard" / "cards" / "handcrafted.yaml").read_bytes()
     rng, path, sentences = np.random.default_rng(0), tmp_path / "card.yaml", []
     for content in (POINTER, b"[" * 30_000, b"a: &a [*a]", b"\x00", *(damage(good, rng) for _ in range(40))):
         path.write_bytes(content)

@@ -19,7 +19,7 @@ from rope.bench.io.writer import write_embeddings
 from rope.domain import DOMAINS
 from rope.errors import FileError, UsageError
 
-SHARED = Path(__file__).parents[2].parent / "shared"
+SHARED = Path(__file__).parents[3].parent / "shared"
 IDS = ["7", "12", "9"]
 # Values that float16, bfloat16 and text hold exactly.
 VECTORS = {domain: (np.arange(12).reshape(3, 4) - 5.5 + i).astype(np.float32) for i, domain in enumerate(DOMAINS)}

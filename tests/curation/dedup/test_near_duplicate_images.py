@@ -12,7 +12,7 @@ from rope.curation.dedup.merge import MergeRules, merge_products
 from rope.curation.dedup.near_duplicate_images import SIDE, _agreement, copy_pairs, score_pairs, thumbnail
 from rope.synthetic.copies import TRANSFORMS, draw_transform, transformed
 
-POOL = Path(__file__).parents[2].parent / "shared" / "data" / "grocery-pool"
+POOL = Path(__file__).parents[3].parent / "shared" / "data" / "grocery-pool"
 
 
 def photo(seed):

@@ -8,7 +8,7 @@ from rope.curation.pipeline.ingest import Admit, admit
 from rope.curation.pipeline.pool import open_pool, slices
 from rope.errors import DatasetError, UsageError
 
-PHOTOS = Path(__file__).parents[2].parent / "shared" / "data" / "grocery-pool"
+PHOTOS = Path(__file__).parents[3].parent / "shared" / "data" / "grocery-pool"
 
 
 def test_a_file_is_cut_into_ranges_of_rows_and_hashed_once(tmp_path, monkeypatch):
