@@ -97,6 +97,7 @@ def test_each_extra_is_tested_alone_or_comes_with_no_tests_of_its_own():
         "fast",
         "figures",
         "heic",
+        "lora",
         "mutants",
         "peers",
         "torchcodec",

@@ -164,11 +164,10 @@ def test_a_recipe_samples_merges_and_splits(tmp_path):
         for domain in DOMAINS
     ]
     pq.write_table(pa.Table.from_pylist(pool), tmp_path / "pool.parquet")
-    operations = "rope.curation.operations"
     stages = [
-        f'use = "{operations}.sample:SAMPLE"\nseed = 1\ncount = 30',
-        f'use = "{operations}.merge:MERGE"\ncopies = false',
-        f'use = "{operations}.split:SPLIT"\nseed = 1\nn_validation = 10',
+        'use = "sample"\nseed = 1\ncount = 30',
+        'use = "merge"\ncopies = false',
+        'use = "split"\nseed = 1\nn_validation = 10',
     ]
     recipe = recipe_of(tmp_path, *stages, shard_rows=50)
     run_recipe(recipe, local(), progress=False)
