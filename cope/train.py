@@ -311,7 +311,9 @@ class _Run:
             model.train()
             headline += 100 * score.headline
             pairs = {name: 100 * pair.hit_rate[1] for name, pair in score.pairs.items()}
-            self._log(out, {"step": self.step, "mean R@1": 100 * score.headline, **pairs})
+            values = {"step": self.step, "mean R@1": 100 * score.headline, **pairs}
+            if not _ends_with(out / LOG_NAME, values):  # as a finished run that is called again is scored again
+                self._log(out, values)
         return float(self.accelerator.reduce(headline)[0])
 
     def _log(self, out: Path, values: dict[str, float]) -> None:
@@ -402,6 +404,12 @@ def _claim(out: Path, recipe: Recipe, directory: Path, ranks: Ranks, wait: Calla
         with atomic_path(stored) as temporary:
             temporary.write_text(recipe_text(recipe), "utf-8")
     wait()
+
+
+def _ends_with(log: Path, values: dict[str, float]) -> bool:
+    """Whether these values are the last line of the log already."""
+    lines = log.read_text("utf-8").splitlines() if log.exists() else []
+    return bool(lines) and lines[-1] == json.dumps(values)
 
 
 def _cut_log(path: Path, step: int) -> None:

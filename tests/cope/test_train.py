@@ -107,9 +107,9 @@ def test_a_run_that_stopped_goes_on_to_the_same_bytes(steps, whole, tmp_path):
 
 
 def test_a_finished_run_is_not_repeated(whole, tmp_path):
-    before = weights(whole)
+    before = weights(whole), log(whole)
     report = run(whole)
-    assert (report.steps, weights(whole)) == (9, before)
+    assert (report.steps, (weights(whole), log(whole))) == (9, before)
 
 
 @pytest.mark.slow
