@@ -33,11 +33,8 @@ MOVED: Final = {
     "rope.bench.grouped": "rope.bench.ranking.per_gallery",
     "rope.bench.ranks": "rope.bench.stats.query_ranks",
     "rope.bench.intervals": "rope.bench.stats.intervals",
-    "rope.bench.compare": "rope.bench.stats.compare",
     "rope.bench.compare_tables": "rope.bench.stats.compare_tables",
     "rope.bench.groups": "rope.bench.stats.seed_groups",
-    "rope.bench.slices": "rope.bench.stats.slices",
-    "rope.bench.tail": "rope.bench.stats.long_tail",
     "rope.bench.embedder": "rope.bench.running.embedder",
     "rope.bench.embedder_checks": "rope.bench.running.checks",
     "rope.bench.source": "rope.bench.running.source",
@@ -82,7 +79,10 @@ MOVED: Final = {
     "rope.curation.explain": "rope.curation.dedup.explain",
     "rope.curation.merge_tables": "rope.curation.dedup.merge_tables",
 }
-"""Old name -> new name; remove with the release after 0.1."""
+"""Old name -> new name; remove with the release after 0.1.
+
+`compare`, `slices` and `tail` are functions of `rope.bench` now, which modules of these names would hide.
+"""
 
 
 def install() -> None:

@@ -144,7 +144,7 @@ def test_the_table_and_the_json_say_what_was_counted(ranks, directory):
 
 
 def test_the_command_reads_a_result_and_the_ranks_beside_it(ranks, directory, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("rope.bench.questions.load_ranks", lambda path: ranks)
+    monkeypatch.setattr("rope.bench.stats.query_ranks.load_ranks", lambda path: ranks)
     app = typer.Typer(pretty_exceptions_enable=False)
     app.command()(tail)
     out = tmp_path / "tail.json"
