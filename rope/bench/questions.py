@@ -16,7 +16,7 @@ from rope.bench.doctor.diagnosis import diagnose as diagnose_aligned
 from rope.bench.doctor.page import render_page
 from rope.bench.doctor.tables import tables as diagnosis_tables
 from rope.bench.io.given import Given, embeddings_of, name_of
-from rope.bench.io.provenance import Subject
+from rope.bench.io.provenance import Subject, warn_of_others
 from rope.bench.ranking.engine import Effort
 from rope.bench.result import Report
 from rope.bench.stats.compare import Comparison, comparison_json
@@ -157,6 +157,7 @@ def diagnose(
     directory = locate(data)
     manifest, labels = read_manifest(directory), read_labels(directory, split)
     given, effort = embeddings_of(embeddings, with_published(labels)), effort or Effort()
+    warn_of_others(given, manifest, split)
     with progress_bar("diagnosing", count_similarities(given, labels), shown=progress) as advance:
         found = diagnose_aligned(given, labels, replace(effort, advance=advance) if progress else effort)
     subject = Subject(name or name_of(embeddings), manifest.name, manifest.fingerprint, split, {})

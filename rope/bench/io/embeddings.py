@@ -14,13 +14,26 @@ from rope.dataset.directory import Labels
 from rope.domain import DomainName
 from rope.errors import EmbeddingError
 
-__all__ = ["DomainEmbeddings", "align", "embeddings_sha256", "scaled"]
+__all__ = ["DomainEmbeddings", "MadeOn", "align", "embeddings_sha256", "scaled"]
 
 _SHOWN: Final = 5
 """Offenders named of each kind of problem."""
 
 _ROWS_A_BLOCK: Final = 4096
 """Rows looked at in one go, so that no temporary array grows with the number of samples."""
+
+
+@dataclass(frozen=True, slots=True)
+class MadeOn:
+    """The split that a model embedded, as `rope-bench run` notes it in its file.
+
+    Attributes:
+        dataset: fingerprint of the dataset.
+        files: `Manifest.files_digest` of the split, which tells images apart; None in a file of an older version.
+    """
+
+    dataset: str
+    files: str | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,6 +45,7 @@ class DomainEmbeddings:
         vectors: float32 [n, dim], C-contiguous.
         stored_dtype: the type that the numbers had in the file, such as `float16`.
         n_duplicates_dropped: rows left out because they repeated another row exactly.
+        made_on: what the rows were embedded from, as far as their files say.
 
     Raises:
         ValueError: `vectors` is of another type, layout or length.
@@ -41,6 +55,7 @@ class DomainEmbeddings:
     vectors: npt.NDArray[np.float32]
     stored_dtype: str
     n_duplicates_dropped: int = 0
+    made_on: frozenset[MadeOn] = frozenset()
 
     def __post_init__(self) -> None:
         array = self.vectors

@@ -1,8 +1,10 @@
 """What a score is of."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from rope.bench.io.embeddings import DomainEmbeddings, align, embeddings_sha256
 from rope.bench.io.readers import read_embeddings
@@ -11,7 +13,9 @@ from rope.dataset.directory import Labels
 from rope.dataset.manifest import Manifest
 from rope.domain import DomainName, Split, with_published
 
-__all__ = ["EmbeddingsNote", "Subject", "describe", "load_subject", "note_of"]
+__all__ = ["EmbeddingsNote", "Subject", "describe", "load_subject", "note_of", "warn_of_others"]
+
+_log: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,9 @@ def describe(
 ) -> tuple[dict[DomainName, DomainEmbeddings], dict[DomainName, Labels], Subject]:
     """Check embeddings against the labels of a split, and say what a score of them is a score of.
 
+    Ids can be those of the split where texts, images or labels are not. So where the file says what it was embedded
+    from, and that is another dataset or other files, a warning is logged.
+
     Args:
         embeddings: rows in any order; emptied, see `rope.bench.io.embeddings.align`.
         manifest: of the dataset.
@@ -92,9 +99,22 @@ def describe(
         EmbeddingError: the embeddings do not fit the dataset, or hold values that have no direction.
     """
     ordered = {domain: by_product(rows) for domain, rows in labels.items()}
+    warn_of_others(embeddings, manifest, split)
     aligned = align(embeddings, ordered)
     notes = {domain: note_of(rows) for domain, rows in aligned.items()}
     return aligned, ordered, Subject(model, manifest.name, manifest.fingerprint, split, notes)
+
+
+def warn_of_others(embeddings: Mapping[DomainName, DomainEmbeddings], manifest: Manifest, split: Split) -> None:
+    """Say where vectors were embedded from another dataset than the one they are scored on, or from other files."""
+    for made in sorted({made for rows in embeddings.values() for made in rows.made_on}, key=lambda made: made.dataset):
+        if made.dataset != manifest.fingerprint:
+            what = f"from the dataset {made.dataset[:12]}, and are scored on {manifest.fingerprint[:12]}"
+        elif made.files not in (None, manifest.files_digest(split)):
+            what = "from other files of this dataset: the ids and texts are the same, the images may not be"
+        else:
+            continue
+        _log.warning("the vectors were embedded %s; if samples differ, embed again with rope-bench run", what)
 
 
 def note_of(embeddings: DomainEmbeddings) -> EmbeddingsNote:

@@ -1,8 +1,9 @@
 """Tables of embeddings, a row a sample: the columns domain, sample_id and embedding, in a file or in memory."""
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -11,14 +12,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rope.bench.io.embeddings import DomainEmbeddings, scaled
+from rope.bench.io.embeddings import DomainEmbeddings, MadeOn, scaled
 from rope.domain import DomainName
 from rope.errors import FileError
 
-__all__ = ["COLUMNS", "Piece", "Source", "as_float32", "columns_to_read", "either", "gather", "rows_of"]
+__all__ = ["COLUMNS", "RUN_KEY", "Piece", "Source", "as_float32", "columns_to_read", "either", "gather", "rows_of"]
 
 COLUMNS: Final = ("domain", "sample_id", "embedding")
 """What a table has; beside them `scale`, where the numbers are int8."""
+
+RUN_KEY: Final = "rope_run"
+"""The entry of a table's metadata in which `rope-bench run` keeps what decided its vectors, as JSON."""
 
 Source: TypeAlias = Path | str
 """What messages call the table: its file, or words."""
@@ -59,7 +63,7 @@ def rows_of(
     Raises:
         FileError: a null, an unknown domain, or rows that differ in length; names the row, counted from 1.
     """
-    dim, row, is_int8 = None, 0, _is_int8(schema)
+    dim, row, is_int8, made_on = None, 0, _is_int8(schema), _made_on(schema)
     for batch in batches:
         if batch.num_rows == 0:
             continue
@@ -74,7 +78,8 @@ def rows_of(
         for domain in domains:
             rows = np.flatnonzero(names == domain)
             if len(rows):
-                yield Piece(domain, where, as_float32(ids[rows].tolist(), vectors[rows], stored, where))
+                found = as_float32(ids[rows].tolist(), vectors[rows], stored, where)
+                yield Piece(domain, where, replace(found, made_on=made_on))
         row += batch.num_rows
 
 
@@ -106,6 +111,7 @@ def _join(pieces: list[Piece]) -> DomainEmbeddings:
         np.concatenate([piece.embeddings.vectors for piece in pieces]),
         ", ".join(sorted({piece.embeddings.stored_dtype for piece in pieces})),
         sum(piece.embeddings.n_duplicates_dropped for piece in pieces),
+        frozenset().union(*(piece.embeddings.made_on for piece in pieces)),
     )
 
 
@@ -125,6 +131,15 @@ def as_float32(ids: list[str], array: npt.NDArray[Any], stored: str, where: Sour
         raise FileError(f"{where}: numbers of type {stored}, expected float16, float32 or float64")
     with np.errstate(over="ignore"):
         return DomainEmbeddings(ids, np.ascontiguousarray(array, np.float32), stored)
+
+
+def _made_on(schema: pa.Schema) -> frozenset[MadeOn]:
+    """What a run of ours was of; nothing for a table of anybody else."""
+    try:
+        key = json.loads((schema.metadata or {})[RUN_KEY.encode()])
+        return frozenset([MadeOn(key["dataset"], key.get("dataset_files"))])
+    except (KeyError, TypeError, ValueError):
+        return frozenset()
 
 
 def _check_columns(schema: pa.Schema, where: Source) -> None:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rope.bench.io.tables import RUN_KEY
 from rope.bench.io.writer import embedding_schema, embedding_table, open_writer
 from rope.bench.running.checks import check_function, check_kept, embed_checked
 from rope.bench.running.embedder import Embedder, Origin
@@ -29,7 +30,6 @@ __all__ = ["run_embedder"]
 _BATCHES_A_PART: Final = 8
 """What a kill can cost, in batches; each part is one file and one row group of the result."""
 
-_METADATA_KEY: Final = "rope_run"
 _KEY_NAME: Final = "key.json"
 
 _Advance = Callable[[int], None]
@@ -157,7 +157,7 @@ def _stored_key(path: Path) -> str | None:
         metadata = pq.read_schema(path).metadata or {}
     except (pa.ArrowException, OSError):
         return None
-    found: bytes | None = metadata.get(_METADATA_KEY.encode())
+    found: bytes | None = metadata.get(RUN_KEY.encode())
     return None if found is None else found.decode()
 
 
@@ -290,7 +290,7 @@ class _Run:
                 f"{part.domain}: read {len(ids)} samples from number {part.start} on, expected {part.n_samples}; "
                 "the dataset is not what its manifest says, so check it with: rope validate"
             )
-        schema = embedding_schema(dim, {_METADATA_KEY: self.key.to_json()})
+        schema = embedding_schema(dim, {RUN_KEY: self.key.to_json()})
         with atomic_path(part.path) as temporary, open_writer(temporary, schema) as writer:
             writer.write_table(embedding_table(part.domain, ids, np.concatenate(blocks), schema))
         self.n_embedded += len(ids)
@@ -327,7 +327,7 @@ def _read_schema(part: _Part, key: RunKey) -> pa.Schema:
         UsageError: the part is of another run: two that began at the same moment had both found an empty folder.
     """
     schema = pq.read_schema(part.path)
-    if difference := key.differences(schema.metadata[_METADATA_KEY.encode()].decode()):
+    if difference := key.differences(schema.metadata[RUN_KEY.encode()].decode()):
         raise UsageError(f"{part.path} is of another run: {difference}; delete the folder and run again")
     return schema
 
