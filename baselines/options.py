@@ -27,7 +27,7 @@ class Options:
             (in each coordinate) or `first`.
         text_weight: share of the text in the sum of the two vectors, each of length 1; 0 = frames alone, 1 = text
             alone. A sample without a text, or whose domain is not in `texts`, is always embedded by its frames.
-        texts: domains whose text is read, parted by commas; None, on the command line `all`, for every one.
+        texts: domains whose text is read, separated by commas; None, on the command line `all`, for every one.
         template: `none`, `en`, `zh`, or a prompt with `{}` in the place of the text.
         precision: `fp32`, `bf16` or `fp16`.
         device: `auto`, `cpu`, `cuda`, `cuda:1` ...

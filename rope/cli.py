@@ -297,7 +297,7 @@ def synthesize(
         typer.Option("--format", help="A release to build a dataset from, or a raw pool to curate."),
     ] = "release",
     domains: Annotated[
-        str, typer.Option(help="Domains of a release, parted by commas: page, video, live, and review.")
+        str, typer.Option(help="Domains of a release, separated by commas: page, video, live, and review.")
     ] = ",".join(DOMAINS),
     mp4: Annotated[
         bool, typer.Option(help="Write a tenth of a release's videos as MP4 too, which needs the extra 'video'.")

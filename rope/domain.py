@@ -119,7 +119,7 @@ def in_order(domains: Iterable[DomainName]) -> tuple[DomainName, ...]:
 
 
 def with_published(domains: Iterable[DomainName]) -> tuple[DomainName, ...]:
-    """The domains of ROPE and these, in order: what a products table and a manifest have a place for, be it empty.
+    """The domains of ROPE and these, in order: what products tables and manifests have a place for, even an empty one.
 
     >>> with_published(["video", "review"])
     ('page', 'video', 'live', 'review')

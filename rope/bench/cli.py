@@ -299,7 +299,7 @@ def product1m(
     ] = None,
     ranking: Annotated[
         Path | None,
-        typer.Option(help="A line a query: its id, then the ids found, parted by commas.", show_default=False),
+        typer.Option(help="A line a query: its id, then the ids found, separated by commas.", show_default=False),
     ] = None,
     json: JsonFile = None,
 ) -> None:

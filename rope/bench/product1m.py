@@ -95,7 +95,7 @@ def read_truth(folder: Path) -> Truth:
 
 
 def read_ranking(path: Path) -> list[tuple[str, list[str]]]:
-    """Read a ranking: a line a query, its id and then the ids found, best first, all parted by commas.
+    """Read a ranking: a line a query, its id and then the ids found, best first, all separated by commas.
 
     As in the script of the authors, blanks beside an id are part of it, so that nothing is found where commas are
     followed by blanks (`count_strange` finds such ids), and a query that is there twice counts twice.
@@ -109,7 +109,7 @@ def read_ranking(path: Path) -> list[tuple[str, list[str]]]:
         raise UsageError(f"{path}: cannot be read as a ranking ({error})") from error
     ranking = [line.strip().split(",") for line in lines]
     if not ranking:
-        raise UsageError(f"{path}: is empty; expected a line a query: its id, then the ids found, parted by commas")
+        raise UsageError(f"{path}: is empty; expected a line a query: its id, then the ids found, separated by commas")
     return [(query, found) for query, *found in ranking]
 
 
@@ -241,7 +241,7 @@ def _read_labels(path: Path) -> list[tuple[str, list[str]]]:
             fields = line.strip().split(BETWEEN_FIELDS)
             if len(fields) != _N_FIELDS or not labels_of(fields[-1]):
                 raise ReleaseError(
-                    f"{path}:{number}: {len(fields)} fields parted by {BETWEEN_FIELDS}; expected id, title, two "
+                    f"{path}:{number}: {len(fields)} fields separated by {BETWEEN_FIELDS}; expected id, title, two "
                     "addresses and labels"
                 )
             rows.append((fields[0], labels_of(fields[-1])))

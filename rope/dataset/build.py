@@ -77,7 +77,7 @@ class _Plan:
 
     @property
     def domains(self) -> tuple[DomainName, ...]:
-        """What the dataset has a place for, be it empty."""
+        """What the dataset has a place for, even if it is empty."""
         return with_published(self.release.domains)
 
     @property

@@ -58,7 +58,7 @@ class Manifest:
 
     @property
     def domains(self) -> tuple[DomainName, ...]:
-        """The domains that the dataset has: those with shards, be they empty."""
+        """The domains that the dataset has: those with shards, even empty ones."""
         found = (domain_of_config(name.partition("/")[0]) for name in self.shards)
         return in_order(domain for domain in found if domain is not None)
 

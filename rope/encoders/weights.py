@@ -287,7 +287,7 @@ def _problem(path: Path) -> str | None:
 
 
 def _placeholder_problem(path: Path) -> str | None:
-    """Whether a file, be it of weights or not, is empty or a pointer of Git LFS."""
+    """Whether a file, of weights or not, is empty or a pointer of Git LFS."""
     head = _head(path)
     if not head:
         return "is empty; fetch it again"

@@ -45,7 +45,7 @@ def plan_steps(n_items: int, start: int, batch_size: int, share: Share, *, drop_
     """The steps of one rank from place `start` of an epoch's order to its end.
 
     A step of all ranks takes the next `batch_size * world_size` places, and rank r the r-th part of them. What is left
-    at the end is dropped, or parted into equal, smaller batches; where it cannot be parted evenly, places from the
+    at the end is dropped, or divided into equal, smaller batches; where it cannot be divided evenly, places from the
     beginning of the order are repeated, fewer than there are ranks. So all ranks take as many steps, of the same sizes.
 
     Args:

@@ -113,7 +113,7 @@ class SampleStream:
         groups_a_block: how many row groups, of 16 MB each, are shuffled together; more mix better.
         drop_last: with it, each rank ends with the last full batch that all of them have; without it, the last batch
             may be smaller, and the last rank goes on with the first samples of the epoch, fewer than there are ranks,
-            where they cannot be parted evenly.
+            where they cannot be divided evenly.
         on_damaged: with `skip`, a sample that cannot be decoded is left out of its batch, which gets smaller; a batch
             of nothing else is left out.
 

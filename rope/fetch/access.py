@@ -127,7 +127,7 @@ def _cookies(path: Path) -> MozillaCookieJar:
     except (LoadError, UnicodeDecodeError) as error:
         raise UsageError(
             f"{path}: is no file of cookies in Netscape's format; it begins with '# Netscape HTTP Cookie File', and "
-            "has a line of seven fields parted by tabs for each"
+            "has a line of seven fields separated by tabs for each"
         ) from error
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}); expected a file of cookies") from error

@@ -37,7 +37,7 @@ _ROWS: Final = f"""
              WHEN product_id = '' THEN 'bad_row'
              WHEN length(product_id) > {MAX_ID_LENGTH} THEN 'long_id'
              WHEN {quoted_sql("product_id")} THEN 'quoted_id' END AS fault
-    FROM parted"""
+    FROM split_lines"""
 
 _SEVERAL: Final = """
     CREATE TEMP TABLE several AS
@@ -69,7 +69,7 @@ def read_categories(connection: duckdb.DuckDBPyConnection, path: Path | None, re
     connection.execute("CREATE TABLE categories (product_id VARCHAR, category VARCHAR)")
     if path is None:
         return
-    with registered(connection, "parted", _SCHEMA, _rows(path, reading)):
+    with registered(connection, "split_lines", _SCHEMA, _rows(path, reading)):
         connection.execute(_ROWS)
     connection.execute(_SEVERAL)
     for statement in _REPORT:

@@ -1,4 +1,4 @@
-"""Numbered lines parted into fields at their first commas, a batch at a time."""
+"""Numbered lines split into fields at their first commas, a batch at a time."""
 
 import numpy as np
 import pyarrow as pa

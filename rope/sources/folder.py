@@ -123,7 +123,7 @@ def _named(rows: list[Row]) -> tuple[DomainName, ...]:
 
 
 def _domains(folder: Path, rows: list[Row]) -> tuple[DomainName, ...]:
-    """Those of them that have a folder, be it empty: a domain without one is taken for a slip of the pen."""
+    """Those of them that have a folder, even an empty one: a domain without one is taken for a slip of the pen."""
     return tuple(domain for domain in _named(rows) if (folder / config_of(domain)).is_dir())
 
 

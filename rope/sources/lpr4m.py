@@ -2,10 +2,10 @@
 
 | file | content |
 |---|---|
-| `training_videoinfo_full_*.txt` | a clip and its shop image a line, 11 fields parted by tabs |
+| `training_videoinfo_full_*.txt` | a clip and its shop image a line, 11 fields separated by tabs |
 | `test_videoid_to_gtimage_*.json` | clip id -> ids of the images that are right answers |
 | `test_liveid_to_gallery_*.json` | live id -> ids of the images that its clips are searched among |
-| `test_videoid_asr_*.txt`, `test_image_title_*.txt` | id and text, parted by a tab; optional |
+| `test_videoid_asr_*.txt`, `test_image_title_*.txt` | id and text, separated by a tab; optional |
 | `test_frame_url_*.txt` | an address a line, that ends in `LIVE-START-END-FRAME.jpg` |
 
 A clip id is `LIVE-START-END`, a frame id `LIVE-START-END-FRAME`. Images are looked for as `ID.jpg`, the last part of
@@ -171,7 +171,7 @@ def _add_training(staging: Staging, path: Path, line: int, text: str | None, sho
     fields = [field.strip() for field in text.split("\t")] if text is not None else []
     if text is not None and line == 1 and len(fields) != _N_FIELDS:
         raise ReleaseError(
-            f"{path}:1: {len(fields)} fields parted by tabs; expected the {_N_FIELDS} of the full training "
+            f"{path}:1: {len(fields)} fields separated by tabs; expected the {_N_FIELDS} of the full training "
             "set (the subset LPR750K has others, and is not read)"
         )
     frames = _frame_ids(fields[1]) if len(fields) == _N_FIELDS else None

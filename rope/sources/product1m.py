@@ -1,8 +1,8 @@
 """Product1M: product pages with titles and the labels of the products that they show.
 
-`product1m_PART_ossurl_v2.txt` has one page a line, five fields parted by `#####`: id, title, two addresses of the same
-image, and labels parted by `#;#`. The parts `dev` and `test` hold the queries of the official benchmark and `gallery`
-what they are searched among; all three make the split `validation`. `train` is the split `train`.
+`product1m_PART_ossurl_v2.txt` has one page a line, five fields separated by `#####`: id, title, two addresses of the
+same image, and labels separated by `#;#`. The parts `dev` and `test` hold the queries of the official benchmark and
+`gallery` what they are searched among; all three make the split `validation`. `train` is the split `train`.
 
 A page may show a set of several products. Its product is the set of its labels, sorted and joined by `#;#`, so that
 only pages of the same set are of one product. The official metrics, which credit parts of a set, are in

@@ -11,8 +11,8 @@ A release in this layout may lack a domain, and may have others. The files of a 
 `product_reviews_pair.txt`, `review_texts.txt` and `review_images.txt`, with rows as those of videos; one of the last
 two may be empty.
 
-Fields are parted by a comma; blanks around a field, CR, a byte order mark and empty lines mean nothing. `空` stands for
-an empty text. `products.tsv`, where there is one, gives categories; see `rope.sources.categories`. Any file may be
+Fields are separated by a comma; blanks around a field, CR, a byte order mark and empty lines mean nothing. `空` stands
+for an empty text. `products.tsv`, where there is one, gives categories; see `rope.sources.categories`. Any file may be
 compressed, with `.gz` or `.zst` after its name. What is done about faults is said in `rope.sources.faults`.
 
 The full release has 12 million samples and hundreds of millions of frame rows, so everything that grows with it stays
@@ -215,7 +215,7 @@ class _Layout:
 
     Attributes:
         fields: of a line.
-        select: what makes rows of `parted`, which holds the columns of `part_fields`; `fault` is null in a good row.
+        select: what makes rows of `split_lines`, which has the columns of `part_fields`; `fault` is null in good rows.
     """
 
     fields: tuple[str, ...]
@@ -236,13 +236,13 @@ _PAIRS: Final = _Layout(
     ("product_id", "sample_id"),
     f"""SELECT line, text, product_id, sample_id,
         CASE WHEN text IS NULL THEN 'bad_encoding' {_bad_field("product_id", "sample_id")} END AS fault
-    FROM parted""",
+    FROM split_lines""",
 )
 _TEXTS: Final = _Layout(
     ("sample_id", "body"),
     f"""SELECT line, text, sample_id, nullif(nullif(body, '{EMPTY_TEXT}'), '') AS body,
         CASE WHEN text IS NULL THEN 'bad_encoding' {_bad_field("sample_id")} END AS fault
-    FROM parted""",
+    FROM split_lines""",
 )
 _BAD_NAME: Final = r"image LIKE '/%' OR contains(image, '\') OR regexp_matches(image, '(^|/)\.\.(/|$)')"
 _PAGE_IMAGES: Final = _Layout(
@@ -250,7 +250,7 @@ _PAGE_IMAGES: Final = _Layout(
     f"""SELECT line, text, sample_id, 0::BIGINT AS time, image,
         CASE WHEN text IS NULL THEN 'bad_encoding' {_bad_field("sample_id", "image")}
              WHEN {_BAD_NAME} THEN 'bad_image_name' END AS fault
-    FROM parted""",
+    FROM split_lines""",
 )
 _FRAMES: Final = _Layout(
     ("sample_id", "number", "image"),
@@ -259,7 +259,7 @@ _FRAMES: Final = _Layout(
              WHEN number = '' THEN 'bad_row' {_bad_field("sample_id", "image")}
              WHEN NOT regexp_full_match(number, '[+-]?[0-9]{{1,18}}') THEN 'bad_number'
              WHEN {_BAD_NAME} THEN 'bad_image_name' END AS fault
-    FROM parted""",
+    FROM split_lines""",
 )
 
 
@@ -267,7 +267,7 @@ def _read(connection: duckdb.DuckDBPyConnection, path: Path, table: str, layout:
     """Read one file into a table."""
     schema = pa.schema([*LINE_SCHEMA, *((name, pa.string()) for name in layout.fields)])
     batches = (part_fields(lines, layout.fields) for lines in reading.batches(path))
-    with registered(connection, "parted", schema, batches):
+    with registered(connection, "split_lines", schema, batches):
         connection.execute(f"""
             CREATE TABLE {table} AS
             SELECT * EXCLUDE (text), CASE WHEN fault IS NOT NULL THEN coalesce(left(text, 100), '') END AS bad

@@ -94,7 +94,7 @@ def write_release(
     """Write a synthetic release, whole or not at all.
 
     The bytes follow from the arguments, whatever the number of workers, as long as the versions of numpy, Pillow and
-    PyAV and of the codecs inside them stay the same. At most one group of look-alikes is parted by the split.
+    PyAV and of the codecs inside them stay the same. At most one group of look-alikes is divided by the split.
 
     Args:
         out: a folder that does not exist yet, or is empty.

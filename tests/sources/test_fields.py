@@ -26,7 +26,7 @@ def fields_of(texts, names):
         (None, ("", ""), ("", "")),
     ],
 )
-def test_lines_are_parted_at_their_first_commas(text, two, three):
+def test_lines_are_split_at_their_first_commas(text, two, three):
     assert fields_of([text], ("a", "b")) == [(1, text, *two)]
     assert fields_of([text], ("a", "b", "c"))[0][2:] == (three if len(three) == 3 else ("", "", ""))
 

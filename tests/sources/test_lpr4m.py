@@ -99,7 +99,7 @@ def test_frames_of_no_clip_are_named(tmp_path):
 def test_another_set_of_columns_is_refused(tmp_path):
     write_lpr4m(tmp_path)
     (tmp_path / TRAINING).write_text("a\tb\tc\n")
-    with pytest.raises(ReleaseError, match=f"{TRAINING}:1: 3 fields parted by tabs; expected the 11"):
+    with pytest.raises(ReleaseError, match=f"{TRAINING}:1: 3 fields separated by tabs; expected the 11"):
         stage(find_release(tmp_path))
 
 

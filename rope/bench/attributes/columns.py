@@ -77,17 +77,17 @@ def read_column(directory: AnyPath, name: str, file: Path | None = None, separat
 
 def _column(name: str, cells: dict[str, Cell], separator: str | None, where: str, sha256: str | None) -> Column:
     if separator is not None:
-        cells = {product: _parted(cell, separator) for product, cell in cells.items()}
+        cells = {product: _split(cell, separator) for product, cell in cells.items()}
     values = {product: _labels(cell) for product, cell in cells.items() if cell is not None and cell != ""}
     if not any(values.values()):
         raise UsageError(f"{where}: no product has a value in the column {name!r}, so there is nothing to predict")
     return Column(name, any(isinstance(cell, tuple) for cell in cells.values()), values, sha256)
 
 
-def _parted(cell: Cell, separator: str) -> Cell:
+def _split(cell: Cell, separator: str) -> Cell:
     """The tags in a cell of text; a cell that is a list, null or empty stays as it is.
 
-    >>> _parted("red | blue|", "|")
+    >>> _split("red | blue|", "|")
     ('red', 'blue')
     """
     if not isinstance(cell, str) or not cell:

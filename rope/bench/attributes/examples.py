@@ -1,4 +1,4 @@
-"""Samples with the labels of their products, and how products are parted into those learned from and those tested.
+"""Samples with the labels of their products, and how products are divided into those learned from and those tested.
 
 Products are numbered in code-point order of their ids and rows stand by domain, product and sample, so that nothing
 that is computed depends on the order of rows in a file.

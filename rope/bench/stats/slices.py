@@ -56,7 +56,7 @@ class Slice:
     """The queries of one kind in one pair, or in the mean of the cross-domain pairs.
 
     Attributes:
-        kind: by what the queries are parted.
+        kind: what the queries are grouped by.
         name: the part, such as `tail` or `20-39`.
         pair: `P2V` and so on, or `mean`.
         n_queries: queries in it; for `mean`, of these pairs together.

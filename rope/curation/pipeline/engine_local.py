@@ -96,7 +96,7 @@ def _ended(task: Task, future: "Future[None]") -> Ended:
 
 
 def _end_with_parent() -> None:
-    """Let this process end as soon as the one that started the pool is gone, were it killed."""
+    """Let this process end as soon as the one that started the pool is gone, even if it was killed."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     sentinel = parent.sentinel

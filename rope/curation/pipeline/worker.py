@@ -109,7 +109,7 @@ class Task:
 
     @property
     def deadline_s(self) -> float:
-        """Seconds that it may take; each attempt gets twice as many, lest a busy machine is taken for a lethal row."""
+        """Seconds that it may take, doubled at each attempt, as the machine may only be busy and no row lethal."""
         n_rows = self.job.n_rows if self.rows is None else self.rows[1] - self.rows[0]
         return (self.job.deadline_s + n_rows * self.job.row_deadline_s) * 2.0**self.attempt
 
@@ -248,7 +248,7 @@ def _check_outcome(rows: pa.RecordBatch, outcome: Outcome, schema: pa.Schema) ->
 
 
 def _identified(row: pa.RecordBatch, job: Job) -> pa.RecordBatch:
-    """A row under our names of `id` and `domain`, though it be a raw one."""
+    """A row under our names of `id` and `domain`, even where it is raw."""
     names = job.options.get("columns", {}) if not job.checked else {}
     return pa.RecordBatch.from_arrays(
         [pc.cast(row[names.get(name, name)], pa.string()) for name in ("id", "domain")], ["id", "domain"]

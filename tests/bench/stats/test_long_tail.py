@@ -62,7 +62,7 @@ def found(thirds, counting: str, pair: str = "P2V"):
         ("category by samples", [2, 4, 6], [10, 8, 6]),
     ],
 )
-def test_categories_are_parted_by_what_they_hold(ranks, directory, counting, n_products, n_queries):
+def test_categories_are_grouped_by_what_they_hold(ranks, directory, counting, n_products, n_queries):
     thirds = found(tail_of(ranks, directory), counting)
     parts = [thirds[name] for name in ("head", "torso", "tail")]
     assert [one.score.n_products for one in parts] == n_products
@@ -70,7 +70,7 @@ def test_categories_are_parted_by_what_they_hold(ranks, directory, counting, n_p
     assert [one.n_groups for one in parts] == [1, 1, 1]
 
 
-def test_products_are_parted_by_samples_and_each_has_one_part(ranks, directory):
+def test_products_are_grouped_by_samples_and_each_has_one_part(ranks, directory):
     thirds = found(tail_of(ranks, directory), "product by samples")
     assert sum(thirds[name].n_groups for name in ("head", "torso", "tail")) == 14
     assert thirds["head"].n_groups == 2  # soap: 5 samples in each of three domains
