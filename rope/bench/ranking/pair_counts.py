@@ -186,7 +186,8 @@ class Tally:
             arithmetic: that the block was made with.
             block: the similarities of a run of queries with a run of gallery samples; those of one product are masked.
             rows: the first query and the one after the last.
-            columns: the first gallery sample and the one after the last; these are whole products.
+            columns: the first gallery sample and the one after the last; whole products, or a part of one that is
+                larger than a block.
             mirrored: the rows of the block are gallery samples, and its columns queries; so are `rows` and `columns`.
 
         Returns:
