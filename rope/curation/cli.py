@@ -34,6 +34,7 @@ def run(
     address: Annotated[
         str | None, typer.Option(help="Of the Ray cluster, or auto.", show_default="a new one on this machine")
     ] = None,
+    until: Annotated[str | None, typer.Option(metavar="STAGE", help="Stop after it.", show_default="the last")] = None,
     chaos: Annotated[
         int | None,
         typer.Option(metavar="SEED", help="For tests: strike workers and files; the result is the same.", hidden=True),
@@ -43,15 +44,16 @@ def run(
     from rope.curation.pipeline.accounting import audit as check_books
     from rope.curation.pipeline.accounting import funnel
     from rope.curation.pipeline.fault_injection import Chaos
-    from rope.curation.pipeline.recipe import read_recipe
+    from rope.curation.pipeline.recipe import cut_recipe, read_recipe
     from rope.curation.pipeline.runner import finished_stages, run_recipe
     from rope.curation.report import funnel_table
 
     checked = read_recipe(recipe)
+    made = checked if until is None else cut_recipe(checked, until)
     with _engines(engine, workers, address) as open_engine:
-        run_recipe(checked, open_engine, chaos=None if chaos is None else Chaos(chaos))
-    output().print(funnel_table(checked.name, funnel(finished_stages(checked))))
-    _end_with(check_books(checked).problems, recipe)
+        run_recipe(checked, open_engine, until=until, chaos=None if chaos is None else Chaos(chaos))
+    output().print(funnel_table(made.name, funnel(finished_stages(made))))
+    _end_with(check_books(made).problems, recipe)
 
 
 @app.command()

@@ -9,10 +9,12 @@ from rope.errors import UsageError
 
 __all__ = ["CHOICES", "QUESTIONS", "SCHEMA_VERSION", "Item", "Question", "media_digest"]
 
-Question = Literal["same_product", "product_name"]
+Question = Literal["same_product", "product_name", "merge", "precision"]
 QUESTIONS: Final[tuple[Question, ...]] = get_args(Question)
 
-CHOICES: Final[Mapping[Question, tuple[str, ...]]] = {"same_product": ("same", "different", "unclear")}
+_PAIR: Final = ("same", "different", "unclear")
+
+CHOICES: Final[Mapping[Question, tuple[str, ...]]] = {"same_product": _PAIR, "merge": _PAIR, "precision": _PAIR}
 """The answers that a question allows; any text, where it is not listed."""
 
 SCHEMA_VERSION: Final = 1

@@ -15,6 +15,8 @@ __all__ = ["labelling_config", "read_answers", "tasks_json"]
 
 _TITLE: dict[Question, str] = {
     "same_product": "Is it the same product?",
+    "merge": "Is it the same product?",
+    "precision": "Is it the same product?",
     "product_name": "Name the product: brand, kind, and what tells it from its variants",
 }
 

@@ -29,12 +29,13 @@ LABEL_SCHEMA: Final = pa.schema(
         ("label", pa.string()),
         ("probability", pa.float64()),
         ("n_answers", pa.int64()),
+        ("answers", pa.string()),
         ("stratum", pa.string()),
         ("weight", pa.float64()),
     ]
 )
 """A row for each answered item that is not a known one; `label` is null where the answers leave it open, and
-`probability` where nothing is there to judge the answers by."""
+`probability` where nothing is there to judge the answers by. `answers` says who said what: `ann: same, bob: same`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +90,22 @@ def label_table(batches: Sequence[Batch], answers: Sequence[Answer], min_probabi
         if not votes:
             continue
         decided = _decide(question, votes, known, min_probability)
-        counts = Counter(task for task, _, _ in votes)
+        said: dict[str, list[str]] = {}
+        for task, who, value in sorted(votes):
+            said.setdefault(task, []).append(f"{who}: {value}")
         items = {task.item.task_id: task.item for batch in own for task in batch.tasks}
-        rows += [_row(items[task], *decided[task], counts[task]) for task in sorted(counts) if items[task].gold is None]
+        rows += [_row(items[task], *decided[task], said[task]) for task in sorted(said) if items[task].gold is None]
     return pa.Table.from_pylist(sorted(rows, key=lambda row: (row["question"], row["item_id"])), LABEL_SCHEMA)
 
 
-def _row(item: Item, label: str | None, probability: float | None, n_answers: int) -> dict[str, object]:
+def _row(item: Item, label: str | None, probability: float | None, answers: Sequence[str]) -> dict[str, object]:
     return {
         "item_id": item.item_id,
         "question": item.question,
         "label": label,
         "probability": probability,
-        "n_answers": n_answers,
+        "n_answers": len(answers),
+        "answers": ", ".join(answers),
         "stratum": item.stratum,
         "weight": item.weight,
     }

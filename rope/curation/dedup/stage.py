@@ -26,8 +26,7 @@ __all__ = ["MERGE", "MergeRows", "merge_rows", "plan_merge"]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-_COLUMNS: Final = ("id", "domain", "product_hint", "session", "media_sha256")
-_ANSWERS: Final = {"same": True, "different": False}
+_COLUMNS: Final = ("id", "domain", "product_hint", "session", "media_sha256", "apart")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,6 @@ class MergeRows:
         cap: components of more products are left for review.
         vetoes: columns; products whose values are known and differ are not merged. The value of a product is known
             where all its rows that have one agree.
-        labels: Parquet of `rope curate annotate labels`, relative to the current folder; None for none.
 
     Raises:
         UsageError: a pair of domains is unknown, or a number is out of range.
@@ -56,7 +54,6 @@ class MergeRows:
     max_neighbours: int = 50
     cap: int = 200
     vetoes: list[str] = field(default_factory=list)
-    labels: str | None = None
 
     def __post_init__(self) -> None:
         self.rules()
@@ -70,11 +67,11 @@ class MergeRows:
 def merge_rows(paths: Sequence[Path], options: MergeRows) -> Iterator[Outcome]:
     """Add `product_id`, the group's, and `merge_queued`, whether its component is too large to merge unseen.
 
-    A row's product is its `product_hint`, or itself where it has none. No row is rejected.
+    A row's product is its `product_hint`, or itself where it has none. Products that the column `apart` of the stage
+    `answers` names stay apart. No row is rejected.
 
     Raises:
         UsageError: a column that an option needs is missing.
-        DatasetError: labels contradict each other.
     """
     merge = plan_merge(paths, options)
     groups = dict(zip(merge.items.product_ids.tolist(), merge.group_ids.tolist(), strict=True))
@@ -96,7 +93,7 @@ def plan_merge(paths: Sequence[Path], options: MergeRows) -> Merge:
 
     Raises:
         UsageError: a column that an option needs is missing.
-        DatasetError: labels contradict each other, or rows lack an embedding that others have.
+        DatasetError: rows lack an embedding that others have.
     """
     rows = _read(paths, options)
     names, owner = coded_in_order(_products(rows))
@@ -113,9 +110,7 @@ def plan_merge(paths: Sequence[Path], options: MergeRows) -> Merge:
     )
     attributes = {name: _agreed(rows[name], owner, names) for name in options.vetoes}
     more = [_copies(paths, rows, used, media)] if options.copies else []
-    return merge_products(
-        items, options.rules(), attributes=attributes, labels=_labels(options.labels, rows), more=more
-    )
+    return merge_products(items, options.rules(), attributes=attributes, labels=_labels(rows), more=more)
 
 
 def _telling(options: MergeRows) -> list[str]:
@@ -184,22 +179,14 @@ def _copies(paths: Sequence[Path], rows: pa.Table, used: Bools, media: Sequence[
     return MediaPairs("perceptual", names[found.left], names[found.right], found.score)
 
 
-def _labels(path: str | None, rows: pa.Table) -> Labels:
-    """What annotators said of pairs of rows, of the products of these rows."""
-    if path is None:
+def _labels(rows: pa.Table) -> Labels:
+    """The products that answers keep apart."""
+    if "apart" not in rows.column_names:
         return Labels()
-    if not Path(path).is_file():
-        raise UsageError(f"{path}: no such file; expected the labels that `rope curate annotate labels` writes")
-    must: list[tuple[str, str]] = []
-    cannot: list[tuple[str, str]] = []
-    product_of = dict(zip(rows["id"].to_pylist(), _products(rows).to_pylist(), strict=True))
-    for row in pq.read_table(path).to_pylist():
-        left, bar, right = row["item_id"].partition("|")
-        if row["question"] != "same_product" or row["label"] not in _ANSWERS or not bar:
-            continue
-        if left in product_of and right in product_of and product_of[left] != product_of[right]:
-            (must if _ANSWERS[row["label"]] else cannot).append((product_of[left], product_of[right]))
-    return Labels(tuple(must), tuple(cannot))
+    told = rows.filter(pc.is_valid(rows["apart"]))
+    pairs = zip(_products(told).to_pylist(), told["apart"].to_pylist(), strict=True)
+    found = {(min(one, other), max(one, other)) for one, others in pairs for other in others}
+    return Labels(cannot=tuple(sorted(found)))
 
 
 def _domain_pair(name: str) -> DomainPair:
@@ -209,9 +196,4 @@ def _domain_pair(name: str) -> DomainPair:
     return a, b
 
 
-def _fingerprint(options: MergeRows) -> str:
-    path = Path(options.labels) if options.labels else None
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path is not None and path.is_file() else ""
-
-
-MERGE: Final = GlobalOperation(version=1, options=MergeRows, apply=merge_rows, fingerprint=_fingerprint)
+MERGE: Final = GlobalOperation(version=2, options=MergeRows, apply=merge_rows)

@@ -64,7 +64,8 @@ class Step:
     """What became of one row in one stage; see `rope.curation.pipeline.operation.Reject`.
 
     Attributes:
-        values: what the stage has added to a kept row, as far as it is a number, a word or a truth value.
+        values: what the stage has added to a kept row or changed in it, as far as it is a number, a word or a truth
+            value.
     """
 
     stage: str
@@ -129,11 +130,12 @@ def trace(recipe: Recipe, row_id: str) -> list[Step]:
         DatasetError: the recipe was not run to its end, or the pool has no row with this id.
     """
     stages = finished_stages(recipe)
-    steps, seen = list[Step](), set[str]()
+    steps, known = list[Step](), dict[str, object]()
     for stage in stages:
         for row in _rows_with(kept_files(stages, stage), row_id):
-            values = {name: value for name, value in row.items() if name not in seen | {"id", "domain"}}
-            seen |= set(row)
+            told = {name: value for name, value in row.items() if name not in ("id", "domain")}
+            values = {name: value for name, value in told.items() if name not in known or known[name] != value}
+            known |= told
             steps.append(Step(stage, row["domain"], "kept", None, None, None, values))
         for row in _rows_with(reject_files(stages, stage), row_id):
             steps.append(Step(stage, row["domain"], row["fate"], row["reason"], row["score"], row["detail"], {}))

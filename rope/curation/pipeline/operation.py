@@ -45,6 +45,7 @@ BUILT_IN: Final[Mapping[str, str]] = {
     "embed": "rope.curation.operations.embed:EMBED",
     "filter": "rope.curation.filtering.stage:FILTER",
     "sample": "rope.curation.sampling.stage:SAMPLE",
+    "answers": "rope.curation.annotation.stage:ANSWERS",
     "merge": "rope.curation.dedup.stage:MERGE",
     "split": "rope.curation.splitting.stage:SPLIT",
 }

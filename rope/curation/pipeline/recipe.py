@@ -15,8 +15,9 @@ minimum = 0.25
 """
 
 import sys
+import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,7 +32,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["LeakRules", "Limits", "PoolSource", "Recipe", "Stage", "read_recipe"]
+__all__ = ["LeakRules", "Limits", "PoolSource", "Recipe", "Stage", "cut_recipe", "read_recipe"]
 
 _POOL_STAGE: Final = "pool"
 
@@ -169,9 +170,21 @@ def read_recipe(path: Path) -> Recipe:
     here = path.absolute().parent
     pool = PoolSource(**raw["pool"] | {"path": str(here / raw["pool"]["path"])})
     work = here / raw.get("work", f"{path.stem}-work")
-    stages = tuple(_stage(table) for table in raw["stage"])
+    stages = tuple(_at(here, _stage(table)) for table in raw["stage"])
     limits, leaks = Limits(**raw.get("limits", {})), LeakRules(**raw.get("leaks", {}))
     return Recipe(raw.get("name", path.stem), work, pool, limits, stages, leaks)
+
+
+def cut_recipe(recipe: Recipe, last: str) -> Recipe:
+    """The recipe up to a stage, in the same folder of work.
+
+    Raises:
+        UsageError: there is no such stage.
+    """
+    names = [_POOL_STAGE, *(stage.name for stage in recipe.stages)]
+    if last not in names:
+        raise UsageError(f"{recipe.name}: no stage {last!r}; it has {', '.join(names)}")
+    return replace(recipe, stages=recipe.stages[: names.index(last)])
 
 
 def _mistakes(raw: Mapping[str, Any]) -> list[str]:
@@ -215,3 +228,14 @@ def _stage_mistakes(tables: list[dict[str, Any]]) -> list[str]:
 def _stage(table: Mapping[str, Any]) -> Stage:
     options = {name: value for name, value in table.items() if name not in ("use", "name")}
     return Stage(table.get("name", table["use"].rpartition(":")[2].lower()), table["use"], options)
+
+
+def _at(here: Path, stage: Stage) -> Stage:
+    """A stage whose options that are paths are relative to the recipe no more."""
+    hints = typing.get_type_hints(load_operation(stage.use).options)
+    paths = {name: here / value for name, value in stage.options.items() if _is_path(hints[name])}
+    return replace(stage, options={**stage.options, **paths})
+
+
+def _is_path(hint: object) -> bool:
+    return hint is Path or Path in typing.get_args(hint)

@@ -23,7 +23,7 @@ from rope.curation.pipeline.fault_injection import Chaos
 from rope.curation.pipeline.manifest import Manifest, read_manifest
 from rope.curation.pipeline.operation import GlobalOperation, MapOperation, load_operation
 from rope.curation.pipeline.pool import Pool, Slice, open_pool, slices
-from rope.curation.pipeline.recipe import Recipe, Stage
+from rope.curation.pipeline.recipe import Recipe, Stage, cut_recipe
 from rope.curation.pipeline.supervisor import Engine, supervise
 from rope.curation.pipeline.worker import DamagedError, Job
 from rope.errors import DatasetError, UsageError
@@ -62,7 +62,12 @@ class StageState:
 
 
 def run_recipe(
-    recipe: Recipe, open_engine: OpenEngine, *, chaos: Chaos | None = None, progress: bool = True
+    recipe: Recipe,
+    open_engine: OpenEngine,
+    *,
+    until: str | None = None,
+    chaos: Chaos | None = None,
+    progress: bool = True,
 ) -> dict[str, list[Manifest]]:
     """Make what is stale of all stages, and leave the rest alone; a killed run is continued by the next.
 
@@ -71,6 +76,7 @@ def run_recipe(
     Args:
         recipe: what to make.
         open_engine: gives the workers.
+        until: the last stage to make; None for all. What later stages have made before stays where it is.
         chaos: faults on purpose, for tests.
         progress: whether to draw bars on stderr.
 
@@ -78,19 +84,23 @@ def run_recipe(
         Stage -> the manifests of its shards, in order.
 
     Raises:
-        UsageError: the pool is not there, or another run is under way in the same folder.
+        UsageError: the pool or the stage is not there, or another run is under way in the same folder.
         DatasetError: a shard was given up, or too many rows were quarantined.
     """
+    made = recipe if until is None else cut_recipe(recipe, until)
     with _alone(recipe.work):
         damages = Counter[str]()
         while True:
             try:
-                return _run_stages(recipe, open_engine, damages.total(), chaos, progress)
+                done = _run_stages(made, open_engine, damages.total(), chaos, progress)
             except DamagedError as error:
                 damages[str(error)] += 1
                 if damages[str(error)] > _HEALS:
                     raise
                 _forget_damaged(Path(str(error)).parent)
+            else:
+                _sweep_stages(recipe.work / "stages", {POOL_STAGE, *(stage.name for stage in recipe.stages)})
+                return done
 
 
 def stage_states(recipe: Recipe) -> list[StageState]:
@@ -164,7 +174,6 @@ def _run_stages(
     for source in sources or []:  # nobody reads these after us
         if sha256_of(source.path) != source.sha256:
             raise DamagedError(str(source.path))
-    _sweep_stages(recipe.work / "stages", set(done))
     return done
 
 

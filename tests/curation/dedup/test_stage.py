@@ -84,21 +84,10 @@ def test_the_order_of_the_rows_changes_no_product(tmp_path):
     assert groups(parts, NO_COPIES) == whole
 
 
-@pytest.mark.parametrize(("label", "is_one"), [("same", True), ("different", False), (None, False)])
-def test_labels_of_pairs_decide(label, is_one, tmp_path):
-    labels = {"item_id": ["p1|v1"], "question": ["same_product"], "label": pa.array([label], pa.string())}
-    pq.write_table(pa.table(labels), tmp_path / "labels.parquet")
-    options = MergeRows({"page-page": 0.99}, copies=False, labels=str(tmp_path / "labels.parquet"))
-    found = groups([write(tmp_path / "rows.parquet", ROWS)], options)
-    assert (found["p1"] == found["v1"]) == is_one
-
-
 def test_what_an_option_needs_has_to_be_there(tmp_path):
     path = write(tmp_path / "rows.parquet", ROWS)
     with pytest.raises(UsageError, match="no column 'thumbnail'"):
         plan_merge([path], MergeRows())
-    with pytest.raises(UsageError, match="nowhere: no such file"):
-        plan_merge([path], MergeRows(copies=False, labels="nowhere"))
 
 
 def test_options_out_of_range():
