@@ -1,7 +1,7 @@
 """Chinese-CLIP as an embedder; the encoder itself is `rope.encoders.chinese_clip`."""
 
 from baselines.fusion import FusedEmbedder, PooledImages
-from baselines.options import Options, read_options
+from baselines.options import EmbeddingOptions, read_options
 from rope.encoders.chinese_clip import DEFAULT_MODEL, load_chinese_clip
 from rope.errors import UsageError
 
@@ -24,9 +24,9 @@ def embedder(
         vocabulary: the `vocab.txt` for a file `.pt`; empty for the one beside it, else that of `cn_clip`.
         vision_head_width: of a file `.pt`; 0 for that of the released models.
         text_head_width: of a file `.pt`.
-        **shared: see `baselines.options.Options`.
+        **shared: see `baselines.options.EmbeddingOptions`.
     """
-    options = read_options(shared, Options())
+    options = read_options(shared, EmbeddingOptions())
     if not (vision_head_width.isdecimal() and text_head_width.isdecimal() and int(text_head_width)):
         raise UsageError(f"head widths are whole numbers, got {vision_head_width!r} and {text_head_width!r}")
     encoder = load_chinese_clip(

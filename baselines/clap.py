@@ -14,7 +14,7 @@ from rich.console import Console
 from transformers import AutoTokenizer, ClapFeatureExtractor, ClapModel
 
 from baselines.fusion import fuse
-from baselines.options import Options, read_options
+from baselines.options import EmbeddingOptions, read_options
 from rope.domain import Sample
 from rope.encoders.identity import fingerprint_of
 from rope.encoders.running import choose_device, choose_dtype
@@ -54,7 +54,7 @@ class Clap:
         *,
         clips: int,
         batch_size: int,
-        options: Options,
+        options: EmbeddingOptions,
     ) -> None:
         self._model, self._extractor, self._tokenizer = model.eval(), extractor, tokenizer
         self._clips, self._batch_size, self._options = clips, batch_size, options
@@ -157,7 +157,7 @@ def windows(sound: Sound, length: int, n: int) -> list[Sound]:
     return [sound[start : start + length] for start in (room * i // max(1, n_wanted - 1) for i in range(n_wanted))]
 
 
-def load_clap(source: str, *, clips: int, batch_size: int, options: Options) -> Clap:
+def load_clap(source: str, *, clips: int, batch_size: int, options: EmbeddingOptions) -> Clap:
     """Load a model from the Hub or a folder; see `Clap`.
 
     Raises:
@@ -178,7 +178,7 @@ def embedder(model: str = "laion/clap-htsat-unfused", clips: str = "6", batch: s
         model: Hub id or folder.
         clips: windows of 10 s that are heard of a sound, at most.
         batch: windows, or texts, that the model is given at a time.
-        **shared: of `baselines.options.Options`: `text_weight`, `texts`, `template`, `precision`, `device`.
+        **shared: of `baselines.options.EmbeddingOptions`: `text_weight`, `texts`, `template`, `precision`, `device`.
 
     Raises:
         UsageError: the model cannot be loaded, or an option does not fit.
@@ -187,4 +187,4 @@ def embedder(model: str = "laion/clap-htsat-unfused", clips: str = "6", batch: s
         raise UsageError(f"no option {unknown[0]!r}; clap has model, clips, batch and {', '.join(_OPTIONS)}")
     if not (clips.isdecimal() and batch.isdecimal() and int(clips) and int(batch)):
         raise UsageError(f"clips and batch are whole numbers above 0, got {clips!r} and {batch!r}")
-    return load_clap(model, clips=int(clips), batch_size=int(batch), options=read_options(shared, Options()))
+    return load_clap(model, clips=int(clips), batch_size=int(batch), options=read_options(shared, EmbeddingOptions()))

@@ -2,7 +2,7 @@
 
 Source: Luo et al., 2021; the authors' released code and `pytorch_model.bin.N`. It was made for text-to-video search.
 Here a video or live clip is its frames, a page its one image (a video of one frame), and a text adds CLIP's text
-vector, see `baselines.options.Options`.
+vector, see `baselines.options.EmbeddingOptions`.
 """
 
 import html
@@ -18,7 +18,7 @@ from transformers import AutoTokenizer
 from baselines.clip4clip_checkpoint import Clip4ClipWeights, read_clip4clip
 from baselines.clip4clip_heads import SeqTransf, TightTransf, pool_video
 from baselines.fusion import FusedEmbedder
-from baselines.options import Options, read_options
+from baselines.options import EmbeddingOptions, read_options
 from rope.encoders.identity import fingerprint_of
 from rope.encoders.pixels import clip_pixels
 from rope.encoders.running import choose_device, choose_dtype
@@ -28,7 +28,7 @@ from rope.errors import UsageError
 __all__ = ["MAX_WORDS", "Clip4Clip", "embedder", "load_clip4clip", "rerank", "tokenize"]
 
 MAX_WORDS: Final = 32
-_DEFAULTS: Final = Options(frames=12)
+_DEFAULTS: Final = EmbeddingOptions(frames=12)
 _TOKENIZER: Final = "openai/clip-vit-base-patch32"
 
 
@@ -174,7 +174,7 @@ def embedder(
         head: meanP, seqLSTM, seqTransf or tightTransf; empty for the one that the file has.
         tokenizer: Hub id or folder of CLIP's tokenizer.
         cross_heads: attention heads of tightTransf.
-        **shared: see `baselines.options.Options`; `frames` is 12 here, `pool` says nothing.
+        **shared: see `baselines.options.EmbeddingOptions`; `frames` is 12 here, `pool` says nothing.
     """
     options = read_options(shared, _DEFAULTS)
     if not cross_heads.isdecimal() or not int(cross_heads):

@@ -15,7 +15,7 @@ def embedder(model: str = "patrickjohncyh/fashion-clip", **shared: str) -> Fused
 
     Args:
         model: Hub id or folder.
-        **shared: see `baselines.options.Options`.
+        **shared: see `baselines.options.EmbeddingOptions`.
     """
     fused = transformers_model.embedder(model, **shared)
     fused.name = "fashion-clip"

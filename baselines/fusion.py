@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from baselines.options import Options, Pooling
+from baselines.options import EmbeddingOptions, Pooling
 from rope.domain import Sample
 from rope.encoders.identity import fingerprint_of
 from rope.encoders.running import choose_device
@@ -99,14 +99,14 @@ class PooledImages:
 
 
 class FusedEmbedder:
-    """An embedder of frames and texts, see `baselines.options.Options`.
+    """An embedder of frames and texts, see `baselines.options.EmbeddingOptions`.
 
     Attributes:
         name: what reports call it.
         fingerprint: changes with everything that can move a vector, see `fingerprint_of`.
     """
 
-    def __init__(self, name: str, encoder: ClipEncoder, options: Options) -> None:
+    def __init__(self, name: str, encoder: ClipEncoder, options: EmbeddingOptions) -> None:
         if options.text_weight > 0 and not encoder.has_text:
             raise UsageError(f"{name} has no text tower that can be used; give text_weight=0")
         self.name = name

@@ -1,7 +1,7 @@
 """Any model of images, or of images and texts, that mteb knows by name, as an embedder.
 
-Frames and texts are embedded apart and summed as `baselines.options.Options` says; mteb is told of no query and no
-document, since a sample has one vector for both.
+Frames and texts are embedded apart and summed as `baselines.options.EmbeddingOptions` says. mteb is not told which
+samples are queries and which are documents, since a sample has one vector for both.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from baselines.fusion import FusedEmbedder, PooledImages
-from baselines.options import Options, read_options
+from baselines.options import EmbeddingOptions, read_options
 from rope.encoders.identity import fingerprint_of
 from rope.encoders.running import choose_device
 from rope.encoders.weights import loading
@@ -113,18 +113,18 @@ def embedder(model: str, revision: str = "", **shared: str) -> FusedEmbedder:
     Args:
         model: the name in mteb.
         revision: of the weights; empty for the one that mteb names.
-        **shared: see `baselines.options.Options`; `precision` is the model's own, `text_weight` is 0 where the model
-            takes no texts.
+        **shared: see `baselines.options.EmbeddingOptions`; `precision` is the model's own, `text_weight` is 0 where the
+            model takes no texts.
 
     Raises:
         UsageError: see `load_mteb_model`; or `precision` is given.
     """
     if "precision" in shared:
         raise UsageError("precision: a model of mteb chooses its own")
-    options = read_options(shared, Options())
+    options = read_options(shared, EmbeddingOptions())
     encoder = load_mteb_model(model, revision=revision or None, device=options.device)
     if not encoder.has_text and "text_weight" not in shared:
-        options = read_options(shared, Options(text_weight=0))
+        options = read_options(shared, EmbeddingOptions(text_weight=0))
     return FusedEmbedder(model.rpartition("/")[2], PooledImages(encoder, options.pool), options)
 
 

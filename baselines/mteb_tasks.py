@@ -21,8 +21,8 @@ from typing import Any, Final
 
 from PIL import Image
 
-from rope.dataset.directory import Labels, iter_samples, read_labels
-from rope.dataset.manifest import Manifest, read_manifest
+from rope.dataset.directory import SampleLabels, iter_samples, read_labels
+from rope.dataset.manifest import DatasetManifest, read_manifest
 from rope.domain import CROSS_DOMAIN_PAIRS, DomainName, Pair, Sample, Split
 from rope.errors import UsageError
 from rope.extras import needed_by
@@ -57,7 +57,7 @@ def mteb_tasks(data: Path, split: Split = "validation", pairs: Sequence[Pair] = 
     return [_task_class(base, pair, data, split, manifest, labels)() for pair in pairs]
 
 
-def task_name(pair: Pair, manifest: Manifest, split: Split) -> str:
+def task_name(pair: Pair, manifest: DatasetManifest, split: Split) -> str:
     """What the task of a pair is called, such as `RopeP2V-4be1b1c57e1a-0d9c2f6a`.
 
     It holds 12 digits of the dataset's fingerprint, and 8 of the hash of the split's files, which have the images.
@@ -65,7 +65,7 @@ def task_name(pair: Pair, manifest: Manifest, split: Split) -> str:
     return f"Rope{pair.name}-{manifest.fingerprint[:12]}-{manifest.files_digest(split)[:8]}"
 
 
-def pair_metadata(pair: Pair, manifest: Manifest, split: Split) -> Any:  # noqa: ANN401  a class of mteb
+def pair_metadata(pair: Pair, manifest: DatasetManifest, split: Split) -> Any:  # noqa: ANN401  a class of mteb
     """The `TaskMetadata` of a pair; its revision is the fingerprint of the dataset."""
     metadata: Any = import_module("mteb.abstasks.task_metadata").TaskMetadata
     return metadata(
@@ -83,10 +83,10 @@ def pair_metadata(pair: Pair, manifest: Manifest, split: Split) -> Any:  # noqa:
     )
 
 
-def relevant_documents(queries: Labels, gallery: Labels) -> dict[str, dict[str, int]]:
+def relevant_documents(queries: SampleLabels, gallery: SampleLabels) -> dict[str, dict[str, int]]:
     """For each query that has one, its positives with the relevance 1.
 
-    >>> relevant_documents(Labels(["1", "2"], ["a", "b"]), Labels(["7", "8"], ["a", "a"]))
+    >>> relevant_documents(SampleLabels(["1", "2"], ["a", "b"]), SampleLabels(["7", "8"], ["a", "a"]))
     {'1': {'7': 1, '8': 1}}
     """
     of_product: dict[str, dict[str, int]] = defaultdict(dict)
@@ -96,7 +96,7 @@ def relevant_documents(queries: Labels, gallery: Labels) -> dict[str, dict[str, 
     return {query: of_product[product] for query, product in asked if product in of_product}
 
 
-def _check(pair: Pair, labels: dict[DomainName, Labels], data: Path) -> None:
+def _check(pair: Pair, labels: dict[DomainName, SampleLabels], data: Path) -> None:
     if pair.query == pair.gallery:
         raise UsageError(f"{pair.name}: the tasks of mteb cannot leave a query out of its own gallery")
     for domain in (pair.query, pair.gallery):
@@ -111,8 +111,8 @@ def _task_class(
     pair: Pair,
     data: Path,
     split: Split,
-    manifest: Manifest,
-    labels: dict[DomainName, Labels],
+    manifest: DatasetManifest,
+    labels: dict[DomainName, SampleLabels],
 ) -> Any:  # noqa: ANN401
     """The class of one task: mteb keeps what describes a task in the class, not in the object."""
 
@@ -130,7 +130,7 @@ def _task_class(
     return type(task_name(pair, manifest, split), (base,), {**content, "__module__": __name__})
 
 
-def _rows(data: Path, domain: DomainName, split: Split, manifest: Manifest) -> Any:  # noqa: ANN401  a datasets.Dataset
+def _rows(data: Path, domain: DomainName, split: Split, manifest: DatasetManifest) -> Any:  # noqa: ANN401  a datasets.Dataset
     """Samples of a domain as rows of id, text and image, kept on disk by `datasets`."""
     import datasets
 

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from baselines.fusion import FusedEmbedder, PooledImages
-from baselines.options import Options, read_options
+from baselines.options import EmbeddingOptions, read_options
 from rope.encoders.identity import fingerprint_of
 from rope.encoders.running import choose_device, choose_dtype
 from rope.encoders.weights import check_file, loading, note
@@ -110,9 +110,9 @@ def embedder(model: str, pretrained: str = "", trained_as: str = "", **shared: s
         model: see `load_open_clip`.
         pretrained: see `load_open_clip`.
         trained_as: see `load_open_clip`.
-        **shared: see `baselines.options.Options`.
+        **shared: see `baselines.options.EmbeddingOptions`.
     """
-    options = read_options(shared, Options())
+    options = read_options(shared, EmbeddingOptions())
     encoder = load_open_clip(
         model,
         pretrained=pretrained or None,

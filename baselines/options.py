@@ -7,7 +7,7 @@ from typing import Final, Literal, get_args
 from rope.domain import DomainName, Sample, domain_problem
 from rope.errors import UsageError
 
-__all__ = ["POOLINGS", "TEMPLATES", "Options", "Pooling", "read_options"]
+__all__ = ["POOLINGS", "TEMPLATES", "EmbeddingOptions", "Pooling", "read_options"]
 
 Pooling = Literal["mean", "max", "first"]
 
@@ -18,7 +18,7 @@ TEMPLATES: Final = {"none": "{}", "en": "a photo of {}", "zh": "一张{}的图�
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class EmbeddingOptions:
     """How a sample's frames and text become one vector, and how the model computes.
 
     Attributes:
@@ -59,7 +59,7 @@ class Options:
     def text_of(self, sample: Sample) -> str | None:
         """A sample's text in the template; None where it has none, or where that of its domain is not read.
 
-        >>> Options(texts=("page",)).text_of(Sample("1", "live", "red dress", ())) is None
+        >>> EmbeddingOptions(texts=("page",)).text_of(Sample("1", "live", "red dress", ())) is None
         True
         """
         if not sample.text or (self.texts is not None and sample.domain not in self.texts):
@@ -69,22 +69,22 @@ class Options:
     def prompt(self, text: str) -> str:
         """The text in the template.
 
-        >>> Options(template="zh").prompt("连衣裙")
+        >>> EmbeddingOptions(template="zh").prompt("连衣裙")
         '一张连衣裙的图片'
         """
         return TEMPLATES.get(self.template, self.template).replace("{}", text)
 
 
-def read_options(given: Mapping[str, str], defaults: Options) -> Options:
+def read_options(given: Mapping[str, str], defaults: EmbeddingOptions) -> EmbeddingOptions:
     """The defaults of a baseline with what the command line says otherwise.
 
-    >>> read_options({"frames": "4", "texts": "page,live"}, Options()).texts
+    >>> read_options({"frames": "4", "texts": "page,live"}, EmbeddingOptions()).texts
     ('page', 'live')
 
     Raises:
         UsageError: there is no such option, or its value does not fit; names it.
     """
-    names = [field.name for field in fields(Options)]
+    names = [field.name for field in fields(EmbeddingOptions)]
     if unknown := sorted(set(given) - set(names)):
         raise UsageError(f"no option {unknown[0]!r}; the shared options are {', '.join(names)}")
     return replace(defaults, **{name: _read(name, text) for name, text in given.items()})  # type: ignore[arg-type]

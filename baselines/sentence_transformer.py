@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from baselines.fusion import FusedEmbedder, PooledImages
-from baselines.options import Options, read_options
+from baselines.options import EmbeddingOptions, read_options
 from rope.domain import Sample
 from rope.encoders.identity import fingerprint_of
 from rope.encoders.running import choose_device, choose_dtype
@@ -69,7 +69,7 @@ class TextsAlone:
         fingerprint: changes with everything that can move a vector, see `fingerprint_of`.
     """
 
-    def __init__(self, name: str, encoder: SentenceTransformerModel, options: Options) -> None:
+    def __init__(self, name: str, encoder: SentenceTransformerModel, options: EmbeddingOptions) -> None:
         self.name = name
         self._encoder, self._options = encoder, options
         self.fingerprint = fingerprint_of(self)
@@ -113,12 +113,13 @@ def embedder(model: str, **shared: str) -> FusedEmbedder | TextsAlone:
 
     Args:
         model: Hub id or folder.
-        **shared: see `baselines.options.Options`; `text_weight` is 1 for a model of texts alone, 0 for one of images.
+        **shared: see `baselines.options.EmbeddingOptions`; `text_weight` is 1 for a model of texts only,
+            0 for one of images.
 
     Raises:
         UsageError: see `load_sentence_transformer`; or `text_weight` asks for what the model does not take.
     """
-    options = read_options(shared, Options())
+    options = read_options(shared, EmbeddingOptions())
     encoder = load_sentence_transformer(
         model, precision=options.precision, device=options.device, images=options.images
     )
@@ -126,7 +127,7 @@ def embedder(model: str, **shared: str) -> FusedEmbedder | TextsAlone:
     if not encoder.has_images:
         if "text_weight" in shared and options.text_weight != 1:
             raise UsageError(f"{model} takes texts and no images; give text_weight=1, or leave it out")
-        return TextsAlone(name, encoder, read_options(shared, Options(text_weight=1)))
+        return TextsAlone(name, encoder, read_options(shared, EmbeddingOptions(text_weight=1)))
     if not encoder.has_text and "text_weight" not in shared:
-        options = read_options(shared, Options(text_weight=0))
+        options = read_options(shared, EmbeddingOptions(text_weight=0))
     return FusedEmbedder(name, PooledImages(encoder, options.pool), options)

@@ -16,7 +16,7 @@ from PIL import Image
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
 from baselines.fusion import FusedEmbedder, PooledImages
-from baselines.options import Options, read_options
+from baselines.options import EmbeddingOptions, read_options
 from rope.encoders.identity import fingerprint_of
 from rope.encoders.running import choose_device, choose_dtype
 from rope.encoders.vectors import POOLER, TOKENS, Tokens, choose_tokens, has_projection, one_vector
@@ -148,13 +148,13 @@ def embedder(model: str, tokens: str = "", **shared: str) -> FusedEmbedder:
     Args:
         model: Hub id or folder.
         tokens: `pooler`, `cls` or `mean`, see `load_transformers_model`; empty for the model's own.
-        **shared: see `baselines.options.Options`; `text_weight` is 0 where the model has no text tower.
+        **shared: see `baselines.options.EmbeddingOptions`; `text_weight` is 0 where the model has no text tower.
     """
     if tokens and tokens not in TOKENS:
         raise UsageError(f"tokens {tokens!r} is not one of {', '.join(TOKENS)}")
-    options = read_options(shared, Options())
+    options = read_options(shared, EmbeddingOptions())
     chosen: Tokens | None = next((name for name in TOKENS if name == tokens), None)
     encoder = load_transformers_model(model, precision=options.precision, device=options.device, tokens=chosen)
     if not encoder.has_text and "text_weight" not in shared:
-        options = read_options(shared, Options(text_weight=0))
+        options = read_options(shared, EmbeddingOptions(text_weight=0))
     return FusedEmbedder(model.rstrip("/").rpartition("/")[2], PooledImages(encoder, options.pool), options)

@@ -15,7 +15,7 @@ from PIL import Image
 from transformers import AutoImageProcessor, AutoTokenizer, XCLIPModel
 
 from baselines.fusion import FusedEmbedder
-from baselines.options import Options, read_options
+from baselines.options import EmbeddingOptions, read_options
 from rope.encoders.identity import fingerprint_of
 from rope.encoders.running import choose_device, choose_dtype
 from rope.encoders.weights import loading
@@ -94,7 +94,7 @@ def embedder(model: str = "microsoft/xclip-base-patch16-kinetics-600", **shared:
 
     Args:
         model: Hub id or folder.
-        **shared: see `baselines.options.Options`; `text_weight` is 0 here, `frames` and `pool` say nothing.
+        **shared: see `baselines.options.EmbeddingOptions`; `text_weight` is 0 here, `frames` and `pool` say nothing.
     """
-    options = read_options(shared, Options(text_weight=0))
+    options = read_options(shared, EmbeddingOptions(text_weight=0))
     return FusedEmbedder("x-clip", load_xclip(model, precision=options.precision, device=options.device), options)

@@ -20,7 +20,7 @@ from pathlib import Path
 from rope.curation.pipeline.fault_injection import FAULTS, Chaos
 from rope.curation.pipeline.runner import OpenEngine, run_recipe
 from rope.curation.pipeline.supervisor import Ended, Engine
-from rope.curation.pipeline.worker import Task
+from rope.curation.pipeline.worker import ShardAttempt
 from tests.curation.pools import HALF, POISON, files_of, local, recipe_of
 
 STAGES = (POISON + 'raises = ["r01"]\nrejects = ["r11"]\nsegfaults = ["r08"]', HALF + "parts = 2")
@@ -37,7 +37,7 @@ class Counted:
     def slots(self) -> int:
         return self._engine.slots
 
-    def submit(self, task: Task) -> None:
+    def submit(self, task: ShardAttempt) -> None:
         self._engine.submit(task)
 
     def wait(self) -> list[Ended]:

@@ -31,7 +31,7 @@ import pyarrow.parquet as pq
 from rope.curation.pipeline.accounting import audit, kept_files, reject_files
 from rope.curation.pipeline.engine_local import local_engine
 from rope.curation.pipeline.operation import MapOperation, Outcome, divide
-from rope.curation.pipeline.recipe import Recipe, read_recipe
+from rope.curation.pipeline.recipe import CurationRecipe, read_recipe
 from rope.curation.pipeline.runner import finished_stages, run_recipe
 from rope.curation.splitting.recipe_leaks import audit_split
 from tests.curation.planted import n_pairs, pair_scores
@@ -285,7 +285,7 @@ def _resident(process: int) -> int:
         return 0
 
 
-def stage_rows(recipe: Recipe) -> Iterator[tuple[str, str, float]]:
+def stage_rows(recipe: CurationRecipe) -> Iterator[tuple[str, str, float]]:
     """Name, rows in and rows kept, and when the last manifest was written."""
     for name, shards in finished_stages(recipe).items():
         kept = sum(part.kept.rows for _, manifest in shards for part in manifest.parts)
@@ -293,7 +293,7 @@ def stage_rows(recipe: Recipe) -> Iterator[tuple[str, str, float]]:
         yield name, f"{sum(manifest.rows_in for _, manifest in shards):,} | {kept:,}", ended
 
 
-def audits(recipe: Recipe) -> Iterator[tuple[str, str, float]]:
+def audits(recipe: CurationRecipe) -> Iterator[tuple[str, str, float]]:
     """Name, what it has found, and when it ended."""
     books = audit(recipe)
     yield "audit of the books", f"{books.n_raw:,} | {', '.join(books.problems) or 'they close'}", time.time()
@@ -303,7 +303,7 @@ def audits(recipe: Recipe) -> Iterator[tuple[str, str, float]]:
     yield "audit of leaks", f"{canaries[0]:,} of {canaries[1]:,} canaries | leaking: {found}", time.time()
 
 
-def answers(recipe: Recipe, n_products: int) -> Mapping[str, str]:
+def answers(recipe: CurationRecipe, n_products: int) -> Mapping[str, str]:
     """What was found of the planted."""
     stages = finished_stages(recipe)
     rejected = numbers_of(_column(reject_files(stages, "filter"), "id"), 1)

@@ -37,13 +37,13 @@ def measure(folder: Path, memory: int | None, full: bool) -> dict:
     from rope.bench.quick import quick_score
     from rope.bench.ranking.engine import Effort
     from rope.bench.score import score
-    from rope.dataset.directory import Labels
+    from rope.dataset.directory import SampleLabels
 
     labels, embeddings = {}, {}
     for domain in DOMAINS:
         vectors, products = np.load(folder / f"{domain}.npy"), np.load(folder / f"{domain}_products.npy")
         ids = [str(i) for i in range(len(products))]
-        labels[domain] = Labels(ids, [f"{product:05d}" for product in products])
+        labels[domain] = SampleLabels(ids, [f"{product:05d}" for product in products])
         embeddings[domain] = DomainEmbeddings(ids, vectors, "float32")
     effort = Effort(memory)
     before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()

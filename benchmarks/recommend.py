@@ -45,7 +45,7 @@ def timed(what: str, task: Callable[[], T]) -> tuple[float, T]:
 def planted(seed: int) -> None:
     import torch
 
-    from baselines.learn.config import LearnConfig, Objective, Recipe
+    from baselines.learn.config import LearnConfig, LearnRecipe, Objective
     from baselines.learn.embed import embed_items, embed_users
     from baselines.learn.train import train
 
@@ -63,7 +63,9 @@ def planted(seed: int) -> None:
         sizes = LearnConfig(
             input_dim=content.dim, output_dim=32, width=32, heads=4, mlp_width=64, layers=1, dropout=0.0
         )
-        recipe = Recipe(model=sizes, seed=0, objective=objective, epochs=30, learning_rate=5e-3, places=5, actions=4)
+        recipe = LearnRecipe(
+            model=sizes, seed=0, objective=objective, epochs=30, learning_rate=5e-3, places=5, actions=4
+        )
         with tempfile.TemporaryDirectory() as folder:
             started = time.process_time()
             model = train(made.content, split.training, Path(folder, "run"), recipe)

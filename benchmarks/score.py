@@ -129,12 +129,12 @@ def task_everything(folder: Path) -> dict:
     from rope.bench.one_shot import Draws
     from rope.bench.ranking.engine import Effort
     from rope.bench.score import by_product, score
-    from rope.dataset.directory import Labels
+    from rope.dataset.directory import SampleLabels
 
     warm_up()
     vectors, products = load(folder)
     ids = {domain: [str(i) for i in range(n)] for domain, n in SIZES.items()}
-    labels = {d: Labels(ids[d], [f"{p:05d}" for p in products[d]]) for d in SIZES}
+    labels = {d: SampleLabels(ids[d], [f"{p:05d}" for p in products[d]]) for d in SIZES}
     embeddings = {d: DomainEmbeddings(ids[d], vectors.pop(d), "float32") for d in SIZES}
     started = time.perf_counter()
     result = score(embeddings, {d: by_product(labels[d]) for d in SIZES}, Draws(seed=0), Effort())

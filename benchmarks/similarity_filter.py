@@ -35,7 +35,7 @@ from torch.nn.functional import cross_entropy, normalize, pad
 
 from rope.curation.filtering.sweep import scores
 from rope.curation.pipeline.engine_local import local_engine
-from rope.curation.pipeline.recipe import Recipe, read_recipe
+from rope.curation.pipeline.recipe import CurationRecipe, read_recipe
 from rope.curation.pipeline.runner import run_recipe
 from rope.encoders.chinese_clip import CONTEXT
 from rope.encoders.pixels import square_pixels
@@ -184,7 +184,7 @@ def loss(
     return contrast / 2 + sum(cross_entropy(scale * one @ unit.T, category) for one in (pictures, texts))
 
 
-def judge(recipe: Recipe, answers: Path) -> None:
+def judge(recipe: CurationRecipe, answers: Path) -> None:
     """Print what similarities say of planted wrong texts."""
     known = {row["id"]: row["is_mismatch"] for row in pq.read_table(answers).to_pylist()}
     judged = pa.concat_tables(scores(recipe, "filter", "similarity")).drop_null().to_pydict()

@@ -14,7 +14,7 @@ from cope.initial_weights import draw_visual_tower
 from cope.model import Cope
 from cope.pixels import Augment, reading_size
 from cope.pretrained import load_text_tower, load_visual_tower
-from cope.recipe import Recipe
+from cope.recipe import TrainingRecipe
 from cope.titles import character_tokenizer, load_tokenizer
 from cope.tower_cache import CachedReader, TowerCache, texts_of
 from cope.vision import VisualTower
@@ -27,7 +27,7 @@ from rope.media import decode_frames
 __all__ = ["PreparedReader", "make_model", "make_reader"]
 
 
-def make_model(directory: Path, recipe: Recipe) -> tuple[Cope, PreTrainedTokenizerBase]:
+def make_model(directory: Path, recipe: TrainingRecipe) -> tuple[Cope, PreTrainedTokenizerBase]:
     """Model and tokenizer of a recipe, on the CPU; `recipe.seed` decides what is drawn.
 
     Raises:
@@ -51,7 +51,9 @@ def make_model(directory: Path, recipe: Recipe) -> tuple[Cope, PreTrainedTokeniz
     return model, tokenizer
 
 
-def make_reader(recipe: Recipe, model: Cope, cache: TowerCache | None) -> "ClipReader | PreparedReader | CachedReader":
+def make_reader(
+    recipe: TrainingRecipe, model: Cope, cache: TowerCache | None
+) -> "ClipReader | PreparedReader | CachedReader":
     """How training samples become what the visual tower takes."""
     size = recipe.model.image_size
     if cache is not None and cache.frames is not None:
@@ -93,7 +95,7 @@ class PreparedReader:
         return Clip(sample.sample_id, sample.text, self.prepare(frames))
 
 
-def _tokenizer(directory: Path, recipe: Recipe) -> PreTrainedTokenizerBase:
+def _tokenizer(directory: Path, recipe: TrainingRecipe) -> PreTrainedTokenizerBase:
     text = recipe.model.text
     source = recipe.tokenizer or (text.backbone if text is not None else None)
     if source is None:

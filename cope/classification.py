@@ -10,7 +10,7 @@ from torch import distributed, nn
 from torch.nn.functional import normalize
 
 from cope.long_tail import Tail
-from cope.ranks import ALONE, Ranks, gather_for_copies, gather_for_parts, shard_bounds
+from cope.ranks import ALONE, ProcessRank, gather_for_copies, gather_for_parts, shard_bounds
 
 __all__ = ["ProductCentres", "capped", "margin_logits", "sample_classes", "shard_statistics", "sharded_cross_entropy"]
 
@@ -138,7 +138,9 @@ class ProductCentres(nn.Module):
         ValueError: there are fewer products than ranks.
     """
 
-    def __init__(self, n_products: int, dim: int, *, seed: int, ranks: Ranks = ALONE, tail: Tail | None = None) -> None:
+    def __init__(
+        self, n_products: int, dim: int, *, seed: int, ranks: ProcessRank = ALONE, tail: Tail | None = None
+    ) -> None:
         super().__init__()
         if n_products < ranks.size:
             raise ValueError(f"{n_products} products cannot be shared out over {ranks.size} ranks")

@@ -9,12 +9,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from cope.recipe import Recipe, Sampling
+from cope.recipe import Sampling, TrainingRecipe
 from rope.dataset.directory import read_products
 from rope.errors import UsageError
-from rope.feed import BalancedProducts, Share
+from rope.feed import BalancedProducts, ProcessShare
 from rope.feed.balanced import Draw
-from rope.feed.clips import Reader
+from rope.feed.clips import SampleReader
 from rope.feed.order import hash64
 
 __all__ = ["WeightedProducts", "category_weights", "n_samples", "training_products"]
@@ -90,7 +90,9 @@ def category_weights(categories: Sequence[str | None]) -> IntArray:
     return np.array([_CATEGORY_WEIGHT // sizes[category] for category in categories])
 
 
-def training_products(directory: Path, recipe: Recipe, share: Share, reader: Reader) -> BalancedProducts:
+def training_products(
+    directory: Path, recipe: TrainingRecipe, share: ProcessShare, reader: SampleReader
+) -> BalancedProducts:
     """The products of the training split, as a recipe visits them.
 
     Args:

@@ -7,7 +7,7 @@ import torch
 from cope.classification import ProductCentres, capped, sample_classes
 from cope.config import LossConfig
 from cope.losses import ALIGNMENT_PAIRS, CONTRASTIVE_PAIRS, contrastive_losses, weighted_sum
-from cope.ranks import ALONE, Ranks, gather_for_copies, undo_average
+from cope.ranks import ALONE, ProcessRank, gather_for_copies, undo_average
 from cope.views import AmpereViews, Views
 from rope.domain import DOMAINS
 
@@ -37,7 +37,7 @@ def objective(
     *,
     seed: int,
     step: int,
-    ranks: Ranks = ALONE,
+    ranks: ProcessRank = ALONE,
 ) -> Losses:
     """The weighted sum of the contrastive terms and the product classification, computed in float32.
 

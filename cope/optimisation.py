@@ -6,12 +6,12 @@ import torch
 
 from cope.backbones import BackboneVision
 from cope.model import Cope
-from cope.recipe import Recipe
+from cope.recipe import TrainingRecipe
 
 __all__ = ["learning_rate_factor", "make_optimizer"]
 
 
-def make_optimizer(model: Cope, recipe: Recipe) -> torch.optim.AdamW:
+def make_optimizer(model: Cope, recipe: TrainingRecipe) -> torch.optim.AdamW:
     """AdamW (betas 0.9 and 0.999, epsilon 1e-8) over three groups: text tower, visual tower, projections and fusion.
 
     Of a pretrained tower, what stands on it, such as the multi-frame transformer, is with the projections. What is

@@ -11,11 +11,19 @@ from typing import Final
 import torch
 from torch import distributed
 
-__all__ = ["ALONE", "Ranks", "current_ranks", "gather_for_copies", "gather_for_parts", "shard_bounds", "undo_average"]
+__all__ = [
+    "ALONE",
+    "ProcessRank",
+    "current_ranks",
+    "gather_for_copies",
+    "gather_for_parts",
+    "shard_bounds",
+    "undo_average",
+]
 
 
 @dataclass(frozen=True, slots=True)
-class Ranks:
+class ProcessRank:
     """One process among those that train together.
 
     Attributes:
@@ -34,20 +42,20 @@ class Ranks:
             raise ValueError(f"rank {self.rank} of {self.size}: expected one from 0 to {self.size - 1}")
 
 
-ALONE: Final = Ranks(0, 1)
+ALONE: Final = ProcessRank(0, 1)
 
 
-def current_ranks() -> Ranks:
+def current_ranks() -> ProcessRank:
     """This process in the default group of `torch.distributed`; `ALONE` where there is none."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return ALONE
-    return Ranks(distributed.get_rank(), distributed.get_world_size())
+    return ProcessRank(distributed.get_rank(), distributed.get_world_size())
 
 
-def shard_bounds(n: int, ranks: Ranks) -> tuple[int, int]:
+def shard_bounds(n: int, ranks: ProcessRank) -> tuple[int, int]:
     """First item, and the one after the last, of a rank's share of n; the first ranks take one more where n is odd.
 
-    >>> [shard_bounds(7, Ranks(rank, 3)) for rank in range(3)]
+    >>> [shard_bounds(7, ProcessRank(rank, 3)) for rank in range(3)]
     [(0, 3), (3, 5), (5, 7)]
     """
     base, more = divmod(n, ranks.size)
@@ -55,7 +63,7 @@ def shard_bounds(n: int, ranks: Ranks) -> tuple[int, int]:
     return start, start + base + (ranks.rank < more)
 
 
-def gather_for_copies(rows: torch.Tensor, ranks: Ranks) -> torch.Tensor:
+def gather_for_copies(rows: torch.Tensor, ranks: ProcessRank) -> torch.Tensor:
     """Rows of all ranks, in their order, for arithmetic that every rank repeats in full.
 
     Backward, a rank keeps the gradient of its own rows: it is complete, because the rank computed the whole loss.
@@ -76,7 +84,7 @@ def gather_for_copies(rows: torch.Tensor, ranks: Ranks) -> torch.Tensor:
     return torch.cat(everyone)
 
 
-def gather_for_parts(rows: torch.Tensor, ranks: Ranks) -> torch.Tensor:
+def gather_for_parts(rows: torch.Tensor, ranks: ProcessRank) -> torch.Tensor:
     """Rows of all ranks, in their order, for arithmetic of which every rank does a part.
 
     As `gather_for_copies`, but backward the gradients of all parts are added up first.
@@ -87,7 +95,7 @@ def gather_for_parts(rows: torch.Tensor, ranks: Ranks) -> torch.Tensor:
     return everyone
 
 
-def undo_average(rows: torch.Tensor, ranks: Ranks) -> torch.Tensor:
+def undo_average(rows: torch.Tensor, ranks: ProcessRank) -> torch.Tensor:
     """The same rows, whose gradient is multiplied by the number of ranks, by which data parallelism will divide it."""
     if ranks.size == 1 or not rows.requires_grad:
         return rows

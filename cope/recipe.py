@@ -13,7 +13,7 @@ from rope.domain import DOMAINS
 from rope.errors import UsageError
 from rope.files import reading_file
 
-__all__ = ["PRESETS", "RECIPE_NAME", "Recipe", "Sampling", "preset_purpose", "read_recipe", "recipe_text"]
+__all__ = ["PRESETS", "RECIPE_NAME", "Sampling", "TrainingRecipe", "preset_purpose", "read_recipe", "recipe_text"]
 
 _PRESET_FOLDER: Final = Path(__file__).parent / "presets"
 PRESETS: Final = tuple(sorted(path.stem for path in _PRESET_FOLDER.glob("*.yaml")))
@@ -27,7 +27,7 @@ Sampling = Literal["balanced", "proportional", "category_balanced"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class TrainingRecipe:
     """A training run, but for the dataset; the defaults are those of the paper.
 
     Attributes:
@@ -124,7 +124,7 @@ class Recipe:
         }
         for name, inside in ranges.items():
             if not inside:
-                raise UsageError(f"{name}: {getattr(self, name)!r} is out of range; see `cope.recipe.Recipe`")
+                raise UsageError(f"{name}: {getattr(self, name)!r} is out of range; see `cope.recipe.TrainingRecipe`")
         for tower, weights in (("vision", self.vision_weights), ("text", self.text_weights)):
             if getattr(self.model, tower) is not None and weights is not None:
                 raise UsageError(
@@ -150,7 +150,7 @@ class Recipe:
         return self.crop < 1 or self.flip > 0 or self.jitter > 0
 
 
-def read_recipe(source: str) -> Recipe:
+def read_recipe(source: str) -> TrainingRecipe:
     """A preset by name, or a YAML file.
 
     A file may begin with `base: NAME`, a preset or a file beside it, and then says only what differs from that.
@@ -161,11 +161,11 @@ def read_recipe(source: str) -> Recipe:
     Raises:
         UsageError: there is no such preset or file, it is no YAML, or has a field that is unknown or of another type.
     """
-    recipe: Recipe = _record(Recipe, _read(source, None, ()), source)
+    recipe: TrainingRecipe = _record(TrainingRecipe, _read(source, None, ()), source)
     return recipe
 
 
-def recipe_text(recipe: Recipe) -> str:
+def recipe_text(recipe: TrainingRecipe) -> str:
     """A recipe as YAML, with every field; `read_recipe` reads it back."""
     text: str = yaml.safe_dump(asdict(recipe), sort_keys=False, allow_unicode=True)
     return text

@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 import torch
 
-from cope.ranks import Ranks
+from cope.ranks import ProcessRank
 from rope.encoders.weights import read_content
 from rope.errors import RopeError
 from rope.files import atomic_path
@@ -35,7 +35,7 @@ class Progress:
     recent: list[float]
 
 
-def save_state(folder: Path, progress: Progress, ranks: Ranks, parts: Mapping[str, Any], wait: Any) -> None:  # noqa: ANN401
+def save_state(folder: Path, progress: Progress, ranks: ProcessRank, parts: Mapping[str, Any], wait: Any) -> None:  # noqa: ANN401
     """Save a state; until it is whole, the one before stays valid, and then that is removed.
 
     Args:
@@ -72,7 +72,7 @@ def find_progress(folder: Path) -> Progress | None:
         raise RopeError(f"{marker}: is damaged ({error}); delete {folder} to start anew") from error
 
 
-def load_state(folder: Path, progress: Progress, ranks: Ranks) -> dict[str, Any]:
+def load_state(folder: Path, progress: Progress, ranks: ProcessRank) -> dict[str, Any]:
     """What `save_state` was given as `parts` on this rank.
 
     Raises:

@@ -29,8 +29,8 @@ from cope.model import Cope
 from cope.objective import Losses, objective
 from cope.optimisation import learning_rate_factor, make_optimizer
 from cope.pixels import normalised
-from cope.ranks import Ranks, current_ranks
-from cope.recipe import RECIPE_NAME, Recipe, read_recipe, recipe_text
+from cope.ranks import ProcessRank, current_ranks
+from cope.recipe import RECIPE_NAME, TrainingRecipe, read_recipe, recipe_text
 from cope.state import Progress, find_progress, load_state, save_state
 from cope.titles import Tokens, tokenize_for
 from cope.tower_cache import TowerCache, make_tower_cache
@@ -40,7 +40,7 @@ from rope.dataset.locate import cache_folder
 from rope.dataset.manifest import read_manifest
 from rope.domain import DOMAINS, Domain
 from rope.errors import RopeError, UsageError
-from rope.feed import BalancedProducts, Feed, ProductBatch, Share
+from rope.feed import BalancedProducts, Feed, ProcessShare, ProductBatch
 from rope.files import atomic_path
 
 __all__ = ["LOG_NAME", "TrainReport", "train"]
@@ -70,7 +70,7 @@ class TrainReport:
 def train(
     directory: Path,
     out: Path,
-    recipe: Recipe,
+    recipe: TrainingRecipe,
     *,
     num_workers: int = 0,
     trackers: tuple[str, ...] = (),
@@ -114,7 +114,9 @@ def train(
     towers = _embed_frozen_towers(cache, directory, recipe, model, tokenizer, ranks, accelerator, progress)
     if recipe.heads == "aligned":
         align_heads(model, towers, recipe.seed)
-    products = training_products(directory, recipe, Share(ranks.rank, ranks.size), make_reader(recipe, model, towers))
+    products = training_products(
+        directory, recipe, ProcessShare(ranks.rank, ranks.size), make_reader(recipe, model, towers)
+    )
     run = _prepare(recipe, model, tokenizer, towers, products, ranks, accelerator)
     run.feed = Feed(products, num_workers=num_workers, pin_memory=accelerator.device.type == "cuda")
     found = find_progress(out / "state")
@@ -153,9 +155,9 @@ def train(
 class _Run:
     """Everything that moves while training."""
 
-    recipe: Recipe
+    recipe: TrainingRecipe
     accelerator: Accelerator
-    ranks: Ranks
+    ranks: ProcessRank
     model: torch.nn.Module  # the model itself, or what keeps its copies on other processes equal
     tokenizer: PreTrainedTokenizerBase
     towers: TowerCache | None
@@ -326,10 +328,10 @@ class _Run:
 def _embed_frozen_towers(
     folder: Path | None,
     directory: Path,
-    recipe: Recipe,
+    recipe: TrainingRecipe,
     model: Cope,
     tokenizer: PreTrainedTokenizerBase,
-    ranks: Ranks,
+    ranks: ProcessRank,
     accelerator: Accelerator,
     progress: bool,
 ) -> TowerCache | None:
@@ -351,12 +353,12 @@ def _embed_frozen_towers(
 
 
 def _prepare(
-    recipe: Recipe,
+    recipe: TrainingRecipe,
     model: Cope,
     tokenizer: PreTrainedTokenizerBase,
     towers: TowerCache | None,
     products: BalancedProducts,
-    ranks: Ranks,
+    ranks: ProcessRank,
     accelerator: Accelerator,
 ) -> _Run:
     """Centres and optimizers as they are before the first step."""
@@ -378,7 +380,7 @@ def _prepare(
     return _Run(recipe, accelerator, ranks, prepared, tokenizer, towers, centres, optimizers, class_of, feed, 0, [])
 
 
-def _tail(products: BalancedProducts, recipe: Recipe) -> Tail | None:
+def _tail(products: BalancedProducts, recipe: TrainingRecipe) -> Tail | None:
     """Of the products in the order of their classes."""
     if not isinstance(products, WeightedProducts) or not (recipe.loss.logit_adjustment or recipe.loss.class_balance):
         return None
@@ -389,7 +391,7 @@ def _tail(products: BalancedProducts, recipe: Recipe) -> Tail | None:
     )
 
 
-def _claim(out: Path, recipe: Recipe, directory: Path, ranks: Ranks, wait: Callable[[], object]) -> None:
+def _claim(out: Path, recipe: TrainingRecipe, directory: Path, ranks: ProcessRank, wait: Callable[[], object]) -> None:
     """Make the folder, or see that the run that it holds is the same."""
     stored = out / RECIPE_NAME
     if stored.exists():
@@ -428,7 +430,7 @@ def _step_of(line: str) -> float:
         return float("inf")
 
 
-def _seed_of_step(seed: int, step: int, ranks: Ranks) -> int:
+def _seed_of_step(seed: int, step: int, ranks: ProcessRank) -> int:
     """A seed that no other step of another rank or recipe seed is likely to have."""
     return (seed * 1_000_003 + step * 4099 + ranks.rank * 257) % 2**63
 

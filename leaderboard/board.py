@@ -7,16 +7,26 @@ from typing import Any, Final
 import numpy as np
 
 from leaderboard.checked_board import CheckedBoard
-from leaderboard.entry import Entry
+from leaderboard.entry import LeaderboardEntry
 from leaderboard.known import KnownDataset
 from leaderboard.significance import separate_pairs
 from rope.bench.metrics import KS
 from rope.bench.stats.compare import MEAN, shared_ranks
-from rope.bench.stats.intervals import Estimate, average, micro_estimate, over_runs, share_interval
-from rope.bench.stats.query_ranks import PairRanks, Ranks, load_ranks, query_values
+from rope.bench.stats.intervals import MetricEstimate, average, micro_estimate, over_runs, share_interval
+from rope.bench.stats.query_ranks import PairRanks, QueryRanks, load_ranks, query_values
 from rope.domain import DomainName
 
-__all__ = ["HEADLINE", "METRICS", "Board", "Cell", "ProductHits", "Row", "View", "load_boards", "product_hits"]
+__all__ = [
+    "HEADLINE",
+    "METRICS",
+    "Board",
+    "BoardCell",
+    "BoardRow",
+    "ProductHits",
+    "View",
+    "load_boards",
+    "product_hits",
+]
 
 METRICS: Final = (*(f"R@{k}" for k in KS), "MRR", "mAP")
 """What a board can show."""
@@ -28,7 +38,7 @@ HEADLINE: Final[View] = ("R@1", MEAN)
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class BoardCell:
     """One number of a board, a fraction.
 
     Attributes:
@@ -62,7 +72,7 @@ class ProductHits:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class BoardRow:
     """An entry and its numbers: a view that is not known is not there, and hits by product are of recomputed rows.
 
     Attributes:
@@ -74,10 +84,10 @@ class Row:
         is_run_of: the id of the row whose numbers hold this run too; None for a row of the board.
     """
 
-    entry: Entry
-    cells: Mapping[View, Cell]
+    entry: LeaderboardEntry
+    cells: Mapping[View, BoardCell]
     by_product: ProductHits | None
-    runs: tuple["Row", ...] = ()
+    runs: tuple["BoardRow", ...] = ()
     is_run_of: str | None = None
 
     @property
@@ -111,7 +121,7 @@ class Board:
     key: str
     dataset: str
     fingerprint: str | None
-    rows: tuple[Row, ...]
+    rows: tuple[BoardRow, ...]
 
     @property
     def domains(self) -> tuple[DomainName, ...]:
@@ -134,7 +144,7 @@ class Board:
         return any(row.runs for row in self.rows)
 
     @property
-    def single_rows(self) -> tuple[Row, ...]:
+    def single_rows(self) -> tuple[BoardRow, ...]:
         """The rows with those of several runs replaced by their runs."""
         return tuple(one for row in self.rows for one in row.runs or (row,))
 
@@ -143,16 +153,16 @@ class Board:
 class _Measured:
     """An entry, or the mean over several runs, with the estimates of every view."""
 
-    entry: Entry
-    estimates: Mapping[View, Estimate]
+    entry: LeaderboardEntry
+    estimates: Mapping[View, MetricEstimate]
     by_product: ProductHits | None
     runs: tuple["_Measured", ...] = ()
 
-    def row(self, ranks: Mapping[View, Mapping[str, int]]) -> Row:
+    def row(self, ranks: Mapping[View, Mapping[str, int]]) -> BoardRow:
         """The row of the board; its own ranks are looked up by id."""
         of = None if self.entry.card.run is None else self.entry.card.run.of
         runs = tuple(replace(run.row({}), is_run_of=of) for run in self.runs)
-        empty = Row(self.entry, {}, self.by_product, runs)
+        empty = BoardRow(self.entry, {}, self.by_product, runs)
         spreads = {view: [run.cells[view].value for run in runs] for view in self.estimates} if runs else {}
         cells = {
             view: _cell(estimate, ranks.get(view, {}).get(empty.id), spreads.get(view))
@@ -171,7 +181,7 @@ def load_boards(checked: CheckedBoard, advance: Callable[[int], None] = lambda _
     Returns:
         The boards by the name of their dataset; `rope` first.
     """
-    of_key: dict[str, list[_Measured | Entry]] = {}
+    of_key: dict[str, list[_Measured | LeaderboardEntry]] = {}
     datasets = {row.dataset.key: row.dataset for row in checked.rows}
     for row in checked.rows:
         entry = row.entry
@@ -182,7 +192,7 @@ def load_boards(checked: CheckedBoard, advance: Callable[[int], None] = lambda _
     return [_board(dataset, of_key[dataset.key]) for dataset in ordered]
 
 
-def product_hits(ranks: Ranks) -> ProductHits:
+def product_hits(ranks: QueryRanks) -> ProductHits:
     """Count queries and hits at 1 of each product, in each cross-domain pair."""
     n_products, counts, hits = len(ranks.product_ids), {}, {}
     for column in ranks.cross_pairs:
@@ -193,9 +203,9 @@ def product_hits(ranks: Ranks) -> ProductHits:
     return ProductHits(tuple(ranks.product_ids), counts, hits)
 
 
-def _measure(entry: Entry, ranks: Ranks) -> _Measured:
+def _measure(entry: LeaderboardEntry, ranks: QueryRanks) -> _Measured:
     n_products = len(ranks.product_ids)
-    estimates: dict[View, Estimate] = {}
+    estimates: dict[View, MetricEstimate] = {}
     for metric in METRICS:
         of_pairs = {name: _estimate(ranks.pairs[name], metric, n_products) for name in ranks.cross_pairs}
         estimates |= {(metric, name): one for name, one in of_pairs.items()}
@@ -203,18 +213,18 @@ def _measure(entry: Entry, ranks: Ranks) -> _Measured:
     return _Measured(entry, estimates, product_hits(ranks))
 
 
-def _estimate(pair: PairRanks, metric: str, n_products: int) -> Estimate:
+def _estimate(pair: PairRanks, metric: str, n_products: int) -> MetricEstimate:
     return micro_estimate(query_values(pair, metric), pair.products, n_products)
 
 
-def _board(dataset: KnownDataset, found: Sequence[_Measured | Entry]) -> Board:
+def _board(dataset: KnownDataset, found: Sequence[_Measured | LeaderboardEntry]) -> Board:
     """Only rows with vectors are ranked, and only they take part in the correction for many comparisons."""
     measured = [one for one in found if isinstance(one, _Measured)]
     ranked = _over_runs([one for one in measured if one.entry.status == "recomputed"])
     ranks = {view: of_view for metric in METRICS for view, of_view in _ranks(ranked, metric).items()}
     shown = [replace(one, by_product=None) for one in measured if one.entry.status != "recomputed"]
     rows = [*(one.row(ranks) for one in ranked), *(one.row({}) for one in shown)]
-    rows += [Row(one, _reported_cells(one), None) for one in found if isinstance(one, Entry)]
+    rows += [BoardRow(one, _reported_cells(one), None) for one in found if isinstance(one, LeaderboardEntry)]
     rows.sort(key=lambda row: (-row.cells[HEADLINE].value if HEADLINE in row.cells else 1.0, row.id))
     return Board(dataset.key, dataset.name, dataset.fingerprint, tuple(rows))
 
@@ -259,13 +269,13 @@ def _seed(one: _Measured) -> int:
     return -1 if one.entry.card.run is None else one.entry.card.run.seed
 
 
-def _cell(estimate: Estimate, rank: int | None, runs: Sequence[float] | None = None) -> Cell:
+def _cell(estimate: MetricEstimate, rank: int | None, runs: Sequence[float] | None = None) -> BoardCell:
     interval = share_interval(estimate)
     spread = None if runs is None else (min(runs), max(runs))
-    return Cell(interval.value, interval.low, interval.high, rank, spread)
+    return BoardCell(interval.value, interval.low, interval.high, rank, spread)
 
 
-def _reported_cells(entry: Entry) -> dict[View, Cell]:
+def _reported_cells(entry: LeaderboardEntry) -> dict[View, BoardCell]:
     views = ((metric, column) for metric in METRICS for column in entry.columns)
     values: dict[View, Any] = {(metric, column): entry.value(column, metric) for metric, column in views}
-    return {view: Cell(value) for view, value in values.items() if value is not None}
+    return {view: BoardCell(value) for view, value in values.items() if value is not None}

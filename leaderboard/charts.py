@@ -6,18 +6,18 @@ from typing import Final
 
 from markupsafe import Markup
 
-from leaderboard.entry import Entry
-from leaderboard.projection import Point
+from leaderboard.entry import LeaderboardEntry
+from leaderboard.projection import MapPoint
 from rope.bench.doctor.charts import Line, in_words, lines, pair_style
 from rope.bench.doctor.growth import expected_hits, gallery_sizes
 from rope.bench.metrics import KS, mean
-from rope.bench.stats.query_ranks import PairRanks, Ranks
+from rope.bench.stats.query_ranks import PairRanks, QueryRanks
 from rope.domain import DomainName, domains_of
 
 __all__ = ["growth_chart", "hit_rate_chart", "map_chart", "shapes_of"]
 
 
-def hit_rate_chart(entry: Entry) -> Markup | None:
+def hit_rate_chart(entry: LeaderboardEntry) -> Markup | None:
     """R@k of the cross-domain pairs over k; None where no pair has two values of k."""
     series = []
     for name in entry.pairs:
@@ -28,7 +28,7 @@ def hit_rate_chart(entry: Entry) -> Markup | None:
     return _drawing(lines(title, "k", series)) if series else None
 
 
-def growth_chart(ranks: Ranks, n_gallery: Mapping[str, int]) -> Markup | None:
+def growth_chart(ranks: QueryRanks, n_gallery: Mapping[str, int]) -> Markup | None:
     """Expected R@1 of the cross-domain pairs in random smaller galleries; None where some query has no negative.
 
     Args:
@@ -53,7 +53,7 @@ def growth_chart(ranks: Ranks, n_gallery: Mapping[str, int]) -> Markup | None:
     return _drawing(lines(title, "negatives in the gallery", series))
 
 
-def map_chart(points: Sequence[Point], domains: Sequence[DomainName]) -> Markup | None:
+def map_chart(points: Sequence[MapPoint], domains: Sequence[DomainName]) -> Markup | None:
     """Samples by their first two principal components: the product is the colour, the domain is the shape.
 
     Args:

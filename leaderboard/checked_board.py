@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from leaderboard.entry import Entry, entry_paths
+from leaderboard.entry import LeaderboardEntry, entry_paths
 from leaderboard.known import KnownDataset, known_datasets
 from leaderboard.release import changed_rows, kept_rows, stray_files
 from leaderboard.schema import read_json
@@ -37,7 +37,7 @@ class CheckedRow:
         is_ranked: whether it has vectors, from which its numbers follow; a claimed or reported row is only shown.
     """
 
-    entry: Entry
+    entry: LeaderboardEntry
     dataset: KnownDataset
     is_ranked: bool
 

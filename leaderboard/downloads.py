@@ -5,8 +5,8 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from leaderboard.board import HEADLINE, METRICS, Board, Cell, Row
-from leaderboard.entry import REPORTED_CAVEAT, Entry, Status
+from leaderboard.board import HEADLINE, METRICS, Board, BoardCell, BoardRow
+from leaderboard.entry import REPORTED_CAVEAT, LeaderboardEntry, Status
 
 __all__ = ["as_csv", "as_json", "as_latex"]
 
@@ -81,11 +81,11 @@ def as_latex(board: Board, metric: str = HEADLINE[0]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _with_seeds(row: Row) -> str:
+def _with_seeds(row: BoardRow) -> str:
     return f"{row.name} ({row.n_seeds} seeds)" if row.runs else row.name
 
 
-def _row_json(row: Row, columns: Sequence[str]) -> dict[str, Any]:
+def _row_json(row: BoardRow, columns: Sequence[str]) -> dict[str, Any]:
     entry = row.entry
     return {
         "id": row.id,
@@ -109,7 +109,7 @@ def _row_json(row: Row, columns: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _vectors_json(entry: Entry) -> dict[str, Any] | None:
+def _vectors_json(entry: LeaderboardEntry) -> dict[str, Any] | None:
     """The dimensions that were scored, how they are stored, and out of how many they are the first."""
     if entry.score is None:
         return None
@@ -117,7 +117,7 @@ def _vectors_json(entry: Entry) -> dict[str, Any] | None:
     return {"dim": note["dim"], "dtype": note["stored_dtype"], "cut_from": entry.cut_from}
 
 
-def _run_json(run: Row) -> dict[str, Any]:
+def _run_json(run: BoardRow) -> dict[str, Any]:
     """One of the training runs that the numbers of a row are means over."""
     card, told = run.entry.card, run.entry.score or {}
     return {
@@ -130,7 +130,7 @@ def _run_json(run: Row) -> dict[str, Any]:
     }
 
 
-def _cell_json(cell: Cell) -> dict[str, Any]:
+def _cell_json(cell: BoardCell) -> dict[str, Any]:
     ci95 = None if cell.low is None or cell.high is None else [cell.low, cell.high]
     spread = {} if cell.spread is None else {"spread": list(cell.spread)}
     return {"value": cell.value, "ci95": ci95, "rank": cell.rank, **spread}

@@ -21,7 +21,7 @@ from rope.domain import DomainName, cross_domain_pairs, in_order
 from rope.errors import RopeError, UsageError
 from rope.files import sha256_of
 
-__all__ = ["PARTS", "REPORTED", "REPORTED_CAVEAT", "Entry", "Status", "entry_paths", "read_entry"]
+__all__ = ["PARTS", "REPORTED", "REPORTED_CAVEAT", "LeaderboardEntry", "Status", "entry_paths", "read_entry"]
 
 Status = Literal["recomputed", "claimed", "reported"]
 
@@ -38,7 +38,7 @@ _STEM: Final = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LeaderboardEntry:
     """One row: a model on a dataset.
 
     Attributes:
@@ -118,7 +118,7 @@ def entry_paths(root: Path) -> list[Path]:
     return sorted(path for path in found if path.name == REPORTED or _STEM.fullmatch(path.stem))
 
 
-def read_entry(path: Path, *, check_score: bool = True) -> Entry:
+def read_entry(path: Path, *, check_score: bool = True) -> LeaderboardEntry:
     """Read an entry and its score, and check both against their schemas and against each other.
 
     Nothing but JSON is read; that the vectors and ranks are those of the score is for `leaderboard.verify` to tell.
@@ -136,7 +136,7 @@ def read_entry(path: Path, *, check_score: bool = True) -> Entry:
     card = card_of(raw["card"], f"{path}: card")
     check_texts(raw, str(path))
     dataset = raw["dataset"]
-    entry = Entry(
+    entry = LeaderboardEntry(
         path=path,
         status=raw["status"],
         card=card,
@@ -169,7 +169,7 @@ def _read_score(path: Path, sha256: str, check_score: bool) -> dict[str, Any]:
     return raw
 
 
-def _check_names(entry: Entry, raw: Mapping[str, Any]) -> None:
+def _check_names(entry: LeaderboardEntry, raw: Mapping[str, Any]) -> None:
     """The names on disk follow from the content, so that no entry can stand in for another."""
     path = entry.path
     if path.parent.name != entry.card.id:
@@ -182,7 +182,7 @@ def _check_names(entry: Entry, raw: Mapping[str, Any]) -> None:
             raise RopeError(f"{path}: {name} is {raw[name]['file']!r}, expected {stem}{PARTS[name]}")
 
 
-def _check_score(entry: Entry, score: Mapping[str, Any]) -> None:
+def _check_score(entry: LeaderboardEntry, score: Mapping[str, Any]) -> None:
     """What the entry says of the dataset, the model and the ranks is what its score says."""
     told = {
         "model": entry.card.name,

@@ -12,7 +12,7 @@ from leaderboard.known import Queries
 from rope.bench.doctor.charts import in_words
 from rope.bench.metrics import KS, mean
 from rope.bench.one_shot import mean_interval, std_bound
-from rope.bench.stats.query_ranks import Ranks
+from rope.bench.stats.query_ranks import QueryRanks
 from rope.domain import DomainName, all_pairs, cross_domain_pairs, in_order, pair_of
 
 __all__ = ["rank_problems", "reported_problems", "score_problems", "task_of", "task_problems"]
@@ -56,7 +56,7 @@ def reported_problems(reported: Mapping[str, Mapping[str, float]], domains: Sequ
     return strange or [text for name, pair in reported.items() for text in _falls(name, pair, "R")]
 
 
-def rank_problems(ranks: Ranks, samples: Mapping[DomainName, int]) -> list[str]:
+def rank_problems(ranks: QueryRanks, samples: Mapping[DomainName, int]) -> list[str]:
     """Pairs with a rank that no gallery of these sizes gives, whatever is in it.
 
     Args:
@@ -74,7 +74,7 @@ def rank_problems(ranks: Ranks, samples: Mapping[DomainName, int]) -> list[str]:
     return problems
 
 
-def task_problems(ranks: Ranks, wanted: Mapping[str, Queries]) -> list[str]:
+def task_problems(ranks: QueryRanks, wanted: Mapping[str, Queries]) -> list[str]:
     """Pairs whose queries, products or numbers of positives are not those of the dataset.
 
     Args:
@@ -96,7 +96,7 @@ def task_problems(ranks: Ranks, wanted: Mapping[str, Queries]) -> list[str]:
     return problems
 
 
-def task_of(ranks: Ranks) -> str:
+def task_of(ranks: QueryRanks) -> str:
     """A hash of the queries of all pairs, their products and their numbers of positives."""
     digest = hashlib.sha256()
     for name, pair in ranks.pairs.items():

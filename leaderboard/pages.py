@@ -9,12 +9,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from leaderboard.board import HEADLINE, METRICS, Board, Row
+from leaderboard.board import HEADLINE, METRICS, Board, BoardRow
 from leaderboard.charts import shapes_of
 from rope.bench.doctor.charts import in_words, pair_style, tones_of
 from rope.bench.metrics import KS, mean
 from rope.bench.score import PROTOCOL_VERSION
-from rope.bench.stats.slices import Slice
+from rope.bench.stats.slices import QuerySlice
 from rope.domain import Pair
 
 __all__ = ["ModelPage", "board_data", "compare_page", "index_page", "model_page", "runs_page", "text_page"]
@@ -36,7 +36,7 @@ class ModelPage:
     growth: Markup | None = None
     map: Markup | None = None
     map_products: tuple[str, ...] = ()
-    slices: tuple[Slice, ...] = ()
+    slices: tuple[QuerySlice, ...] = ()
 
 
 def index_page(board: Board, boards: Sequence[Board]) -> str:
@@ -44,7 +44,7 @@ def index_page(board: Board, boards: Sequence[Board]) -> str:
     return _render("board", "", board, boards=boards, data=board_data(board))
 
 
-def model_page(row: Row, board: Board, page: ModelPage) -> str:
+def model_page(row: BoardRow, board: Board, page: ModelPage) -> str:
     """One model on one dataset."""
     one_shot = (row.entry.score or {}).get("one_shot", {})
     expected = [of_pair["expected"] for of_pair in one_shot.values()]
@@ -60,7 +60,7 @@ def compare_page(board: Board) -> str:
     return _render("compare", "", board, compared=compared)
 
 
-def runs_page(row: Row, board: Board) -> str:
+def runs_page(row: BoardRow, board: Board) -> str:
     """A model of several training runs on one dataset."""
     return _render("runs", "../../", board, row=row)
 

@@ -9,7 +9,7 @@ import numpy as np
 from rope.bench.io.embeddings import DomainEmbeddings
 from rope.domain import DomainName, in_order
 
-__all__ = ["N_PRODUCTS", "Point", "project"]
+__all__ = ["N_PRODUCTS", "MapPoint", "project"]
 
 N_PRODUCTS: Final = 8
 """Products on the map: as many as colours can tell apart."""
@@ -19,7 +19,7 @@ _A_DOMAIN: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class MapPoint:
     """A sample on the map.
 
     Attributes:
@@ -37,7 +37,7 @@ class Point:
 
 def project(
     embeddings: Mapping[DomainName, DomainEmbeddings], products: Mapping[DomainName, Mapping[str, str]]
-) -> tuple[list[str], list[Point]]:
+) -> tuple[list[str], list[MapPoint]]:
     """The two principal components of the samples of eight products.
 
     Principal components and not t-SNE: they have no seed and no settings, distances on them are distances of the
@@ -71,7 +71,7 @@ def project(
     strengths, directions = np.linalg.eigh(matrix @ matrix.T)  # the fewer side: n is at most 288
     places = directions[:, :-3:-1] * np.sqrt(strengths[:-3:-1].clip(0))  # [n, 2]
     places *= np.sign(places[np.abs(places).argmax(axis=0), [0, 1]])
-    points = [Point(float(x), float(y), *row) for (x, y), row in zip(places, rows, strict=True)]
+    points = [MapPoint(float(x), float(y), *row) for (x, y), row in zip(places, rows, strict=True)]
     return shown, points
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.special import stdtr
 
 from rope.bench.stats.compare import SIGNIFICANT
-from rope.bench.stats.intervals import Estimate
+from rope.bench.stats.intervals import MetricEstimate
 
 __all__ = ["n_rejected", "separate_pairs"]
 
@@ -22,7 +22,7 @@ FloatArray = npt.NDArray[np.float64]
 
 
 def separate_pairs(
-    names: Sequence[str], estimates: Mapping[str, Sequence[Estimate]]
+    names: Sequence[str], estimates: Mapping[str, Sequence[MetricEstimate]]
 ) -> dict[str, set[tuple[str, str]]]:
     """Pairs (better, worse) whose difference is significant after Holm's correction over all pairs and columns.
 
@@ -63,7 +63,7 @@ def n_rejected(p_values: FloatArray) -> int:
     return int(failed[0]) if len(failed) else m
 
 
-def _p_values(estimates: Sequence[Estimate], degrees: int) -> FloatArray:
+def _p_values(estimates: Sequence[MetricEstimate], degrees: int) -> FloatArray:
     """The p-value of every two models in one column, in the order of `triu_indices`."""
     values = np.array([one.value for one in estimates])
     shifts = np.stack([one.shifts for one in estimates])

@@ -7,15 +7,15 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Final
 
-from leaderboard.board import Board, ProductHits, Row, load_boards
+from leaderboard.board import Board, BoardRow, ProductHits, load_boards
 from leaderboard.charts import growth_chart, hit_rate_chart, map_chart
 from leaderboard.checked_board import CheckedBoard
 from leaderboard.downloads import as_csv, as_json, as_latex
 from leaderboard.pages import ModelPage, compare_page, index_page, model_page, runs_page, text_page
-from leaderboard.projection import Point, project
+from leaderboard.projection import MapPoint, project
 from rope.bench.io.readers import read_embeddings
 from rope.bench.report import write_json
-from rope.bench.stats.query_ranks import Ranks, load_ranks
+from rope.bench.stats.query_ranks import QueryRanks, load_ranks
 from rope.bench.stats.slices import slice_ranks
 from rope.domain import DomainName, domains_of, pair_of
 from rope.errors import UsageError
@@ -110,13 +110,13 @@ def _compact(value: Mapping[str, object]) -> str:
     return json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
 
 
-def _model_page(row: Row, data: Path | None) -> ModelPage:
+def _model_page(row: BoardRow, data: Path | None) -> ModelPage:
     entry = row.entry
     if entry.score is None:
         return ModelPage(hit_rates=hit_rate_chart(entry))
     ranks = load_ranks(entry.part("score"))
     names: list[str] = []
-    points: list[Point] = []
+    points: list[MapPoint] = []
     if "embeddings" in entry.files:
         names, points = project(read_embeddings([entry.part("embeddings")], list(entry.samples)), _products_of(ranks))
     slices = slice_ranks(ranks, data) if data is not None else []
@@ -129,7 +129,7 @@ def _model_page(row: Row, data: Path | None) -> ModelPage:
     )
 
 
-def _products_of(ranks: Ranks) -> dict[DomainName, dict[str, str]]:
+def _products_of(ranks: QueryRanks) -> dict[DomainName, dict[str, str]]:
     """Domain -> sample -> product, of the samples that are queries of some cross-domain pair."""
     products: dict[DomainName, dict[str, str]] = {domain: {} for domain in domains_of(ranks.cross_pairs)}
     for name in ranks.cross_pairs:

@@ -18,7 +18,7 @@ from rope.bench.ranking.engine import Effort
 from rope.bench.report import write_json
 from rope.bench.result import Report, report_on
 from rope.bench.score import Score, score
-from rope.dataset.directory import Labels, read_labels
+from rope.dataset.directory import SampleLabels, read_labels
 from rope.dataset.manifest import read_manifest
 from rope.domain import DomainName
 from rope.errors import EmbeddingError, RopeError, UsageError
@@ -142,7 +142,7 @@ def submit(
     return entry
 
 
-def _check_dataset(data: AnyPath, labels: Mapping[DomainName, Labels]) -> None:
+def _check_dataset(data: AnyPath, labels: Mapping[DomainName, SampleLabels]) -> None:
     if len(labels) < 2:
         raise UsageError(f"{data}: has only {', '.join(labels)}; the board is of the pairs of different domains")
     if any(rows.galleries is not None for rows in labels.values()):
@@ -190,7 +190,7 @@ def check_size(embeddings: Mapping[DomainName, DomainEmbeddings], dtype: StoredD
 
 def score_as_stored(
     embeddings: Mapping[DomainName, DomainEmbeddings],
-    labels: Mapping[DomainName, Labels],
+    labels: Mapping[DomainName, SampleLabels],
     subject: Subject,
     effort: Effort,
     dtype: StoredDtype,

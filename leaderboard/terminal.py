@@ -7,7 +7,7 @@ from typing import Final
 from rich.markup import escape
 from rich.table import Table
 
-from leaderboard.board import HEADLINE, METRICS, Board, Cell, Row
+from leaderboard.board import HEADLINE, METRICS, Board, BoardCell, BoardRow
 from leaderboard.checked_board import CheckedBoard
 from leaderboard.verify import Verdict
 from rope.bench.stats.compare import MEAN
@@ -57,7 +57,7 @@ def board_table(board: Board, metric: str = HEADLINE[0]) -> Table:
     return table
 
 
-def _seeds(row: Row, mean: Cell | None) -> str:
+def _seeds(row: BoardRow, mean: BoardCell | None) -> str:
     if mean is None or mean.spread is None:
         return "one seed" if row.entry.score is not None else "-"
     return f"{row.n_seeds} seeds, {100 * mean.spread[0]:.2f} - {100 * mean.spread[1]:.2f}"
@@ -112,6 +112,6 @@ def _count_line(verdicts: Sequence[Verdict]) -> str:
     return f"{sound} sound, {rescored} of them scored again; {refused} refused{waiting}"
 
 
-def _value(row: Row, metric: str) -> float:
+def _value(row: BoardRow, metric: str) -> float:
     cell = row.cells.get((metric, MEAN))
     return -1.0 if cell is None else cell.value

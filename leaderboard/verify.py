@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from leaderboard.bounded import Bounds, check_parquet
-from leaderboard.entry import Entry, read_entry
+from leaderboard.entry import LeaderboardEntry, read_entry
 from leaderboard.identities import rank_problems, reported_problems, score_problems, task_of, task_problems
 from leaderboard.known import SPLIT, KnownDataset, find_dataset, queries_of, unregistered
 from leaderboard.submit import DRAWS
@@ -27,7 +27,7 @@ from rope.bench.report import retrieval_json
 from rope.bench.result import report_on
 from rope.bench.score import PROTOCOL_VERSION
 from rope.bench.stats.intervals import intervals_of
-from rope.bench.stats.query_ranks import RANKS_SCHEMA, Ranks, load_ranks
+from rope.bench.stats.query_ranks import RANKS_SCHEMA, QueryRanks, load_ranks
 from rope.dataset.directory import read_labels
 from rope.dataset.manifest import read_manifest
 from rope.domain import DomainName, in_order, with_published
@@ -64,7 +64,7 @@ class Verdict:
     is_rescored: bool
     problems: tuple[str, ...]
     stage: Stage = "entry"
-    entry: Entry | None = None
+    entry: LeaderboardEntry | None = None
     dataset: KnownDataset | None = None
     task: str = ""
 
@@ -135,7 +135,7 @@ def _stages(path: Path, known: Sequence[KnownDataset], effort: Effort, allow_uns
             yield told.with_problems("dataset", _unscored_problems(entry))
 
 
-def dataset_problems(entry: Entry, dataset: KnownDataset | None) -> list[str]:
+def dataset_problems(entry: LeaderboardEntry, dataset: KnownDataset | None) -> list[str]:
     """Whether a row is of a dataset that has a board, and of the split and samples of that."""
     if dataset is None:
         of = (
@@ -152,11 +152,11 @@ def dataset_problems(entry: Entry, dataset: KnownDataset | None) -> list[str]:
     return []
 
 
-def _not_given(entry: Entry) -> str:
+def _not_given(entry: LeaderboardEntry) -> str:
     return f"its vectors cannot be scored: no dataset {entry.fingerprint} was given; name its directory with --data"
 
 
-def _unscored_problems(entry: Entry) -> list[str]:
+def _unscored_problems(entry: LeaderboardEntry) -> list[str]:
     """What can be told of vectors without their dataset: they are those of the score, and each has a direction."""
     assert entry.score is not None
     found = read_embeddings([entry.part("embeddings")], entry.domains)
@@ -179,7 +179,7 @@ def _terms(score: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _check_parts(entry: Entry) -> None:
+def _check_parts(entry: LeaderboardEntry) -> None:
     for name, sha256 in entry.files.items():
         path = entry.part(name)
         if name == "embeddings":
@@ -204,7 +204,7 @@ def _check_ranks_file(path: Path, pairs: Mapping[str, Mapping[str, Any]]) -> Non
     check_parquet(path, bounds_of, MAX_BYTES)
 
 
-def _numbers_problems(score: Mapping[str, Any], ranks: Ranks) -> list[str]:
+def _numbers_problems(score: Mapping[str, Any], ranks: QueryRanks) -> list[str]:
     """R@1 and the number of queries are compared by `load_ranks`; here, everything else that follows from the ranks."""
     found = intervals_of(ranks)
     headline, told = found.headline, score["headline"]["ci95"]
@@ -220,7 +220,7 @@ def _numbers_problems(score: Mapping[str, Any], ranks: Ranks) -> list[str]:
     ]
 
 
-def _rescore(entry: Entry, ranks: Ranks, data: Path, effort: Effort) -> list[str]:
+def _rescore(entry: LeaderboardEntry, ranks: QueryRanks, data: Path, effort: Effort) -> list[str]:
     """Score the vectors again and compare every number."""
     labels, vectors = read_labels(data, SPLIT), entry.part("embeddings")
     if leaks := _leaks(data, read_embeddings([vectors], with_published(labels))):
@@ -279,7 +279,7 @@ def _alike(told: Any, found: Any, tolerance: float) -> bool:  # noqa: ANN401 (JS
     return bool(told == found)
 
 
-def _same_ranks(told: Ranks, found: Ranks) -> bool:
+def _same_ranks(told: QueryRanks, found: QueryRanks) -> bool:
     return told.product_ids == found.product_ids and all(
         name in told.pairs
         and told.pairs[name].query_ids == pair.query_ids

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rope.dataset.build import BuildReport
-    from rope.dataset.manifest import Manifest
+    from rope.dataset.manifest import DatasetManifest
     from rope.dataset.validate import Problem
     from rope.domain import Split
 
@@ -179,7 +179,7 @@ def fetch(
     """
     from rope.fetch.access import read_access
     from rope.fetch.fetch import fetch_images, fetch_status
-    from rope.fetch.limits import Limits, host_of
+    from rope.fetch.limits import FetchLimits, host_of
     from rope.fetch.open_sets import OPEN_SETS, prepare
     from rope.fetch.report import sentences
 
@@ -190,7 +190,7 @@ def fetch(
         typer.echo(sentence)
     memory_bytes, is_in_vain = parse_bytes(memory, "--memory"), False
     if not status:
-        limits = Limits(
+        limits = FetchLimits(
             seed=0,
             connections=connections,
             per_host=per_host,
@@ -409,7 +409,7 @@ def _print_problems(problems: "Sequence[Problem]", directory: str) -> None:
     output().print(table)
 
 
-def _summary(manifest: "Manifest") -> str:
+def _summary(manifest: "DatasetManifest") -> str:
     from rope.dataset.info import sizes
 
     shown = "; ".join(f"{split}: {words}" for split, words in sizes(manifest).items())

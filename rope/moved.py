@@ -1,16 +1,17 @@
-"""Modules that have moved: their old names work for one release, with a warning that tells the new one."""
+"""Modules and names that have moved: the old ones work for one release, with a warning that tells the new one."""
 
+import functools
 import importlib
 import importlib.util
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Final
 
-__all__ = ["MOVED", "install"]
+__all__ = ["MOVED", "RENAMED", "install"]
 
 MOVED: Final = {
     "rope.bench.embeddings": "rope.bench.io.embeddings",
@@ -84,11 +85,71 @@ MOVED: Final = {
 `compare`, `slices` and `tail` are functions of `rope.bench` now, which modules of these names would hide.
 """
 
+RENAMED: Final = {
+    "baselines.learn.config": {"Recipe": "LearnRecipe"},
+    "baselines.learn.data": {"Batch": "UserBatch"},
+    "baselines.options": {"Options": "EmbeddingOptions"},
+    "cope.ranks": {"Ranks": "ProcessRank"},
+    "cope.recipe": {"Recipe": "TrainingRecipe"},
+    "leaderboard.board": {"Cell": "BoardCell", "Row": "BoardRow"},
+    "leaderboard.entry": {"Entry": "LeaderboardEntry"},
+    "leaderboard.projection": {"Point": "MapPoint"},
+    "rope.asr.answers": {"Answer": "ChatAnswer", "Lost": "UnansweredChat"},
+    "rope.bench.attributes.examples": {"Pool": "LabelledSamples"},
+    "rope.bench.attributes.score": {"Cell": "MethodScore"},
+    "rope.bench.doctor.frontier": {"Point": "FrontierPoint"},
+    "rope.bench.doctor.geometry": {"Shape": "DomainGeometry"},
+    "rope.bench.doctor.hubs": {"Hub": "HubSample"},
+    "rope.bench.doctor.rows": {"Fault": "RowFault", "Side": "UsableRows"},
+    "rope.bench.product1m": {"Figures": "Product1mMetrics"},
+    "rope.bench.recommend.report": {"Options": "RecommendOptions", "Task": "RecommendProvenance"},
+    "rope.bench.recommend.score": {"Figures": "RecommendMetrics"},
+    "rope.bench.running.embedder": {"Origin": "EmbedderOrigin"},
+    "rope.bench.running.share": {"Share": "RunShare"},
+    "rope.bench.running.source": {"Source": "ModelSource"},
+    "rope.bench.score": {"Side": "ScoredDomain"},
+    "rope.bench.stats.intervals": {"Estimate": "MetricEstimate"},
+    "rope.bench.stats.query_ranks": {"Origin": "RanksProvenance", "Ranks": "QueryRanks"},
+    "rope.bench.stats.seed_groups": {"Run": "SeedRun"},
+    "rope.bench.stats.slices": {"Slice": "QuerySlice"},
+    "rope.curation.annotation.answers": {"Answer": "AnnotatorAnswer"},
+    "rope.curation.annotation.batches": {"Batch": "TaskBatch", "Task": "AnnotationTask"},
+    "rope.curation.dedup.explain": {"Step": "MergeStep"},
+    "rope.curation.dedup.merge": {"Labels": "PairLabels"},
+    "rope.curation.pipeline.accounting": {"Step": "RowFate"},
+    "rope.curation.pipeline.manifest": {"Manifest": "ShardManifest", "Part": "ShardPart"},
+    "rope.curation.pipeline.pool": {"Pool": "RawPool", "Slice": "PoolSlice"},
+    "rope.curation.pipeline.recipe": {"Limits": "RunLimits", "Recipe": "CurationRecipe"},
+    "rope.curation.pipeline.worker": {"Job": "ShardJob", "Task": "ShardAttempt"},
+    "rope.curation.report": {"Report": "CurationReport"},
+    "rope.curation.sampling.estimate": {"Estimate": "SampleEstimate"},
+    "rope.curation.splitting.leak_audit": {"Side": "SplitSide"},
+    "rope.curation.splitting.leakage_groups": {"Hub": "LeakageHub"},
+    "rope.dataset.directory": {"Labels": "SampleLabels"},
+    "rope.dataset.manifest": {"Manifest": "DatasetManifest"},
+    "rope.dataset.reading": {"Reader": "DomainReader"},
+    "rope.dataset.shards": {"Batch": "RowBatch"},
+    "rope.feed": {"Share": "ProcessShare"},
+    "rope.feed.clips": {"Reader": "SampleReader"},
+    "rope.feed.loader": {"Source": "BatchSource"},
+    "rope.feed.share": {"Share": "ProcessShare", "Step": "ProcessStep"},
+    "rope.fetch.limits": {"Limits": "FetchLimits"},
+    "rope.fetch.outcome": {"Job": "FetchJob", "Lost": "LostImage"},
+    "rope.media.packets": {"Run": "PacketRange"},
+    "rope.sources.faults": {"Fault": "ReleaseFault"},
+    "rope.sources.media_files": {"Entry": "MediaEntry"},
+    "rope.sources.source": {"Source": "ReleaseSource"},
+    "rope.synthetic.planting": {"Row": "PlantedRow"},
+    "rope.synthetic.shapes": {"Part": "ShapePart", "Shape": "ProductShape"},
+}
+"""Module -> old name of a class or function in it -> new name; remove with the release after 0.1."""
+
 
 def install() -> None:
     """Make the old names importable; repeating does nothing."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.append(_Finder())
+        sys.meta_path.insert(0, _RenamedNames())
 
 
 class _Finder(MetaPathFinder):
@@ -123,6 +184,41 @@ def _copy_of(module: ModuleType, name: str) -> ModuleType:
     alias = ModuleType(name, module.__doc__)
     alias.__dict__.update({key: value for key, value in vars(module).items() if not key.startswith("__")})
     alias.__dict__["__all__"] = getattr(module, "__all__", [])
+    if "__getattr__" in vars(module):
+        alias.__dict__["__getattr__"] = vars(module)["__getattr__"]
     if hasattr(module, "__path__"):
         alias.__path__ = []  # a package; the modules in it have entries of their own
     return alias
+
+
+class _RenamedNames(MetaPathFinder):
+    """Finds the modules of `RENAMED` where Python finds them, and adds their old names once they have run."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        spec = PathFinder.find_spec(fullname, path, target) if fullname in RENAMED else None
+        if spec is not None and spec.loader is not None:
+            run = functools.partial(_run_and_add_old_names, spec.loader.exec_module)
+            setattr(spec.loader, "exec_module", run)  # noqa: B010  a plain assignment to a method has no type
+        return spec
+
+
+def _run_and_add_old_names(exec_module: Callable[[ModuleType], None], module: ModuleType) -> None:
+    exec_module(module)
+    renamed, own = RENAMED[module.__name__], vars(module).get("__getattr__")
+
+    def __getattr__(name: str) -> object:  # noqa: N807  the module's
+        if name in renamed:
+            new = f"{module.__name__}.{renamed[name]}"
+            warnings.warn(
+                f"{module.__name__}.{name} is now {new}; the old name goes with the next release",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            return getattr(module, renamed[name])
+        if own is not None:
+            return own(name)
+        raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
+
+    vars(module)["__getattr__"] = __getattr__

@@ -108,3 +108,24 @@ def test_nothing_heavy_is_imported_at_first(module):
     program = f"import sys, {module}; print(sorted({HEAVY!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def repeated_classes(root: Path, packages: list[str]) -> dict[str, list[str]]:
+    """Name of a public class -> the files that define one of that name, where there are several."""
+    found: dict[str, list[str]] = {}
+    for path in (path for package in packages for path in sorted((root / package).rglob("*.py"))):
+        for node in ast.parse(path.read_text("utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found.setdefault(node.name, []).append(path.relative_to(root).as_posix())
+    return {name: files for name, files in found.items() if len(files) > 1}
+
+
+def test_each_public_class_has_a_name_that_no_other_has():
+    assert repeated_classes(ROOT, PACKAGES) == {}
+
+
+def test_a_repeated_name_is_seen(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / "rope").mkdir(exist_ok=True)
+        (tmp_path / "rope" / f"{name}.py").write_text("class Row: ...\nclass _Row: ...\n")
+    assert repeated_classes(tmp_path, ["rope"]) == {"Row": ["rope/a.py", "rope/b.py"]}

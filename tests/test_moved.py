@@ -1,10 +1,12 @@
-"""Old names of modules work for a release, and tell the new ones."""
+"""Old names of modules and of what is in them work for a release, and tell the new ones."""
 
 import importlib
+import subprocess
+import sys
 
 import pytest
 
-from rope.moved import MOVED
+from rope.moved import MOVED, RENAMED
 
 
 @pytest.mark.parametrize(("old", "new"), MOVED.items())
@@ -21,3 +23,26 @@ def test_an_old_name_gives_the_objects_of_the_new_module_and_says_so(old, new):
 def test_a_name_that_never_was_is_not_found():
     with pytest.raises(ModuleNotFoundError, match=r"rope\.bench\.never"):
         importlib.import_module("rope.bench.never")
+
+
+@pytest.mark.parametrize(("module", "old", "new"), [(m, old, new) for m in RENAMED for old, new in RENAMED[m].items()])
+def test_an_old_name_in_a_module_gives_the_object_of_the_new_one_and_says_so(module, old, new):
+    try:
+        found = importlib.import_module(module)
+    except ImportError as error:
+        pytest.skip(f"needs {error.name}")
+    with pytest.warns(DeprecationWarning, match=f"{module}.{old} is now {module}.{new};"):
+        assert getattr(found, old) is getattr(found, new)
+    with pytest.raises(AttributeError, match="has no attribute 'never'"):
+        found.never  # noqa: B018
+
+
+def test_old_names_work_in_a_fresh_process_also_through_an_old_module():
+    program = """
+        from leaderboard.board import Cell
+        from baselines.options import Options
+        from rope.bench.ranks import Ranks
+    """
+    command = [sys.executable, "-W", "always", "-c", program.replace("        ", "")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr.count("DeprecationWarning") == 4

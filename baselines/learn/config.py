@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 from rope.errors import UsageError
 
-__all__ = ["ItemTower", "LearnConfig", "Objective", "Recipe", "read_recipe", "recipe_text"]
+__all__ = ["ItemTower", "LearnConfig", "LearnRecipe", "Objective", "read_recipe", "recipe_text"]
 
 ItemTower = Literal["alone", "causal", "projection"]
 Objective = Literal["in_batch", "dense", "full_gallery"]
@@ -51,7 +51,7 @@ class LearnConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class LearnRecipe:
     """One run of training.
 
     The defaults are the authors' for fine-tuning; their pre-training has objective `in_batch`, rate 6e-5, batches of
@@ -106,16 +106,16 @@ class Recipe:
             raise UsageError("item_tower causal: needs the objective dense, which alone has several items of a user")
 
 
-def recipe_text(recipe: Recipe) -> str:
+def recipe_text(recipe: LearnRecipe) -> str:
     """The recipe as indented JSON with a newline at the end.
 
-    >>> read_recipe(recipe_text(Recipe(seed=3)), "here") == Recipe(seed=3)
+    >>> read_recipe(recipe_text(LearnRecipe(seed=3)), "here") == LearnRecipe(seed=3)
     True
     """
     return json.dumps(asdict(recipe), indent=2) + "\n"
 
 
-def read_recipe(text: str, where: str) -> Recipe:
+def read_recipe(text: str, where: str) -> LearnRecipe:
     """A recipe from JSON; a field that is not there has its default, but for the seed.
 
     Args:
@@ -129,12 +129,12 @@ def read_recipe(text: str, where: str) -> Recipe:
         values = json.loads(text)
     except json.JSONDecodeError as error:
         raise UsageError(f"{where}:{error.lineno}: no JSON: {error.msg}") from error
-    values = _known(values, Recipe, where)
+    values = _known(values, LearnRecipe, where)
     if "seed" not in values:
         raise UsageError(f'{where}: no seed; say which numbers to draw, as in "seed": 0')
     model = LearnConfig(**_known(values.pop("model", {}), LearnConfig, f"{where}: model"))
     try:
-        return Recipe(model=model, **values)
+        return LearnRecipe(model=model, **values)
     except TypeError as error:
         raise UsageError(f"{where}: a field is of the wrong type: {error}") from error
 
@@ -147,6 +147,6 @@ def _known(values: Any, record: type, where: str) -> dict[str, Any]:  # noqa: AN
     return dict(values)
 
 
-def _require(is_right: bool, record: LearnConfig | Recipe, name: str) -> None:
+def _require(is_right: bool, record: LearnConfig | LearnRecipe, name: str) -> None:
     if not is_right:
         raise UsageError(f"{name}: {getattr(record, name)!r} is out of range")

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from baselines.learn.config import Recipe
+from baselines.learn.config import LearnRecipe
 from rope.bench.recommend.interactions import Sequences
 
-__all__ = ["Batch", "cut_of", "draw_batch", "epoch_batches", "n_batches", "padded_histories", "trainable"]
+__all__ = ["UserBatch", "cut_of", "draw_batch", "epoch_batches", "n_batches", "padded_histories", "trainable"]
 
 IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Batch:
+class UserBatch:
     """Of b users; items are rows of the table of content embeddings.
 
     Attributes:
@@ -50,8 +50,8 @@ def n_batches(n_users: int, batch_size: int, size: int) -> int:
 
 
 def epoch_batches(
-    sequences: Sequences, recipe: Recipe, epoch: int, *, rank: int = 0, size: int = 1, start: int = 0
-) -> Iterator[Batch]:
+    sequences: Sequences, recipe: LearnRecipe, epoch: int, *, rank: int = 0, size: int = 1, start: int = 0
+) -> Iterator[UserBatch]:
     """The batches of one epoch on one of `size` processes, from number `start` on.
 
     Args:
@@ -68,7 +68,7 @@ def epoch_batches(
         yield draw_batch(sequences, mine[first : first + recipe.batch_size], recipe, epoch)
 
 
-def draw_batch(sequences: Sequences, users: IntArray, recipe: Recipe, epoch: int) -> Batch:
+def draw_batch(sequences: Sequences, users: IntArray, recipe: LearnRecipe, epoch: int) -> UserBatch:
     """Cut the sequence of each user in a history and what comes after, and draw from both."""
     histories, places, items = [], [], []
     for user in users:
@@ -84,16 +84,16 @@ def draw_batch(sequences: Sequences, users: IntArray, recipe: Recipe, epoch: int
             places.append(np.array([len(history) - 1]))
             items.append(taken[cut : cut + 1])
     (padded, mask), (drawn, item_mask), (where, place_mask) = map(_pad, (histories, items, places))
-    return Batch(padded, mask.astype(np.int64), drawn, item_mask, where, place_mask)
+    return UserBatch(padded, mask.astype(np.int64), drawn, item_mask, where, place_mask)
 
 
-def cut_of(length: int, recipe: Recipe, rng: np.random.Generator) -> int:
+def cut_of(length: int, recipe: LearnRecipe, rng: np.random.Generator) -> int:
     """Where a sequence is cut: uniform from 1, or from its middle for `in_batch`, to its last item.
 
     >>> rng = np.random.default_rng(0)
-    >>> sorted({cut_of(6, Recipe(seed=0, objective="in_batch"), rng) for _ in range(99)})
+    >>> sorted({cut_of(6, LearnRecipe(seed=0, objective="in_batch"), rng) for _ in range(99)})
     [3, 4, 5]
-    >>> sorted({cut_of(3, Recipe(seed=0), rng) for _ in range(99)})
+    >>> sorted({cut_of(3, LearnRecipe(seed=0), rng) for _ in range(99)})
     [1, 2]
     """
     first = length // 2 if recipe.objective == "in_batch" else 1

@@ -17,8 +17,8 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from baselines.learn.config import Recipe, read_recipe, recipe_text
-from baselines.learn.data import Batch, epoch_batches, n_batches, trainable
+from baselines.learn.config import LearnRecipe, read_recipe, recipe_text
+from baselines.learn.data import UserBatch, epoch_batches, n_batches, trainable
 from baselines.learn.loss import dense_all_action, full_gallery_softmax, in_batch_softmax
 from baselines.learn.model import Learn, last_places
 from rope.bench.recommend.interactions import Sequences
@@ -41,7 +41,7 @@ def train(
     content: npt.NDArray[np.float32],
     sequences: Sequences,
     out: Path,
-    recipe: Recipe,
+    recipe: LearnRecipe,
     *,
     first_weights: Path | None = None,
     stop_after: int | None = None,
@@ -135,7 +135,7 @@ def _update(optimizer: torch.optim.Optimizer, rate: float) -> None:
     optimizer.zero_grad()
 
 
-def objective(model: torch.nn.Module, table: Tensor, batch: Batch, recipe: Recipe) -> Tensor:
+def objective(model: torch.nn.Module, table: Tensor, batch: UserBatch, recipe: LearnRecipe) -> Tensor:
     """The loss of one batch: a scalar.
 
     Args:
@@ -173,7 +173,7 @@ def rate_factor(step: int, warmup: int, total: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(total - warmup, 1)))
 
 
-def load_trained(folder: Path) -> tuple[Learn, Recipe]:
+def load_trained(folder: Path) -> tuple[Learn, LearnRecipe]:
     """The model of a finished run, ready to encode, and its recipe.
 
     Raises:
@@ -187,14 +187,14 @@ def load_trained(folder: Path) -> tuple[Learn, Recipe]:
     return model.eval(), recipe
 
 
-def _begin_with(folder: Path, recipe: Recipe) -> Learn:
+def _begin_with(folder: Path, recipe: LearnRecipe) -> Learn:
     model, earlier = load_trained(folder)
     if earlier.model != recipe.model:
         raise UsageError(f"{folder}: its model has other sizes than the recipe says")
     return model
 
 
-def _claim(out: Path, recipe: Recipe, data: str, size: int) -> dict[str, Any] | None:
+def _claim(out: Path, recipe: LearnRecipe, data: str, size: int) -> dict[str, Any] | None:
     """See that the folder is free or holds the same run; its saved state, None where there is none."""
     path = out / RECIPE_NAME
     if path.exists():
@@ -216,7 +216,7 @@ def _load(path: Path) -> dict[str, Any]:
     return cast("dict[str, Any]", read_content(path, "the saved state of a run; delete it to start anew"))
 
 
-def _write_model(path: Path, model: Learn, recipe: Recipe, step: int) -> None:
+def _write_model(path: Path, model: Learn, recipe: LearnRecipe, step: int) -> None:
     weights = {f"module.{name}": value.cpu() for name, value in model.state_dict().items()}
     with atomic_path(path) as temporary:
         torch.save({"epoch": recipe.epochs, "step": step, "name": "learn", "state_dict": weights}, temporary)

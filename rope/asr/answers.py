@@ -6,7 +6,7 @@ from typing import Final, Literal, Protocol
 
 from rope.asr.prompt import Message
 
-__all__ = ["Answer", "ChatModel", "Lost", "Outcome", "Reader", "outcome", "summary"]
+__all__ = ["ChatAnswer", "ChatModel", "Outcome", "Reader", "UnansweredChat", "outcome", "summary"]
 
 Outcome = Literal["summary", "empty", "refused"]
 
@@ -29,7 +29,7 @@ _REFUSALS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ChatAnswer:
     """One answer.
 
     Attributes:
@@ -46,7 +46,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class UnansweredChat:
     """A conversation that got no answer.
 
     Attributes:
@@ -58,7 +58,7 @@ class Lost:
     reason: str
 
 
-Reader = Callable[[int, Answer], None]
+Reader = Callable[[int, ChatAnswer], None]
 """Takes the place of a conversation and its answer, as soon as it is there."""
 
 
@@ -71,26 +71,26 @@ class ChatModel(Protocol):
 
     name: str
 
-    def answer(self, conversations: Sequence[Sequence[Message]], keep: Reader) -> list[Lost]:
+    def answer(self, conversations: Sequence[Sequence[Message]], keep: Reader) -> list[UnansweredChat]:
         """Answer conversations in any order, calling `keep` once for each, and return those without an answer."""
         ...
 
 
-def summary(answer: Answer) -> str | None:
+def summary(answer: ChatAnswer) -> str | None:
     r"""The summary of an answer in one line, or None where it is empty or refused.
 
-    >>> [summary(Answer(text)) for text in ("A red\n cup", "无。", "Sorry, I can't help", "「空」")]
+    >>> [summary(ChatAnswer(text)) for text in ("A red\n cup", "无。", "Sorry, I can't help", "「空」")]
     ['A red cup', None, None, None]
     """
     return " ".join(answer.text.split()) if outcome(answer) == "summary" else None
 
 
-def outcome(answer: Answer) -> Outcome:
+def outcome(answer: ChatAnswer) -> Outcome:
     """What kind of answer it is.
 
-    >>> [outcome(Answer(text)) for text in ("a cup", "None.", "很抱歉，我不能")]
+    >>> [outcome(ChatAnswer(text)) for text in ("a cup", "None.", "很抱歉，我不能")]
     ['summary', 'empty', 'refused']
-    >>> outcome(Answer("a cup", is_refused=True))
+    >>> outcome(ChatAnswer("a cup", is_refused=True))
     'refused'
     """
     plain = answer.text.casefold().strip().strip("。.\"'“”「」 ")

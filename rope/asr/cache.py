@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from rope.asr.answers import Answer
+from rope.asr.answers import ChatAnswer
 from rope.errors import RopeError
 
 __all__ = ["AnswerCache", "open_cache"]
@@ -25,20 +25,20 @@ class AnswerCache:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
-    def put(self, key: str, answer: Answer) -> None:
+    def put(self, key: str, answer: ChatAnswer) -> None:
         """Keep an answer; one that is there already stays."""
         values = (key, answer.text, int(answer.is_refused), answer.prompt_tokens, answer.completion_tokens)
         with self._connection:
             self._connection.execute("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?)", values)
 
-    def get(self, keys: Sequence[str]) -> dict[str, Answer]:
+    def get(self, keys: Sequence[str]) -> dict[str, ChatAnswer]:
         """The answers that are there, by key."""
-        found: dict[str, Answer] = {}
+        found: dict[str, ChatAnswer] = {}
         for start in range(0, len(keys), _KEYS_AT_ONCE):
             some = keys[start : start + _KEYS_AT_ONCE]
             query = f"SELECT * FROM answers WHERE key IN ({', '.join('?' * len(some))})"  # noqa: S608  places alone
             for key, text, is_refused, n_read, n_written in self._connection.execute(query, list(some)):
-                found[key] = Answer(text, bool(is_refused), n_read, n_written)
+                found[key] = ChatAnswer(text, bool(is_refused), n_read, n_written)
         return found
 
 
@@ -48,9 +48,9 @@ def open_cache(path: Path) -> Iterator[AnswerCache]:
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder, open_cache(Path(folder) / "answers.sqlite") as cache:
-    ...     cache.put("a", Answer("red cup"))
+    ...     cache.put("a", ChatAnswer("red cup"))
     ...     cache.get(["a", "b"])
-    {'a': Answer(text='red cup', is_refused=False, prompt_tokens=0, completion_tokens=0)}
+    {'a': ChatAnswer(text='red cup', is_refused=False, prompt_tokens=0, completion_tokens=0)}
 
     Raises:
         RopeError: the file is something else, or cannot be written.

@@ -10,10 +10,10 @@ from typing import Any, Final
 import aiohttp
 from yarl import URL
 
-from rope.asr.answers import Answer, Lost, Reader
+from rope.asr.answers import ChatAnswer, Reader, UnansweredChat
 from rope.asr.prompt import Message
 from rope.errors import RopeError, UsageError
-from rope.fetch.limits import Limits
+from rope.fetch.limits import FetchLimits
 from rope.fetch.pacing import Turns, backoff_s, jitter, retry_after_s
 
 __all__ = ["Endpoint", "EndpointOptions", "parse_answer"]
@@ -82,7 +82,7 @@ class Endpoint:
         self._options = options
         self._lost_in_a_row = 0
 
-    def answer(self, conversations: Sequence[Sequence[Message]], keep: Reader) -> list[Lost]:
+    def answer(self, conversations: Sequence[Sequence[Message]], keep: Reader) -> list[UnansweredChat]:
         """Answer conversations, several at a time.
 
         Raises:
@@ -91,21 +91,21 @@ class Endpoint:
         """
         return asyncio.run(self._answer(conversations, keep))
 
-    async def _answer(self, conversations: Sequence[Sequence[Message]], keep: Reader) -> list[Lost]:
+    async def _answer(self, conversations: Sequence[Sequence[Message]], keep: Reader) -> list[UnansweredChat]:
         options = self._options
-        limits = Limits(seed=options.seed, connections=options.concurrency, per_host=options.concurrency)
+        limits = FetchLimits(seed=options.seed, connections=options.concurrency, per_host=options.concurrency)
         turns, waiting = Turns(limits), iter(enumerate(conversations))
-        lost: list[Lost] = []
+        lost: list[UnansweredChat] = []
         headers = {"Authorization": f"Bearer {options.key}"} if options.key else {}
         timeout = aiohttp.ClientTimeout(total=options.timeout_s)
 
         async def work() -> None:
             for index, conversation in waiting:
                 answer = await self._ask(session, turns, conversation)
-                if isinstance(answer, Answer):
+                if isinstance(answer, ChatAnswer):
                     keep(index, answer)
                 else:
-                    lost.append(Lost(index, answer))
+                    lost.append(UnansweredChat(index, answer))
 
         # `Turns` counts connections; a limit of the connector would make requests wait on their own time.
         connector = aiohttp.TCPConnector(limit=0)
@@ -119,7 +119,9 @@ class Endpoint:
                 await asyncio.gather(*workers, return_exceptions=True)
         return sorted(lost, key=lambda one: one.index)
 
-    async def _ask(self, session: aiohttp.ClientSession, turns: Turns, conversation: Sequence[Message]) -> Answer | str:
+    async def _ask(
+        self, session: aiohttp.ClientSession, turns: Turns, conversation: Sequence[Message]
+    ) -> ChatAnswer | str:
         """The answer to one conversation, or why there is none after all tries."""
         options, reason = self._options, ""
         for tries in range(1, options.tries + 1):
@@ -141,7 +143,7 @@ class Endpoint:
             )
         return reason
 
-    async def _try(self, session: aiohttp.ClientSession, turns: Turns, conversation: Sequence[Message]) -> Answer:
+    async def _try(self, session: aiohttp.ClientSession, turns: Turns, conversation: Sequence[Message]) -> ChatAnswer:
         options = self._options
         url = URL(f"{options.url.rstrip('/')}/chat/completions")
         body = {
@@ -163,9 +165,9 @@ class Endpoint:
             raise _TryAgainError(" ".join(str(error).split()) or type(error).__name__) from error
         return self._read(response.status, content)
 
-    def _read(self, status: int, content: bytes) -> Answer:
+    def _read(self, status: int, content: bytes) -> ChatAnswer:
         if status == 400 and b"content_filter" in content:
-            return Answer("", is_refused=True)
+            return ChatAnswer("", is_refused=True)
         if status in _TEMPORARY:
             raise _TryAgainError(f"status {status}")
         if status != 200:
@@ -180,7 +182,7 @@ class Endpoint:
             raise _TryAgainError(str(error)) from error
 
 
-def parse_answer(content: bytes) -> Answer:
+def parse_answer(content: bytes) -> ChatAnswer:
     """The answer in the body of a response.
 
     >>> parse_answer(b'{"choices": [{"message": {"content": "a cup"}, "finish_reason": "stop"}]}').text
@@ -198,7 +200,7 @@ def parse_answer(content: bytes) -> Answer:
             raise TypeError("content is no text")
         is_refused = bool(message.get("refusal")) or choice.get("finish_reason") == "content_filter"
         text = text.encode("utf-8", "replace").decode()  # JSON can hold half of a character, which no file can
-        return Answer(text, is_refused, _count(usage, "prompt_tokens"), _count(usage, "completion_tokens"))
+        return ChatAnswer(text, is_refused, _count(usage, "prompt_tokens"), _count(usage, "completion_tokens"))
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"an answer that is no chat completion ({type(error).__name__}: {error})") from error
 

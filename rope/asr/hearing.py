@@ -9,7 +9,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rope.asr.answers import Answer
+from rope.asr.answers import ChatAnswer
 from rope.asr.cache import AnswerCache
 from rope.asr.speech import CHUNK_S, RATE, joined, split_sound
 from rope.asr.whisper import Whisper
@@ -141,7 +141,7 @@ class Listener:
         waiting = {key for key, _ in self._waiting}
         for key in [key for key in self._ended if key not in waiting]:
             parts = self._texts.pop(key)
-            self._answers.put(key, Answer(joined(parts), prompt_tokens=len(parts)))
+            self._answers.put(key, ChatAnswer(joined(parts), prompt_tokens=len(parts)))
             self._ended.remove(key)
 
 

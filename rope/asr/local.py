@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from rope.asr.answers import Answer, Lost, Reader
+from rope.asr.answers import ChatAnswer, Reader, UnansweredChat
 from rope.asr.prompt import Message
 from rope.errors import UsageError
 from rope.extras import needed_by
@@ -41,7 +41,7 @@ class LocalModel:
         self._model = model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
         self._max_tokens, self._batch_size = max_tokens, batch_size
 
-    def answer(self, conversations: Sequence[Sequence[Message]], keep: Reader) -> list[Lost]:
+    def answer(self, conversations: Sequence[Sequence[Message]], keep: Reader) -> list[UnansweredChat]:
         """Answer conversations, batch by batch, the shortest first, so that little is padded; none is lost."""
         order = sorted(range(len(conversations)), key=lambda i: (len(conversations[i][-1]["content"]), i))
         for start in range(0, len(order), self._batch_size):
@@ -50,7 +50,7 @@ class LocalModel:
                 keep(place, answer)
         return []
 
-    def _batch(self, conversations: Sequence[Sequence[Message]]) -> list[Answer]:
+    def _batch(self, conversations: Sequence[Sequence[Message]]) -> list[ChatAnswer]:
         import torch
 
         tokens = self._tokenizer.apply_chat_template(
@@ -72,4 +72,4 @@ class LocalModel:
         texts = self._tokenizer.batch_decode(written, skip_special_tokens=True)
         n_read = tokens["attention_mask"].sum(dim=1).tolist()
         n_written = (written != self._tokenizer.pad_token_id).sum(dim=1).tolist()
-        return [Answer(text, False, *counts) for text, *counts in zip(texts, n_read, n_written, strict=True)]
+        return [ChatAnswer(text, False, *counts) for text, *counts in zip(texts, n_read, n_written, strict=True)]

@@ -16,8 +16,8 @@ from rope.dataset.card import render_card
 from rope.dataset.columns import optional_columns
 from rope.dataset.directory import reading
 from rope.dataset.fingerprint import fingerprint
-from rope.dataset.manifest import MANIFEST_NAME, Manifest, Shard, read_manifest, write_manifest
-from rope.dataset.shards import Batch, write_shards
+from rope.dataset.manifest import MANIFEST_NAME, DatasetManifest, Shard, read_manifest, write_manifest
+from rope.dataset.shards import RowBatch, write_shards
 from rope.domain import CONFIG_OF
 from rope.errors import UsageError
 from rope.files import atomic_path
@@ -33,7 +33,7 @@ Replace = Callable[[str, pa.Table], list[str | None]]
 """From a configuration and some rows of it to their new texts, in order."""
 
 
-def check_target(out: Path, source: Manifest, lineage: Mapping[str, str]) -> bool:
+def check_target(out: Path, source: DatasetManifest, lineage: Mapping[str, str]) -> bool:
     """Whether the folder holds the finished dataset already; what is unfinished is gone on with.
 
     Args:
@@ -67,7 +67,7 @@ def write_with_texts(
     note: str,
     *,
     progress: bool = True,
-) -> tuple[Manifest, bool]:
+) -> tuple[DatasetManifest, bool]:
     """Write a dataset directory whose texts are others in some shards; the other shards are copied.
 
     The manifest comes last. Stopped and called again with the same arguments, it ends with the same bytes.
@@ -114,7 +114,7 @@ def write_with_texts(
     return manifest, True
 
 
-def _claim(out: Path, source: Manifest, lineage: Mapping[str, str]) -> None:
+def _claim(out: Path, source: DatasetManifest, lineage: Mapping[str, str]) -> None:
     """Make the folder to build in, and throw away what was begun there of something else."""
     stored, text = out / _BUILDING / "key.json", json.dumps({**source.source, **lineage}, sort_keys=True)
     if not stored.exists() or stored.read_text("utf-8") != text:
@@ -126,7 +126,7 @@ def _claim(out: Path, source: Manifest, lineage: Mapping[str, str]) -> None:
             temporary.write_text(text, "utf-8")
 
 
-def _folders(source: Manifest) -> set[str]:
+def _folders(source: DatasetManifest) -> set[str]:
     return {name.partition("/")[0] for name in source.shards}
 
 
@@ -134,13 +134,13 @@ def _rewrite(path: Path, out: Path, name: str, n_rows: int, replaced: Replace, a
     """Write one shard with other texts, in row groups as they were, unless it is there."""
     building, stem = out / _BUILDING, name.replace("/", "-").removesuffix(".parquet")
 
-    def read(_: int) -> Iterator[Batch]:
+    def read(_: int) -> Iterator[RowBatch]:
         with reading(path), pq.ParquetFile(path) as shard:
             for i in range(shard.num_row_groups):
                 table = shard.read_row_group(i)
                 texts = pa.array(replaced(name.partition("/")[0], table), pa.string())
                 table = table.set_column(table.schema.get_field_index("text"), "text", texts)
-                yield Batch(table, table.num_rows, 0)
+                yield RowBatch(table, table.num_rows, 0)
 
     (record,) = write_shards(building, stem, pq.read_schema(path), n_rows, read, 1, advance)
     if (written := building / f"{stem}-00000.parquet").exists():

@@ -9,13 +9,13 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rope.asr.answers import Answer, ChatModel, Outcome, outcome, summary
+from rope.asr.answers import ChatAnswer, ChatModel, Outcome, outcome, summary
 from rope.asr.cache import AnswerCache, open_cache
 from rope.asr.prompt import Prompt
 from rope.asr.rewrite import SPOKEN, check_target, write_with_texts
 from rope.console import progress_bar
 from rope.dataset.directory import reading
-from rope.dataset.manifest import Manifest, read_manifest
+from rope.dataset.manifest import DatasetManifest, read_manifest
 from rope.errors import RopeError
 
 __all__ = ["SummaryReport", "summarize_dataset"]
@@ -42,7 +42,7 @@ class SummaryReport:
         is_new: False if the dataset was there already; then nothing was asked or counted.
     """
 
-    manifest: Manifest
+    manifest: DatasetManifest
     outcomes: dict[Outcome, int]
     n_null: int
     n_asked: int
@@ -125,7 +125,7 @@ class _Spent:
     lost: int = 0
     reason: str = ""
 
-    def add(self, answer: Answer) -> None:
+    def add(self, answer: ChatAnswer) -> None:
         self.asked += 1
         self.prompt_tokens += answer.prompt_tokens
         self.completion_tokens += answer.completion_tokens
@@ -138,7 +138,7 @@ class _Some:
         self.prompt, self.model = prompt, model
         self.key_of = {text: prompt.key(model.name, text) for text in dict.fromkeys(texts) if text is not None}
 
-    def found(self, answers: AnswerCache) -> dict[str, Answer]:
+    def found(self, answers: AnswerCache) -> dict[str, ChatAnswer]:
         """The answers that are there, by text."""
         by_key = answers.get(list(self.key_of.values()))
         return {text: by_key[key] for text, key in self.key_of.items() if key in by_key}
@@ -150,7 +150,7 @@ def _ask(some: _Some, answers: AnswerCache, spent: _Spent) -> None:
     text_of = {key: text for text, key in some.key_of.items() if key not in there}  # cut texts may share a key
     keys = list(text_of)
 
-    def keep(index: int, answer: Answer) -> None:
+    def keep(index: int, answer: ChatAnswer) -> None:
         answers.put(keys[index], answer)
         spent.add(answer)
 

@@ -14,7 +14,7 @@ from rope.asr.hearing import Listener, Media, Mute, iter_mute, list_media, sound
 from rope.asr.rewrite import SPOKEN, check_target, write_with_texts
 from rope.asr.whisper import Whisper
 from rope.console import progress_bar
-from rope.dataset.manifest import Manifest, read_manifest
+from rope.dataset.manifest import DatasetManifest, read_manifest
 from rope.errors import DatasetError
 
 __all__ = ["Heard", "TranscriptReport", "transcribe_dataset"]
@@ -46,7 +46,7 @@ class TranscriptReport:
         is_new: False if the dataset was there already; then nothing was heard or counted.
     """
 
-    manifest: Manifest
+    manifest: DatasetManifest
     counts: dict[Heard, int]
     damaged: tuple[str, ...]
     n_heard: int

@@ -30,7 +30,7 @@ from rope.sources.product1m import BETWEEN_FIELDS, labels_of
 
 __all__ = [
     "CUTOFFS",
-    "Figures",
+    "Product1mMetrics",
     "Truth",
     "count_strange",
     "evaluate_ranking",
@@ -68,7 +68,7 @@ class Truth:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class Product1mMetrics:
     """The official figures of one query, or their means, under their official names: fractions.
 
     Attributes:
@@ -172,7 +172,7 @@ def _units(pages: DomainEmbeddings, rows: list[int]) -> npt.NDArray[np.float64]:
     return np.asarray(vectors / norms[:, None], np.float64)
 
 
-def evaluate_ranking(ranking: Iterable[tuple[str, Sequence[str]]], truth: Truth) -> dict[int, Figures]:
+def evaluate_ranking(ranking: Iterable[tuple[str, Sequence[str]]], truth: Truth) -> dict[int, Product1mMetrics]:
     """The means of the official figures over all lines of a ranking, for each K.
 
     Raises:
@@ -182,26 +182,28 @@ def evaluate_ranking(ranking: Iterable[tuple[str, Sequence[str]]], truth: Truth)
     return {k: mean_figures([score_query(query, found, truth, k) for query, found in lines]) for k in CUTOFFS}
 
 
-def score_query(query: str, found: Sequence[str], truth: Truth, k: int) -> Figures:
+def score_query(query: str, found: Sequence[str], truth: Truth, k: int) -> Product1mMetrics:
     """The figures of one line.
 
     >>> truth = Truth({"q": ["cup", "pot"]}, {"1": "cup", "2": "pot", "3": "pan"}, {"cup": 1, "pot": 1, "pan": 1})
     >>> score_query("q", ["1", "3", "2"], truth, 10)
-    Figures(average_precision=1.0, precision=0.5, average_recall=1.0)
+    Product1mMetrics(average_precision=1.0, precision=0.5, average_recall=1.0)
     """
     labels = truth.labels.get(query, ())
     if not labels or any(label not in truth.n_of_label for label in labels):
-        return Figures(0.0, 0.0, 0.0)
+        return Product1mMetrics(0.0, 0.0, 0.0)
     depth = min(k, sum(truth.n_of_label[label] for label in labels), len(found))
     is_hit = [truth.label_of.get(one) in labels for one in found[:depth]]
     n_hits = sum(is_hit)
     if n_hits == 0:
-        return Figures(0.0, 0.0, _average_recall(labels, found[:k], truth, k))
+        return Product1mMetrics(0.0, 0.0, _average_recall(labels, found[:k], truth, k))
     precision_at_hits = [sum(is_hit[: i + 1]) / (i + 1) for i in range(depth) if is_hit[i]]
-    return Figures(sum(precision_at_hits) / n_hits, n_hits / depth, _average_recall(labels, found[:k], truth, k))
+    return Product1mMetrics(
+        sum(precision_at_hits) / n_hits, n_hits / depth, _average_recall(labels, found[:k], truth, k)
+    )
 
 
-def mean_figures(figures: Sequence[Figures]) -> Figures:
+def mean_figures(figures: Sequence[Product1mMetrics]) -> Product1mMetrics:
     """The means of figures.
 
     Raises:
@@ -210,7 +212,7 @@ def mean_figures(figures: Sequence[Figures]) -> Figures:
     if not figures:
         raise ValueError("no query, so there is nothing to average")
     n = len(figures)
-    return Figures(
+    return Product1mMetrics(
         sum(one.average_precision for one in figures) / n,
         sum(one.precision for one in figures) / n,
         sum(one.average_recall for one in figures) / n,
@@ -248,7 +250,7 @@ def _read_labels(path: Path) -> list[tuple[str, list[str]]]:
     return rows
 
 
-def figures_table(figures: Mapping[int, Figures]) -> Table:
+def figures_table(figures: Mapping[int, Product1mMetrics]) -> Table:
     """The means in percent, for a terminal."""
     table = Table(title="Official metrics of Product1M, in %", title_justify="left")
     for heading in ("K", "mAP", "Prec", "mAR"):
@@ -258,10 +260,10 @@ def figures_table(figures: Mapping[int, Figures]) -> Table:
     return table
 
 
-def figures_json(figures: Mapping[int, Figures]) -> dict[str, dict[str, float]]:
+def figures_json(figures: Mapping[int, Product1mMetrics]) -> dict[str, dict[str, float]]:
     """The means as a JSON object, as the script of the authors writes them: `{"top10": {"mAP": 0.73, ...}, ...}`."""
     return {f"top{k}": _by_official_name(one) for k, one in figures.items()}
 
 
-def _by_official_name(figures: Figures) -> dict[str, float]:
+def _by_official_name(figures: Product1mMetrics) -> dict[str, float]:
     return {"mAP": figures.average_precision, "Prec": figures.precision, "mAR": figures.average_recall}

@@ -23,9 +23,9 @@ from rope.bench.stats.compare import Comparison, comparison_json
 from rope.bench.stats.compare import compare as compare_groups
 from rope.bench.stats.compare_tables import difference_table, standing_table
 from rope.bench.stats.long_tail import Third, tail_json, tail_of, tail_table
-from rope.bench.stats.query_ranks import Ranks, load_ranks
-from rope.bench.stats.seed_groups import Group, Run, group_of
-from rope.bench.stats.slices import Slice, slice_ranks, slice_table, slices_json
+from rope.bench.stats.query_ranks import QueryRanks, load_ranks
+from rope.bench.stats.seed_groups import Group, SeedRun, group_of
+from rope.bench.stats.slices import QuerySlice, slice_ranks, slice_table, slices_json
 from rope.bench.tsne import choose_points, lay_out
 from rope.bench.tsne import draw_map as draw_points
 from rope.console import progress_bar
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Diagnosed", "Result", "compare", "diagnose", "draw_map", "slices", "tail"]
 
-Result: TypeAlias = Report | Ranks | str | PathLike[str]
+Result: TypeAlias = Report | QueryRanks | str | PathLike[str]
 """A report, its ranks, or the JSON file that one was saved as, with its ranks beside it."""
 
 
@@ -86,7 +86,7 @@ def compare(
     return Answer(comparison, shown, comparison_json(comparison))
 
 
-def slices(result: Result, data: "Address | None" = None, *, pair: str = "mean") -> Answer[list[Slice]]:
+def slices(result: Result, data: "Address | None" = None, *, pair: str = "mean") -> Answer[list[QuerySlice]]:
     """R@k by category, text length, number of positives and size of the product.
 
     Args:
@@ -190,17 +190,17 @@ def draw_map(
     return draw_points(points, lay_out(points, seed=seed))
 
 
-def _ranks(result: Result) -> Ranks:
-    if isinstance(result, Ranks):
+def _ranks(result: Result) -> QueryRanks:
+    if isinstance(result, QueryRanks):
         return result
     return result.ranks if isinstance(result, Report) else load_ranks(Path(result))
 
 
-def _run(result: Result) -> Run:
-    return Run(_ranks(result), None if isinstance(result, Report) else str(result))
+def _run(result: Result) -> SeedRun:
+    return SeedRun(_ranks(result), None if isinstance(result, Report) else str(result))
 
 
-def _alone(run: Run) -> Group:
+def _alone(run: SeedRun) -> Group:
     return Group(run.ranks.origin.model, (run,))
 
 

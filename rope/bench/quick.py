@@ -13,7 +13,7 @@ from rope.bench.io.embeddings import DomainEmbeddings
 from rope.bench.metrics import KS, mean
 from rope.bench.ranking.engine import Effort, rank_pair
 from rope.bench.score import scorable_pairs, sides_of
-from rope.dataset.directory import Labels
+from rope.dataset.directory import SampleLabels
 from rope.domain import DomainName
 from rope.errors import DatasetError
 
@@ -39,7 +39,7 @@ class QuickScore:
 
 
 def quick_score(
-    embeddings: Mapping[DomainName, DomainEmbeddings], labels: Mapping[DomainName, Labels], effort: Effort
+    embeddings: Mapping[DomainName, DomainEmbeddings], labels: Mapping[DomainName, SampleLabels], effort: Effort
 ) -> QuickScore:
     """Score the cross-domain pairs of one split of a dataset.
 

@@ -19,7 +19,7 @@ from rope.bench.ranking.similarity import TIE
 from rope.bench.score import PROTOCOL_VERSION, PairScore, Score
 from rope.bench.shown import json_text
 from rope.bench.stats.intervals import Intervals, bounds, expected_interval, intervals_json
-from rope.bench.stats.query_ranks import PairRanks, Ranks
+from rope.bench.stats.query_ranks import PairRanks, QueryRanks
 from rope.domain import CROSS_DOMAIN_PAIRS
 from rope.files import atomic_path, sha256_of
 
@@ -84,7 +84,7 @@ def as_json(score: Score, subject: Subject, intervals: Intervals, ranks_file: Pa
     }
 
 
-def retrieval_json(ranks: Ranks, intervals: Intervals) -> dict[str, dict[str, Any]]:
+def retrieval_json(ranks: QueryRanks, intervals: Intervals) -> dict[str, dict[str, Any]]:
     """Everything that `as_json` says of a pair and that follows from ranks: each pair that has queries -> its numbers.
 
     Args:

@@ -20,8 +20,8 @@ from rope.bench.report import as_json, one_shot_table, quick_json, quick_table, 
 from rope.bench.score import Score, score
 from rope.bench.shown import as_html, as_text, json_text
 from rope.bench.stats.intervals import Intervals, bounds, intervals_of
-from rope.bench.stats.query_ranks import Ranks, ranks_of
-from rope.dataset.directory import Labels
+from rope.bench.stats.query_ranks import QueryRanks, ranks_of
+from rope.dataset.directory import SampleLabels
 from rope.domain import DomainName
 from rope.errors import UsageError
 from rope.extras import needed_by
@@ -46,7 +46,7 @@ class Report:
     subject: Subject
 
     @cached_property
-    def ranks(self) -> Ranks:
+    def ranks(self) -> QueryRanks:
         """The rank of every query: what intervals, comparisons and slices are computed from."""
         return ranks_of(self.score, self.subject)
 
@@ -214,7 +214,7 @@ class QuickReport:
 
 def report_on(
     embeddings: Mapping[DomainName, DomainEmbeddings],
-    labels: Mapping[DomainName, Labels],
+    labels: Mapping[DomainName, SampleLabels],
     subject: Subject,
     draws: Draws,
     effort: Effort,

@@ -13,7 +13,7 @@ from rope.bench.one_shot import Draws, OneShot, classify, support_bits
 from rope.bench.ranking.engine import Effort, Labelled
 from rope.bench.ranking.per_gallery import score_pair_by_group, score_within_by_group
 from rope.bench.ranking.similarity import Vectors
-from rope.dataset.directory import Labels
+from rope.dataset.directory import SampleLabels
 from rope.domain import DomainName, Pair, all_pairs, cross_domain_pairs, in_order
 from rope.errors import DatasetError
 
@@ -21,7 +21,7 @@ __all__ = [
     "PROTOCOL_VERSION",
     "PairScore",
     "Score",
-    "Side",
+    "ScoredDomain",
     "by_product",
     "count_similarities",
     "scorable_pairs",
@@ -82,7 +82,7 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Side:
+class ScoredDomain:
     """One domain in the order of the engine: by product."""
 
     labelled: Labelled
@@ -93,7 +93,7 @@ class Side:
 
 def score(
     embeddings: Mapping[DomainName, DomainEmbeddings],
-    labels: Mapping[DomainName, Labels],
+    labels: Mapping[DomainName, SampleLabels],
     draws: Draws,
     effort: Effort,
 ) -> Score:
@@ -131,7 +131,7 @@ def score(
     return Score(headline, pairs, one_shot, draws)
 
 
-def scorable_pairs(sides: Mapping[DomainName, Side]) -> tuple[Pair, ...]:
+def scorable_pairs(sides: Mapping[DomainName, ScoredDomain]) -> tuple[Pair, ...]:
     """The cross-domain pairs of the domains there are, each beside its reverse.
 
     Raises:
@@ -147,7 +147,7 @@ def scorable_pairs(sides: Mapping[DomainName, Side]) -> tuple[Pair, ...]:
     return cross
 
 
-def count_similarities(labels: Mapping[DomainName, Labels], draws: Draws) -> int:
+def count_similarities(labels: Mapping[DomainName, SampleLabels], draws: Draws) -> int:
     """About how many similarities `score` will compute; the total of a progress bar."""
     pairs = all_pairs(labels)
     found = sum(_count_pairs(labels[pair.query], labels[pair.gallery]) for pair in pairs) // 2
@@ -161,10 +161,10 @@ def count_similarities(labels: Mapping[DomainName, Labels], draws: Draws) -> int
     return found + one_shot
 
 
-def by_product(labels: Labels) -> Labels:
+def by_product(labels: SampleLabels) -> SampleLabels:
     """The same labels in the order that `score` works in; embeddings in this order are not copied."""
     order = sorted(range(len(labels.product_ids)), key=lambda i: labels.product_ids[i])
-    return Labels(
+    return SampleLabels(
         [labels.sample_ids[i] for i in order],
         [labels.product_ids[i] for i in order],
         None if labels.galleries is None else [labels.galleries[i] for i in order],
@@ -172,8 +172,8 @@ def by_product(labels: Labels) -> Labels:
 
 
 def sides_of(
-    embeddings: Mapping[DomainName, DomainEmbeddings], labels: Mapping[DomainName, Labels]
-) -> dict[DomainName, Side]:
+    embeddings: Mapping[DomainName, DomainEmbeddings], labels: Mapping[DomainName, SampleLabels]
+) -> dict[DomainName, ScoredDomain]:
     """Number the products of all domains alike, and put each domain in the order of its products.
 
     Raises:
@@ -182,7 +182,7 @@ def sides_of(
     aligned = align(dict(embeddings), labels)
     ids = sorted({product for rows in labels.values() for product in rows.product_ids})
     number = {product: i for i, product in enumerate(ids)}
-    sides: dict[DomainName, Side] = {}
+    sides: dict[DomainName, ScoredDomain] = {}
     for domain in in_order(labels):
         products = np.array([number[product] for product in labels[domain].product_ids], np.int64)
         order = np.argsort(products, kind="stable")
@@ -190,7 +190,7 @@ def sides_of(
         if np.any(np.diff(products) < 0):
             vectors = vectors[order]
         sample_ids, galleries = labels[domain].sample_ids, labels[domain].galleries
-        sides[domain] = Side(
+        sides[domain] = ScoredDomain(
             Labelled(Vectors.of(vectors), products[order]),
             [sample_ids[i] for i in order],
             [ids[i] for i in products[order]],
@@ -199,34 +199,36 @@ def sides_of(
     return sides
 
 
-def _groups(side: Side) -> list[str | None]:
+def _groups(side: ScoredDomain) -> list[str | None]:
     return side.galleries if side.galleries is not None else [None] * len(side.labelled)
 
 
-def _products_by_group(side: Side) -> set[tuple[int, str | None]]:
+def _products_by_group(side: ScoredDomain) -> set[tuple[int, str | None]]:
     return set(zip(side.labelled.products.tolist(), _groups(side), strict=True))
 
 
-def _score_pair(a: Side, b: Side, draws: Draws, effort: Effort, is_grouped: bool) -> tuple[QueryScores, QueryScores]:
+def _score_pair(
+    a: ScoredDomain, b: ScoredDomain, draws: Draws, effort: Effort, is_grouped: bool
+) -> tuple[QueryScores, QueryScores]:
     if is_grouped:
         return score_pair_by_group(a.labelled, b.labelled, _groups(a), _groups(b), effort)
     drawn = support_bits(a.labelled.products, draws), support_bits(b.labelled.products, draws)
     return score_pair(a.labelled, b.labelled, effort, drawn)
 
 
-def _score_within(side: Side, effort: Effort, is_grouped: bool) -> QueryScores:
+def _score_within(side: ScoredDomain, effort: Effort, is_grouped: bool) -> QueryScores:
     if is_grouped:
         return score_within_by_group(side.labelled, _groups(side), effort)
     return score_within(side.labelled, effort)
 
 
-def _count_pairs(queries: Labels, gallery: Labels) -> int:
+def _count_pairs(queries: SampleLabels, gallery: SampleLabels) -> int:
     """Queries times what each is compared with."""
     sizes = Counter(gallery.galleries or [None] * len(gallery.sample_ids))
     return sum(sizes[group] for group in queries.galleries or [None] * len(queries.sample_ids))
 
 
-def _pair_score(pair: Pair, queries: QueryScores, sides: Mapping[DomainName, Side]) -> PairScore:
+def _pair_score(pair: Pair, queries: QueryScores, sides: Mapping[DomainName, ScoredDomain]) -> PairScore:
     asked = sides[pair.query]
     products = asked.labelled.products[queries.queries]
     n_queries = len(queries.queries)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rope.bench.io.embeddings import DomainEmbeddings, align
-from rope.dataset.directory import Labels
+from rope.dataset.directory import SampleLabels
 from rope.domain import DomainName, in_order
 from rope.errors import UsageError
 from rope.extras import needed_by
@@ -54,7 +54,7 @@ class Points:
 
 def choose_points(
     embeddings: Mapping[DomainName, DomainEmbeddings],
-    labels: Mapping[DomainName, Labels],
+    labels: Mapping[DomainName, SampleLabels],
     *,
     n_products: int,
     seed: int,

@@ -11,7 +11,7 @@ from rope.console import output
 from rope.curation.annotation.cli import app as annotate
 
 if TYPE_CHECKING:
-    from rope.curation.pipeline.accounting import Step
+    from rope.curation.pipeline.accounting import RowFate
     from rope.curation.pipeline.runner import OpenEngine
 
 __all__ = ["app"]
@@ -213,7 +213,7 @@ def _end_with(problems: tuple[str, ...], subject: Path) -> None:
         raise typer.Exit(1)
 
 
-def _in_words(step: "Step") -> str:
+def _in_words(step: "RowFate") -> str:
     if step.fate == "kept":
         values = ", ".join(f"{name} {value}" for name, value in step.values.items() if value is not None)
         return f"{step.stage}: kept" + (f"; {values}" if values else "")

@@ -18,13 +18,13 @@ import pyarrow.parquet as pq
 from rope.curation.forecast import Measure
 from rope.curation.pipeline.accounting import kept_files, reject_files
 from rope.curation.pipeline.engine_local import local_engine
-from rope.curation.pipeline.manifest import Manifest
+from rope.curation.pipeline.manifest import ShardManifest
 from rope.curation.pipeline.operation import GlobalOperation, MapOperation, Operation, load_operation
-from rope.curation.pipeline.pool import Pool, open_pool
-from rope.curation.pipeline.recipe import PoolSource, Recipe, Stage
+from rope.curation.pipeline.pool import RawPool, open_pool
+from rope.curation.pipeline.recipe import CurationRecipe, PoolSource, Stage
 from rope.curation.pipeline.runner import POOL_STAGE, finished_stages, run_recipe
 from rope.curation.pipeline.supervisor import Ended, Engine
-from rope.curation.pipeline.worker import Task
+from rope.curation.pipeline.worker import ShardAttempt
 from rope.curation.sampling.keyed_hash import keyed_hash
 from rope.curation.sampling.stage import SampleRows
 from rope.errors import UsageError
@@ -54,7 +54,7 @@ class _Timed:
         """One, so that no shard waits for a worker."""
         return 1
 
-    def submit(self, task: Task) -> None:
+    def submit(self, task: ShardAttempt) -> None:
         """Start a task and the clock."""
         self._begun[str(task)] = time.monotonic()
         self._engine.submit(task)
@@ -69,7 +69,7 @@ class _Timed:
         return ended
 
 
-def measure_stages(recipe: Recipe, share: float, *, progress: bool = True) -> list[Measure]:
+def measure_stages(recipe: CurationRecipe, share: float, *, progress: bool = True) -> list[Measure]:
     """Run a part of the pool through the stages of a recipe that take rows one by one.
 
     Its work is in a temporary folder. The first shard of a stage, in which modules and models are loaded, is not
@@ -103,14 +103,14 @@ def measure_stages(recipe: Recipe, share: float, *, progress: bool = True) -> li
         return list(_measures(recipe, finished_stages(part), seconds, rows.num_rows))
 
 
-def pool_rows(recipe: Recipe) -> int:
+def pool_rows(recipe: CurationRecipe) -> int:
     """Rows of the pool of a recipe."""
     with tempfile.TemporaryDirectory(prefix="rope-plan-") as folder:
         pool = open_pool(recipe.pool_path, recipe.pool.columns, Path(folder))
         return sum(file.rows for file in pool.files)
 
 
-def draw_rows(pool: Pool, share: float) -> pa.Table:
+def draw_rows(pool: RawPool, share: float) -> pa.Table:
     """The rows whose hashed ids are the lowest, in the order of the pool, with absolute paths.
 
     A larger share contains a smaller one. Rows without an id are drawn together or not at all.
@@ -148,7 +148,7 @@ def _rooted(value: Any, root: Path) -> Any:  # noqa: ANN401  what a pool may hol
     return str(root / value) if isinstance(value, str) and value else value
 
 
-def _part_of(recipe: Recipe, folder: Path, n_rows: int) -> Recipe:
+def _part_of(recipe: CurationRecipe, folder: Path, n_rows: int) -> CurationRecipe:
     """The recipe without the stages that must see all rows, on the drawn rows."""
     source = PoolSource(str(folder / "pool.parquet"), max(math.ceil(n_rows / _SHARDS), 1), recipe.pool.columns)
     stages = tuple(stage for stage in recipe.stages if not isinstance(load_operation(stage.use), GlobalOperation))
@@ -157,7 +157,10 @@ def _part_of(recipe: Recipe, folder: Path, n_rows: int) -> Recipe:
 
 
 def _measures(
-    recipe: Recipe, made: dict[str, list[tuple[Path, Manifest]]], seconds: dict[str, list[float]], n_rows: int
+    recipe: CurationRecipe,
+    made: dict[str, list[tuple[Path, ShardManifest]]],
+    seconds: dict[str, list[float]],
+    n_rows: int,
 ) -> Iterator[Measure]:
     n_in, row_bytes = n_rows, 0.0
     for stage in (Stage(POOL_STAGE, "rope.curation.pipeline.ingest:ADMIT", {}), *recipe.stages):

@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from rope.curation.report import Report, Scores
+from rope.curation.report import CurationReport, Scores
 from rope.domain import Frame
 from rope.errors import DatasetError
 from rope.media import decode_frame
@@ -21,7 +21,7 @@ _SIDE: Final = 120
 _WIDTH, _HEIGHT, _BOTTOM = 420, 130, 20
 
 
-def render_page(report: Report) -> str:
+def render_page(report: CurationReport) -> str:
     """Render the page: a complete HTML document, the same for the same report and images."""
     environment = Environment(
         loader=PackageLoader("rope.curation", "."),

@@ -10,8 +10,8 @@ from typing import Any, Final
 import duckdb
 import pyarrow.parquet as pq
 
-from rope.curation.pipeline.manifest import Manifest
-from rope.curation.pipeline.recipe import Recipe
+from rope.curation.pipeline.manifest import ShardManifest
+from rope.curation.pipeline.recipe import CurationRecipe
 from rope.curation.pipeline.runner import finished_stages
 from rope.curation.splitting.leak_audit import LeakAudit
 from rope.curation.splitting.recipe_leaks import audit_split, card_with_leaks, leak_summary, leaks_refused, write_leaks
@@ -19,7 +19,7 @@ from rope.dataset.build import BuildReport, build_dataset
 from rope.domain import DOMAINS, SPLITS, Domain
 from rope.errors import DatasetError, UsageError
 from rope.files import atomic_path, sha256_of
-from rope.sources.source import Source
+from rope.sources.source import ReleaseSource
 from rope.sources.staging import FrameRow, SampleRow, Staging
 
 __all__ = ["LINEAGE_NAME", "curated_source", "publish"]
@@ -30,7 +30,7 @@ LINEAGE_NAME: Final = "curation.json"
 _NEEDED: Final = ("id", "domain", "text", "category", "frames", "video", "product_id", "split")
 
 
-def publish(recipe_file: Path, recipe: Recipe, out: Path, *, progress: bool = True) -> BuildReport:
+def publish(recipe_file: Path, recipe: CurationRecipe, out: Path, *, progress: bool = True) -> BuildReport:
     """Build a dataset directory from the rows that the last stage has kept; repeat it to go on where it stopped.
 
     First it looks for leaks between the splits (`rope.curation.splitting.recipe_leaks`); the table ends up in the card.
@@ -68,7 +68,7 @@ def _write(path: Path, text: str) -> None:
         temporary.write_text(text, "utf-8")
 
 
-def curated_source(recipe: Recipe, stages: dict[str, list[tuple[Path, Manifest]]]) -> Source:
+def curated_source(recipe: CurationRecipe, stages: dict[str, list[tuple[Path, ShardManifest]]]) -> ReleaseSource:
     """The kept rows of the last stage as a release.
 
     Raises:
@@ -85,7 +85,7 @@ def curated_source(recipe: Recipe, stages: dict[str, list[tuple[Path, Manifest]]
             )
     domains = {domain for name in names for domain in pq.read_table(folder / name, columns=["domain"])[0].to_pylist()}
     root = _root([path for name in names for path in _paths(folder / name)])
-    return Source(
+    return ReleaseSource(
         kind="curation",
         folder=folder,
         files=names,
@@ -149,7 +149,7 @@ def _staged(row: dict[str, Any], name: str, line: int, root: Path) -> Iterator[S
 
 
 def _lineage(
-    recipe_file: Path, recipe: Recipe, stages: dict[str, list[tuple[Path, Manifest]]], audit: LeakAudit
+    recipe_file: Path, recipe: CurationRecipe, stages: dict[str, list[tuple[Path, ShardManifest]]], audit: LeakAudit
 ) -> dict[str, Any]:
     return {
         "recipe": recipe_file.read_text("utf-8"),
@@ -165,7 +165,7 @@ def _lineage(
     }
 
 
-def _counts(manifests: Sequence[Manifest]) -> list[dict[str, Any]]:
+def _counts(manifests: Sequence[ShardManifest]) -> list[dict[str, Any]]:
     """Rows by domain, fate and reason."""
     totals: dict[tuple[str, str, str], int] = {}
     for manifest in manifests:

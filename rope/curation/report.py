@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from rope.curation.pipeline.accounting import StageCount, Stages, funnel, kept_files, reject_files
 from rope.curation.pipeline.operation import MapOperation, load_operation
-from rope.curation.pipeline.recipe import Recipe, Stage
+from rope.curation.pipeline.recipe import CurationRecipe, Stage
 from rope.curation.pipeline.runner import finished_stages
 from rope.domain import Frame
 from rope.sql import parquet_files
@@ -19,7 +19,7 @@ from rope.sql import parquet_files
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["Example", "Report", "Scores", "StageReport", "funnel_table", "make_report"]
+__all__ = ["CurationReport", "Example", "Scores", "StageReport", "funnel_table", "make_report"]
 
 _N_BINS: Final = 40
 _N_EXAMPLES: Final = 6
@@ -75,14 +75,14 @@ class StageReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class CurationReport:
     """A run: the name of the recipe, and its stages in order."""
 
     name: str
     stages: tuple[StageReport, ...]
 
 
-def make_report(recipe: Recipe) -> Report:
+def make_report(recipe: CurationRecipe) -> CurationReport:
     """Gather the report of a recipe that was run to its end; the same run gives the same report.
 
     Raises:
@@ -98,7 +98,7 @@ def make_report(recipe: Recipe) -> Report:
             scores = _scores(connection, stages, count.stage, column) if column else None
             examples = _examples(connection, stages, before, count, column) if before else {}
             reports.append(StageReport(count, scores, examples))
-    return Report(recipe.name, tuple(reports))
+    return CurationReport(recipe.name, tuple(reports))
 
 
 def funnel_table(name: str, counts: Sequence[StageCount]) -> "Table":

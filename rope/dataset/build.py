@@ -22,7 +22,7 @@ from rope.dataset.columns import optional_columns, schemas_of
 from rope.dataset.fault_list import FAULTS_NAME, count_faults, read_faults, registered_faults, write_faults
 from rope.dataset.fingerprint import fingerprint
 from rope.dataset.layout import shard_name
-from rope.dataset.manifest import MANIFEST_NAME, Manifest, Media, Shard, read_manifest, write_manifest
+from rope.dataset.manifest import MANIFEST_NAME, DatasetManifest, Media, Shard, read_manifest, write_manifest
 from rope.dataset.rows import GROUP_BYTES, Images, product_batches, sample_batches
 from rope.dataset.shards import read_records, write_shards
 from rope.domain import DomainName, Split, config_of, with_published
@@ -30,9 +30,9 @@ from rope.errors import ReleaseError, UsageError
 from rope.fetch.tar_shards import has_shards, load_places
 from rope.files import atomic_path, sha256_of
 from rope.schema import FORMAT_VERSION, product_schema
-from rope.sources.faults import Fault, FaultCount
+from rope.sources.faults import FaultCount, ReleaseFault
 from rope.sources.formats import Format, find_source
-from rope.sources.source import Source
+from rope.sources.source import ReleaseSource
 from rope.sources.thinning import thin_frames
 from rope.sources.unusable import commonest, refuse_unusable
 from rope.sql import literal
@@ -55,7 +55,7 @@ class BuildReport:
         is_new: False if the dataset was there already, made from the same release with the same options.
     """
 
-    manifest: Manifest
+    manifest: DatasetManifest
     faults: tuple[FaultCount, ...]
     is_new: bool
 
@@ -64,7 +64,7 @@ class BuildReport:
 class _Plan:
     """Everything that decides the bytes of a build, but for the content of the files."""
 
-    release: Source
+    release: ReleaseSource
     out: Path
     images: Images
     name: str
@@ -105,7 +105,7 @@ class _Plan:
 
 
 def build_dataset(
-    release: Path | Source,
+    release: Path | ReleaseSource,
     out: Path,
     *,
     release_format: Format | None = None,
@@ -147,7 +147,7 @@ def build_dataset(
         raise UsageError(f"need shards of at least 1 byte and 64 MiB of memory, got {shard_bytes} and {memory_bytes}")
     if n_frames is not None and n_frames < 1:
         raise UsageError(f"need at least 1 frame of a clip, got {n_frames}")
-    found = release if isinstance(release, Source) else find_source(release, release_format, encoding)
+    found = release if isinstance(release, ReleaseSource) else find_source(release, release_format, encoding)
     root = image_root or found.image_root
     if not root.is_dir():
         raise UsageError(f"{root}: no such folder; expected the folder that image names are relative to")
@@ -277,7 +277,9 @@ def _open_staged(plan: _Plan, memory_bytes: int, progress: bool) -> duckdb.DuckD
 
 
 @contextmanager
-def _keeping_faults(connection: duckdb.DuckDBPyConnection, plan: _Plan, more: Sequence[Fault] = ()) -> Iterator[None]:
+def _keeping_faults(
+    connection: duckdb.DuckDBPyConnection, plan: _Plan, more: Sequence[ReleaseFault] = ()
+) -> Iterator[None]:
     """Where the block refuses the release, leave the faults of staging and `more` behind, and say where."""
     try:
         yield
@@ -309,7 +311,7 @@ def _write_everything(connection: duckdb.DuckDBPyConnection, plan: _Plan, progre
         for split in plan.release.splits
         for domain in domains
     }
-    faults: list[Fault] = []
+    faults: list[ReleaseFault] = []
     with progress_bar("writing samples", sum(n_rows.values()), shown=progress) as advance:
         for split in plan.release.splits:
             records = {
@@ -339,7 +341,7 @@ def _write_everything(connection: duckdb.DuckDBPyConnection, plan: _Plan, progre
 
 
 def _write_products(
-    connection: duckdb.DuckDBPyConnection, plan: _Plan, split: Split, found: dict[DomainName, list[Fault]]
+    connection: duckdb.DuckDBPyConnection, plan: _Plan, split: Split, found: dict[DomainName, list[ReleaseFault]]
 ) -> None:
     dropped: dict[DomainName, list[str]] = {
         domain: [fault.subject for fault in found.get(domain, ()) if fault.kind == "no_readable_image"]
@@ -354,7 +356,9 @@ def _write_products(
     write_shards(plan.folder, f"products-{split}", schema, n_products, read, plan.shard_bytes, lambda _: None)
 
 
-def _nothing_left(connection: duckdb.DuckDBPyConnection, plan: _Plan, split: Split, more: Sequence[Fault]) -> str:
+def _nothing_left(
+    connection: duckdb.DuckDBPyConnection, plan: _Plan, split: Split, more: Sequence[ReleaseFault]
+) -> str:
     """Why a split is empty; images are spoken of where they are the cause."""
     with registered_faults(connection, more) as faults:
         known = commonest(connection, faults)
@@ -367,7 +371,7 @@ def _nothing_left(connection: duckdb.DuckDBPyConnection, plan: _Plan, split: Spl
     return f"{plan.release.folder}: nothing is left of the split {split}: {known or 'no sample is listed'}{hint}"
 
 
-def _publish(plan: _Plan, hashes: dict[str, str]) -> Manifest:
+def _publish(plan: _Plan, hashes: dict[str, str]) -> DatasetManifest:
     """Move what was built to its place, and write the card and the manifest."""
     shards: dict[str, Shard] = {}
     counts: dict[str, dict[str, int]] = {}
@@ -382,7 +386,7 @@ def _publish(plan: _Plan, hashes: dict[str, str]) -> Manifest:
             counts.setdefault(split, {})[config] = sum(record.rows for record in of_split)
     _move(plan.folder / FAULTS_NAME, plan.out / FAULTS_NAME)
     faults = {fault.kind: fault.count for fault in read_faults(plan.out / FAULTS_NAME)}
-    manifest = Manifest(
+    manifest = DatasetManifest(
         format_version=FORMAT_VERSION,
         name=plan.name,
         source=_source(plan, hashes),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from rope.dataset.layout import shard_pattern
-from rope.dataset.manifest import Manifest
+from rope.dataset.manifest import DatasetManifest
 from rope.domain import DOMAINS, config_of, with_published
 from rope.sources.faults import rule_of
 
@@ -121,7 +121,7 @@ _OPTIONAL: Final = {
 }
 
 
-def render_card(manifest: Manifest, optional: Sequence[str] = ()) -> str:
+def render_card(manifest: DatasetManifest, optional: Sequence[str] = ()) -> str:
     """The text of README.md for a dataset directory.
 
     Args:
@@ -149,7 +149,7 @@ def render_card(manifest: Manifest, optional: Sequence[str] = ()) -> str:
     )
 
 
-def origin_of(manifest: Manifest) -> str:
+def origin_of(manifest: DatasetManifest) -> str:
     """Where the data come from, and who decides about copies."""
     known, paper = _ORIGINS.get(manifest.source.get("kind", "")), citation_of(manifest)
     n_files = sum(1 for name in manifest.source if name.endswith(".txt"))
@@ -159,13 +159,13 @@ def origin_of(manifest: Manifest) -> str:
     return known.format(paper=paper) if is_open else f"{known.format(paper=paper)} {_ASK}"
 
 
-def citation_of(manifest: Manifest) -> str:
+def citation_of(manifest: DatasetManifest) -> str:
     """The paper to cite for the data; empty where they are somebody's own."""
     kind = manifest.source.get("kind", "")
     return "" if kind == "folder" else _PAPERS.get(kind, _PAPERS["rope_release"])
 
 
-def _front_matter(manifest: Manifest) -> str:
+def _front_matter(manifest: DatasetManifest) -> str:
     samples = sum(counts[config] for counts in manifest.counts.values() for config in manifest.configs[1:])
     size = next((name for limit, name in _SIZE_CATEGORIES if samples < limit), "n>100M")
     content = hashlib.sha256("".join(shard.sha256 for _, shard in sorted(manifest.shards.items())).encode()).hexdigest()
@@ -193,7 +193,7 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _counts(manifest: Manifest) -> str:
+def _counts(manifest: DatasetManifest) -> str:
     configs = manifest.configs
     rows = [
         f"| {split} | " + " | ".join(f"{counts[c]:,}" for c in configs) + " |"
@@ -202,7 +202,7 @@ def _counts(manifest: Manifest) -> str:
     return "\n".join(["| split | " + " | ".join(configs) + " |", "|---" * (len(configs) + 1) + "|", *rows])
 
 
-def _faults(manifest: Manifest) -> str:
+def _faults(manifest: DatasetManifest) -> str:
     if not manifest.faults:
         return "Nothing was found."
     rows = [

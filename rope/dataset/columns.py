@@ -11,7 +11,7 @@ from rope.dataset.directory import open_parquet
 from rope.domain import DomainName
 from rope.files import AnyPath
 from rope.schema import sample_schema
-from rope.sources.source import Source
+from rope.sources.source import ReleaseSource
 
 __all__ = ["OPTIONAL_COLUMNS", "optional_columns", "schema_like", "schemas_of"]
 
@@ -19,7 +19,7 @@ OPTIONAL_COLUMNS: Final = ("video", "audio", "gallery")
 """The columns of samples that a dataset may lack, in their order."""
 
 
-def schemas_of(connection: duckdb.DuckDBPyConnection, source: Source) -> dict[DomainName, pa.Schema]:
+def schemas_of(connection: duckdb.DuckDBPyConnection, source: ReleaseSource) -> dict[DomainName, pa.Schema]:
     """The columns of each domain of a release, the same for both splits.
 
     A domain has the column `video` where one of its samples is a video file, and `audio` where one has a sound file
@@ -55,7 +55,7 @@ def optional_columns(directory: AnyPath, shards: list[str]) -> list[str]:
     return [column for column in OPTIONAL_COLUMNS if column in found]
 
 
-def _has(connection: duckdb.DuckDBPyConnection, source: Source, domain: DomainName, column: str) -> bool:
+def _has(connection: duckdb.DuckDBPyConnection, source: ReleaseSource, domain: DomainName, column: str) -> bool:
     """Whether any sample of a domain has a value in a column, which a source that never has one does not stage."""
     tables = [f"samples_{split}_{domain}" for split in source.splits]
     staged = [table for table in tables if column in connection.table(table).columns]

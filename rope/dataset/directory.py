@@ -9,13 +9,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rope.dataset.manifest import Manifest, read_manifest
+from rope.dataset.manifest import DatasetManifest, read_manifest
 from rope.domain import Audio, DomainName, Frame, Sample, Split, Video, config_of
 from rope.errors import DatasetError, RopeError
 from rope.files import AnyPath
 
 __all__ = [
-    "Labels",
+    "SampleLabels",
     "iter_samples",
     "open_parquet",
     "open_shard",
@@ -29,7 +29,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class Labels:
+class SampleLabels:
     """The samples of one domain and split, in canonical order.
 
     Attributes:
@@ -43,27 +43,27 @@ class Labels:
     galleries: list[str | None] | None = None
 
 
-def shard_names(manifest: Manifest, config: str, split: str) -> list[str]:
+def shard_names(manifest: DatasetManifest, config: str, split: str) -> list[str]:
     """The shards of a configuration and split, in order, as paths relative to the directory.
 
     >>> from rope.dataset.manifest import Shard
     >>> shards = {f"pages/{name}.parquet": Shard(1, 1, "") for name in ("train-00001-of-00002", "train-00000-of-00002")}
-    >>> shard_names(Manifest(1, "mini", {}, "embed", {}, {}, shards, ""), "pages", "train")
+    >>> shard_names(DatasetManifest(1, "mini", {}, "embed", {}, {}, shards, ""), "pages", "train")
     ['pages/train-00000-of-00002.parquet', 'pages/train-00001-of-00002.parquet']
     """
     return sorted(name for name in manifest.shards if name.startswith(f"{config}/{split}-"))
 
 
-def read_labels(directory: AnyPath, split: Split) -> dict[DomainName, Labels]:
+def read_labels(directory: AnyPath, split: Split) -> dict[DomainName, SampleLabels]:
     """The labels of a split, for each domain that the dataset has; reads no text and no image.
 
     Raises:
         DatasetError: the directory is no dataset, has no such split, or a shard cannot be read.
     """
-    labels: dict[DomainName, Labels] = {}
+    labels: dict[DomainName, SampleLabels] = {}
     for domain in read_manifest(directory).domains:
         columns = _read_columns(directory, config_of(domain), split, ["sample_id", "product_id"], ["gallery"])
-        labels[domain] = Labels(columns["sample_id"], columns["product_id"], columns.get("gallery"))
+        labels[domain] = SampleLabels(columns["sample_id"], columns["product_id"], columns.get("gallery"))
     return labels
 
 

@@ -11,8 +11,8 @@ import duckdb
 import pyarrow as pa
 
 from rope.files import atomic_path
-from rope.sources.faults import Fault, FaultCount, in_order_of_rules, rule_of
-from rope.sources.source import Source
+from rope.sources.faults import FaultCount, ReleaseFault, in_order_of_rules, rule_of
+from rope.sources.source import ReleaseSource
 from rope.sql import csv_file, literal
 
 __all__ = ["FAULTS_NAME", "count_faults", "read_faults", "registered_faults", "write_faults"]
@@ -28,7 +28,7 @@ _COLUMNS: Final = ("file", "line", "kind", "subject")
 
 
 @contextmanager
-def registered_faults(connection: duckdb.DuckDBPyConnection, more: Sequence[Fault]) -> Iterator[str]:
+def registered_faults(connection: duckdb.DuckDBPyConnection, more: Sequence[ReleaseFault]) -> Iterator[str]:
     """A query in brackets for the faults of staging and for `more`."""
     schema = pa.schema([(name, pa.int64() if name == "line" else pa.string()) for name in _COLUMNS])
     found = pa.table([[getattr(fault, name) for fault in more] for name in _COLUMNS], schema=schema)
@@ -39,7 +39,10 @@ def registered_faults(connection: duckdb.DuckDBPyConnection, more: Sequence[Faul
 
 
 def write_faults(
-    connection: duckdb.DuckDBPyConnection, path: Path, more: Sequence[Fault], release: Source | None = None
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    more: Sequence[ReleaseFault],
+    release: ReleaseSource | None = None,
 ) -> None:
     """Write faults by file and line.
 
@@ -94,7 +97,7 @@ def count_faults(connection: duckdb.DuckDBPyConnection, relation: str) -> tuple[
             kind,
             by_kind[kind][0],
             rule_of(kind).consequence,
-            tuple(str(Fault(e["file"], e["line"], kind, e["subject"])) for e in by_kind[kind][1]),
+            tuple(str(ReleaseFault(e["file"], e["line"], kind, e["subject"])) for e in by_kind[kind][1]),
         )
         for kind in in_order_of_rules(by_kind)
     )

@@ -10,7 +10,7 @@ import duckdb
 from rich.table import Table
 from rich.text import Text
 
-from rope.dataset.manifest import Manifest, read_manifest
+from rope.dataset.manifest import DatasetManifest, read_manifest
 from rope.dataset.views import open_views
 from rope.domain import SPLITS, DomainName, Split, config_of, with_published
 from rope.files import AnyPath
@@ -77,7 +77,7 @@ class Description:
         categories: the largest first, then by name.
     """
 
-    manifest: Manifest
+    manifest: DatasetManifest
     n_bytes: int
     facts: tuple[DomainFacts, ...]
     categories: tuple[CategorySize, ...]
@@ -99,7 +99,7 @@ def describe(directory: AnyPath) -> Description:
     return Description(manifest, sum(shard.bytes for shard in manifest.shards.values()), facts, categories)
 
 
-def sizes(manifest: Manifest) -> dict[str, str]:
+def sizes(manifest: DatasetManifest) -> dict[str, str]:
     """The rows of each split in words: `{"train": "61 products, 179 pages, ..."}`."""
     return {
         split: ", ".join(f"{manifest.counts[split].get(config, 0):,} {config}" for config in manifest.configs)

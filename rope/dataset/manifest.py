@@ -14,7 +14,7 @@ from rope.errors import DatasetError
 from rope.files import AnyPath, atomic_path
 from rope.schema import FORMAT_VERSION
 
-__all__ = ["MANIFEST_NAME", "Manifest", "Media", "Shard", "read_manifest", "write_manifest"]
+__all__ = ["MANIFEST_NAME", "DatasetManifest", "Media", "Shard", "read_manifest", "write_manifest"]
 
 MANIFEST_NAME: Final = "rope.json"
 
@@ -32,7 +32,7 @@ class Shard:
 
 
 @dataclass(frozen=True, slots=True)
-class Manifest:
+class DatasetManifest:
     """The content of `rope.json`.
 
     Attributes:
@@ -88,13 +88,13 @@ class Manifest:
         return tuple(f"{domain}_ids" for domain in with_published(self.domains))
 
 
-def write_manifest(directory: Path, manifest: Manifest) -> None:
+def write_manifest(directory: Path, manifest: DatasetManifest) -> None:
     """Write `rope.json` whole, with sorted keys."""
     with atomic_path(directory / MANIFEST_NAME) as path:
         path.write_text(json.dumps(asdict(manifest), indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
 
 
-def read_manifest(directory: AnyPath) -> Manifest:
+def read_manifest(directory: AnyPath) -> DatasetManifest:
     """Read `rope.json` of a dataset directory.
 
     Raises:
@@ -115,7 +115,7 @@ def read_manifest(directory: AnyPath) -> Manifest:
         raw = json.loads(path.read_text("utf-8"))
         version = raw["format_version"]
         shards = {name: Shard(**shard) for name, shard in raw.pop("shards").items()}
-        manifest = Manifest(shards=shards, **raw)
+        manifest = DatasetManifest(shards=shards, **raw)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(f"{path}: not a valid manifest ({error}); build the dataset again") from error
     if version != FORMAT_VERSION:

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from rope.dataset.manifest import Media
 from rope.files import on_disk
 
-__all__ = ["MAX_BYTES", "ROWS_A_READ", "Images", "IntArray", "Reader", "Rows", "Stretch"]
+__all__ = ["MAX_BYTES", "ROWS_A_READ", "DomainReader", "Images", "IntArray", "Rows", "Stretch"]
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -125,7 +125,7 @@ class Stretch:
         return Stretch(*head), Stretch(*rest)
 
 
-class Reader:
+class DomainReader:
     """The samples of one split and domain with their frames, read side by side.
 
     Args:

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rope.dataset.containers import is_sound, is_video
-from rope.dataset.reading import ROWS_A_READ, Images, IntArray, Reader, Rows, Stretch
-from rope.dataset.shards import Batch
+from rope.dataset.reading import ROWS_A_READ, DomainReader, Images, IntArray, Rows, Stretch
+from rope.dataset.shards import RowBatch
 from rope.domain import DomainName, Frame, Split, may_be_text_alone
 from rope.errors import DatasetError
 from rope.fetch.names import stored_name_sql
@@ -22,7 +22,7 @@ from rope.fetch.tar_shards import read_place
 from rope.files import on_disk
 from rope.media.images import read_header
 from rope.schema import SAMPLE_SCHEMA, product_schema
-from rope.sources.faults import Fault
+from rope.sources.faults import ReleaseFault
 
 __all__ = ["GROUP_BYTES", "Images", "product_batches", "sample_batches"]
 
@@ -47,7 +47,7 @@ def sample_batches(
     file: str,
     schema: pa.Schema = SAMPLE_SCHEMA,
     group_bytes: int = GROUP_BYTES,
-) -> Callable[[int], Iterator[Batch]]:
+) -> Callable[[int], Iterator[RowBatch]]:
     """Batches of samples from the tables that `rope.sources` has staged, each a row group.
 
     A row group takes rows up to a number of bytes: those of texts and media, as they are on disk. A row that is larger
@@ -68,7 +68,7 @@ def sample_batches(
     table = f"{split}_{domain}"
     suffices = "text IS NOT NULL" if may_be_text_alone(domain) else "false"
 
-    def read(start: int) -> Iterator[Batch]:
+    def read(start: int) -> Iterator[RowBatch]:
         (skip,) = connection.sql(
             f"SELECT coalesce(sum(n_frames), 0)::BIGINT FROM samples_{table} WHERE rowid < {start}"
         ).fetchall()[0]
@@ -79,14 +79,14 @@ def sample_batches(
         columns = "* FROM located" if images.in_shards else "time, image FROM frames"
         frames = Rows(connection, f"SELECT {columns}_{table} WHERE rowid >= {skip}")
         with ThreadPoolExecutor(_READERS) as pool:
-            yield from _row_groups(Reader(samples, frames, images, file, schema, pool), group_bytes)
+            yield from _row_groups(DomainReader(samples, frames, images, file, schema, pool), group_bytes)
 
     return read
 
 
-def _row_groups(reader: Reader, group_bytes: int) -> Iterator[Batch]:
+def _row_groups(reader: DomainReader, group_bytes: int) -> Iterator[RowBatch]:
     """All rows, a row group at a time."""
-    group: list[Batch] = []
+    group: list[RowBatch] = []
     n_rows = n_bytes = 0
     while (taken := reader.take(_GROUP_ROWS - n_rows, group_bytes - n_bytes, 0 if group else 1)) is not None:
         if len(taken.rows):
@@ -100,8 +100,8 @@ def _row_groups(reader: Reader, group_bytes: int) -> Iterator[Batch]:
         yield _joined(group)
 
 
-def _joined(batches: Sequence[Batch]) -> Batch:
-    return Batch(
+def _joined(batches: Sequence[RowBatch]) -> RowBatch:
+    return RowBatch(
         pa.concat_tables([batch.table for batch in batches]),
         sum(batch.n_source_rows for batch in batches),
         sum(batch.payload_bytes for batch in batches),
@@ -119,7 +119,7 @@ def _locate(connection: duckdb.DuckDBPyConnection, table: str) -> None:
         ORDER BY number""")
 
 
-def _assemble(reader: Reader, stretch: Stretch) -> Batch:
+def _assemble(reader: DomainReader, stretch: Stretch) -> RowBatch:
     """The rows as they are written, with the bytes of their media.
 
     A row without media stays where `text_suffices` says so.
@@ -146,10 +146,10 @@ def _assemble(reader: Reader, stretch: Stretch) -> Batch:
     faults += _faults_of(rows.filter(pa.array(~is_left)), "no_readable_image", reader.file)
     table = pa.table([columns[name] for name in schema.names], schema=schema)
     table = table if is_left.all() else table.filter(pa.array(is_left))
-    return Batch(table, len(rows), n_bytes, tuple(faults))
+    return RowBatch(table, len(rows), n_bytes, tuple(faults))
 
 
-def _frames(reader: Reader, stretch: Stretch) -> tuple[pa.Table, IntArray, pa.Array, list[Fault]]:
+def _frames(reader: DomainReader, stretch: Stretch) -> tuple[pa.Table, IntArray, pa.Array, list[ReleaseFault]]:
     """The frames that are kept, the row of each, its bytes or null, and what was wrong with the others."""
     rows, frames, owner, images = stretch.rows, stretch.frames, stretch.owner, reader.images
     if images.media == "reference":
@@ -165,9 +165,9 @@ def _frames(reader: Reader, stretch: Stretch) -> tuple[pa.Table, IntArray, pa.Ar
     return frames.filter(pa.array(readable)), owner[readable], data, faults
 
 
-def _faults_of(rows: pa.Table, kind: str, file: str) -> list[Fault]:
+def _faults_of(rows: pa.Table, kind: str, file: str) -> list[ReleaseFault]:
     """A fault for each row, under the file and line that it stands in."""
-    return [Fault(row.get("file", file), row["line"], kind, row["sample_id"]) for row in rows.to_pylist()]
+    return [ReleaseFault(row.get("file", file), row["line"], kind, row["sample_id"]) for row in rows.to_pylist()]
 
 
 def _n_bytes(*columns: Any) -> int:  # noqa: ANN401 -- Arrow arrays
@@ -198,15 +198,17 @@ def _stored_bytes(images: Images, frame: dict[str, Any]) -> bytes:
     return read_place(images.root, frame["shard"], frame["offset"], frame["size"])
 
 
-def _image_faults(rows: pa.Table, frames: pa.Table, owner: IntArray, readable: npt.NDArray[np.bool_]) -> list[Fault]:
+def _image_faults(
+    rows: pa.Table, frames: pa.Table, owner: IntArray, readable: npt.NDArray[np.bool_]
+) -> list[ReleaseFault]:
     names, ids = frames["image"], rows["sample_id"]
     return [
-        Fault(names[int(i)].as_py(), 0, "unreadable_image", ids[int(owner[i])].as_py())
+        ReleaseFault(names[int(i)].as_py(), 0, "unreadable_image", ids[int(owner[i])].as_py())
         for i in np.flatnonzero(~readable)
     ]
 
 
-def _files(reader: Reader, rows: pa.Table, column: str) -> tuple[pa.StructArray, list[Fault]]:
+def _files(reader: DomainReader, rows: pa.Table, column: str) -> tuple[pa.StructArray, list[ReleaseFault]]:
     """A column of files, null where a sample has none that can be read, and the faults of those files."""
     names: list[str | None] = rows[column].to_pylist()
     contents: list[bytes | None] = [None] * len(names)
@@ -221,7 +223,7 @@ def _files(reader: Reader, rows: pa.Table, column: str) -> tuple[pa.StructArray,
     paths = [name and prefix + name for name in names]
     columns = [pa.array(contents, pa.binary()), pa.array(paths, pa.string())]
     stored = pa.StructArray.from_arrays(columns, names=["bytes", "path"], mask=is_null)
-    return stored, [Fault(str(names[i]), 0, kinds[i], rows["sample_id"][i].as_py()) for i in sorted(kinds)]
+    return stored, [ReleaseFault(str(names[i]), 0, kinds[i], rows["sample_id"][i].as_py()) for i in sorted(kinds)]
 
 
 def _read_file(root: Path, name: str, column: str) -> bytes | None:
@@ -235,7 +237,7 @@ def _read_file(root: Path, name: str, column: str) -> bytes | None:
 
 def product_batches(
     connection: duckdb.DuckDBPyConnection, split: Split, dropped: Mapping[DomainName, Sequence[str]]
-) -> tuple[int, Callable[[int], Iterator[Batch]]]:
+) -> tuple[int, Callable[[int], Iterator[RowBatch]]]:
     """Batches of `rope.schema.product_schema`: the products that have a sample left, and their samples.
 
     Args:
@@ -264,7 +266,7 @@ def product_batches(
         SELECT product_id, any_value(category) AS category, {counts} FROM ({everything})
         GROUP BY product_id ORDER BY length(product_id), product_id""")
 
-    def read(start: int) -> Iterator[Batch]:
+    def read(start: int) -> Iterator[RowBatch]:
         counted = ", ".join(f"coalesce(sum(n_{domain}), 0)::BIGINT" for domain in domains)
         skips = connection.sql(f"SELECT {counted} FROM members_{split} WHERE rowid < {start}").fetchall()[0]
         products = Rows(connection, f"SELECT * FROM members_{split} WHERE rowid >= {start}")
@@ -275,7 +277,7 @@ def product_batches(
         while len(rows := products.take(_PRODUCTS_A_BATCH)):
             lists = [_lists(samples[domain], rows[f"n_{domain}"].to_numpy()) for domain in domains]
             table = pa.table([rows["product_id"], rows["category"], *lists], schema=schema)
-            yield Batch(table, len(rows), _n_bytes(rows["product_id"], *(ids.flatten() for ids in lists)))
+            yield RowBatch(table, len(rows), _n_bytes(rows["product_id"], *(ids.flatten() for ids in lists)))
 
     schema = product_schema(domains)
     (n_products,) = connection.sql(f"SELECT count(*) FROM members_{split}").fetchall()[0]

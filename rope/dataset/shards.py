@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rope.files import atomic_path, sha256_of
-from rope.sources.faults import Fault
+from rope.sources.faults import ReleaseFault
 
-__all__ = ["Batch", "ShardRecord", "read_records", "write_shards", "writer_options"]
+__all__ = ["RowBatch", "ShardRecord", "read_records", "write_shards", "writer_options"]
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class RowBatch:
     """Some rows to write, as one row group.
 
     Attributes:
@@ -33,7 +33,7 @@ class Batch:
     table: pa.Table
     n_source_rows: int
     payload_bytes: int
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[ReleaseFault, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class ShardRecord:
     rows: int
     bytes: int
     sha256: str
-    faults: tuple[Fault, ...]
+    faults: tuple[ReleaseFault, ...]
 
 
 def write_shards(
@@ -60,7 +60,7 @@ def write_shards(
     stem: str,
     schema: pa.Schema,
     n_source_rows: int,
-    read: Callable[[int], Iterator[Batch]],
+    read: Callable[[int], Iterator[RowBatch]],
     shard_bytes: int,
     advance: Callable[[int], None],
 ) -> list[ShardRecord]:
@@ -84,7 +84,7 @@ def write_shards(
     batches = read(row)
     while row < n_source_rows or not records:
         path = folder / f"{stem}-{len(records):05d}.parquet"
-        payload, n_rows, faults = 0, 0, list[Fault]()
+        payload, n_rows, faults = 0, 0, list[ReleaseFault]()
         with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, **writer_options(schema)) as writer:
             for batch in batches:
                 writer.write_table(batch.table)
@@ -106,7 +106,7 @@ def read_records(folder: Path, stem: str) -> list[ShardRecord]:
     records: list[ShardRecord] = []
     while (path := folder / f"{stem}-{len(records):05d}.json").exists():
         raw = json.loads(path.read_text("utf-8"))
-        faults = tuple(Fault(**fault) for fault in raw.pop("faults"))
+        faults = tuple(ReleaseFault(**fault) for fault in raw.pop("faults"))
         records.append(ShardRecord(**raw, faults=faults))
     return records
 

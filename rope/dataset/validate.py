@@ -14,7 +14,7 @@ from rope.dataset.columns import schema_like
 from rope.dataset.directory import open_parquet
 from rope.dataset.fingerprint import fingerprint
 from rope.dataset.frame_check import FrameCheck
-from rope.dataset.manifest import MANIFEST_NAME, Manifest, Shard, read_manifest
+from rope.dataset.manifest import MANIFEST_NAME, DatasetManifest, Shard, read_manifest
 from rope.dataset.questions import questions
 from rope.dataset.views import open_views
 from rope.domain import Split, domain_of_config
@@ -86,7 +86,7 @@ def validate(
     return problems
 
 
-def _file_problems(directory: AnyPath, manifest: Manifest) -> Iterator[Problem]:
+def _file_problems(directory: AnyPath, manifest: DatasetManifest) -> Iterator[Problem]:
     known = {MANIFEST_NAME, _CARD_NAME, *manifest.shards}
     found = {_name_in(directory, path) for path in _files_in(directory) if _counts_as_file(path, directory)}
     for name in sorted(known - found):
@@ -115,7 +115,7 @@ def _name_in(directory: AnyPath, path: AnyPath) -> str:
     return path.as_posix()[len(directory.as_posix().rstrip("/")) + 1 :]
 
 
-def _count_problems(manifest: Manifest) -> Iterator[Problem]:
+def _count_problems(manifest: DatasetManifest) -> Iterator[Problem]:
     if not any(count for counts in manifest.counts.values() for count in counts.values()):
         yield Problem(MANIFEST_NAME, "the dataset is empty; build it again, and look at what the build left out")
     for split, counts in sorted(manifest.counts.items()):
@@ -126,7 +126,7 @@ def _count_problems(manifest: Manifest) -> Iterator[Problem]:
                 yield Problem(MANIFEST_NAME, f"{config}/{split}: shards have {got} rows, counts say {expected}")
 
 
-def _official_problems(manifest: Manifest) -> Iterator[Problem]:
+def _official_problems(manifest: DatasetManifest) -> Iterator[Problem]:
     for split, counts in OFFICIAL_COUNTS.items():
         for config, expected in counts.items():
             got = manifest.counts.get(split, {}).get(config, 0)
@@ -134,7 +134,7 @@ def _official_problems(manifest: Manifest) -> Iterator[Problem]:
                 yield Problem(f"{config}/{split}", f"has {got:,} rows; ROPE as published has {expected:,}")
 
 
-def _shard_problems(path: AnyPath, name: str, shard: Shard, manifest: Manifest) -> Iterator[Problem]:
+def _shard_problems(path: AnyPath, name: str, shard: Shard, manifest: DatasetManifest) -> Iterator[Problem]:
     if name.partition("/")[0] not in manifest.configs:
         yield Problem(name, "is in a folder of no domain; expected products, or the name of a domain with an s")
     if not path.is_file():
@@ -155,7 +155,7 @@ def _shard_problems(path: AnyPath, name: str, shard: Shard, manifest: Manifest) 
     yield from _schema_problems(metadata.schema.to_arrow_schema(), name, manifest)
 
 
-def _schema_problems(got: pa.Schema, name: str, manifest: Manifest) -> Iterator[Problem]:
+def _schema_problems(got: pa.Schema, name: str, manifest: DatasetManifest) -> Iterator[Problem]:
     expected = _schema_of(name, got.names, manifest)
     for field in expected:
         if field.name not in got.names:
@@ -168,11 +168,11 @@ def _schema_problems(got: pa.Schema, name: str, manifest: Manifest) -> Iterator[
         yield Problem(name, "does not describe its columns to `datasets` as it should")
 
 
-def _schema_of(name: str, columns: list[str], manifest: Manifest) -> pa.Schema:
+def _schema_of(name: str, columns: list[str], manifest: DatasetManifest) -> pa.Schema:
     return product_schema(manifest.domains) if name.startswith("products/") else schema_like(columns)
 
 
-def _has_rows(path: AnyPath, name: str, manifest: Manifest) -> bool:
+def _has_rows(path: AnyPath, name: str, manifest: DatasetManifest) -> bool:
     """Whether the columns that later checks ask for are there."""
     try:
         with open_parquet(path) as file:
@@ -183,7 +183,7 @@ def _has_rows(path: AnyPath, name: str, manifest: Manifest) -> bool:
     return all(field.name in got.names and got.field(field.name).type.equals(field.type) for field in expected)
 
 
-def _media_problems(path: AnyPath, name: str, manifest: Manifest, decode: bool) -> Iterator[Problem]:
+def _media_problems(path: AnyPath, name: str, manifest: DatasetManifest, decode: bool) -> Iterator[Problem]:
     domain = domain_of_config(name.partition("/")[0])
     if domain is None:
         return
@@ -201,7 +201,7 @@ def _media_problems(path: AnyPath, name: str, manifest: Manifest, decode: bool) 
         yield Problem(name, what)
 
 
-def _row_problems(directory: AnyPath, manifest: Manifest) -> Iterator[Problem]:
+def _row_problems(directory: AnyPath, manifest: DatasetManifest) -> Iterator[Problem]:
     try:
         with open_views(directory, manifest) as connection:
             for question in questions(manifest.domains):
@@ -216,7 +216,7 @@ def _row_problems(directory: AnyPath, manifest: Manifest) -> Iterator[Problem]:
         yield Problem(str(directory), f"rows could not be compared: {error}")
 
 
-def _fingerprint_problems(directory: AnyPath, manifest: Manifest) -> Iterator[Problem]:
+def _fingerprint_problems(directory: AnyPath, manifest: DatasetManifest) -> Iterator[Problem]:
     try:
         got = fingerprint(directory, list(manifest.shards))
     except (OSError, pa.ArrowException) as error:

@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from rope.dataset.directory import shard_names
-from rope.dataset.manifest import Manifest
+from rope.dataset.manifest import DatasetManifest
 from rope.domain import SPLITS
 from rope.files import AnyPath
 from rope.schema import SAMPLE_SCHEMA, product_schema
@@ -24,7 +24,7 @@ _MEMORY_LIMIT: Final = "1GB"
 
 
 @contextmanager
-def open_views(directory: AnyPath, manifest: Manifest) -> Iterator[duckdb.DuckDBPyConnection]:
+def open_views(directory: AnyPath, manifest: DatasetManifest) -> Iterator[duckdb.DuckDBPyConnection]:
     """Connect to views named `pages_train` and so on, one for each configuration and split; empty where there is none.
 
     Each has the columns of its schema, and `shard` and `file_row_number`, in whose order the rows stand. What does
@@ -47,6 +47,6 @@ def open_views(directory: AnyPath, manifest: Manifest) -> Iterator[duckdb.DuckDB
         yield connection
 
 
-def _no_rows(config: str, manifest: Manifest) -> pa.Table:
+def _no_rows(config: str, manifest: DatasetManifest) -> pa.Table:
     schema = product_schema(manifest.domains) if config == "products" else SAMPLE_SCHEMA
     return schema.append(pa.field("shard", pa.string())).append(pa.field("file_row_number", pa.int64())).empty_table()

@@ -12,16 +12,16 @@ from rope.feed.balanced import BalancedProducts
 from rope.feed.clips import ClipReader, stack_frames
 from rope.feed.loader import Feed
 from rope.feed.records import ProductBatch, SampleBatch
-from rope.feed.share import Share
+from rope.feed.share import ProcessShare
 from rope.feed.streaming import SampleStream
 
 __all__ = [
     "BalancedProducts",
     "ClipReader",
     "Feed",
+    "ProcessShare",
     "ProductBatch",
     "SampleBatch",
     "SampleStream",
-    "Share",
     "stack_frames",
 ]

@@ -9,11 +9,11 @@ from rope.dataset.locate import as_directory
 from rope.dataset.manifest import read_manifest
 from rope.domain import DOMAINS, DomainName, Split
 from rope.errors import DatasetError, UsageError
-from rope.feed.clips import OnDamaged, Reader, check_choices
+from rope.feed.clips import OnDamaged, SampleReader, check_choices
 from rope.feed.order import hash64, shuffled
 from rope.feed.products import read_product_rows
 from rope.feed.records import Clip, ProductBatch, ProductSamples, collate_products
-from rope.feed.share import Share, count_steps, plan_steps
+from rope.feed.share import ProcessShare, count_steps, plan_steps
 from rope.feed.table import SampleTable
 from rope.files import Address
 
@@ -73,10 +73,10 @@ class BalancedProducts(Dataset[ProductSamples]):
         directory: Address,
         split: Split,
         *,
-        reader: Reader,
+        reader: SampleReader,
         seed: int,
         batch_size: int,
-        share: Share = Share(),  # noqa: B008 -- frozen
+        share: ProcessShare = ProcessShare(),  # noqa: B008 -- frozen
         domains: Sequence[DomainName] = DOMAINS,
         drop_last: bool = False,
         on_damaged: OnDamaged = "raise",

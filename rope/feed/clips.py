@@ -16,7 +16,7 @@ from rope.feed.records import Clip
 from rope.files import AnyPath
 from rope.media import decode_frames
 
-__all__ = ["ClipReader", "OnDamaged", "Reader", "Transform", "check_choices", "stack_frames"]
+__all__ = ["ClipReader", "OnDamaged", "SampleReader", "Transform", "check_choices", "stack_frames"]
 
 OnDamaged = Literal["raise", "skip"]
 """What to do about a sample that cannot be decoded: stop, or do without it and say so in the batch."""
@@ -26,7 +26,7 @@ Transform = Callable[[list[npt.NDArray[np.uint8]], np.random.Generator], torch.T
 """n frames, uint8 [size, size, 3] each, and a generator of the sample's own -> a tensor, always of one shape."""
 
 
-class Reader(Protocol):
+class SampleReader(Protocol):
     """What makes of a stored sample what a model gets, such as `ClipReader`."""
 
     def wanted(self, domain: DomainName) -> int:

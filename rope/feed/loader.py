@@ -10,12 +10,12 @@ from torch.utils.data import DataLoader, Dataset
 from rope.errors import UsageError
 from rope.feed.records import AllDamaged, ProductBatch, SampleBatch
 
-__all__ = ["Feed", "Source"]
+__all__ = ["BatchSource", "Feed"]
 
 BatchT_co = TypeVar("BatchT_co", bound=ProductBatch | SampleBatch, covariant=True)
 
 
-class Source(Protocol[BatchT_co]):
+class BatchSource(Protocol[BatchT_co]):
     """What comes in which order: `BalancedProducts` and `SampleStream`, each with keys and items of its own.
 
     Attributes:
@@ -65,7 +65,7 @@ class Feed(Generic[BatchT_co]):
 
     def __init__(
         self,
-        source: Source[BatchT_co],
+        source: BatchSource[BatchT_co],
         *,
         num_workers: int = 0,
         prefetch: int = 2,
@@ -139,7 +139,7 @@ class Feed(Generic[BatchT_co]):
 class _Items(Dataset[Any]):
     """A source as the map-style dataset that a DataLoader wants."""
 
-    def __init__(self, source: Source[ProductBatch | SampleBatch]) -> None:
+    def __init__(self, source: BatchSource[ProductBatch | SampleBatch]) -> None:
         self._source = source
 
     def __getitem__(self, key: Any) -> Any:  # noqa: ANN401

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from rope.errors import UsageError
 
-__all__ = ["Share", "Step", "count_steps", "plan_steps"]
+__all__ = ["ProcessShare", "ProcessStep", "count_steps", "plan_steps"]
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class ProcessShare:
     """One of several processes that train together.
 
     Attributes:
@@ -29,7 +29,7 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ProcessStep:
     """What one rank gets in one step.
 
     Attributes:
@@ -41,7 +41,9 @@ class Step:
     end: int
 
 
-def plan_steps(n_items: int, start: int, batch_size: int, share: Share, *, drop_last: bool) -> Iterator[Step]:
+def plan_steps(
+    n_items: int, start: int, batch_size: int, share: ProcessShare, *, drop_last: bool
+) -> Iterator[ProcessStep]:
     """The steps of one rank from place `start` of an epoch's order to its end.
 
     A step of all ranks takes the next `batch_size * world_size` places, and rank r the r-th part of them. What is left
@@ -55,11 +57,11 @@ def plan_steps(n_items: int, start: int, batch_size: int, share: Share, *, drop_
         share: the rank.
         drop_last: what becomes of the rest.
 
-    >>> [step.places for step in plan_steps(7, 0, 2, Share(0, 2), drop_last=False)]
+    >>> [step.places for step in plan_steps(7, 0, 2, ProcessShare(0, 2), drop_last=False)]
     [(0, 1), (4, 5)]
-    >>> [step.places for step in plan_steps(7, 0, 2, Share(1, 2), drop_last=False)]
+    >>> [step.places for step in plan_steps(7, 0, 2, ProcessShare(1, 2), drop_last=False)]
     [(2, 3), (6, 0)]
-    >>> [step.places for step in plan_steps(7, 0, 2, Share(1, 2), drop_last=True)]
+    >>> [step.places for step in plan_steps(7, 0, 2, ProcessShare(1, 2), drop_last=True)]
     [(2, 3)]
     """
     together = batch_size * share.world_size
@@ -69,14 +71,14 @@ def plan_steps(n_items: int, start: int, batch_size: int, share: Share, *, drop_
             return
         n_places = -(-taken // share.world_size)
         first = start + share.rank * n_places
-        yield Step(tuple(place % n_items for place in range(first, first + n_places)), start + taken)
+        yield ProcessStep(tuple(place % n_items for place in range(first, first + n_places)), start + taken)
         start += taken
 
 
-def count_steps(n_items: int, batch_size: int, share: Share, *, drop_last: bool) -> int:
+def count_steps(n_items: int, batch_size: int, share: ProcessShare, *, drop_last: bool) -> int:
     """How many steps `plan_steps` makes of a whole epoch.
 
-    >>> count_steps(7, 2, Share(0, 2), drop_last=False), count_steps(7, 2, Share(0, 2), drop_last=True)
+    >>> count_steps(7, 2, ProcessShare(0, 2), drop_last=False), count_steps(7, 2, ProcessShare(0, 2), drop_last=True)
     (2, 1)
     """
     together = batch_size * share.world_size

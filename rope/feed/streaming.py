@@ -18,7 +18,7 @@ from rope.feed.clips import ClipReader, OnDamaged, check_choices
 from rope.feed.order import hash64, shuffled
 from rope.feed.records import AllDamaged, Clip, SampleBatch, collate_clips
 from rope.feed.shards import sample_columns, to_sample
-from rope.feed.share import Share
+from rope.feed.share import ProcessShare
 from rope.files import Address, AnyPath
 
 __all__ = ["Encoded", "Read", "RowGroup", "SampleStream", "plan_blocks", "plan_reads"]
@@ -132,7 +132,7 @@ class SampleStream:
         reader: ClipReader,
         seed: int,
         batch_size: int,
-        share: Share = Share(),  # noqa: B008 -- frozen
+        share: ProcessShare = ProcessShare(),  # noqa: B008 -- frozen
         groups_a_block: int = 8,
         drop_last: bool = False,
         on_damaged: OnDamaged = "raise",
@@ -221,10 +221,10 @@ class SampleStream:
                     yield to_sample(rows, row, self._domain, self._reader.wanted(self._domain))
 
 
-def _n_own(n_samples: int, batch_size: int, share: Share, *, drop_last: bool) -> int:
+def _n_own(n_samples: int, batch_size: int, share: ProcessShare, *, drop_last: bool) -> int:
     """How many samples each rank gets in an epoch.
 
-    >>> _n_own(11, 2, Share(0, 2), drop_last=False), _n_own(11, 2, Share(0, 2), drop_last=True)
+    >>> _n_own(11, 2, ProcessShare(0, 2), drop_last=False), _n_own(11, 2, ProcessShare(0, 2), drop_last=True)
     (6, 4)
     """
     if drop_last:

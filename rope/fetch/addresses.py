@@ -8,7 +8,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from rope.errors import UsageError
-from rope.fetch.limits import Limits
+from rope.fetch.limits import FetchLimits
 from rope.fetch.outcome import FetchError
 
 __all__ = ["PublicResolver", "check_host", "is_public", "proxy_for", "redirect_target"]
@@ -36,7 +36,7 @@ def is_public(address: str) -> bool:
     return ip.is_global and not ip.is_multicast
 
 
-def check_host(url: URL, limits: Limits) -> None:
+def check_host(url: URL, limits: FetchLimits) -> None:
     """Check a URL that is about to be asked for.
 
     Names are looked up later, by `PublicResolver`, so that the address that was checked is the one connected to.
@@ -56,7 +56,7 @@ def check_host(url: URL, limits: Limits) -> None:
         raise FetchError("private_address", f"{url.host} is no public address")
 
 
-def redirect_target(first: URL, current: URL, location: str | None, limits: Limits) -> URL:
+def redirect_target(first: URL, current: URL, location: str | None, limits: FetchLimits) -> URL:
     """Where a redirect leads.
 
     Args:

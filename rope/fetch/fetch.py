@@ -16,9 +16,9 @@ from rope.errors import ReleaseError, UsageError
 from rope.extras import needed_by, require
 from rope.fetch.access import Access
 from rope.fetch.ledger import Ledger
-from rope.fetch.limits import Limits
+from rope.fetch.limits import FetchLimits
 from rope.fetch.names import LEDGER_NAME, check_prefix
-from rope.fetch.outcome import Fetched, Job, Lost
+from rope.fetch.outcome import Fetched, FetchJob, LostImage
 from rope.fetch.plan import (
     Status,
     count_todo,
@@ -66,7 +66,7 @@ def fetch_images(
     folder: Path,
     *,
     prefix: str | None,
-    limits: Limits,
+    limits: FetchLimits,
     release_format: Format | None = None,
     encoding: str | None = None,
     layout: Layout | None = None,
@@ -154,7 +154,7 @@ def fetch_status(
     return status_of(source, folder, choose_layout(folder, None), memory_bytes)
 
 
-def _make_client(prefix: str, limits: Limits, access: Access, folder: Path) -> "Client":
+def _make_client(prefix: str, limits: FetchLimits, access: Access, folder: Path) -> "Client":
     with needed_by("fetching", "fetch"):
         from rope.fetch.transfer import Client
     return Client(prefix, limits, access=access, folder=folder)
@@ -173,15 +173,15 @@ class _Run:
 
     store: Store
     ledger: Ledger
-    limits: Limits
+    limits: FetchLimits
     advance: Callable[[int], None]
     report: FetchReport
     n_lost_in_a_row: int = 0
 
-    async def transfer(self, jobs: Iterator[Job], client: "Client") -> None:
+    async def transfer(self, jobs: Iterator[FetchJob], client: "Client") -> None:
         """Fetch every image; what has arrived when this is stopped, by an error or an interrupt, is stored."""
         n_workers = self.limits.connections * _JOBS_A_CONNECTION
-        outcomes: asyncio.Queue[Fetched | Lost | None] = asyncio.Queue()
+        outcomes: asyncio.Queue[Fetched | LostImage | None] = asyncio.Queue()
         room = asyncio.Semaphore(n_workers + _OUTCOMES_A_BATCH)
         async with client:
             await client.check_prefix()
@@ -206,7 +206,7 @@ class _Run:
                 outcomes.put_nowait(None)
                 await settler
 
-    async def _settle_all(self, outcomes: "asyncio.Queue[Fetched | Lost | None]", room: asyncio.Semaphore) -> None:
+    async def _settle_all(self, outcomes: "asyncio.Queue[Fetched | LostImage | None]", room: asyncio.Semaphore) -> None:
         """Store what arrives, some at a time in another thread, until None comes."""
         is_open = True
         while is_open:
@@ -219,16 +219,16 @@ class _Run:
             for _ in settled:
                 room.release()
 
-    def _settle(self, outcomes: Sequence[Fetched | Lost]) -> list[Lost]:
+    def _settle(self, outcomes: Sequence[Fetched | LostImage]) -> list[LostImage]:
         """Store images and write the ledger; returns what was given up."""
-        lost = [outcome for outcome in outcomes if isinstance(outcome, Lost)]
+        lost = [outcome for outcome in outcomes if isinstance(outcome, LostImage)]
         arrived = [outcome for outcome in outcomes if isinstance(outcome, Fetched)]
         self.report.n_bytes += sum(one.n_bytes for one in arrived)
         lost += self.store.save(arrived)
         self.ledger.write(lost)
         return lost
 
-    def _count(self, outcomes: Sequence[Fetched | Lost], lost: Sequence[Lost]) -> None:
+    def _count(self, outcomes: Sequence[Fetched | LostImage], lost: Sequence[LostImage]) -> None:
         self.report.n_fetched += len(outcomes) - len(lost)
         self.report.lost.update(one.reason for one in lost)
         self.advance(len(outcomes))
@@ -239,7 +239,7 @@ class _Run:
                 self.n_lost_in_a_row += 1
                 self._refuse_to_go_on(outcome)
 
-    def _refuse_to_go_on(self, last: Lost) -> None:
+    def _refuse_to_go_on(self, last: LostImage) -> None:
         if self.n_lost_in_a_row >= self.limits.max_lost_in_a_row:
             raise ReleaseError(
                 f"{last.url}: {last.reason} ({last.detail}), and {self.n_lost_in_a_row - 1} images before it could not "

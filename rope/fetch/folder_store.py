@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from rope.fetch.names import LEDGER_NAME, STATE_NAME
-from rope.fetch.outcome import Fetched, Lost
+from rope.fetch.outcome import Fetched, LostImage
 
 __all__ = ["FolderStore", "stored_files"]
 
@@ -31,7 +31,7 @@ class FolderStore:
         for left_over in self._incoming.iterdir():
             left_over.unlink()
 
-    def save(self, images: Sequence[Fetched]) -> list[Lost]:
+    def save(self, images: Sequence[Fetched]) -> list[LostImage]:
         """Write images; returns those whose names the file system does not take.
 
         Nothing is flushed to the disk for a single image, which would cost more than fetching it: a kill loses nothing,
@@ -49,7 +49,7 @@ class FolderStore:
                     raise
                 if not isinstance(fetched.content, bytes):
                     fetched.content.unlink(missing_ok=True)
-                lost.append(Lost(fetched.image, "", "bad_name", 200, 1, str(error.strerror)))
+                lost.append(LostImage(fetched.image, "", "bad_name", 200, 1, str(error.strerror)))
         return lost
 
     def _save(self, fetched: Fetched) -> None:

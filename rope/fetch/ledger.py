@@ -11,7 +11,7 @@ from typing import Final
 import duckdb
 
 from rope.errors import UsageError
-from rope.fetch.outcome import Lost
+from rope.fetch.outcome import LostImage
 from rope.fetch.tables import keep_one
 
 __all__ = ["Ledger", "load_ledger"]
@@ -31,7 +31,7 @@ class Ledger:
         _take_off_torn_line(path)
         self._path = path
 
-    def write(self, lost: Sequence[Lost]) -> None:
+    def write(self, lost: Sequence[LostImage]) -> None:
         """Append a line for each image."""
         lines = [json.dumps(asdict(one)) + "\n" for one in lost]  # ASCII alone, whatever a name holds
         if lines:

@@ -6,14 +6,14 @@ from urllib.parse import urlsplit
 
 from rope.errors import UsageError
 
-__all__ = ["MAX_PIXELS", "Limits", "host_of"]
+__all__ = ["MAX_PIXELS", "FetchLimits", "host_of"]
 
 MAX_PIXELS: Final = 89_478_485
 """Pixels of 256 MiB of RGB, from where on Pillow warns of a decompression bomb."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class FetchLimits:
     """Limits of a fetch.
 
     Attributes:
@@ -76,7 +76,7 @@ class Limits:
 
 
 def host_of(prefix: str | None) -> frozenset[str]:
-    """The host of a prefix, as the set of hosts that `Limits` takes; empty where there is none.
+    """The host of a prefix, as the set of hosts that `FetchLimits` takes; empty where there is none.
 
     >>> [sorted(host_of(prefix)) for prefix in ("http://LocalHost:8000/images/", "http://[::1", None)]
     [['localhost'], [], []]

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from rope.errors import ReleaseError, UsageError
 from rope.extras import needed_by
-from rope.fetch.limits import Limits
+from rope.fetch.limits import FetchLimits
 from rope.fetch.names import STATE_NAME, check_prefix
-from rope.fetch.outcome import Job, Lost
+from rope.fetch.outcome import FetchJob, LostImage
 from rope.fetch.thumbnail import MARK
 from rope.files import atomic_path
 from rope.sources import abo_files, grocery
@@ -42,11 +42,11 @@ class OpenSet:
 
     prefix: str
     terms: tuple[str, ...]
-    prepare: Callable[[Path, str, Limits], Sequence[str]]
+    prepare: Callable[[Path, str, FetchLimits], Sequence[str]]
 
 
 def prepare(
-    name: OpenName, folder: Path, *, limits: Limits, prefix: str | None = None, checksums: Path | None = None
+    name: OpenName, folder: Path, *, limits: FetchLimits, prefix: str | None = None, checksums: Path | None = None
 ) -> tuple[str, Path]:
     """Make a folder ready for `rope.fetch.fetch.fetch_images` of a dataset by name: it is the release, and the target.
 
@@ -97,14 +97,14 @@ def _claim(name: OpenName, folder: Path) -> None:
             temporary.write_text(f"{name}\n", "utf-8")
 
 
-def _prepare_grocery(folder: Path, prefix: str, limits: Limits) -> Sequence[str]:
+def _prepare_grocery(folder: Path, prefix: str, limits: FetchLimits) -> Sequence[str]:
     for name in grocery.FOLDERS:
         (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / "LICENSE").write_bytes((files("rope.sources") / "grocery.LICENSE.txt").read_bytes())
     return [f"{MARK}{picture.thumbnail}  {picture.path}" for picture in grocery.pictures()]
 
 
-def _prepare_abo(folder: Path, prefix: str, limits: Limits) -> Sequence[str]:
+def _prepare_abo(folder: Path, prefix: str, limits: FetchLimits) -> Sequence[str]:
     """Fetch the metadata; the files of listings that are not there are left to the reader to report."""
     listings = [f"{abo_files.LISTINGS}/listings_{digit}.json.gz" for digit in "0123456789abcdef"]
     wanted = [*listings, abo_files.IMAGES, abo_files.SPINS, abo_files.BENCHMARK, abo_files.LICENCE]
@@ -119,7 +119,7 @@ def _prepare_abo(folder: Path, prefix: str, limits: Limits) -> Sequence[str]:
     return []
 
 
-def _fetch_files(folder: Path, names: Sequence[str], prefix: str, limits: Limits) -> list[Lost]:
+def _fetch_files(folder: Path, names: Sequence[str], prefix: str, limits: FetchLimits) -> list[LostImage]:
     """Fetch files that are no images and not there yet; returns those given up."""
     missing = [name for name in names if not (folder / name).is_file()]
     if not missing:
@@ -130,13 +130,13 @@ def _fetch_files(folder: Path, names: Sequence[str], prefix: str, limits: Limits
     return asyncio.run(_fetch_all(Client(prefix, large), folder, missing))
 
 
-async def _fetch_all(client: "Client", folder: Path, names: Sequence[str]) -> list[Lost]:
+async def _fetch_all(client: "Client", folder: Path, names: Sequence[str]) -> list[LostImage]:
     async with client:
         await client.check_prefix()
 
-        async def fetch(name: str) -> Lost | None:
-            outcome = await client.fetch(Job(name, name, kind="file"))
-            if isinstance(outcome, Lost):
+        async def fetch(name: str) -> LostImage | None:
+            outcome = await client.fetch(FetchJob(name, name, kind="file"))
+            if isinstance(outcome, LostImage):
                 return outcome
             with atomic_path(folder / name) as temporary:
                 temporary.write_bytes(outcome.read())

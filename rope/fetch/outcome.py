@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-__all__ = ["REASONS", "FetchError", "Fetched", "Job", "Kind", "Lost", "Reason"]
+__all__ = ["REASONS", "FetchError", "FetchJob", "Fetched", "Kind", "LostImage", "Reason"]
 
 Kind = Literal["image", "video", "audio", "file"]
 """`file` is a file of metadata."""
@@ -48,7 +48,7 @@ REASONS: Final[dict[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class FetchJob:
     """One image, or another file, to fetch.
 
     Attributes:
@@ -85,7 +85,7 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class LostImage:
     """An image that is given up: a line of the ledger.
 
     Attributes:

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 
 import numpy as np
 
-from rope.fetch.limits import Limits
+from rope.fetch.limits import FetchLimits
 
 __all__ = ["Turns", "backoff_s", "jitter", "retry_after_s"]
 
@@ -72,7 +72,7 @@ class Turns:
     host that pauses holds no connection of another.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: FetchLimits) -> None:
         self._per_host = limits.per_host
         self._interval_s = 1.0 / limits.requests_per_s if limits.requests_per_s else 0.0
         self._slots = asyncio.Semaphore(limits.connections)

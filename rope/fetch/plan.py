@@ -21,11 +21,11 @@ from rope.errors import UsageError
 from rope.fetch.checksums import load_checksums
 from rope.fetch.ledger import load_ledger
 from rope.fetch.names import LEDGER_NAME, STATE_NAME, stored_name_sql
-from rope.fetch.outcome import Job
+from rope.fetch.outcome import FetchJob
 from rope.fetch.store import Layout, load_stored
 from rope.fetch.tables import connect, keep_one
 from rope.files import atomic_path
-from rope.sources.source import Source
+from rope.sources.source import ReleaseSource
 from rope.sources.thinning import thin_frames
 from rope.sources.unusable import refuse_unusable
 from rope.sql import literal
@@ -69,7 +69,7 @@ class Status:
 
 
 def make_plan(
-    source: Source, folder: Path, n_frames: int | None, memory_bytes: int, advance: Callable[[int], None]
+    source: ReleaseSource, folder: Path, n_frames: int | None, memory_bytes: int, advance: Callable[[int], None]
 ) -> None:
     """Write the list of images of a release, unless it is there already.
 
@@ -98,7 +98,7 @@ def make_plan(
         temporary.write_text(json.dumps(key, indent=1, sort_keys=True), "utf-8")
 
 
-def _key(source: Source, n_frames: int | None) -> dict[str, Any]:
+def _key(source: ReleaseSource, n_frames: int | None) -> dict[str, Any]:
     """What a plan is made from; files are compared by size and time."""
     stats = {name: (source.folder / name).stat() for name in source.files}
     files = {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
@@ -114,7 +114,7 @@ def _stored_key(state: Path) -> dict[str, Any]:
     return key
 
 
-def _write_wanted(connection: duckdb.DuckDBPyConnection, source: Source, n_frames: int | None) -> None:
+def _write_wanted(connection: duckdb.DuckDBPyConnection, source: ReleaseSource, n_frames: int | None) -> None:
     """Make the table `plan.wanted` (address, image, refused, kind), in the order in which a build reads.
 
     Names that the reader of the release refuses are in it too, so that they come to the ledger.
@@ -215,18 +215,18 @@ def has_videos(connection: duckdb.DuckDBPyConnection) -> bool:
     return bool(connection.execute("SELECT 1 FROM todo WHERE kind <> 'image' AND refused IS NULL LIMIT 1").fetchall())
 
 
-def iter_jobs(connection: duckdb.DuckDBPyConnection) -> Iterator[Job]:
+def iter_jobs(connection: duckdb.DuckDBPyConnection) -> Iterator[FetchJob]:
     """The images to fetch, in order, a block of the table at a time."""
     start = 0
     while rows := connection.execute(
         "SELECT address, image, refused, digest, kind FROM todo WHERE rowid >= ? AND rowid < ? ORDER BY rowid",
         [start, start + _JOBS_A_BLOCK],
     ).fetchall():
-        yield from (Job(*row) for row in rows)
+        yield from (FetchJob(*row) for row in rows)
         start += _JOBS_A_BLOCK
 
 
-def status_of(source: Source, folder: Path, layout: Layout, memory_bytes: int) -> Status:
+def status_of(source: ReleaseSource, folder: Path, layout: Layout, memory_bytes: int) -> Status:
     """Compare the plan of a folder with what is there; may be asked while a fetch is running.
 
     Raises:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from rope.errors import UsageError
 from rope.fetch.folder_store import FolderStore, stored_files
 from rope.fetch.names import STATE_NAME
-from rope.fetch.outcome import Fetched, Lost
+from rope.fetch.outcome import Fetched, LostImage
 from rope.fetch.tar_shards import TarStore, has_shards, index_batches
 
 __all__ = ["Layout", "Store", "choose_layout", "load_stored", "open_store"]
@@ -25,7 +25,7 @@ _NAMES_A_BATCH: Final = 1 << 16
 class Store(Protocol):
     """Takes images that are whole and verified."""
 
-    def save(self, images: Sequence[Fetched]) -> list[Lost]:
+    def save(self, images: Sequence[Fetched]) -> list[LostImage]:
         """Store images, so that a kill of the process no longer loses them; returns those that cannot be stored."""
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rope.fetch.outcome import Fetched, Lost
+from rope.fetch.outcome import Fetched, LostImage
 from rope.fetch.tables import keep_one
 from rope.files import atomic_path
 
@@ -67,7 +67,7 @@ class TarStore:
     def _part(self) -> Path:
         return self._folder / f"images-{self._number:05d}.tar.part"
 
-    def save(self, images: Sequence[Fetched]) -> list[Lost]:
+    def save(self, images: Sequence[Fetched]) -> list[LostImage]:
         """Append images; all can be stored, so nothing is lost.
 
         Raises:

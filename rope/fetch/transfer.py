@@ -17,9 +17,9 @@ from rope import __version__
 from rope.errors import UsageError
 from rope.fetch.access import Access
 from rope.fetch.addresses import PublicResolver, check_host, proxy_for, redirect_target
-from rope.fetch.limits import Limits
+from rope.fetch.limits import FetchLimits
 from rope.fetch.names import STATE_NAME, name_fault, shown_prefix, url_of
-from rope.fetch.outcome import Fetched, FetchError, Job, Lost
+from rope.fetch.outcome import Fetched, FetchError, FetchJob, LostImage
 from rope.fetch.pacing import Turns, backoff_s, jitter, retry_after_s
 from rope.fetch.verify import check_file, verify, verify_file
 
@@ -53,7 +53,7 @@ class Client:
     def __init__(
         self,
         prefix: str,
-        limits: Limits,
+        limits: FetchLimits,
         resolver: AbstractResolver | None = None,
         *,
         access: Access = Access(),  # noqa: B008 -- frozen
@@ -119,15 +119,15 @@ class Client:
         except OSError:
             pass  # the name is not known now; each image is tried more than once
 
-    async def fetch(self, job: Job) -> Fetched | Lost:
+    async def fetch(self, job: FetchJob) -> Fetched | LostImage:
         """Fetch one image or file, with as many tries as the limits allow."""
         fault = job.refused or name_fault(job.image)
         if fault is not None:
-            return Lost(job.image, "", "bad_name", None, 0, fault)
+            return LostImage(job.image, "", "bad_name", None, 0, fault)
         try:
             url = URL(url_of(self._prefix, job.address))
         except ValueError as error:
-            return Lost(job.image, job.address, "bad_url", None, 0, str(error))
+            return LostImage(job.image, job.address, "bad_url", None, 0, str(error))
         for tries in count(1):
             status = None
             try:
@@ -138,11 +138,11 @@ class Client:
             except FetchError as failed:
                 if not failed.is_temporary or tries >= self._limits.tries:
                     shown, detail = self._clean(str(url.with_user(None))), self._clean(failed.detail)
-                    return Lost(job.image, shown, failed.reason, failed.status or status, tries, detail)
+                    return LostImage(job.image, shown, failed.reason, failed.status or status, tries, detail)
                 await asyncio.sleep(self._pause_s(job, tries))
         raise AssertionError("counting never ends")
 
-    def _target(self, job: Job) -> Path | None:
+    def _target(self, job: FetchJob) -> Path | None:
         """Where the body of a video or sound file is written; None for what stays in memory."""
         if job.kind in ("image", "file"):
             return None
@@ -151,7 +151,7 @@ class Client:
         self._incoming.mkdir(parents=True, exist_ok=True)
         return self._incoming / f"{job.kind}-{next(self._numbers)}"
 
-    async def _verify(self, content: bytes | Path, job: Job) -> None:
+    async def _verify(self, content: bytes | Path, job: FetchJob) -> None:
         if isinstance(content, bytes):
             if job.kind == "file":
                 return await asyncio.to_thread(check_file, content)
@@ -168,7 +168,7 @@ class Client:
             text = text.replace(secret, "…")
         return text
 
-    def _pause_s(self, job: Job, tries: int) -> float:
+    def _pause_s(self, job: FetchJob, tries: int) -> float:
         """How long to wait before the next try; what the server asks for is a pause of its host."""
         share = jitter(self._limits.seed, job.image, tries)
         return backoff_s(tries, self._limits.backoff_s, self._limits.max_backoff_s, share)

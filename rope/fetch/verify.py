@@ -38,7 +38,7 @@ async def verify(content: bytes, digest: str | None, max_pixels: int = MAX_PIXEL
     Args:
         content: a body.
         digest: its hash in hex, its thumbnail with `rope.fetch.thumbnail.MARK` before it, or None.
-        max_pixels: see `rope.fetch.limits.Limits`.
+        max_pixels: see `rope.fetch.limits.FetchLimits`.
 
     Raises:
         FetchError: not_an_image, too_many_pixels, truncated or wrong_checksum.

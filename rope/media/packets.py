@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-__all__ = ["Packet", "Run", "plan_runs", "presentation_order"]
+__all__ = ["Packet", "PacketRange", "plan_runs", "presentation_order"]
 
 
 class Packet(NamedTuple):
@@ -20,7 +20,7 @@ class Packet(NamedTuple):
     is_shown: bool = True
 
 
-class Run(NamedTuple):
+class PacketRange(NamedTuple):
     """Packets `first` to `last` of a file, both included, that are decoded one after the other."""
 
     first: int
@@ -37,7 +37,7 @@ def presentation_order(packets: Sequence[Packet]) -> list[int]:
     return sorted(shown, key=lambda place: packets[place].time)
 
 
-def plan_runs(packets: Sequence[Packet], wanted: Iterable[int]) -> list[Run]:
+def plan_runs(packets: Sequence[Packet], wanted: Iterable[int]) -> list[PacketRange]:
     """The fewest packets that give the frames of the `wanted` ones.
 
     A frame needs everything from the last key packet that stands before it and is shown no later than it: what comes
@@ -50,12 +50,12 @@ def plan_runs(packets: Sequence[Packet], wanted: Iterable[int]) -> list[Run]:
     >>> group = [Packet(0, True), Packet(2, False), Packet(1, False)]
     >>> packets = [packet._replace(time=packet.time + start) for start in (0, 3, 6) for packet in group]
     >>> plan_runs(packets, [1, 2, 7])
-    [Run(first=0, last=2), Run(first=6, last=7)]
+    [PacketRange(first=0, last=2), PacketRange(first=6, last=7)]
     """
-    runs: list[Run] = []
-    for needed in sorted(Run(_start_of(packets, place), place) for place in wanted):
+    runs: list[PacketRange] = []
+    for needed in sorted(PacketRange(_start_of(packets, place), place) for place in wanted):
         if runs and needed.first <= runs[-1].last + 1:
-            runs[-1] = Run(runs[-1].first, max(runs[-1].last, needed.last))
+            runs[-1] = PacketRange(runs[-1].first, max(runs[-1].last, needed.last))
         else:
             runs.append(needed)
     return runs

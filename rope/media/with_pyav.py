@@ -12,7 +12,7 @@ from rope.errors import DatasetError
 from rope.media.container import decodable, opened, read_packets
 from rope.media.guard import MAX_PIXELS
 from rope.media.orientation import orientation_of
-from rope.media.packets import Packet, Run, plan_runs, presentation_order
+from rope.media.packets import Packet, PacketRange, plan_runs, presentation_order
 
 if TYPE_CHECKING:
     import av
@@ -67,7 +67,7 @@ def read(source: str | bytes, choose: Callable[[int], Sequence[int]]) -> list[np
         frames = _wanted(stream, packets, chosen, plan_runs(packets.plan, chosen))
         if len(frames) < len(chosen):
             # Where the picture builds up over many frames (intra refresh), a key packet is not enough to start from.
-            frames = _wanted(stream, packets, chosen, [Run(0, max(chosen))])
+            frames = _wanted(stream, packets, chosen, [PacketRange(0, max(chosen))])
         if len(frames) < len(chosen):
             raise DatasetError(f"is damaged: {len(chosen) - len(frames)} of {len(chosen)} frames cannot be decoded")
         return [frames[place] for place in chosen]
@@ -140,7 +140,7 @@ def _check_duration(container: "InputContainer", stream: "VideoStream", last: "a
 
 
 def _wanted(
-    stream: "VideoStream", packets: _Packets, chosen: Sequence[int], runs: Sequence[Run]
+    stream: "VideoStream", packets: _Packets, chosen: Sequence[int], runs: Sequence[PacketRange]
 ) -> dict[int, npt.NDArray[np.uint8]]:
     """Place -> pixels of those of the chosen frames that come out of the decoder.
 
@@ -158,7 +158,7 @@ def _wanted(
 
 
 def _decoded(
-    stream: "VideoStream", packets: _Packets, chosen: Sequence[int], runs: Sequence[Run]
+    stream: "VideoStream", packets: _Packets, chosen: Sequence[int], runs: Sequence[PacketRange]
 ) -> Iterator["av.VideoFrame"]:
     """The frames of some runs, without those that neither is chosen nor referred to."""
     context = stream.codec_context

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rope.dataset.directory import reading, shard_names
-from rope.dataset.manifest import MANIFEST_NAME, Manifest, read_manifest
+from rope.dataset.manifest import MANIFEST_NAME, DatasetManifest, read_manifest
 from rope.domain import SPLITS
 from rope.errors import UsageError
 from rope.files import atomic_path, sha256_of
@@ -111,7 +111,7 @@ def write_croissant(directory: Path) -> Path:
     return directory / CROISSANT_NAME
 
 
-def _schemas(directory: Path, manifest: Manifest) -> dict[str, pa.Schema]:
+def _schemas(directory: Path, manifest: DatasetManifest) -> dict[str, pa.Schema]:
     """Configurations that have shards -> their columns, which are the same in all shards of one."""
     schemas = {}
     for config in manifest.configs:
@@ -122,7 +122,7 @@ def _schemas(directory: Path, manifest: Manifest) -> dict[str, pa.Schema]:
     return schemas
 
 
-def describe_in_croissant(manifest: Manifest, schemas: Mapping[str, pa.Schema], manifest_sha256: str) -> Json:
+def describe_in_croissant(manifest: DatasetManifest, schemas: Mapping[str, pa.Schema], manifest_sha256: str) -> Json:
     """The description of a dataset: a file set and a record set for each configuration, and the manifest's hash.
 
     The manifest holds the hashes of all shards, so they are vouched for without a line for each here. There is no date
@@ -146,7 +146,7 @@ def describe_in_croissant(manifest: Manifest, schemas: Mapping[str, pa.Schema], 
     }
 
 
-def _description(manifest: Manifest) -> str:
+def _description(manifest: DatasetManifest) -> str:
     sizes = "; ".join(
         f"{split}: " + ", ".join(f"{counts[config]} {config}" for config in manifest.configs)
         for split, counts in sorted(manifest.counts.items())
@@ -169,7 +169,7 @@ def _manifest_file(sha256: str) -> Json:
     }
 
 
-def _file_set(config: str, manifest: Manifest) -> Json:
+def _file_set(config: str, manifest: DatasetManifest) -> Json:
     in_folders = any(name.startswith(f"{config}/") and name.count("/") > 1 for name in manifest.shards)
     return {
         "@type": "cr:FileSet",

@@ -14,7 +14,7 @@ from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from rope.console import progress_bar
 from rope.dataset.build import FAULTS_NAME
 from rope.dataset.layout import is_shard_name
-from rope.dataset.manifest import MANIFEST_NAME, Manifest, read_manifest
+from rope.dataset.manifest import MANIFEST_NAME, DatasetManifest, read_manifest
 from rope.dataset.validate import Problem
 from rope.errors import DatasetError, UsageError
 from rope.files import atomic_path
@@ -42,7 +42,7 @@ class PullReport:
         is_new: False if the dataset was there already, whole.
     """
 
-    manifest: Manifest
+    manifest: DatasetManifest
     commit: str
     is_new: bool
 
@@ -87,7 +87,7 @@ def pull_dataset(repo: str, out: Path, *, api: HfApi, revision: str | None = Non
     return PullReport(manifest, commit, is_new=True)
 
 
-def _fetch_manifest(repo: str, commit: str, api: HfApi, scratch: Path) -> tuple[Manifest, bytes]:
+def _fetch_manifest(repo: str, commit: str, api: HfApi, scratch: Path) -> tuple[DatasetManifest, bytes]:
     """The manifest of a commit, and its bytes."""
     try:
         path = api.hf_hub_download(repo, MANIFEST_NAME, repo_type="dataset", revision=commit, local_dir=scratch)
@@ -107,7 +107,7 @@ def _fetch_manifest(repo: str, commit: str, api: HfApi, scratch: Path) -> tuple[
     return manifest, Path(path).read_bytes()
 
 
-def _is_whole(out: Path, content: bytes, manifest: Manifest, progress: bool) -> bool:
+def _is_whole(out: Path, content: bytes, manifest: DatasetManifest, progress: bool) -> bool:
     """Whether `out` holds the dataset and nothing of it is damaged."""
     path = out / MANIFEST_NAME
     if not path.is_file():
@@ -132,12 +132,12 @@ def _claim(out: Path, repo: str) -> None:
     (out / MANIFEST_NAME).unlink(missing_ok=True)
 
 
-def _damage(out: Path, manifest: Manifest, progress: bool) -> list[Problem]:
+def _damage(out: Path, manifest: DatasetManifest, progress: bool) -> list[Problem]:
     with progress_bar("checking", sum(shard.bytes for shard in manifest.shards.values()), shown=progress) as advance:
         return find_damage(out, manifest, advance)
 
 
-def _drop_stale(out: Path, manifest: Manifest) -> None:
+def _drop_stale(out: Path, manifest: DatasetManifest) -> None:
     """Delete shards that are not in the manifest: of an earlier commit, or left in the repository by accident.
 
     The card finds shards by their names, so `datasets` would read them too.

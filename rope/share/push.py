@@ -18,7 +18,7 @@ from huggingface_hub.hf_api import RepoFile
 from rope.console import progress_bar
 from rope.dataset.build import FAULTS_NAME
 from rope.dataset.layout import is_shard_name
-from rope.dataset.manifest import MANIFEST_NAME, Manifest, read_manifest
+from rope.dataset.manifest import MANIFEST_NAME, DatasetManifest, read_manifest
 from rope.errors import DatasetError, UsageError
 from rope.files import sha256_of
 from rope.share.croissant import CROISSANT_NAME, write_croissant
@@ -157,7 +157,7 @@ def _check_visibility(repo: str, is_private: bool, public: bool, i_have_the_righ
         )
 
 
-def _check_files(directory: Path, manifest: Manifest, hashes: KeptHashes, progress: bool) -> None:
+def _check_files(directory: Path, manifest: DatasetManifest, hashes: KeptHashes, progress: bool) -> None:
     if not (directory / _CARD_NAME).is_file():
         raise DatasetError(f"{directory}: has no {_CARD_NAME}, the card; build the dataset again")
     with progress_bar("checking", sum(shard.bytes for shard in manifest.shards.values()), shown=progress) as advance:
@@ -166,7 +166,7 @@ def _check_files(directory: Path, manifest: Manifest, hashes: KeptHashes, progre
         raise DatasetError(f"{directory}: nothing was sent, because {in_one_line(problems)}; build the dataset again")
 
 
-def _check_folders(directory: Path, manifest: Manifest) -> None:
+def _check_folders(directory: Path, manifest: DatasetManifest) -> None:
     """Raise if a folder has more files than the Hub takes."""
     counts = Counter(name.rpartition("/")[0] for name in manifest.shards)
     for folder, n_files in counts.items():
@@ -222,7 +222,7 @@ def _batches(names: list[str], sizes: Mapping[str, int]) -> list[tuple[str, ...]
 class _Upload:
     """The commits of one push; goes on with what the repository does not have yet, however often it is called."""
 
-    def __init__(self, directory: Path, manifest: Manifest, repo: str, api: HfApi) -> None:
+    def __init__(self, directory: Path, manifest: DatasetManifest, repo: str, api: HfApi) -> None:
         self._directory, self._manifest, self._repo, self._api = directory, manifest, repo, api
         self._names = [*manifest.shards, *(name for name in _OUR_NAMES if (directory / name).is_file())]
         self._sent: set[str] = set()

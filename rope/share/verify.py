@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from rope.dataset.layout import is_shard_name
-from rope.dataset.manifest import Manifest, Shard
+from rope.dataset.manifest import DatasetManifest, Shard
 from rope.dataset.validate import Problem
 from rope.files import sha256_of
 
@@ -16,7 +16,7 @@ _N_EXAMPLES: Final = 5
 
 def find_damage(
     directory: Path,
-    manifest: Manifest,
+    manifest: DatasetManifest,
     advance: Callable[[int], None] = lambda n_bytes: None,
     digest_of: Callable[[Path], str] = sha256_of,
 ) -> list[Problem]:

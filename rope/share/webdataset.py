@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from rope.console import progress_bar
 from rope.dataset.containers import sound_extension, video_extension
 from rope.dataset.directory import reading, shard_names
-from rope.dataset.manifest import Manifest, read_manifest
+from rope.dataset.manifest import DatasetManifest, read_manifest
 from rope.domain import SPLITS, DomainName, Frame, Split, config_of
 from rope.errors import DatasetError, UsageError
 from rope.files import atomic_path, sha256_of
@@ -67,7 +67,7 @@ class _Plan:
     """What is exported, and how; `to` holds the tar files."""
 
     directory: Path
-    manifest: Manifest
+    manifest: DatasetManifest
     to: Path
     shard_bytes: int
 

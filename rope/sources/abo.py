@@ -28,9 +28,9 @@ import duckdb
 from rope.domain import SPLITS, DomainName, Split
 from rope.errors import ReleaseError, UsageError
 from rope.sources.abo_files import BENCHMARK, IMAGES, LISTINGS, SPINS, Listing, Marked, Metadata, listing_files
-from rope.sources.faults import Fault
+from rope.sources.faults import ReleaseFault
 from rope.sources.reading import listing_hash
-from rope.sources.source import Source
+from rope.sources.source import ReleaseSource
 from rope.sources.staging import FrameRow, SampleRow, Staging
 
 __all__ = ["find_benchmark", "find_release", "looks_like"]
@@ -45,7 +45,7 @@ def looks_like(folder: Path) -> bool:
     return bool(listing_files(folder))
 
 
-def find_release(folder: Path, encoding: str | None = None, *, official: bool = False) -> Source:
+def find_release(folder: Path, encoding: str | None = None, *, official: bool = False) -> ReleaseSource:
     """Look whether a folder has the metadata.
 
     Args:
@@ -65,7 +65,7 @@ def find_release(folder: Path, encoding: str | None = None, *, official: bool = 
         raise ReleaseError(f"{folder}: lacks {', '.join(missing)}; get it with rope fetch --open abo --to {folder}")
     size = "original" if (folder / "images/original").is_dir() and not (folder / "images/small").is_dir() else "small"
     kind = "abo-mvr" if official else "abo"
-    return Source(
+    return ReleaseSource(
         kind=kind,
         name=kind,
         folder=folder,
@@ -186,7 +186,7 @@ def _splits(catalogue: _Catalogue, marked: Mapping[str, Marked], official: bool,
         sides[related.first(product_id)].add(mark.is_test)
     if official:
         for family in sorted(name for name, found in sides.items() if len(found) > 1):
-            staging.add(Fault(BENCHMARK, 0, "family_in_both_splits", family))
+            staging.add(ReleaseFault(BENCHMARK, 0, "family_in_both_splits", family))
     in_benchmark = {product_id for product_id, _ in named}
     splits: dict[str, Split] = {}
     for product_id in {product_id for product_id, _ in catalogue.spins.values()}:
@@ -213,7 +213,7 @@ def _add_pages(
             continue
         if len(products) > 1 or image not in paths:
             kind = "shared_image" if len(products) > 1 else "unknown_image"
-            staging.add(Fault(listing.file, listing.line, kind, image))
+            staging.add(ReleaseFault(listing.file, listing.line, kind, image))
             continue
         best = min(
             (one for one in showing if one.title is not None),
@@ -221,7 +221,7 @@ def _add_pages(
             default=listing,
         )
         if best.title is None:
-            staging.add(Fault(best.file, best.line, "no_text", image))
+            staging.add(ReleaseFault(best.file, best.line, "no_text", image))
         text = None if best.title is None else best.title[2]
         at = (best.file, best.line, splits[products[0]], "page", image)
         staging.add(SampleRow(*at, products[0], text, best.category))
@@ -233,7 +233,7 @@ def _add_spins(staging: Staging, catalogue: _Catalogue, splits: Mapping[str, Spl
     frames = metadata.spin_frames(set(wanted))
     for spin_id, (product_id, listing) in wanted.items():
         if spin_id not in frames:
-            staging.add(Fault(listing.file, listing.line, "unknown_spin", spin_id))
+            staging.add(ReleaseFault(listing.file, listing.line, "unknown_spin", spin_id))
             continue
         split = splits[product_id]
         staging.add(SampleRow(listing.file, listing.line, split, "video", spin_id, product_id, None, listing.category))

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rope.errors import ReleaseError
-from rope.sources.faults import Fault
+from rope.sources.faults import ReleaseFault
 from rope.sources.reading import is_inside
 
 __all__ = [
@@ -108,7 +108,7 @@ class Metadata:
 
     folder: Path
     advance: Callable[[int], None]
-    report: Callable[[Fault], None]
+    report: Callable[[ReleaseFault], None]
     digests: dict[str, str] = field(default_factory=dict)
     n_rows: Counter[str] = field(default_factory=Counter)
 
@@ -117,7 +117,7 @@ class Metadata:
         names, seen = listing_files(self.folder), set[tuple[str, str]]()
         if len(names) != _N_LISTING_FILES:
             subject = f"{len(names)} files of listings, {_N_LISTING_FILES} published"
-            self.report(Fault(LISTINGS, 0, "other_form", subject))
+            self.report(ReleaseFault(LISTINGS, 0, "other_form", subject))
         for name in names:
             for line, raw in enumerate(self._content(name).split(b"\n"), start=1):
                 if not raw.strip():
@@ -128,7 +128,7 @@ class Metadata:
                     continue
                 key = (listing.item_id, listing.domain_name)
                 if key in seen:
-                    self.report(Fault(name, line, "repeated_row", ", ".join(key)))
+                    self.report(ReleaseFault(name, line, "repeated_row", ", ".join(key)))
                 else:
                     seen.add(key)
                     yield listing
@@ -139,7 +139,7 @@ class Metadata:
         for line, row in self._rows(IMAGES, ("image_id", "path")):
             image_id, path = row["image_id"], row["path"]
             if image_id in wanted and self._may_take(IMAGES, line, path) and found.setdefault(image_id, path) != path:
-                self.report(Fault(IMAGES, line, "frame_conflict", image_id))
+                self.report(ReleaseFault(IMAGES, line, "frame_conflict", image_id))
                 wanted = wanted - {image_id}
                 del found[image_id]
         return found
@@ -154,24 +154,24 @@ class Metadata:
                 continue
             counts[spin_id] = counts.get(spin_id, 0) + 1
             if not (re.fullmatch("[0-9]{1,2}", azimuth) and int(azimuth) < _N_ANGLES):
-                self.report(Fault(SPINS, line, "bad_number", f"{spin_id}, {azimuth}"))
+                self.report(ReleaseFault(SPINS, line, "bad_number", f"{spin_id}, {azimuth}"))
             elif int(azimuth) % _STEP == 0 and self._may_take(SPINS, line, path):
                 found.setdefault(spin_id, []).append((line, int(azimuth), path))
         for spin_id, count in counts.items():
             if count not in (_N_ANGLES, _N_ANGLES // _STEP):
-                self.report(Fault(SPINS, 0, "other_form", f"{spin_id}: {count} images, 24 or 72 published"))
+                self.report(ReleaseFault(SPINS, 0, "other_form", f"{spin_id}: {count} images, 24 or 72 published"))
         return found
 
     def marked(self) -> dict[str, Marked]:
         """Image id -> what the benchmark says of it; empty, and a fault, without its file."""
         found: dict[str, Marked] = {}
         if not (self.folder / BENCHMARK).is_file():
-            self.report(Fault(BENCHMARK, 0, "other_form", "no such file; related products are not known"))
+            self.report(ReleaseFault(BENCHMARK, 0, "other_form", "no such file; related products are not known"))
             return found
         for line, row in self._rows(BENCHMARK, ("split_set", "group_id", "image_id")):
             side = row["split_set"].partition("-")[0]
             if side not in ("train", "val", "test"):
-                self.report(Fault(BENCHMARK, line, "bad_row", f"{row['image_id']}, {row['split_set']}"))
+                self.report(ReleaseFault(BENCHMARK, line, "bad_row", f"{row['image_id']}, {row['split_set']}"))
                 continue
             known = found.get(row["image_id"])
             found[row["image_id"]] = Marked(row["group_id"], side == "test" or (known is not None and known.is_test))
@@ -181,26 +181,28 @@ class Metadata:
         """Report where the licence beside the data is not the one that a card names."""
         texts = [path.read_text("utf-8", "replace") for path in sorted(self.folder.glob("LICENSE*"))]
         if not texts:
-            self.report(Fault(LICENCE, 0, "other_form", "no such file; see that CC BY 4.0 holds for this copy"))
+            self.report(ReleaseFault(LICENCE, 0, "other_form", "no such file; see that CC BY 4.0 holds for this copy"))
         elif any(re.search("non-?commercial", text, re.IGNORECASE) for text in texts):
-            self.report(Fault(LICENCE, 0, "other_form", "speaks of non-commercial use, which CC BY 4.0 does not"))
+            self.report(
+                ReleaseFault(LICENCE, 0, "other_form", "speaks of non-commercial use, which CC BY 4.0 does not")
+            )
 
     def _listing(self, name: str, line: int, raw: bytes) -> Listing | None:
         try:
             entry = json.loads(raw.decode())
         except UnicodeDecodeError:
-            self.report(Fault(name, line, "bad_encoding", ""))
+            self.report(ReleaseFault(name, line, "bad_encoding", ""))
             return None
         except (ValueError, RecursionError):
             entry = None
         item_id, domain_name = (_text(entry.get(key)) for key in ("item_id", "domain_name")) if _is(entry) else ("", "")
         if not item_id or not domain_name:
-            self.report(Fault(name, line, "bad_row", f"{item_id}, {domain_name}"))
+            self.report(ReleaseFault(name, line, "bad_row", f"{item_id}, {domain_name}"))
             return None
         known = ("item_name", "product_type", "main_image_id", "other_image_id", "spin_id")
         for key in known:
             if entry.get(key) is not None and not _FORMS[key](entry[key]):
-                self.report(Fault(name, line, "other_form", f"{key} of {item_id}, {domain_name}"))
+                self.report(ReleaseFault(name, line, "other_form", f"{key} of {item_id}, {domain_name}"))
                 entry[key] = None
         main = entry.get("main_image_id")
         others = entry.get("other_image_id") or []
@@ -219,7 +221,7 @@ class Metadata:
     def _may_take(self, name: str, line: int, path: str) -> bool:
         inside = is_inside(path)
         if not inside:
-            self.report(Fault(name, line, "bad_image_name", path))
+            self.report(ReleaseFault(name, line, "bad_image_name", path))
         return inside
 
     def _rows(self, name: str, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
@@ -241,7 +243,7 @@ class Metadata:
                     yield reader.line_num, row
                 else:
                     subject = ", ".join(row[column] or "" for column in columns)
-                    self.report(Fault(name, reader.line_num, "bad_row", subject))
+                    self.report(ReleaseFault(name, reader.line_num, "bad_row", subject))
         except csv.Error as error:
             raise ReleaseError(f"{self.folder / name}:{reader.line_num}: cannot be read as CSV ({error})") from error
 

@@ -13,8 +13,8 @@ __all__ = [
     "MAX_ID_LENGTH",
     "RULES",
     "UNREADABLE",
-    "Fault",
     "FaultCount",
+    "ReleaseFault",
     "Rule",
     "in_order_of_rules",
     "quoted_sql",
@@ -128,7 +128,7 @@ def shortened(text: str, n: int = 100) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class ReleaseFault:
     """One fault, at its place.
 
     Attributes:

@@ -28,11 +28,11 @@ import pyarrow.parquet as pq
 from rope.domain import SPLITS, DomainName, Split, config_of, domain_problem, with_published
 from rope.errors import ReleaseError, UsageError
 from rope.sources.csv_rows import csv_rows
-from rope.sources.faults import Fault, shortened
+from rope.sources.faults import ReleaseFault, shortened
 from rope.sources.looks import look_of
-from rope.sources.media_files import IMAGES, VIDEOS, Entry, find_entries, match_entries, suffix_of
+from rope.sources.media_files import IMAGES, VIDEOS, MediaEntry, find_entries, match_entries, suffix_of
 from rope.sources.reading import listing_hash
-from rope.sources.source import Source
+from rope.sources.source import ReleaseSource
 from rope.sources.staging import FrameRow, SampleRow, Staging
 from rope.sources.text import DAMAGED, read_text, text_files
 
@@ -46,7 +46,7 @@ _COLUMNS: Final = (*_REQUIRED, "text", "category", "split", "gallery")
 Row = tuple[int, dict[str, str]]
 """The line of a row (in Parquet, its number), and its values; missing and null ones are empty."""
 
-Media = Mapping[DomainName, Mapping[str, list[Entry] | None]]
+Media = Mapping[DomainName, Mapping[str, list[MediaEntry] | None]]
 """Domain -> sample id -> what was found; more than one entry is a fault of the sample, and so is None."""
 
 
@@ -55,7 +55,7 @@ def looks_like(folder: Path) -> bool:
     return bool(_tables(folder))
 
 
-def find_release(folder: Path, encoding: str | None = None) -> Source:
+def find_release(folder: Path, encoding: str | None = None) -> ReleaseSource:
     """Read the table of a folder, and list its media.
 
     Args:
@@ -80,7 +80,7 @@ def find_release(folder: Path, encoding: str | None = None) -> Source:
         raise ReleaseError(f"{table}: {what}; expected a row and an image or video for each sample")
     found = {domain: find_entries(folder, config_of(domain)) for domain in domains}
     media: Media = {domain: match_entries(_ids(rows, domain), found[domain]) for domain in domains}
-    return Source(
+    return ReleaseSource(
         kind="folder",
         folder=folder,
         files=(table.name,),
@@ -103,7 +103,7 @@ def _file_of(split: Split, domain: DomainName, *, name: str) -> str:
     return name
 
 
-def _hash_of(media: Mapping[str, list[Entry]]) -> str:
+def _hash_of(media: Mapping[str, list[MediaEntry]]) -> str:
     return listing_hash([name for entries in media.values() for entry in entries for name in entry.names])
 
 
@@ -185,7 +185,7 @@ def _add_sample(staging: Staging, file: str, line: int, values: dict[str, str], 
     split = next((split for split in SPLITS if split == (values["split"] or SPLITS[1])), None)
     sample_id, product_id = values["sample_id"], values["product_id"]
     if domain is None or split is None or not sample_id or not product_id or DAMAGED in "".join(values.values()):
-        staging.add(Fault(file, line, *_what_is_wrong(values, media)))
+        staging.add(ReleaseFault(file, line, *_what_is_wrong(values, media)))
         return
     found = media[domain].get(sample_id, [])
     sounds = [entry.names[0] for entry in found or () if entry.is_sound]
@@ -194,7 +194,7 @@ def _add_sample(staging: Staging, file: str, line: int, values: dict[str, str], 
     videos = [name for name in names if suffix_of(name) in VIDEOS]
     is_ambiguous = found is None or len(entries) > 1 or len(sounds) > 1 or (videos and (len(names) > 1 or sounds))
     if is_ambiguous or (domain == "page" and (videos or len(names) > 1)):
-        staging.add(Fault(file, line, "ambiguous_media", sample_id))
+        staging.add(ReleaseFault(file, line, "ambiguous_media", sample_id))
         return
     text, category, gallery = (values[name] or None for name in ("text", "category", "gallery"))
     video = videos[0] if videos else None
@@ -222,9 +222,9 @@ def _add_frames(staging: Staging, like: FrameRow, names: list[str], is_numbered:
     for name in names:
         number = re.search(r"[0-9]{1,18}$", Path(name).stem)
         if suffix_of(name) not in IMAGES:
-            staging.add(Fault(name, 0, "unreadable_image", like.sample_id))
+            staging.add(ReleaseFault(name, 0, "unreadable_image", like.sample_id))
         elif is_numbered and number is None:
-            staging.add(Fault(name, 0, "bad_number", like.sample_id))
+            staging.add(ReleaseFault(name, 0, "bad_number", like.sample_id))
         else:
             time = int(number[0]) if is_numbered and number is not None else 0
             staging.add(replace(like, time=time, image=name))

@@ -10,7 +10,7 @@ import duckdb
 from rope.errors import UsageError
 from rope.sources import abo, grocery, lpr4m, m5product, movingfashion, product1m, rope_release
 from rope.sources import folder as own_folder
-from rope.sources.source import Source
+from rope.sources.source import ReleaseSource
 from rope.sources.text import check_encoding
 
 __all__ = ["FORMATS", "Format", "find_source"]
@@ -19,7 +19,7 @@ Format = Literal["rope", "product1m", "m5product", "lpr4m", "movingfashion", "gr
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
 
 
-def find_source(folder: Path, release_format: Format | None = None, encoding: str | None = None) -> Source:
+def find_source(folder: Path, release_format: Format | None = None, encoding: str | None = None) -> ReleaseSource:
     """Find a release in a folder.
 
     Args:
@@ -45,10 +45,10 @@ def _detect(folder: Path) -> Format:
     return candidates[0] if candidates else "rope"
 
 
-def _find_rope(folder: Path, encoding: str | None) -> Source:
+def _find_rope(folder: Path, encoding: str | None) -> ReleaseSource:
     release = rope_release.find_release(folder, encoding)
     images = folder / "images"
-    return Source(
+    return ReleaseSource(
         kind="rope_release",
         folder=folder,
         files=tuple(release.files.values()),
@@ -67,7 +67,7 @@ def _stage_rope(
     return rope_release.stage_release(connection, release, advance)
 
 
-_FINDERS: Final[dict[Format, Callable[[Path, str | None], Source]]] = {
+_FINDERS: Final[dict[Format, Callable[[Path, str | None], ReleaseSource]]] = {
     "rope": _find_rope,
     "product1m": product1m.find_release,
     "m5product": m5product.find_release,

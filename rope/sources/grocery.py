@@ -22,7 +22,7 @@ import duckdb
 
 from rope.domain import DOMAINS, SPLITS, DomainName, Split
 from rope.errors import ReleaseError, UsageError
-from rope.sources.source import Source
+from rope.sources.source import ReleaseSource
 from rope.sources.staging import FrameRow, SampleRow, Staging
 
 __all__ = ["COMMIT", "FINGERPRINT", "FOLDERS", "Picture", "find_release", "looks_like", "pictures"]
@@ -71,7 +71,7 @@ def looks_like(folder: Path) -> bool:
     return all((folder / name).is_dir() for name in FOLDERS)
 
 
-def find_release(folder: Path, encoding: str | None = None) -> Source:
+def find_release(folder: Path, encoding: str | None = None) -> ReleaseSource:
     """Look whether a folder is the repository.
 
     Args:
@@ -89,7 +89,7 @@ def find_release(folder: Path, encoding: str | None = None) -> Source:
             f"{folder}: lacks the folders {' and '.join(FOLDERS)} of the Grocery Store Dataset; make them with "
             f"rope fetch --open grocery --to {folder}"
         )
-    return Source(
+    return ReleaseSource(
         kind="grocery",
         folder=folder,
         files=(),

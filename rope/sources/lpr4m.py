@@ -30,9 +30,9 @@ import duckdb
 
 from rope.domain import DomainName, Split
 from rope.errors import ReleaseError, UsageError
-from rope.sources.faults import Fault
+from rope.sources.faults import ReleaseFault
 from rope.sources.reading import Reading, is_inside
-from rope.sources.source import Source
+from rope.sources.source import ReleaseSource
 from rope.sources.staging import FrameRow, SampleRow, Staging
 from rope.sources.text import text_files
 
@@ -63,7 +63,7 @@ def looks_like(folder: Path) -> bool:
     return bool(_matches(found, _TRAINING) or _matches(found, _GALLERIES))
 
 
-def find_release(folder: Path, encoding: str | None = None) -> Source:
+def find_release(folder: Path, encoding: str | None = None) -> ReleaseSource:
     """Look which splits a folder has.
 
     Args:
@@ -81,7 +81,7 @@ def find_release(folder: Path, encoding: str | None = None) -> Source:
         raise ReleaseError(f"{folder}: neither {_TRAINING} nor {_GALLERIES}; expected the annotations of LPR4M")
     has: dict[Split, bool] = {"train": bool(files.training), "validation": bool(files.test)}
     images = folder / "images"
-    return Source(
+    return ReleaseSource(
         kind="lpr4m",
         folder=folder,
         files=(*files.training, *files.test.values()),
@@ -176,7 +176,7 @@ def _add_training(staging: Staging, path: Path, line: int, text: str | None, sho
         )
     frames = _frame_ids(fields[1]) if len(fields) == _N_FIELDS else None
     if text is None or frames is None or not fields[0] or not _is_id(fields[3]):
-        staging.add(Fault(file, line, "bad_encoding" if text is None else "bad_row", (text or "")[:100]))
+        staging.add(ReleaseFault(file, line, "bad_encoding" if text is None else "bad_row", (text or "")[:100]))
         return
     clip, image, title, category, speech = (fields[i] for i in (0, 3, 4, 6, 7))
     staging.add(SampleRow(file, line, "train", "live", clip, image, speech or None, category or None))
@@ -184,7 +184,7 @@ def _add_training(staging: Staging, path: Path, line: int, text: str | None, sho
         if frame.rpartition("-")[0] == clip:
             _add_frame(staging, file, line, "train", frame)
         else:
-            staging.add(Fault(file, line, "bad_row", frame))
+            staging.add(ReleaseFault(file, line, "bad_row", frame))
     if shop.get(image) != (title, category):
         staging.add(SampleRow(file, line, "train", "page", image, image, title or None, category or None))
     if image not in shop:
@@ -205,9 +205,9 @@ def _add_frame(staging: Staging, file: str, line: int, split: Split, frame: str)
     """Stage the frame `LIVE-START-END-FRAME`."""
     clip, _, index = frame.rpartition("-")
     if not clip or not _is_id(frame):
-        staging.add(Fault(file, line, "bad_image_name", frame))
+        staging.add(ReleaseFault(file, line, "bad_image_name", frame))
     elif re.fullmatch(r"[0-9]{1,18}", index) is None:
-        staging.add(Fault(file, line, "bad_number", frame))
+        staging.add(ReleaseFault(file, line, "bad_number", frame))
     else:
         staging.add(FrameRow(file, line, split, "live", clip, int(index), frame + _SUFFIX))
 
@@ -234,7 +234,9 @@ def _add_test(staging: Staging, folder: Path, files: dict[str, str], reading: Re
     for line, text in reading.lines(folder / files[_FRAMES]):
         name = text.rsplit("/", 1)[-1] if text is not None else ""
         if text is None or not name.endswith(_SUFFIX):
-            staging.add(Fault(files[_FRAMES], line, "bad_encoding" if text is None else "bad_row", (text or "")[:100]))
+            staging.add(
+                ReleaseFault(files[_FRAMES], line, "bad_encoding" if text is None else "bad_row", (text or "")[:100])
+            )
         else:
             _add_frame(staging, files[_FRAMES], line, "validation", name.removesuffix(_SUFFIX))
 
@@ -244,7 +246,9 @@ def _texts(staging: Staging, folder: Path, name: str | None, reading: Reading) -
     for line, text in reading.lines(folder / name) if name is not None else ():
         key, tab, body = (text or "").partition("\t")
         if text is None or not tab or not key.strip():
-            staging.add(Fault(str(name), line, "bad_encoding" if text is None else "bad_row", (text or "")[:100]))
+            staging.add(
+                ReleaseFault(str(name), line, "bad_encoding" if text is None else "bad_row", (text or "")[:100])
+            )
         elif body.strip():
             yield key.strip(), body.strip()
 
@@ -256,7 +260,7 @@ def _id_lists(staging: Staging, path: Path, reading: Reading) -> dict[str, list[
         if isinstance(value, list) and all(_is_id(one) for one in (key, *value)):
             found[key] = [one.removesuffix(_SUFFIX) for one in value]
         else:
-            staging.add(Fault(path.name, 0, "bad_row", key))
+            staging.add(ReleaseFault(path.name, 0, "bad_row", key))
     return found
 
 
@@ -280,12 +284,12 @@ def _known_answers(
         live = _live(clip)
         for image in images:
             if image not in shops.get(live, ()):
-                staging.add(Fault(file, 0, "not_in_gallery", f"{clip}, {image}"))
+                staging.add(ReleaseFault(file, 0, "not_in_gallery", f"{clip}, {image}"))
         pages = [f"{live}/{image}" for image in dict.fromkeys(images) if image in shops.get(live, ())]
         if pages:
             known[clip] = pages
         else:
-            staging.add(Fault(file, 0, "no_answer", clip))
+            staging.add(ReleaseFault(file, 0, "no_answer", clip))
     _report_partial(staging, file, known)
     return known
 
@@ -295,4 +299,4 @@ def _report_partial(staging: Staging, file: str, known: dict[str, list[str]]) ->
     sizes = Counter(product_of.values())
     for clip, pages in known.items():
         if len(pages) < sizes[product_of[pages[0]]]:
-            staging.add(Fault(file, 0, "partial_answer", clip))
+            staging.add(ReleaseFault(file, 0, "partial_answer", clip))

@@ -15,9 +15,9 @@ import duckdb
 
 from rope.domain import SPLITS, DomainName, Split
 from rope.errors import ReleaseError, UsageError
-from rope.sources.faults import Fault
+from rope.sources.faults import ReleaseFault
 from rope.sources.reading import Reading, is_inside, listing_hash
-from rope.sources.source import Source
+from rope.sources.source import ReleaseSource
 from rope.sources.staging import FrameRow, SampleRow, Staging
 from rope.sources.text import text_files
 
@@ -31,7 +31,7 @@ def looks_like(folder: Path) -> bool:
     return any(_annotations(folder).values())
 
 
-def find_release(folder: Path, encoding: str | None = None) -> Source:
+def find_release(folder: Path, encoding: str | None = None) -> ReleaseSource:
     """Look which splits and videos a folder has.
 
     Args:
@@ -55,7 +55,7 @@ def find_release(folder: Path, encoding: str | None = None) -> Source:
         raise ReleaseError(f"{folder}: no folder images; expected images/ITEM.jpg, and videos/ITEM.mp4 for some items")
     file_of = {split: names[0] for split, names in found.items() if names}
     videos = sorted(path.stem for path in (folder / "videos").glob("*.mp4"))
-    return Source(
+    return ReleaseSource(
         kind="m5product",
         folder=folder,
         files=tuple(file_of.values()),
@@ -105,9 +105,9 @@ def _add_item(
     videos: frozenset[str],
 ) -> None:
     if not (isinstance(entry, dict) and isinstance(entry.get("title"), str) and isinstance(entry.get("label"), str)):
-        staging.add(Fault(file, 0, "bad_row", item_id))
+        staging.add(ReleaseFault(file, 0, "bad_row", item_id))
     elif not is_inside(item_id) or "/" in item_id:
-        staging.add(Fault(file, 0, "bad_image_name", item_id))
+        staging.add(ReleaseFault(file, 0, "bad_image_name", item_id))
     else:
         title, label = entry["title"].strip() or None, entry["label"].strip() or None
         staging.add(SampleRow(file, 0, split, "page", item_id, item_id, title, label))

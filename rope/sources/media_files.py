@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 from unicodedata import normalize
 
-__all__ = ["IMAGES", "SOUNDS", "VIDEOS", "Entry", "find_entries", "match_entries", "suffix_of"]
+__all__ = ["IMAGES", "SOUNDS", "VIDEOS", "MediaEntry", "find_entries", "match_entries", "suffix_of"]
 
 IMAGES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 SOUNDS: Final = frozenset({".wav", ".flac", ".mp3", ".m4a", ".ogg", ".opus"})
@@ -15,7 +15,7 @@ VIDEOS: Final = frozenset({".mp4", ".mov", ".webm", ".mkv", ".avi"})
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class MediaEntry:
     """What lies under one name: a file, or a folder with its files; names are relative to the release."""
 
     names: tuple[str, ...]
@@ -27,23 +27,23 @@ class Entry:
         return not self.is_folder and suffix_of(self.names[0]) in SOUNDS
 
 
-def find_entries(root: Path, folder: str) -> dict[str, list[Entry]]:
+def find_entries(root: Path, folder: str) -> dict[str, list[MediaEntry]]:
     """Name of each file without its suffix, and of each folder -> its entries; hidden files are passed over.
 
     Args:
         root: the release.
         folder: where to look in it.
     """
-    found: dict[str, list[Entry]] = {}
+    found: dict[str, list[MediaEntry]] = {}
     for path in sorted((root / folder).iterdir()):
         if not path.name.startswith("."):
             files = sorted(path.iterdir()) if path.is_dir() else [path]
             names = tuple(file.relative_to(root).as_posix() for file in files if not file.name.startswith("."))
-            found.setdefault(path.name if path.is_dir() else path.stem, []).append(Entry(names, path.is_dir()))
+            found.setdefault(path.name if path.is_dir() else path.stem, []).append(MediaEntry(names, path.is_dir()))
     return found
 
 
-def match_entries(ids: Iterable[str], found: Mapping[str, list[Entry]]) -> dict[str, list[Entry] | None]:
+def match_entries(ids: Iterable[str], found: Mapping[str, list[MediaEntry]]) -> dict[str, list[MediaEntry] | None]:
     r"""Id of a sample -> its entries; None for one whose entries another id means as well.
 
     An id means the entries that are called so. Where there are none, it means those that are called so in Unicode's
@@ -54,15 +54,15 @@ def match_entries(ids: Iterable[str], found: Mapping[str, list[Entry]]) -> dict[
         ids: of the samples; each once.
         found: see `find_entries`.
 
-    >>> cafe = Entry(("pages/cafe\u0301.jpg",), False)
+    >>> cafe = MediaEntry(("pages/cafe\u0301.jpg",), False)
     >>> match_entries(["caf\u00e9"], {"cafe\u0301": [cafe]}) == {"caf\u00e9": [cafe]}
     True
-    >>> match_entries(["p1.jpg"], {"p1": [Entry(("pages/p1.jpg",), False)]})
-    {'p1.jpg': [Entry(names=('pages/p1.jpg',), is_folder=False)]}
+    >>> match_entries(["p1.jpg"], {"p1": [MediaEntry(("pages/p1.jpg",), False)]})
+    {'p1.jpg': [MediaEntry(names=('pages/p1.jpg',), is_folder=False)]}
     """
     wanted = set(ids)
-    matched: dict[str, list[Entry] | None] = {name: found[name] for name in wanted if name in found}
-    loose: dict[str, list[Entry]] = {}
+    matched: dict[str, list[MediaEntry] | None] = {name: found[name] for name in wanted if name in found}
+    loose: dict[str, list[MediaEntry]] = {}
     for name, entries in found.items():
         if name not in matched:
             loose.setdefault(normalize("NFC", name), []).extend(entries)
@@ -74,7 +74,7 @@ def match_entries(ids: Iterable[str], found: Mapping[str, list[Entry]]) -> dict[
     return matched
 
 
-def _meant(name: str, loose: Mapping[str, list[Entry]]) -> list[Entry]:
+def _meant(name: str, loose: Mapping[str, list[MediaEntry]]) -> list[MediaEntry]:
     if name in loose:
         return loose[name]
     if suffix_of(name) not in IMAGES | VIDEOS:
@@ -84,7 +84,7 @@ def _meant(name: str, loose: Mapping[str, list[Entry]]) -> list[Entry]:
     return [entry for entry in beside if is_there and (entry.is_sound or _file_name(entry) == name)]
 
 
-def _file_name(entry: Entry) -> str:
+def _file_name(entry: MediaEntry) -> str:
     return normalize("NFC", PurePosixPath(entry.names[0]).name)
 
 

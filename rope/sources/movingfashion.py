@@ -15,9 +15,9 @@ import duckdb
 
 from rope.domain import SPLITS, DomainName, Split
 from rope.errors import ReleaseError, UsageError
-from rope.sources.faults import Fault
+from rope.sources.faults import ReleaseFault
 from rope.sources.reading import Reading, is_inside
-from rope.sources.source import Source
+from rope.sources.source import ReleaseSource
 from rope.sources.staging import FrameRow, SampleRow, Staging
 from rope.sources.text import text_files
 
@@ -32,7 +32,7 @@ def looks_like(folder: Path) -> bool:
     return bool(_files(folder)) and (folder / "imgs").is_dir() and (folder / "videos").is_dir()
 
 
-def find_release(folder: Path, encoding: str | None = None) -> Source:
+def find_release(folder: Path, encoding: str | None = None) -> ReleaseSource:
     """Look which splits a folder has.
 
     Args:
@@ -48,7 +48,7 @@ def find_release(folder: Path, encoding: str | None = None) -> Source:
     files = _files(folder)
     if not files:
         raise ReleaseError(f"{folder}: no train.json and no test.json; MovingFashion has these beside imgs and videos")
-    return Source(
+    return ReleaseSource(
         kind="movingfashion",
         folder=folder,
         files=tuple(files.values()),
@@ -120,12 +120,12 @@ def _add_product(
         tested: the videos of validation.
     """
     if not product_id or not _is_entry(entry):
-        staging.add(Fault(file, 0, "bad_row", product_id))
+        staging.add(ReleaseFault(file, 0, "bad_row", product_id))
         return
     paths = [entry["img_path"], *entry["video_paths"]]
     bad = [path for path in paths if not is_inside(path)]
     for path in bad:
-        staging.add(Fault(file, 0, "bad_image_name", path))
+        staging.add(ReleaseFault(file, 0, "bad_image_name", path))
     category = "regular" if entry["source"] == _REGULAR else "hard"
     if entry["img_path"] not in bad:
         page_id = PurePosixPath(entry["img_path"]).stem
@@ -134,7 +134,7 @@ def _add_product(
     for path in entry["video_paths"]:
         video_id = PurePosixPath(path).stem
         if path not in bad and split == "train" and path in tested:  # ids of shared videos hide it from `Staging`
-            staging.add(Fault(file, 0, "sample_in_both_splits", video_id))
+            staging.add(ReleaseFault(file, 0, "sample_in_both_splits", video_id))
         elif path not in bad:
             own_id = f"{video_id}/{product_id}" if n_products[path] > 1 else video_id
             staging.add(SampleRow(file, 0, split, "video", own_id, product_id, category=category, video=path))

@@ -18,9 +18,9 @@ import duckdb
 
 from rope.domain import SPLITS, DomainName, Split
 from rope.errors import ReleaseError, UsageError
-from rope.sources.faults import Fault
+from rope.sources.faults import ReleaseFault
 from rope.sources.reading import Reading, is_inside
-from rope.sources.source import Source
+from rope.sources.source import ReleaseSource
 from rope.sources.staging import FrameRow, SampleRow, Staging
 from rope.sources.text import text_files
 
@@ -38,7 +38,7 @@ def looks_like(folder: Path) -> bool:
     return any(_files(folder))
 
 
-def find_release(folder: Path, encoding: str | None = None) -> Source:
+def find_release(folder: Path, encoding: str | None = None) -> ReleaseSource:
     """Look which parts a folder has.
 
     Args:
@@ -62,7 +62,7 @@ def find_release(folder: Path, encoding: str | None = None) -> Source:
     splits = tuple(split for split in SPLITS if _name(_PARTS_OF[split][0]) in found)
     files = {split: tuple(found[_name(part)] for part in _PARTS_OF[split]) for split in splits}
     images = folder / "images"
-    return Source(
+    return ReleaseSource(
         kind="product1m",
         folder=folder,
         files=tuple(name for names in files.values() for name in names),
@@ -122,11 +122,11 @@ def _add_page(staging: Staging, file: str, line: int, split: Split, text: str | 
     image = address.rsplit("/", 1)[-1]
     if text is None or not page_id or not image:
         kind = "bad_encoding" if text is None else "bad_row"
-        staging.add(Fault(file, line, kind, (text or "")[:100]))
+        staging.add(ReleaseFault(file, line, kind, (text or "")[:100]))
     elif not labels_of(labels):
-        staging.add(Fault(file, line, "no_product", page_id))
+        staging.add(ReleaseFault(file, line, "no_product", page_id))
     elif not is_inside(image):
-        staging.add(Fault(file, line, "bad_image_name", image))
+        staging.add(ReleaseFault(file, line, "bad_image_name", image))
     else:
         product = BETWEEN_LABELS.join(sorted(set(labels_of(labels))))
         staging.add(SampleRow(file, line, split, "page", page_id, product, title or None))

@@ -8,7 +8,7 @@ import duckdb
 
 from rope.domain import DomainName, Split
 
-__all__ = ["Source", "Stage"]
+__all__ = ["ReleaseSource", "Stage"]
 
 Stage = Callable[[duckdb.DuckDBPyConnection, Callable[[int], None]], dict[str, str]]
 """Reads a release into an empty database, and calls its second argument with the number of bytes just read.
@@ -22,7 +22,7 @@ n_rows, n_bad: those that cannot be read, is_used: whether any row has to do wit
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ReleaseSource:
     """A release that was found, not read yet.
 
     Attributes:

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from rope.domain import DOMAINS, DomainName, Split, with_published
 from rope.schema import EMPTY_TEXT
-from rope.sources.faults import FILES_TABLE, MAX_ID_LENGTH, UNREADABLE, Fault, shortened
+from rope.sources.faults import FILES_TABLE, MAX_ID_LENGTH, UNREADABLE, ReleaseFault, shortened
 
 __all__ = ["FrameRow", "SampleRow", "Staging"]
 
@@ -83,13 +83,13 @@ class Staging:
             columns = ", ".join(f"{name} {_sql_type(name)}" for name in _names(row))
             self.connection.execute(f"CREATE TABLE {table} ({columns})")
 
-    def add(self, row: SampleRow | FrameRow | Fault) -> None:
+    def add(self, row: SampleRow | FrameRow | ReleaseFault) -> None:
         """Take one row; its id must not be empty, and its image name must lie inside the image root.
 
         Instead of a row with an id that is too long, the fault is taken.
         """
-        if not isinstance(row, Fault) and max(map(len, _ids(row))) > MAX_ID_LENGTH:
-            row = Fault(row.file, row.line, "long_id", shortened(row.sample_id))
+        if not isinstance(row, ReleaseFault) and max(map(len, _ids(row))) > MAX_ID_LENGTH:
+            row = ReleaseFault(row.file, row.line, "long_id", shortened(row.sample_id))
         table = _TABLE_OF[type(row)]
         waiting = self._waiting.setdefault(table, [])
         waiting.append(_VALUES_OF[table](row))
@@ -132,14 +132,14 @@ class Staging:
         self.connection.unregister("waiting")
 
 
-def _names(row: type[SampleRow | FrameRow | Fault]) -> list[str]:
+def _names(row: type[SampleRow | FrameRow | ReleaseFault]) -> list[str]:
     return [one.name for one in fields(row)]
 
 
-_TABLES: Final[dict[str, type[SampleRow | FrameRow | Fault]]] = {
+_TABLES: Final[dict[str, type[SampleRow | FrameRow | ReleaseFault]]] = {
     "raw_samples": SampleRow,
     "raw_frames": FrameRow,
-    "faults": Fault,
+    "faults": ReleaseFault,
 }
 _TABLE_OF: Final[dict[type, str]] = {row: table for table, row in _TABLES.items()}
 _VALUES_OF: Final[dict[str, Callable[[object], tuple[Any, ...]]]] = {

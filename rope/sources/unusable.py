@@ -6,9 +6,9 @@ from typing import Final
 import duckdb
 
 from rope.errors import ReleaseError
-from rope.sources.faults import Fault, rule_of
+from rope.sources.faults import ReleaseFault, rule_of
 from rope.sources.looks import look_of
-from rope.sources.source import Source
+from rope.sources.source import ReleaseSource
 from rope.sources.text import iter_blocks
 
 __all__ = ["commonest", "refuse_unusable"]
@@ -16,7 +16,7 @@ __all__ = ["commonest", "refuse_unusable"]
 _N_KINDS: Final = 3
 
 
-def refuse_unusable(connection: duckdb.DuckDBPyConnection, source: Source) -> None:
+def refuse_unusable(connection: duckdb.DuckDBPyConnection, source: ReleaseSource) -> None:
     """Refuse a staged release with a file that most rows of cannot be read, or that no row of has to do with another.
 
     Raises:
@@ -59,11 +59,11 @@ def commonest(connection: duckdb.DuckDBPyConnection, faults: str, file: str | No
     ).fetchall()
     kept = [row for row in rows if file is not None or rule_of(row[0]).consequence == "left out"]
     return "; ".join(
-        f"{n:,} x {kind} ({Fault(first['file'], first['line'], kind, first['subject'])})"
+        f"{n:,} x {kind} ({ReleaseFault(first['file'], first['line'], kind, first['subject'])})"
         for kind, n, first in kept[:_N_KINDS]
     )
 
 
-def _look(source: Source, file: str) -> str:
+def _look(source: ReleaseSource, file: str) -> str:
     path: Path = source.folder / file
     return look_of(next(iter_blocks(path, encoding=source.encoding, block_bytes=1 << 16), b""))

@@ -15,7 +15,7 @@ from rope.synthetic.samples import DrawnSample
 from rope.synthetic.seeds import pick
 from rope.synthetic.texts import names_category
 
-__all__ = ["POISONS", "MismatchKind", "Poison", "Row", "plant"]
+__all__ = ["POISONS", "MismatchKind", "PlantedRow", "Poison", "plant"]
 
 MismatchKind = Literal["far", "near"]
 Poison = Literal["truncated", "not_an_image", "missing"]
@@ -29,7 +29,7 @@ _FAR_SHARE: Final = 0.75
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PlantedRow:
     """A row of the pool together with its answers.
 
     Attributes:
@@ -57,14 +57,14 @@ class Row:
     poison: Poison | None = None
 
 
-def plant(rng: np.random.Generator, products: Sequence[Product], samples: Sequence[DrawnSample]) -> list[Row]:
+def plant(rng: np.random.Generator, products: Sequence[Product], samples: Sequence[DrawnSample]) -> list[PlantedRow]:
     """Turn samples into the rows of a pool, in an order that tells nothing; no row has two kinds of fault.
 
     One copy is added for every ten samples. A tenth of the samples get a wrong text; only such are chosen whose own
     text and new text both say what kind of product they are about, so that a reader could tell. One in 200 becomes
     unreadable, and in a pool of thirty or more at least three.
     """
-    rows = [Row(products[s.product], s.domain, s.images, s.text, s.text) for s in samples]
+    rows = [PlantedRow(products[s.product], s.domain, s.images, s.text, s.text) for s in samples]
     free = iter(rng.permutation(len(rows)).tolist())
     copies = _plant_copies(rng, rows, free)
     _plant_poison(rows, free)
@@ -73,10 +73,10 @@ def plant(rng: np.random.Generator, products: Sequence[Product], samples: Sequen
     return [rows[i] for i in rng.permutation(len(rows))]
 
 
-def _plant_copies(rng: np.random.Generator, rows: list[Row], free: Iterator[int]) -> list[Row]:
+def _plant_copies(rng: np.random.Generator, rows: list[PlantedRow], free: Iterator[int]) -> list[PlantedRow]:
     """Mark originals among `rows`, and return their copies: one to three of each."""
     wanted = round(_COPY_SHARE * len(rows))
-    copies: list[Row] = []
+    copies: list[PlantedRow] = []
     group = 0
     while len(copies) < wanted:
         index = next(free)
@@ -89,12 +89,12 @@ def _plant_copies(rng: np.random.Generator, rows: list[Row], free: Iterator[int]
     return copies
 
 
-def _copy(original: Row, number: int, transform: Transform) -> Row:
+def _copy(original: PlantedRow, number: int, transform: Transform) -> PlantedRow:
     images = tuple(f"{uuid.uuid5(uuid.NAMESPACE_OID, f'{name}/{number}')}.jpg" for name in original.images)
     return replace(original, images=images, transform=transform, copied_from=original.images)
 
 
-def _plant_poison(rows: list[Row], free: Iterator[int]) -> None:
+def _plant_poison(rows: list[PlantedRow], free: Iterator[int]) -> None:
     """Mark rows whose middle image is to be damaged, in each way in turn."""
     n_poisoned = max(round(_POISON_SHARE * len(rows)), min(3, len(rows) // 10))
     for number in range(n_poisoned):
@@ -102,9 +102,9 @@ def _plant_poison(rows: list[Row], free: Iterator[int]) -> None:
         rows[index] = replace(rows[index], poison=POISONS[number % len(POISONS)])
 
 
-def _plant_mismatches(rng: np.random.Generator, rows: list[Row], free: Iterator[int]) -> None:
+def _plant_mismatches(rng: np.random.Generator, rows: list[PlantedRow], free: Iterator[int]) -> None:
     """Give rows the true text of another product in the same domain; fewer than wanted where too few can be told."""
-    donors: dict[tuple[DomainName, str], list[Row]] = defaultdict(list)
+    donors: dict[tuple[DomainName, str], list[PlantedRow]] = defaultdict(list)
     for row in filter(_tells, rows):
         donors[row.domain, row.product.category].append(row)
     left = round(_MISMATCH_SHARE * len(rows))
@@ -118,13 +118,16 @@ def _plant_mismatches(rng: np.random.Generator, rows: list[Row], free: Iterator[
             left -= 1
 
 
-def _tells(row: Row) -> bool:
+def _tells(row: PlantedRow) -> bool:
     """Whether a row's own text says what kind of product it is about."""
     return row.true_text is not None and names_category(row.true_text, row.product.wording.category)
 
 
 def _draw_wrong_text(
-    rng: np.random.Generator, row: Row, kind: MismatchKind, donors: Mapping[tuple[DomainName, str], Sequence[Row]]
+    rng: np.random.Generator,
+    row: PlantedRow,
+    kind: MismatchKind,
+    donors: Mapping[tuple[DomainName, str], Sequence[PlantedRow]],
 ) -> str | None:
     """Draw a category, each as likely as the others, then a text of another product of it; None where there is none."""
     categories = [c for domain, c in donors if domain == row.domain and (c == row.product.category) == (kind == "near")]

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from rope.synthetic.catalogue import check_request, plan_catalogue
 from rope.synthetic.copies import CopyTask, write_copies
 from rope.synthetic.folder import new_folder
-from rope.synthetic.planting import Row, plant
+from rope.synthetic.planting import PlantedRow, plant
 from rope.synthetic.samples import draw_ids, draw_product, plan_tasks
 from rope.synthetic.seeds import Stream, generator
 from rope.synthetic.workers import map_in_order
@@ -80,18 +80,18 @@ def write_pool(out: Path, *, products: int, seed: int, workers: int | None = Non
         _write_table(folder / "answers.parquet", _answer_records(rows, ids, product_ids), ANSWER_SCHEMA)
 
 
-def _copy_task(folder: Path, row: Row) -> CopyTask:
+def _copy_task(folder: Path, row: PlantedRow) -> CopyTask:
     assert row.transform is not None
     images = folder / "images"
     pairs = zip(row.copied_from, row.images, strict=True)
     return CopyTask(row.transform, tuple((images / source, images / target) for source, target in pairs))
 
 
-def _poisoned_image(row: Row) -> str | None:
+def _poisoned_image(row: PlantedRow) -> str | None:
     return row.images[len(row.images) // 2] if row.poison else None
 
 
-def _poison(folder: Path, row: Row) -> None:
+def _poison(folder: Path, row: PlantedRow) -> None:
     """Damage the middle image of a row that is to be unreadable."""
     name = _poisoned_image(row)
     if name is None:
@@ -106,7 +106,7 @@ def _poison(folder: Path, row: Row) -> None:
         path.unlink()
 
 
-def _pool_records(rows: Sequence[Row], ids: Sequence[str]) -> list[dict[str, object]]:
+def _pool_records(rows: Sequence[PlantedRow], ids: Sequence[str]) -> list[dict[str, object]]:
     return [
         {
             "id": row_id,
@@ -119,13 +119,15 @@ def _pool_records(rows: Sequence[Row], ids: Sequence[str]) -> list[dict[str, obj
     ]
 
 
-def _answer_records(rows: Sequence[Row], ids: Sequence[str], product_ids: Sequence[str]) -> list[dict[str, object]]:
+def _answer_records(
+    rows: Sequence[PlantedRow], ids: Sequence[str], product_ids: Sequence[str]
+) -> list[dict[str, object]]:
     members = Counter({row.product.index: row.product.family for row in rows}.values())
     records = [_answer(row, row_id, product_ids, members) for row_id, row in zip(ids, rows, strict=True)]
     return [record for _, record in sorted(zip(ids, records, strict=True), key=lambda pair: int(pair[0]))]
 
 
-def _answer(row: Row, row_id: str, product_ids: Sequence[str], members: Counter[int]) -> dict[str, object]:
+def _answer(row: PlantedRow, row_id: str, product_ids: Sequence[str], members: Counter[int]) -> dict[str, object]:
     poisoned = _poisoned_image(row)
     return {
         "id": row_id,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Literal, cast
 
-__all__ = ["SHAPES", "Outline", "Paint", "Part", "Point", "Shape", "parse_shape"]
+__all__ = ["SHAPES", "Outline", "Paint", "Point", "ProductShape", "ShapePart", "parse_shape"]
 
 Outline = Literal["polygon", "curve", "ellipse", "box"]
 """How a part's points are read: corners, corners to be rounded off, or two opposite corners of a bounding box."""
@@ -15,7 +15,7 @@ Point = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ShapePart:
     """One piece of a shape.
 
     Attributes:
@@ -32,14 +32,14 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ProductShape:
     """The parts of a kind of product, and two corners of the box where its brand word is printed."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[ShapePart, ...]
     label: tuple[Point, Point]
 
 
-def parse_shape(text: str) -> Shape:
+def parse_shape(text: str) -> ProductShape:
     r"""Read a shape: one part a line, `outline paint x,y x,y ...` in percent of the side; `?` marks an optional part.
 
     The last line is `label x,y x,y`.
@@ -50,12 +50,12 @@ def parse_shape(text: str) -> Shape:
     """
     *parts, label = (line.split() for line in text.strip().splitlines())
     first, second = _points(label[1:])
-    return Shape(tuple(_part(words) for words in parts), (first, second))
+    return ProductShape(tuple(_part(words) for words in parts), (first, second))
 
 
-def _part(words: list[str]) -> Part:
+def _part(words: list[str]) -> ShapePart:
     outline = cast(Outline, words[0].rstrip("?"))
-    return Part(outline, cast(Paint, words[1]), _points(words[2:]), words[0].endswith("?"))
+    return ShapePart(outline, cast(Paint, words[1]), _points(words[2:]), words[0].endswith("?"))
 
 
 def _points(words: list[str]) -> tuple[Point, ...]:
@@ -245,5 +245,5 @@ _DRAWINGS: Final[dict[str, str]] = {
     """,
 }
 
-SHAPES: Final[dict[str, Shape]] = {name: parse_shape(drawing) for name, drawing in _DRAWINGS.items()}
+SHAPES: Final[dict[str, ProductShape]] = {name: parse_shape(drawing) for name, drawing in _DRAWINGS.items()}
 """Category -> its shape, the most frequent category first."""

@@ -8,7 +8,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 
 from rope.synthetic.appearance import Appearance, Colour
 from rope.synthetic.patterns import pattern_mask
-from rope.synthetic.shapes import SHAPES, Part, Point
+from rope.synthetic.shapes import SHAPES, Point, ShapePart
 
 __all__ = ["SPRITE_SIDE", "draw_sprite", "font"]
 
@@ -56,13 +56,13 @@ def _material(look: Appearance) -> Image.Image:
     return Image.composite(_flat(look.second), _flat(look.body), mask)
 
 
-def _parts_of(look: Appearance) -> list[Part]:
+def _parts_of(look: Appearance) -> list[ShapePart]:
     """The parts that this product has: those that all have, and the optional ones that it was given."""
     options = iter(look.options)
     return [part for part in SHAPES[look.shape].parts if not part.optional or next(options)]
 
 
-def _mask(part: Part) -> Image.Image:
+def _mask(part: ShapePart) -> Image.Image:
     mask = Image.new("L", (_SIDE, _SIDE))
     draw = ImageDraw.Draw(mask)
     points = [(x * _SIDE, y * _SIDE) for x, y in part.points]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rope.asr.answers import Answer, Lost
+from rope.asr.answers import ChatAnswer, UnansweredChat
 from rope.asr.endpoint import Endpoint, EndpointOptions, parse_answer
 from rope.errors import RopeError, UsageError
 from tests.asr.chat_server import ChatServer
@@ -31,7 +31,7 @@ def ask(model, *texts):
 @pytest.mark.parametrize("kind", ["good", "broken", "garbage", "slow", "busy"])
 def test_what_passes_is_tried_again(kind, server):
     kept, lost = ask(endpoint(server), f"{kind} cup")
-    assert kept == {f"{kind} cup": Answer(f"summary of {kind} cup", False, 100, 7)}
+    assert kept == {f"{kind} cup": ChatAnswer(f"summary of {kind} cup", False, 100, 7)}
     assert lost == []
     assert server.asked[f"{kind} cup"] == (1 if kind == "good" else 2)
 
@@ -53,7 +53,7 @@ def test_a_refusal_is_an_answer(kind, server):
 def test_a_text_without_an_answer_does_not_keep_the_others(server):
     kept, lost = ask(endpoint(server), "good a", "dead b", "good c")
     assert set(kept) == {"good a", "good c"}
-    assert lost == [Lost(1, "status 503")]
+    assert lost == [UnansweredChat(1, "status 503")]
     assert server.asked["dead b"] == 3
 
 

@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip("av")
 pytest.importorskip("transformers")
 
-from rope.asr.answers import Answer
+from rope.asr.answers import ChatAnswer
 from rope.asr.cache import open_cache
 from rope.asr.hearing import Listener
 from rope.domain import Audio
@@ -32,8 +32,8 @@ def test_of_a_damaged_sound_nothing_is_kept_and_of_the_others_all(batch_size, tm
         listener.listen("long", Audio(flac(40, 700)))
         listener.finish()
         assert answers.get(["whole", "damaged", "long"]) == {
-            "whole": Answer("500 Hz", prompt_tokens=1),
-            "long": Answer("700 Hz 700 Hz", prompt_tokens=2),
+            "whole": ChatAnswer("500 Hz", prompt_tokens=1),
+            "long": ChatAnswer("700 Hz 700 Hz", prompt_tokens=2),
         }
 
 

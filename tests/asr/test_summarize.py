@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from rope.asr.answers import Answer, Lost
+from rope.asr.answers import ChatAnswer, UnansweredChat
 from rope.asr.prompt import load_prompt
 from rope.asr.summarize import summarize_dataset
 from rope.dataset.directory import iter_samples
@@ -33,10 +33,10 @@ class Speaker:
             if self.dies_after is not None and len(self.asked) >= self.dies_after:
                 raise KeyboardInterrupt
             if text in self.lost:
-                lost.append(Lost(i, "status 500"))
+                lost.append(UnansweredChat(i, "status 500"))
                 continue
             self.asked.append(text)
-            keep(i, Answer(self.answers.get(text, f"summary of {text}"), False, 50, 5))
+            keep(i, ChatAnswer(self.answers.get(text, f"summary of {text}"), False, 50, 5))
         return lost
 
 

@@ -7,7 +7,7 @@ pytest.importorskip("transformers")
 
 import pyarrow.parquet as pq
 
-from rope.asr.answers import Answer
+from rope.asr.answers import ChatAnswer
 from rope.asr.prompt import load_prompt
 from rope.asr.summarize import summarize_dataset
 from rope.asr.transcribe import transcribe_dataset
@@ -178,7 +178,7 @@ def test_speech_to_texts_to_summaries(data, tmp_path):
 
         def answer(self, conversations, keep):
             for i, conversation in enumerate(conversations):
-                keep(i, Answer(f"a sound of {conversation[-1]['content']}"))
+                keep(i, ChatAnswer(f"a sound of {conversation[-1]['content']}"))
             return []
 
     transcribe(data, tmp_path)

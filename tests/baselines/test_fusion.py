@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from baselines.fusion import FusedEmbedder, PooledImages
-from baselines.options import Options
+from baselines.options import EmbeddingOptions
 from rope.domain import Frame, Sample
 from rope.errors import DatasetError, UsageError
 from rope.media import decode_frames
@@ -35,7 +35,7 @@ class Colours:
 
 
 def embed(given, encoder=None, **options):
-    fused = Options(**options)
+    fused = EmbeddingOptions(**options)
     return FusedEmbedder("colours", PooledImages(encoder or Colours(), fused.pool), fused).embed(given)
 
 

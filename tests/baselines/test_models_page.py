@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import baselines
-from baselines.options import Options
+from baselines.options import EmbeddingOptions
 from rope.bench.running.embedder import load_embedder
 from tests.baselines.samples import samples
 
@@ -28,8 +28,8 @@ def test_every_baseline_is_in_the_table(name):
     assert f"| `{name}` |" in PAGE
 
 
-@pytest.mark.parametrize("name", Options.__dataclass_fields__)
+@pytest.mark.parametrize("name", EmbeddingOptions.__dataclass_fields__)
 def test_every_shared_option_is_in_the_table_with_its_default(name):
     (row,) = re.findall(rf"^\| `{name}` \| `?(.*?)`? \|", PAGE, re.MULTILINE)
-    default = getattr(Options(), name)
+    default = getattr(EmbeddingOptions(), name)
     assert row == ("all" if default is None else str(default))

@@ -13,7 +13,7 @@ from rope.bench.io.writer import write_embeddings
 from rope.bench.quick import quick_score
 from rope.bench.ranking.engine import Effort
 from rope.bench.running.run import run_embedder
-from rope.dataset.directory import Labels, iter_samples, read_labels
+from rope.dataset.directory import SampleLabels, iter_samples, read_labels
 from rope.dataset.manifest import read_manifest
 from rope.domain import DOMAINS, Pair, pair_of
 from rope.errors import UsageError
@@ -35,7 +35,7 @@ def test_the_missing_package_is_named(tmp_path):
 
 
 def test_a_query_without_a_positive_is_not_asked():
-    queries, gallery = Labels(["1", "2", "3"], ["a", "b", "c"]), Labels(["1", "8", "9"], ["c", "a", "a"])
+    queries, gallery = SampleLabels(["1", "2", "3"], ["a", "b", "c"]), SampleLabels(["1", "8", "9"], ["c", "a", "a"])
     assert relevant_documents(queries, gallery) == {"1": {"8": 1, "9": 1}, "3": {"1": 1}}
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from baselines.options import Options, read_options
+from baselines.options import EmbeddingOptions, read_options
 from rope.encoders.identity import fingerprint_of
 from rope.errors import UsageError
 
@@ -19,7 +19,7 @@ from rope.errors import UsageError
 )
 def test_an_option_that_does_not_fit_is_named(given, expected):
     with pytest.raises(UsageError, match=expected):
-        read_options(given, Options())
+        read_options(given, EmbeddingOptions())
 
 
 @pytest.mark.parametrize(
@@ -27,10 +27,14 @@ def test_an_option_that_does_not_fit_is_named(given, expected):
     [("none", "dress"), ("en", "a photo of dress"), ("zh", "一张dress的图片"), ("<{}>", "<dress>")],
 )
 def test_a_text_is_put_in_the_template(template, expected):
-    assert read_options({"template": template}, Options()).prompt("dress") == expected
+    assert read_options({"template": template}, EmbeddingOptions()).prompt("dress") == expected
 
 
 def test_the_device_alone_is_not_in_a_fingerprint():
     changed = [{"frames": "3"}, {"pool": "max"}, {"text_weight": "0"}, {"texts": "page"}, {"template": "zh"}]
-    given = [Options(device="cpu"), Options(device="cuda"), *(read_options(options, Options()) for options in changed)]
+    given = [
+        EmbeddingOptions(device="cpu"),
+        EmbeddingOptions(device="cuda"),
+        *(read_options(options, EmbeddingOptions()) for options in changed),
+    ]
     assert len({fingerprint_of(options) for options in given}) == len(changed) + 1

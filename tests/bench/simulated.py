@@ -4,13 +4,13 @@ import numpy as np
 
 from rope.bench.metrics import KS
 from rope.bench.score import PROTOCOL_VERSION
-from rope.bench.stats.query_ranks import Origin, PairRanks, Ranks
+from rope.bench.stats.query_ranks import PairRanks, QueryRanks, RanksProvenance
 from rope.domain import CROSS_DOMAIN_PAIRS
 
 
-def origin(model: str = "a", **changes) -> Origin:
+def origin(model: str = "a", **changes) -> RanksProvenance:
     fields = {"dataset": "mini", "fingerprint": "f" * 64, "split": "validation", "protocol": PROTOCOL_VERSION}
-    return Origin(model=model, **{**fields, **changes})
+    return RanksProvenance(model=model, **{**fields, **changes})
 
 
 def pair_ranks(products, rank, n_positives=None) -> PairRanks:
@@ -22,11 +22,11 @@ def pair_ranks(products, rank, n_positives=None) -> PairRanks:
     return PairRanks(query_ids, products, n_positives, rank, rank, 1 / rank, hits)
 
 
-def ranks_from(model: str, products, rank_of_pair, **changes) -> Ranks:
+def ranks_from(model: str, products, rank_of_pair, **changes) -> QueryRanks:
     """The same queries in each of the six pairs; `rank_of_pair` is called with the index of the pair."""
     pairs = {pair.name: pair_ranks(products, rank_of_pair(i)) for i, pair in enumerate(CROSS_DOMAIN_PAIRS)}
     product_ids = [f"p{i:05d}" for i in range(max(products) + 1)]
-    return Ranks(origin(model, **changes), product_ids, pairs)
+    return QueryRanks(origin(model, **changes), product_ids, pairs)
 
 
 def clustered_products(rng, n_products: int, mean: float = 12) -> np.ndarray:

@@ -7,7 +7,7 @@ from rope.bench.one_shot import Draws
 from rope.bench.ranking.engine import Effort
 from rope.bench.report import headline_name
 from rope.bench.score import by_product, count_similarities, score
-from rope.dataset.directory import Labels
+from rope.dataset.directory import SampleLabels
 from rope.errors import DatasetError
 from tests.bench.test_score import DRAWS, embeddings_of, random_case
 
@@ -45,8 +45,8 @@ def test_the_headline_is_the_mean_over_the_cross_domain_pairs_that_are_there():
 def grouped_case():
     """Two shops; in each, clip c shows product 1 and is most similar to the page of product 2 in the *other* shop."""
     labels = {
-        "page": Labels(["x/1", "x/2", "y/1", "y/2"], ["1", "2", "3", "4"], ["x", "x", "y", "y"]),
-        "live": Labels(["x-c", "y-c"], ["1", "3"], ["x", "y"]),
+        "page": SampleLabels(["x/1", "x/2", "y/1", "y/2"], ["1", "2", "3", "4"], ["x", "x", "y", "y"]),
+        "live": SampleLabels(["x-c", "y-c"], ["1", "3"], ["x", "y"]),
     }
     vectors = {"page": [[3, 1], [0, 1], [1, 3], [1, 0]], "live": [[1, 0], [0, 1]]}
     return {domain: embeddings_of(vectors[domain], labels[domain].sample_ids) for domain in labels}, labels
@@ -61,20 +61,20 @@ def test_a_query_is_answered_from_its_own_gallery():
 
 def test_the_same_embeddings_fail_in_the_gallery_of_all():
     embeddings, labels = grouped_case()
-    without = {domain: Labels(rows.sample_ids, rows.product_ids) for domain, rows in labels.items()}
+    without = {domain: SampleLabels(rows.sample_ids, rows.product_ids) for domain, rows in labels.items()}
     assert score(embeddings, without, DRAWS, Effort()).pairs["L2P"].queries.rank.tolist() == [2, 2]
 
 
 def test_domains_that_share_products_in_no_gallery_cannot_be_scored():
     embeddings, labels = grouped_case()
-    labels["live"] = Labels(["x-c", "y-c"], ["1", "3"], ["y", "x"])
+    labels["live"] = SampleLabels(["x-c", "y-c"], ["1", "3"], ["y", "x"])
     with pytest.raises(DatasetError, match="no product has both a page and a live"):
         score(embeddings, labels, DRAWS, Effort())
 
 
 def test_galleries_follow_their_samples_into_another_order():
-    labels = Labels(["a", "b", "c"], ["2", "1", "2"], ["x", None, "y"])
-    assert by_product(labels) == Labels(["b", "a", "c"], ["1", "2", "2"], [None, "x", "y"])
+    labels = SampleLabels(["a", "b", "c"], ["2", "1", "2"], ["x", None, "y"])
+    assert by_product(labels) == SampleLabels(["b", "a", "c"], ["1", "2", "2"], [None, "x", "y"])
 
 
 def test_progress_counts_what_is_compared():

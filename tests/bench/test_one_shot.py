@@ -23,7 +23,7 @@ from rope.bench.running.run import run_embedder
 from rope.bench.score import score
 from rope.bench.stats.intervals import expected_interval, micro_estimate, share_interval
 from rope.dataset.build import build_dataset
-from rope.dataset.directory import Labels, read_labels
+from rope.dataset.directory import SampleLabels, read_labels
 from rope.dataset.manifest import read_manifest
 from rope.errors import EmbeddingError
 from tests.bench.reference import float32
@@ -242,7 +242,7 @@ def test_the_seed_of_a_score_decides_its_draws(shots):
     rng = np.random.default_rng(0)
     products = [f"p{i:02d}" for i in np.repeat(np.arange(30), 4)]
     centres = np.repeat(rng.normal(size=(30, 8)), 4, axis=0)
-    labels = {domain: Labels([f"{i}" for i in range(120)], products) for domain in ("page", "video")}
+    labels = {domain: SampleLabels([f"{i}" for i in range(120)], products) for domain in ("page", "video")}
     embeddings = {
         domain: DomainEmbeddings(rows.sample_ids, float32(centres + rng.normal(size=(120, 8))), "float32")
         for domain, rows in labels.items()

@@ -9,7 +9,7 @@ from rich.console import Console
 from rope.bench.io.embeddings import DomainEmbeddings
 from rope.bench.product1m import (
     CUTOFFS,
-    Figures,
+    Product1mMetrics,
     Truth,
     count_strange,
     evaluate_ranking,
@@ -29,7 +29,7 @@ CASE = REFERENCE / "product1m_public_case"
 needs_case = pytest.mark.skipif(not CASE.is_dir(), reason="the recorded runs of the official script are not here")
 
 
-def official(figures: Figures) -> dict[str, float]:
+def official(figures: Product1mMetrics) -> dict[str, float]:
     return {"mAP": figures.average_precision, "Prec": figures.precision, "mAR": figures.average_recall}
 
 
@@ -55,7 +55,7 @@ def test_the_means_are_those_of_the_official_script():
 
 def test_the_table_shows_percentages():
     console = Console(width=60, record=True, file=io.StringIO())
-    console.print(figures_table({10: Figures(0.5, 0.25, 1 / 3)}))
+    console.print(figures_table({10: Product1mMetrics(0.5, 0.25, 1 / 3)}))
     assert all(shown in console.export_text(clear=False) for shown in ("mAP", "50.00", "25.00", "33.33"))
 
 
@@ -69,16 +69,20 @@ TRUTH = Truth(
 @pytest.mark.parametrize(
     ("query", "found", "figures"),
     [
-        ("one", ["c1", "x", "c2"], Figures((1 + 2 / 3) / 2, 2 / 3, 2 / 3)),
-        ("one", [], Figures(0, 0, 0)),
-        ("one", ["x", "x", "x", "c1"], Figures(0, 0, 1 / 3)),  # precision looks at three ids only, recall at ten
-        ("one", ["c1", "c1"], Figures(1, 1, 2 / 3)),  # a repeated id counts twice
-        ("one", ["c1", "elsewhere"], Figures(1, 0.5, 0)),  # no recall with an id from outside the gallery
-        ("set", ["c1", "p1", "c2", "c3"], Figures(1, 1, 1)),
-        ("set", ["c1", "c2"], Figures(1, 1, (2 / 3 + 0) / 2)),
-        ("odd", ["c1"], Figures(0, 0, 0)),
-        ("many", ["c1"], Figures(1, 1, 0)),  # eleven labels share ten places: none each
-        ("nobody", ["c1"], Figures(0, 0, 0)),
+        ("one", ["c1", "x", "c2"], Product1mMetrics((1 + 2 / 3) / 2, 2 / 3, 2 / 3)),
+        ("one", [], Product1mMetrics(0, 0, 0)),
+        (
+            "one",
+            ["x", "x", "x", "c1"],
+            Product1mMetrics(0, 0, 1 / 3),
+        ),  # precision looks at three ids only, recall at ten
+        ("one", ["c1", "c1"], Product1mMetrics(1, 1, 2 / 3)),  # a repeated id counts twice
+        ("one", ["c1", "elsewhere"], Product1mMetrics(1, 0.5, 0)),  # no recall with an id from outside the gallery
+        ("set", ["c1", "p1", "c2", "c3"], Product1mMetrics(1, 1, 1)),
+        ("set", ["c1", "c2"], Product1mMetrics(1, 1, (2 / 3 + 0) / 2)),
+        ("odd", ["c1"], Product1mMetrics(0, 0, 0)),
+        ("many", ["c1"], Product1mMetrics(1, 1, 0)),  # eleven labels share ten places: none each
+        ("nobody", ["c1"], Product1mMetrics(0, 0, 0)),
     ],
 )
 def test_figures_by_hand(query, found, figures):
@@ -119,6 +123,6 @@ def test_faults_of_the_files_are_named(tmp_path):
 def test_blanks_after_commas_cost_everything_and_are_counted(tmp_path):
     (tmp_path / "ranking.txt").write_text("one, c1, c2\none,c1\n")
     ranking = read_ranking(tmp_path / "ranking.txt")
-    assert score_query(*ranking[0], TRUTH, 10) == Figures(0, 0, 0)
+    assert score_query(*ranking[0], TRUTH, 10) == Product1mMetrics(0, 0, 0)
     strange = count_strange(ranking, TRUTH)
     assert strange["lines with ids that are not in the gallery"] == strange["queries repeated"] == 1

@@ -9,7 +9,7 @@ import rope.bench
 from rope.bench.attributes.score import Settings
 from rope.bench.io.readers import read_embeddings
 from rope.bench.io.writer import write_embeddings
-from rope.bench.recommend.report import Options
+from rope.bench.recommend.report import RecommendOptions
 from rope.dataset.directory import read_labels, read_products
 from rope.domain import DOMAINS
 from rope.errors import UsageError
@@ -133,7 +133,7 @@ def test_recommendations_are_scored_from_arrays(rope_bench, four_domains, tmp_pa
     words = ["--interactions", tmp_path / "taken.csv", "--name", "m", "--json", tmp_path / "a.json"]
     code, out, err = rope_bench("recommend", file, *words)
     assert code == 0, err
-    answer = rope.bench.score_recommendations(given, tmp_path / "taken.csv", options=Options(model="m"))
+    answer = rope.bench.score_recommendations(given, tmp_path / "taken.csv", options=RecommendOptions(model="m"))
     answer.save(tmp_path / "b.json")
     assert str(answer) in shown(out)
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()

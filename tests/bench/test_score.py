@@ -12,7 +12,7 @@ from rope.bench.report import as_json
 from rope.bench.score import by_product, count_similarities, score
 from rope.bench.stats.intervals import intervals_of
 from rope.bench.stats.query_ranks import ranks_of
-from rope.dataset.directory import Labels
+from rope.dataset.directory import SampleLabels
 from rope.domain import CROSS_DOMAIN_PAIRS, DOMAINS, all_pairs
 from rope.errors import DatasetError
 from tests.bench.reference import float32, score_slowly
@@ -33,7 +33,7 @@ def random_case(seed: int, n_products: int = 8, n: int = 20):
     for domain in DOMAINS:
         products = rng.integers(0, n_products, size=n)
         embeddings[domain] = embeddings_of(centres[products] + rng.normal(size=(n, 5)))
-        labels[domain] = Labels(embeddings[domain].sample_ids, [f"p{p}" for p in products])
+        labels[domain] = SampleLabels(embeddings[domain].sample_ids, [f"p{p}" for p in products])
     return embeddings, labels
 
 
@@ -110,14 +110,14 @@ def test_perfect_embeddings_score_one():
 
 def test_a_domain_without_repeated_products_has_no_score_within_itself():
     ids = ["a", "b"]
-    labels = {domain: Labels(ids, ["p", "q"]) for domain in DOMAINS}
+    labels = {domain: SampleLabels(ids, ["p", "q"]) for domain in DOMAINS}
     embeddings = {domain: embeddings_of(np.eye(2), ids) for domain in DOMAINS}
     pair = score(embeddings, labels, DRAWS, Effort()).pairs["P2P"]
     assert (pair.n_queries, pair.n_no_positive, pair.micro, pair.macro) == (0, 2, None, None)
 
 
 def test_domains_without_a_common_product_cannot_be_scored():
-    labels = {domain: Labels(["a"], [domain]) for domain in DOMAINS}
+    labels = {domain: SampleLabels(["a"], [domain]) for domain in DOMAINS}
     embeddings = {domain: embeddings_of([[1, 0]], ["a"]) for domain in DOMAINS}
     with pytest.raises(DatasetError, match="no product has both a page and a video"):
         score(embeddings, labels, DRAWS, Effort())

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from rope.bench.io.embeddings import DomainEmbeddings
 from rope.bench.tsne import choose_points, draw_map, lay_out, save_map
-from rope.dataset.directory import Labels
+from rope.dataset.directory import SampleLabels
 from rope.errors import UsageError
 
 pytest.importorskip("sklearn", reason="the extra figures is not installed")
@@ -25,7 +25,7 @@ def planted(n_each=6, noise=0.05):
         centres = np.eye(8)[[PRODUCTS.index(p) for p in owners]]
         vectors = 3 * (centres + noise * rng.standard_normal(centres.shape))
         embeddings[domain] = DomainEmbeddings(ids, vectors.astype(np.float32), "float32")
-        labels[domain] = Labels(ids, owners)
+        labels[domain] = SampleLabels(ids, owners)
     return embeddings, labels
 
 

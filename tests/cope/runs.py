@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from cope.config import ContrastiveWeights, CopeConfig, LossConfig
-from cope.recipe import Recipe
+from cope.recipe import TrainingRecipe
 from rope.dataset.build import build_dataset
 from rope.synthetic.release import write_release
 
@@ -25,7 +25,7 @@ MODEL = CopeConfig(
     text_positions=32,
     vocabulary=400,
 )
-RECIPE = Recipe(
+RECIPE = TrainingRecipe(
     model=MODEL,
     loss=LossConfig(weights=ContrastiveWeights(page_text_live=0.3), classification_weight=0.1, scale=16),
     vision_weights=None,

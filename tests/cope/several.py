@@ -12,7 +12,7 @@ from cope.classification import ProductCentres, capped
 from cope.config import RELEASED_VALUE_CAP, LossConfig
 from cope.losses import contrastive_loss
 from cope.objective import objective
-from cope.ranks import Ranks, current_ranks, gather_for_copies, shard_bounds, undo_average
+from cope.ranks import ProcessRank, current_ranks, gather_for_copies, shard_bounds, undo_average
 from cope.views import Views
 from tests.cope.golden import golden, tiny_batch, tiny_model
 
@@ -91,7 +91,7 @@ def main(rank, size, folder, *jobs):
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=int(rank), world_size=int(size))
     ranks = current_ranks()
-    assert ranks == Ranks(int(rank), int(size))
+    assert ranks == ProcessRank(int(rank), int(size))
     for job in jobs:
         torch.save(JOBS[job](ranks), f"{folder}/{job}-{rank}.pt")
     distributed.destroy_process_group()

@@ -13,7 +13,7 @@ from cope.backbones import BackboneVision, FrameEncoder
 from cope.config import BackboneConfig, CopeConfig
 from cope.model import Cope
 from cope.optimisation import make_optimizer
-from cope.recipe import Recipe, read_recipe
+from cope.recipe import TrainingRecipe, read_recipe
 from cope.titles import tokenize_for
 from rope.errors import UsageError
 from tests.baselines.checkpoints import save_clip
@@ -107,7 +107,9 @@ def test_what_is_tuned_moves_and_nothing_else(tuning, moves, tmp_path):
         pytest.importorskip("peft")
     options = {"tuning": tuning}
     model = model_on(tmp_path, vision_options=options, text_options=options).train()
-    recipe = Recipe(model=model.config, vision_weights=None, text_weights=None, lr_vision=0.1, lr_text=0.1, lr_head=0.1)
+    recipe = TrainingRecipe(
+        model=model.config, vision_weights=None, text_weights=None, lr_vision=0.1, lr_text=0.1, lr_head=0.1
+    )
     before = {name: value.clone() for name, value in model.state_dict().items()}
     optimizer = make_optimizer(model, recipe)
     for _ in range(2):  # the first additions of LoRA are zero, so that half of it moves in the second step
@@ -165,7 +167,7 @@ def test_another_number_of_frames_than_a_video_model_takes_is_refused(tmp_path):
 def test_weights_of_the_published_towers_for_a_pretrained_one_are_refused(tower):
     model = CopeConfig(**{tower: backbone("a/b")})
     with pytest.raises(UsageError, match=f"{tower}_weights: model.{tower} is a pretrained model"):
-        Recipe(model=model, **{f"{'text' if tower == 'vision' else 'vision'}_weights": None})
+        TrainingRecipe(model=model, **{f"{'text' if tower == 'vision' else 'vision'}_weights": None})
 
 
 @pytest.mark.parametrize(

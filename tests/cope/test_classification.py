@@ -14,7 +14,7 @@ from cope.classification import (
 )
 from cope.config import RELEASED_VALUE_CAP
 from cope.long_tail import Tail, effective_number_weights, log_prior_shifts
-from cope.ranks import Ranks, shard_bounds
+from cope.ranks import ProcessRank, shard_bounds
 from tests.cope.golden import golden, largest, relative
 
 SCALE, MARGIN = 64.0, 0.4
@@ -46,7 +46,7 @@ def test_shards_give_the_losses_and_gradients_of_the_whole(size):
     gradients = torch.autograd.grad(expected.mean(), [embeddings, weight])
     shards = []
     for rank in range(size):
-        start, stop = shard_bounds(len(weight), Ranks(rank, size))
+        start, stop = shard_bounds(len(weight), ProcessRank(rank, size))
         targets = torch.where((labels >= start) & (labels < stop), labels - start, -1)
         shards.append(shard_statistics(margin_logits(embeddings, weight[start:stop], targets, SCALE, MARGIN), targets))
     everyone = torch.stack(shards).detach()
@@ -134,7 +134,7 @@ def test_the_authors_loss_and_gradients():
 
 def test_centres_do_not_depend_on_how_they_are_shared_out():
     whole = ProductCentres(7, 4, seed=5).weight
-    parts = [ProductCentres(7, 4, seed=5, ranks=Ranks(rank, 3)).weight for rank in range(3)]
+    parts = [ProductCentres(7, 4, seed=5, ranks=ProcessRank(rank, 3)).weight for rank in range(3)]
     assert torch.equal(torch.cat(parts), whole)
     assert not torch.equal(ProductCentres(7, 4, seed=6).weight, whole)
 
@@ -151,7 +151,7 @@ def test_a_label_that_is_no_product_is_refused(labels):
 
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="2 products cannot be shared out over 3 ranks"):
-        ProductCentres(2, 4, seed=0, ranks=Ranks(0, 3))
+        ProductCentres(2, 4, seed=0, ranks=ProcessRank(0, 3))
     with pytest.raises(ValueError, match=r"expected centres \[7, 4\], got \[6, 4\]"):
         ProductCentres(7, 4, seed=0).load_whole(torch.zeros(6, 4))
 
@@ -160,7 +160,7 @@ def test_what_does_not_fit_is_refused():
 @pytest.mark.parametrize("rank", range(3))
 def test_each_rank_finds_its_own_products_among_the_centres_it_has(rank, classes):
     """Of 7 products, 3, 2 and 2; the row of a label's centre, and -1 for the labels of other ranks."""
-    centres = ProductCentres(7, 4, seed=0, ranks=Ranks(rank, 3))
+    centres = ProductCentres(7, 4, seed=0, ranks=ProcessRank(rank, 3))
     own = range(centres.start, centres.stop)
     labels = torch.tensor([6, 0, 2, 3, 4, 2])
     chosen, targets = centres._chosen(labels, None if classes is None else torch.tensor(classes))

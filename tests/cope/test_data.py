@@ -6,10 +6,10 @@ import pytest
 from cope.data import training_products
 from rope.dataset.directory import read_products
 from rope.errors import UsageError
-from rope.feed import ClipReader, Share
+from rope.feed import ClipReader, ProcessShare
 from tests.cope.runs import RECIPE, dataset
 
-ALONE = Share()
+ALONE = ProcessShare()
 PROPORTIONAL = replace(RECIPE, sampling="proportional")
 READER = ClipReader(n_frames=2, size=32)
 
@@ -24,7 +24,7 @@ def test_balanced_sampling_visits_every_product_once():
 
 
 def test_proportional_sampling_visits_products_as_often_as_they_have_samples():
-    products = training_products(dataset(), PROPORTIONAL, Share(), READER)
+    products = training_products(dataset(), PROPORTIONAL, ProcessShare(), READER)
     counts = Counter(draw.product for epoch in range(400) for draw in visits(PROPORTIONAL, epoch))
     sizes = [products.n_samples(product) for product in range(12)]
     for product, size in enumerate(sizes):
@@ -34,7 +34,7 @@ def test_proportional_sampling_visits_products_as_often_as_they_have_samples():
 def test_category_balanced_sampling_visits_categories_equally_often():
     recipe = replace(RECIPE, sampling="category_balanced")
     categories = read_products(dataset(), "train")
-    products = training_products(dataset(), recipe, Share(), READER).product_ids
+    products = training_products(dataset(), recipe, ProcessShare(), READER).product_ids
     counts = Counter(categories[products[draw.product]] for epoch in range(400) for draw in visits(recipe, epoch))
     assert len(set(Counter(categories[product] for product in products).values())) > 1  # they differ in size
     for count in counts.values():
@@ -49,10 +49,10 @@ def test_a_second_visit_draws_anew():
 
 def test_what_is_visited_follows_from_seed_and_epoch_and_is_shared_among_ranks():
     assert visits(PROPORTIONAL, 1) == visits(PROPORTIONAL, 1) != visits(PROPORTIONAL, 2)
-    halves = [visits(PROPORTIONAL, 1, Share(rank, 2)) for rank in range(2)]
+    halves = [visits(PROPORTIONAL, 1, ProcessShare(rank, 2)) for rank in range(2)]
     assert sorted(halves[0] + halves[1], key=repr) == sorted(visits(PROPORTIONAL, 1), key=repr)
 
 
 def test_a_batch_that_cannot_be_shared_is_refused():
     with pytest.raises(UsageError, match="a batch of 4 products cannot be shared evenly among 3"):
-        training_products(dataset(), RECIPE, Share(0, 3), READER)
+        training_products(dataset(), RECIPE, ProcessShare(0, 3), READER)

@@ -3,14 +3,22 @@
 import pytest
 import torch
 
-from cope.ranks import ALONE, Ranks, current_ranks, gather_for_copies, gather_for_parts, shard_bounds, undo_average
+from cope.ranks import (
+    ALONE,
+    ProcessRank,
+    current_ranks,
+    gather_for_copies,
+    gather_for_parts,
+    shard_bounds,
+    undo_average,
+)
 from tests.cope.golden import FOLDER, below, golden, largest, relative
 from tests.cope.several import JOBS, run_in_processes
 
 
 @pytest.mark.parametrize(("n", "size"), [(7, 2), (7, 3), (3, 3), (187_431, 16), (2, 4), (0, 2)])
 def test_shares_are_contiguous_and_as_equal_as_can_be(n, size):
-    bounds = [shard_bounds(n, Ranks(rank, size)) for rank in range(size)]
+    bounds = [shard_bounds(n, ProcessRank(rank, size)) for rank in range(size)]
     assert [start for start, _ in bounds] == [0, *(stop for _, stop in bounds[:-1])]
     assert bounds[-1][1] == n
     sizes = [stop - start for start, stop in bounds]
@@ -27,12 +35,12 @@ def test_a_process_alone_has_nothing_to_gather():
 @pytest.mark.parametrize(("rank", "size"), [(2, 2), (-1, 2), (0, 0)])
 def test_a_rank_outside_its_group_is_refused(rank, size):
     with pytest.raises(ValueError, match=f"rank {rank} of {size}"):
-        Ranks(rank, size)
+        ProcessRank(rank, size)
 
 
 def test_undoing_the_average_multiplies_the_gradient_alone():
     rows = torch.ones(2, requires_grad=True)
-    same = undo_average(rows, Ranks(1, 4))
+    same = undo_average(rows, ProcessRank(1, 4))
     assert torch.equal(same, rows)
     (same.sum() + rows.sum()).backward()
     assert rows.grad.tolist() == [5, 5]

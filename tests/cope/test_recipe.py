@@ -1,6 +1,6 @@
 import pytest
 
-from cope.recipe import PRESETS, Recipe, preset_purpose, read_recipe, recipe_text
+from cope.recipe import PRESETS, TrainingRecipe, preset_purpose, read_recipe, recipe_text
 from rope.errors import UsageError
 
 
@@ -17,8 +17,8 @@ def test_presets_are_read_back_from_what_is_printed(name, tmp_path):
 
 
 def test_the_paper_is_the_default():
-    assert read_recipe("paper") == Recipe()
-    recipe = Recipe()
+    assert read_recipe("paper") == TrainingRecipe()
+    recipe = TrainingRecipe()
     assert (recipe.epochs, recipe.batch_size, recipe.warmup_epochs, recipe.model.num_frames) == (80, 84, 2, 8)
     assert (recipe.lr_text, recipe.lr_vision, recipe.lr_head) == (5e-5, 5e-7, 5e-3)
     assert (recipe.loss.scale, recipe.loss.margin, recipe.model.text_layers) == (64, 0.4, 3)

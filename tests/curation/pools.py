@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rope.curation.pipeline.engine_local import local_engine
-from rope.curation.pipeline.recipe import Recipe, read_recipe
+from rope.curation.pipeline.recipe import CurationRecipe, read_recipe
 
 DOMAINS = ("page", "video", "live")
 
@@ -28,7 +28,7 @@ def write_rows(path: Path, ids: list[str]) -> None:
 
 def recipe_of(
     folder: Path, *stages: str, n_rows: int = 24, shard_rows: int = 8, work: str = "work", limits: str = ""
-) -> Recipe:
+) -> CurationRecipe:
     """A pool of so many rows, ids from r00, and a recipe with these tables of stages."""
     if not (folder / "pool.parquet").exists():
         write_rows(folder / "pool.parquet", [f"r{i:02d}" for i in range(n_rows)])
@@ -44,13 +44,13 @@ def local(workers: int = 2):
     return lambda needs_gpu: local_engine(1 if needs_gpu else workers)
 
 
-def files_of(recipe: Recipe) -> dict[str, bytes]:
+def files_of(recipe: CurationRecipe) -> dict[str, bytes]:
     """Every file that a run has made, by its path."""
     stages = recipe.work / "stages"
     return {str(path.relative_to(stages)): path.read_bytes() for path in sorted(stages.rglob("*")) if path.is_file()}
 
 
-def column(recipe: Recipe, stage: str, name: str, kind: str = "kept") -> list[object]:
+def column(recipe: CurationRecipe, stage: str, name: str, kind: str = "kept") -> list[object]:
     """A column of the kept rows or rejects of a stage, in the order of the shards."""
     paths = sorted((recipe.work / "stages" / stage).glob(f"*.{kind}.parquet"))
     return [value for path in paths for value in pq.read_table(path)[name].to_pylist()]

@@ -10,7 +10,7 @@ import pytest
 
 from rope.cli import main
 from rope.curation.pipeline.operation import BUILT_IN, load_operation
-from rope.curation.pipeline.recipe import LeakRules, Limits, PoolSource
+from rope.curation.pipeline.recipe import LeakRules, PoolSource, RunLimits
 from rope.dataset.manifest import read_manifest
 
 PAGE = (Path(__file__).parents[2] / "docs" / "curation.md").read_text("utf-8")
@@ -66,7 +66,7 @@ def test_every_operation_is_in_the_table_with_all_its_options(name):
     assert [option for option in options if f"`{option}`" not in row] == []
 
 
-FIELDS = [field for table in (Limits, PoolSource, LeakRules) for field in dataclasses.fields(table)]
+FIELDS = [field for table in (RunLimits, PoolSource, LeakRules) for field in dataclasses.fields(table)]
 
 
 @pytest.mark.parametrize("field", FIELDS, ids=lambda f: f.name)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from rope.dataset.fingerprint import fingerprint
-from rope.dataset.manifest import Manifest, Shard, write_manifest
+from rope.dataset.manifest import DatasetManifest, Shard, write_manifest
 from rope.schema import FORMAT_VERSION, SAMPLE_SCHEMA, product_schema
 
 Tables = dict[str, list[dict[str, Any]]]
@@ -81,7 +81,7 @@ def write_tables(directory: Path, tables: Tables, media: str = "embed", rows_per
     card = "".join(_card_entry(name, name) for name in configs) + _card_entry("aligned", "products")
     (directory / "README.md").write_text(f"---\nconfigs:\n{card}---\n", "utf-8")
     task = fingerprint(directory, list(shards))
-    write_manifest(directory, Manifest(FORMAT_VERSION, "small", {}, media, counts, {}, shards, task))
+    write_manifest(directory, DatasetManifest(FORMAT_VERSION, "small", {}, media, counts, {}, shards, task))
     return directory
 
 

@@ -2,7 +2,7 @@ import pytest
 import yaml
 
 from rope.dataset.card import render_card
-from rope.dataset.manifest import Manifest, Shard
+from rope.dataset.manifest import DatasetManifest, Shard
 from rope.schema import FORMAT_VERSION
 
 
@@ -19,7 +19,7 @@ def manifest(**changes):
         "shards": shards,
         "fingerprint": "f" * 64,
     }
-    return Manifest(**(values | changes))
+    return DatasetManifest(**(values | changes))
 
 
 def header(card):

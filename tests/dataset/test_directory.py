@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rope.dataset.directory import Labels, iter_samples, read_labels, read_products
+from rope.dataset.directory import SampleLabels, iter_samples, read_labels, read_products
 from rope.domain import Frame
 from rope.errors import DatasetError
 from tests.dataset.conftest import sample, small_tables, write_tables
@@ -12,9 +12,9 @@ from tests.dataset.conftest import sample, small_tables, write_tables
 
 def test_labels_hold_the_ids_of_a_split_in_canonical_order(small):
     assert read_labels(small, "train") == {
-        "page": Labels(["9", "10", "11"], ["1", "1", "2"]),
-        "video": Labels(["9", "12"], ["1", "2"]),
-        "live": Labels(["5", "6"], ["1", "2"]),
+        "page": SampleLabels(["9", "10", "11"], ["1", "1", "2"]),
+        "video": SampleLabels(["9", "12"], ["1", "2"]),
+        "live": SampleLabels(["5", "6"], ["1", "2"]),
     }
 
 

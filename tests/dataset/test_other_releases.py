@@ -12,7 +12,7 @@ from rope.dataset import build as build_module
 from rope.dataset import reading
 from rope.dataset.build import build_dataset
 from rope.dataset.card import render_card
-from rope.dataset.directory import Labels, iter_samples, read_labels
+from rope.dataset.directory import SampleLabels, iter_samples, read_labels
 from rope.dataset.info import describe, tables
 from rope.dataset.validate import validate
 from rope.domain import CONFIG_OF, Video
@@ -226,7 +226,7 @@ def test_the_card_says_where_the_data_come_from_and_what_is_there(name, tmp_path
 
 
 def test_labels_without_galleries_say_none():
-    assert Labels(["a"], ["p"]).galleries is None
+    assert SampleLabels(["a"], ["p"]).galleries is None
 
 
 def test_the_order_of_rows_does_not_matter(tmp_path):

@@ -18,7 +18,7 @@ from torch import nn
 from baselines import clip4clip, fashion_clip, transformers_model, xclip
 from baselines.fusion import FusedEmbedder, PooledImages
 from baselines.handcrafted import Handcrafted
-from baselines.options import Options
+from baselines.options import EmbeddingOptions
 from rope.encoders import identity
 from rope.encoders.chinese_clip import load_chinese_clip
 from rope.encoders.identity import fingerprint_of
@@ -179,7 +179,7 @@ class Stated:
 
 
 def test_an_encoder_with_a_fingerprint_stands_for_itself():
-    options = Options(text_weight=0)
+    options = EmbeddingOptions(text_weight=0)
     given = [("1", "mean", 0), ("1", "mean", 9), ("2", "mean", 0), ("1", "max", 0)]
     prints = [
         FusedEmbedder("e", PooledImages(Stated(name, cache), pool), options).fingerprint for name, pool, cache in given

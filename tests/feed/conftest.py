@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from rope.dataset.manifest import Manifest, Shard, write_manifest
+from rope.dataset.manifest import DatasetManifest, Shard, write_manifest
 from rope.schema import FORMAT_VERSION, SAMPLE_SCHEMA, product_schema
 
 ROWS_A_GROUP = 4
@@ -55,7 +55,7 @@ def write_products(directory: Path, products: dict[str, tuple[int, int, int]], d
     )
     (directory / "README.md").write_text(f"---\nconfigs:\n{configs}---\n", "utf-8")
     write_manifest(
-        directory, Manifest(FORMAT_VERSION, "small", {}, "embed", {"train": counts}, {}, shards, fingerprint)
+        directory, DatasetManifest(FORMAT_VERSION, "small", {}, "embed", {"train": counts}, {}, shards, fingerprint)
     )
     return directory
 

@@ -1,7 +1,7 @@
 import pytest
 
 from rope.errors import DatasetError, UsageError
-from rope.feed import BalancedProducts, Feed, Share
+from rope.feed import BalancedProducts, Feed, ProcessShare
 from tests.feed.conftest import SIZES, write_products
 from tests.feed.readers import READER
 
@@ -71,7 +71,9 @@ def test_a_draw_depends_on_no_other_product(data, tmp_path):
 @pytest.mark.parametrize("drop_last", [False, True])
 @pytest.mark.parametrize("n_workers", [0, 2])
 def test_ranks_and_workers_do_not_overlap(n_workers, drop_last, data):
-    feeds = [Feed(source(data, share=Share(rank, 3), drop_last=drop_last), num_workers=n_workers) for rank in range(3)]
+    feeds = [
+        Feed(source(data, share=ProcessShare(rank, 3), drop_last=drop_last), num_workers=n_workers) for rank in range(3)
+    ]
     batches = [[batch.product_ids for batch in feed] for feed in feeds]
     assert [[len(ids) for ids in of_rank] for of_rank in batches] == [[4] if drop_last else [4, 4]] * 3
     ids = [product for of_rank in batches for batch in of_rank for product in batch]
@@ -138,7 +140,7 @@ def test_products_that_lack_a_domain_are_left_out(tmp_path):
         ({"batch_size": 0}, "need a batch size of at least 1 and a domain, got 0"),
         ({"domains": []}, r"need a batch size of at least 1 and a domain, got 4 and \[\]"),
         (
-            {"batch_size": 12, "share": Share(0, 2), "drop_last": True},
+            {"batch_size": 12, "share": ProcessShare(0, 2), "drop_last": True},
             "23 products do not make one step of 12 for each",
         ),
     ],

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from rope.errors import UsageError
-from rope.feed import BalancedProducts, Feed, SampleStream, Share
+from rope.feed import BalancedProducts, Feed, ProcessShare, SampleStream
 from tests.feed.conftest import SIZES, write_products
 from tests.feed.readers import READER, plain
 
@@ -149,15 +149,15 @@ def test_the_state_of_another_order_is_refused(options, expected, make, data, tm
 
 
 def test_a_stream_is_resumed_on_as_many_ranks(data):
-    state = Feed(stream(data, share=Share(1, 2))).state_dict()
+    state = Feed(stream(data, share=ProcessShare(1, 2))).state_dict()
     with pytest.raises(UsageError, match="samples_a_rank is 33 there and 22 here, world_size is 2 there and 3 here"):
-        Feed(stream(data, share=Share(1, 3))).load_state_dict(state)
+        Feed(stream(data, share=ProcessShare(1, 3))).load_state_dict(state)
     with pytest.raises(UsageError, match="samples_a_rank is 33 there and 32 here; start anew"):
-        Feed(stream(data, share=Share(1, 2), batch_size=4, drop_last=True)).load_state_dict(state)
-    other = Feed(stream(data, share=Share(1, 2), batch_size=7))
+        Feed(stream(data, share=ProcessShare(1, 2), batch_size=4, drop_last=True)).load_state_dict(state)
+    other = Feed(stream(data, share=ProcessShare(1, 2), batch_size=7))
     other.load_state_dict(state | {"position": 3})
     rest = [sample_id for batch in other for sample_id in batch.sample_ids]
-    assert rest == [i for batch in Feed(stream(data, share=Share(1, 2))) for i in batch.sample_ids][3:]
+    assert rest == [i for batch in Feed(stream(data, share=ProcessShare(1, 2))) for i in batch.sample_ids][3:]
 
 
 def test_products_are_resumed_on_any_number_of_ranks(data):
@@ -166,7 +166,7 @@ def test_products_are_resumed_on_any_number_of_ranks(data):
     state = feed.state_dict()
     rest = []
     for rank in range(3):
-        other = Feed(balanced(data, share=Share(rank, 3), batch_size=5))
+        other = Feed(balanced(data, share=ProcessShare(rank, 3), batch_size=5))
         other.load_state_dict(state)
         rest += [product for batch in other for product in batch.product_ids]
     assert sorted(first + rest) == sorted(SIZES)

@@ -3,14 +3,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rope.errors import UsageError
-from rope.feed.share import Share, count_steps, plan_steps
+from rope.feed.share import ProcessShare, count_steps, plan_steps
 
 n_items, batch_sizes, worlds = st.integers(1, 60), st.integers(1, 7), st.integers(1, 5)
 
 
 def all_ranks(n, start, batch_size, world_size, drop_last):
     return [
-        list(plan_steps(n, start, batch_size, Share(rank, world_size), drop_last=drop_last))
+        list(plan_steps(n, start, batch_size, ProcessShare(rank, world_size), drop_last=drop_last))
         for rank in range(world_size)
     ]
 
@@ -19,7 +19,9 @@ def all_ranks(n, start, batch_size, world_size, drop_last):
 def test_ranks_get_equal_batches_without_overlap(n, batch_size, world_size, drop_last):
     ranks = all_ranks(n, 0, batch_size, world_size, drop_last)
     assert len({tuple(len(step.places) for step in steps) for steps in ranks}) == 1
-    assert {len(steps) for steps in ranks} == {count_steps(n, batch_size, Share(0, world_size), drop_last=drop_last)}
+    assert {len(steps) for steps in ranks} == {
+        count_steps(n, batch_size, ProcessShare(0, world_size), drop_last=drop_last)
+    }
     places = [place for steps in ranks for step in steps for place in step.places]
     assert len(places) - len(set(places)) < world_size
     assert n - len(set(places)) < (batch_size * world_size if drop_last else 1)
@@ -44,4 +46,4 @@ def test_an_epoch_goes_on_with_another_number_of_ranks_and_batch_size():
 @pytest.mark.parametrize(("rank", "world_size"), [(-1, 2), (2, 2), (0, 0)])
 def test_a_rank_that_is_not_there_is_refused(rank, world_size):
     with pytest.raises(UsageError, match=f"rank {rank} of {world_size}"):
-        Share(rank, world_size)
+        ProcessShare(rank, world_size)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rope.errors import DatasetError, UsageError
-from rope.feed import Feed, SampleStream, Share
+from rope.feed import Feed, ProcessShare, SampleStream
 from rope.feed.streaming import RowGroup, plan_blocks, plan_reads
 from tests.feed.conftest import SIZES, write_products
 from tests.feed.readers import READER
@@ -71,7 +71,9 @@ def test_rows_of_one_group_come_in_another_order_each_epoch(tmp_path):
 @pytest.mark.parametrize("drop_last", [False, True])
 @pytest.mark.parametrize("n_workers", [0, 2])
 def test_ranks_and_workers_do_not_overlap(n_workers, drop_last, data):
-    feeds = [Feed(stream(data, share=Share(rank, 4), drop_last=drop_last), num_workers=n_workers) for rank in range(4)]
+    feeds = [
+        Feed(stream(data, share=ProcessShare(rank, 4), drop_last=drop_last), num_workers=n_workers) for rank in range(4)
+    ]
     parts = [ids(feed) for feed in feeds]
     assert [len(part) for part in parts] == [16 if drop_last else 17] * 4
     together = [sample for part in parts for sample in part]
@@ -118,7 +120,10 @@ def test_a_value_that_no_option_has_is_refused_with_those_that_exist(options, ex
     [
         ({"batch_size": 0}, "need batches and blocks of at least 1, got 0 and 3"),
         ({"groups_a_block": 0}, "need batches and blocks of at least 1, got 4 and 0"),
-        ({"batch_size": 40, "share": Share(0, 2), "drop_last": True}, "66 videos do not make one step of 40 for each"),
+        (
+            {"batch_size": 40, "share": ProcessShare(0, 2), "drop_last": True},
+            "66 videos do not make one step of 40 for each",
+        ),
     ],
 )
 def test_options_out_of_range_are_refused(options, expected, data):

@@ -8,8 +8,8 @@ import pytest
 
 from rope.cli import main
 from rope.fetch.access import COOKIES_VARIABLE, HEADERS_VARIABLE
-from rope.fetch.limits import Limits
-from rope.fetch.outcome import Lost
+from rope.fetch.limits import FetchLimits
+from rope.fetch.outcome import LostImage
 from tests.fetch.server import ServerThread
 from tests.releases import Lines, tiny_release
 
@@ -25,8 +25,8 @@ PATIENCE = {
 }
 
 
-def limits(**changes) -> Limits:
-    return Limits(**(PATIENCE | changes))
+def limits(**changes) -> FetchLimits:
+    return FetchLimits(**(PATIENCE | changes))
 
 
 def release_of(names: list[str], folder: Path) -> Path:
@@ -47,9 +47,9 @@ def release_of(names: list[str], folder: Path) -> Path:
     return folder
 
 
-def ledger_of(folder: Path) -> list[Lost]:
+def ledger_of(folder: Path) -> list[LostImage]:
     path = folder / "failed.jsonl"
-    return [Lost(**json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
+    return [LostImage(**json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from rope.fetch.addresses import check_host, redirect_target
-from rope.fetch.outcome import Fetched, FetchError, Job
+from rope.fetch.outcome import Fetched, FetchError, FetchJob
 from rope.fetch.transfer import Client
 from tests.fetch.conftest import limits
 
@@ -89,7 +89,7 @@ def test_a_name_with_a_private_address_is_not_connected_to(answers, serve):
 
     async def fetch(allowed):
         async with Client(f"http://images.example:{server.port}/images/", allowed, Names(answers)) as client:
-            return await client.fetch(Job("a.jpg", "a.jpg"))
+            return await client.fetch(FetchJob("a.jpg", "a.jpg"))
 
     lost = asyncio.run(fetch(limits()))
     assert (lost.reason, lost.tries, server.requests.total()) == ("private_address", 1, 0)
@@ -103,7 +103,7 @@ def test_a_name_that_turns_private_later_is_refused_then(serve):
         names = Names(["1.1.1.1"], ["127.0.0.1"])
         async with Client(f"http://images.example:{server.port}/images/", limits(), names) as client:
             await client.check_prefix()
-            return await client.fetch(Job("a.jpg", "a.jpg"))
+            return await client.fetch(FetchJob("a.jpg", "a.jpg"))
 
     assert (asyncio.run(fetch()).reason, server.requests.total()) == ("private_address", 0)
 
@@ -113,6 +113,6 @@ def test_a_name_of_ones_own_is_connected_to_where_it_leads(serve):
 
     async def fetch():
         async with Client(f"http://images.example:{server.port}/images/", own, Names(["127.0.0.1"])) as client:
-            return await client.fetch(Job("a.jpg", "a.jpg"))
+            return await client.fetch(FetchJob("a.jpg", "a.jpg"))
 
     assert isinstance(asyncio.run(fetch()), Fetched)

@@ -3,11 +3,11 @@ import pytest
 
 from rope.errors import UsageError
 from rope.fetch.ledger import Ledger, load_ledger
-from rope.fetch.outcome import Lost
+from rope.fetch.outcome import LostImage
 
 
-def lost(image: str, reason: str = "timeout", status: int | None = None) -> Lost:
-    return Lost(image, "http://x.example/", reason, status, 3, "detail\nwith \0 and 空")
+def lost(image: str, reason: str = "timeout", status: int | None = None) -> LostImage:
+    return LostImage(image, "http://x.example/", reason, status, 3, "detail\nwith \0 and 空")
 
 
 def loaded(path):

@@ -17,7 +17,7 @@ from leaderboard.submit import submit
 from leaderboard.terminal import board_table
 from rope.bench.stats.compare import compare
 from rope.bench.stats.query_ranks import load_ranks
-from rope.bench.stats.seed_groups import Group, Run
+from rope.bench.stats.seed_groups import Group, SeedRun
 from rope.errors import RopeError
 from tests.leaderboard.conftest import card, make_embeddings
 
@@ -59,7 +59,7 @@ def test_numbers_and_ranks_are_those_of_a_comparison_with_groups(board, metric):
     rows = {row.id: row for row in board.rows}
     assert set(rows) == {"tiny", "large", "gamma"}
     groups = [
-        Group(row.id, tuple(Run(load_ranks(one.entry.part("score"))) for one in row.runs or (row,)))
+        Group(row.id, tuple(SeedRun(load_ranks(one.entry.part("score"))) for one in row.runs or (row,)))
         for row in rows.values()
     ]
     found = compare(groups, metric)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rope.media.packets import Packet, Run, plan_runs, presentation_order
+from rope.media.packets import Packet, PacketRange, plan_runs, presentation_order
 
 CLOSED = [Packet(time, time % 5 == 0) for time in range(20)]
 OPEN = [Packet(0, True), Packet(2, False), Packet(1, False), Packet(4, True), Packet(3, False), Packet(5, False)]
@@ -14,14 +14,14 @@ OPEN = [Packet(0, True), Packet(2, False), Packet(1, False), Packet(4, True), Pa
     ("packets", "wanted", "runs"),
     [
         (CLOSED, [], []),
-        (CLOSED, [0], [Run(0, 0)]),
-        (CLOSED, [3, 12], [Run(0, 3), Run(10, 12)]),
-        (CLOSED, [12, 3, 13], [Run(0, 3), Run(10, 13)]),
-        (CLOSED, [4, 7], [Run(0, 7)]),
-        (OPEN, [3], [Run(3, 3)]),
-        (OPEN, [4], [Run(0, 4)]),
-        (OPEN, [3, 4], [Run(0, 4)]),
-        ([Packet(0, False), Packet(1, False)], [1], [Run(0, 1)]),
+        (CLOSED, [0], [PacketRange(0, 0)]),
+        (CLOSED, [3, 12], [PacketRange(0, 3), PacketRange(10, 12)]),
+        (CLOSED, [12, 3, 13], [PacketRange(0, 3), PacketRange(10, 13)]),
+        (CLOSED, [4, 7], [PacketRange(0, 7)]),
+        (OPEN, [3], [PacketRange(3, 3)]),
+        (OPEN, [4], [PacketRange(0, 4)]),
+        (OPEN, [3, 4], [PacketRange(0, 4)]),
+        ([Packet(0, False), Packet(1, False)], [1], [PacketRange(0, 1)]),
     ],
 )
 def test_a_run_begins_where_decoding_can(packets, wanted, runs):

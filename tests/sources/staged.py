@@ -5,10 +5,10 @@ from typing import Any
 
 import duckdb
 
-from rope.sources.source import Source
+from rope.sources.source import ReleaseSource
 
 
-def stage(source: Source) -> tuple[dict[str, list[dict[str, Any]]], list[tuple[Any, ...]]]:
+def stage(source: ReleaseSource) -> tuple[dict[str, list[dict[str, Any]]], list[tuple[Any, ...]]]:
     """The staged tables by name, without file and line; and the faults in order."""
     with duckdb.connect() as connection:
         digests = source.stage(connection, lambda _: None)

@@ -1,7 +1,7 @@
 import duckdb
 import pytest
 
-from rope.sources.faults import RULES, Fault
+from rope.sources.faults import RULES, ReleaseFault
 from rope.sources.staging import FrameRow, SampleRow, Staging
 
 
@@ -42,7 +42,7 @@ CASES = [
     ("a sample without frame", [sample(3, "b")], [("no_image", 3, "b")], True),
     ("its product in training", [sample(3, "b", split="train")], [("product_in_both_splits", 3, "b")], True),
     ("itself in training", [sample(3, "a", "q", "train")], [("sample_in_both_splits", 3, "a")], True),
-    ("a fault of the reader", [Fault("s.txt", 3, "bad_row", "?")], [("bad_row", 3, "?")], True),
+    ("a fault of the reader", [ReleaseFault("s.txt", 3, "bad_row", "?")], [("bad_row", 3, "?")], True),
 ]
 
 

@@ -14,11 +14,11 @@ import numpy.typing as npt
 from rope.bench.attributes.columns import Column
 from rope.bench.io.embeddings import DomainEmbeddings, align
 from rope.bench.ranking.similarity import Vectors
-from rope.dataset.directory import Labels
+from rope.dataset.directory import SampleLabels
 from rope.domain import DomainName
 from rope.errors import UsageError
 
-__all__ = ["Examples", "Pool", "deal_folds", "frequent_labels", "gather", "strata_of"]
+__all__ = ["Examples", "LabelledSamples", "deal_folds", "frequent_labels", "gather", "strata_of"]
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -57,7 +57,7 @@ class Examples:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pool:
+class LabelledSamples:
     """The labelled samples of one split, all domains together.
 
     Attributes:
@@ -99,10 +99,10 @@ def frequent_labels(column: Column, products: Sequence[str], at_least: int) -> l
 
 def gather(
     embeddings: Mapping[DomainName, DomainEmbeddings],
-    labels: Mapping[DomainName, Labels],
+    labels: Mapping[DomainName, SampleLabels],
     column: Column,
     known: Sequence[str],
-) -> Pool:
+) -> LabelledSamples:
     """Put the labelled samples of a split in order.
 
     Args:
@@ -127,7 +127,7 @@ def gather(
     number = {product: i for i, product in enumerate(ids[row] for row in np.flatnonzero(kept))}
     targets = targets[kept]
     parts = [_examples(aligned[domain], labels[domain], number, targets) for domain in labels]
-    return Pool(
+    return LabelledSamples(
         examples=Examples(
             np.concatenate([part.units for part in parts]),
             np.concatenate([part.products for part in parts]),
@@ -139,7 +139,9 @@ def gather(
     )
 
 
-def _examples(embeddings: DomainEmbeddings, labels: Labels, number: Mapping[str, int], targets: BoolArray) -> Examples:
+def _examples(
+    embeddings: DomainEmbeddings, labels: SampleLabels, number: Mapping[str, int], targets: BoolArray
+) -> Examples:
     ids = embeddings.sample_ids
     rows = [row for row, product in enumerate(labels.product_ids) if product in number]
     order = sorted(rows, key=lambda row: (number[labels.product_ids[row]], len(ids[row]), ids[row]))

@@ -10,7 +10,7 @@ import numpy as np
 from rich.table import Table
 
 from rope.bench.attributes.probes import INNER_FOLDS, STRENGTHS
-from rope.bench.attributes.score import MAJORITY, PROBE, AttributeScore, Cell
+from rope.bench.attributes.score import MAJORITY, PROBE, AttributeScore, MethodScore
 from rope.bench.io.provenance import EmbeddingsNote, Subject
 from rope.bench.stats.intervals import Interval
 
@@ -78,7 +78,7 @@ def _notes(subject: Subject) -> dict[str, Any]:
     }
 
 
-def _cell_json(cell: Cell) -> dict[str, Any]:
+def _cell_json(cell: MethodScore) -> dict[str, Any]:
     return {
         "n_samples": cell.n_samples,
         "n_unseen": cell.n_unseen,

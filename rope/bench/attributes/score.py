@@ -8,15 +8,15 @@ import numpy as np
 import numpy.typing as npt
 
 from rope.bench.attributes.columns import Column
-from rope.bench.attributes.examples import Examples, Pool, deal_folds, frequent_labels, gather, strata_of
+from rope.bench.attributes.examples import Examples, LabelledSamples, deal_folds, frequent_labels, gather, strata_of
 from rope.bench.attributes.few_shot import few_shot_correct
 from rope.bench.attributes.knn import knn_correct, majority_correct, wins
 from rope.bench.attributes.probes import fit_probe
 from rope.bench.attributes.tagging import estimate_tags
 from rope.bench.io.embeddings import DomainEmbeddings
 from rope.bench.one_shot import Draws
-from rope.bench.stats.intervals import Estimate, Interval, average, micro_estimate, share_interval
-from rope.dataset.directory import Labels
+from rope.bench.stats.intervals import Interval, MetricEstimate, average, micro_estimate, share_interval
+from rope.dataset.directory import SampleLabels
 from rope.domain import DomainName, Pair, pair_of
 from rope.errors import UsageError
 
@@ -24,9 +24,9 @@ __all__ = [
     "MAJORITY",
     "PROBE",
     "AttributeScore",
-    "Cell",
     "Embedded",
     "Evaluation",
+    "MethodScore",
     "Settings",
     "count_rounds",
     "score_attribute",
@@ -38,7 +38,7 @@ Evaluation = Literal["train to test", "cross-validation"]
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
-Estimates = dict[str, dict[str, dict[str, Estimate]]]
+Estimates = dict[str, dict[str, dict[str, MetricEstimate]]]
 """Method -> pair -> metric -> estimate."""
 
 MAJORITY: Final = "majority"
@@ -78,7 +78,7 @@ class Embedded:
     """The embeddings and labels of one split; they meet by sample id, in `rope.bench.attributes.examples.gather`."""
 
     embeddings: Mapping[DomainName, DomainEmbeddings]
-    labels: Mapping[DomainName, Labels]
+    labels: Mapping[DomainName, SampleLabels]
 
     @property
     def product_ids(self) -> list[str]:
@@ -87,7 +87,7 @@ class Embedded:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class MethodScore:
     """What one method scored in one pair: learned from the first domain, tested on the second.
 
     Attributes:
@@ -136,7 +136,7 @@ class AttributeScore:
     n_unlabelled: int
     n_left_out: int
     strengths: dict[DomainName, tuple[float, ...]]
-    methods: dict[str, dict[str, Cell]]
+    methods: dict[str, dict[str, MethodScore]]
     means: dict[str, dict[str, dict[str, Interval]]]
 
 
@@ -216,7 +216,7 @@ def count_rounds(test: Embedded, settings: Settings, train: Embedded | None = No
 
 
 def _rounds(
-    test: Pool, train: Pool | None, domain: DomainName, settings: Settings
+    test: LabelledSamples, train: LabelledSamples | None, domain: DomainName, settings: Settings
 ) -> Iterator[tuple[Examples, BoolArray]]:
     """The examples of a domain to learn from, and which samples of all domains to test: bool [n]."""
     if train is not None:
@@ -230,7 +230,11 @@ def _rounds(
 
 
 def _class_answers(
-    test: Pool, train: Pool | None, domain: DomainName, settings: Settings, advance: Callable[[int], None]
+    test: LabelledSamples,
+    train: LabelledSamples | None,
+    domain: DomainName,
+    settings: Settings,
+    advance: Callable[[int], None],
 ) -> _Answers:
     answers = _Answers(np.zeros(len(test.examples), np.bool_))
     for examples, tested in _rounds(test, train, domain, settings):
@@ -251,7 +255,11 @@ def _class_answers(
 
 
 def _tag_answers(
-    test: Pool, train: Pool | None, domain: DomainName, settings: Settings, advance: Callable[[int], None]
+    test: LabelledSamples,
+    train: LabelledSamples | None,
+    domain: DomainName,
+    settings: Settings,
+    advance: Callable[[int], None],
 ) -> _Answers:
     answers = _Answers(np.zeros(len(test.examples), np.bool_))
     for examples, tested in _rounds(test, train, domain, settings):
@@ -271,10 +279,10 @@ def _note(answers: _Answers, method: str, rows: BoolArray, values: FloatArray) -
 
 
 def _cells(
-    pool: Pool, answers: Mapping[DomainName, _Answers], is_tags: bool
-) -> tuple[dict[str, dict[str, Cell]], Estimates]:
+    pool: LabelledSamples, answers: Mapping[DomainName, _Answers], is_tags: bool
+) -> tuple[dict[str, dict[str, MethodScore]], Estimates]:
     """What every method scored in every pair in which something was tested, method by method."""
-    cells: dict[str, dict[str, Cell]] = {}
+    cells: dict[str, dict[str, MethodScore]] = {}
     estimates: Estimates = {}
     for learned, of_domain in answers.items():
         for b, tested in enumerate(pool.domains):
@@ -287,7 +295,7 @@ def _cells(
             for method, values in of_domain.values.items():
                 found = (_tag_estimates if is_tags else _class_estimates)(asked, values[rows], len(pool.targets))
                 estimates.setdefault(method, {})[name] = found
-                cells.setdefault(method, {})[name] = Cell(
+                cells.setdefault(method, {})[name] = MethodScore(
                     n_samples=len(asked),
                     n_unseen=int(np.count_nonzero(here & ~of_domain.known)),
                     n_labels=int(np.count_nonzero(asked.targets.any(axis=0))),
@@ -301,7 +309,7 @@ def _draws(values: FloatArray) -> tuple[float, ...]:
     return tuple(values.mean(axis=0).tolist()) if values.shape[1] > 1 else ()
 
 
-def _class_estimates(asked: Examples, values: FloatArray, n_products: int) -> dict[str, Estimate]:
+def _class_estimates(asked: Examples, values: FloatArray, n_products: int) -> dict[str, MetricEstimate]:
     """Accuracy over samples, and the mean over classes of that of each; over draws, the mean."""
     right, classes = values.mean(axis=1), asked.classes
     by_class = [
@@ -313,13 +321,13 @@ def _class_estimates(asked: Examples, values: FloatArray, n_products: int) -> di
     }
 
 
-def _tag_estimates(asked: Examples, scores: FloatArray, n_products: int) -> dict[str, Estimate]:
+def _tag_estimates(asked: Examples, scores: FloatArray, n_products: int) -> dict[str, MetricEstimate]:
     found = estimate_tags(scores, asked.targets, asked.products, n_products)
     return {"mAP": found.mean_average_precision, "micro F1": found.micro_f1, "macro F1": found.macro_f1}
 
 
-def _means(of_pairs: Mapping[str, Mapping[str, Estimate]]) -> dict[str, dict[str, Interval]]:
-    groups: dict[str, Sequence[Mapping[str, Estimate]]] = {
+def _means(of_pairs: Mapping[str, Mapping[str, MetricEstimate]]) -> dict[str, dict[str, Interval]]:
+    groups: dict[str, Sequence[Mapping[str, MetricEstimate]]] = {
         "within": [found for name, found in of_pairs.items() if pair_of(name).query == pair_of(name).gallery],
         "across": [found for name, found in of_pairs.items() if pair_of(name).query != pair_of(name).gallery],
     }

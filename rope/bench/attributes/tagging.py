@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from rope.bench.stats.intervals import Estimate, average, estimate
+from rope.bench.stats.intervals import MetricEstimate, average, estimate
 
 __all__ = ["TagEstimates", "average_precision", "estimate_tags"]
 
@@ -27,9 +27,9 @@ class TagEstimates:
         macro_f1: the mean over tags of F1.
     """
 
-    mean_average_precision: Estimate
-    micro_f1: Estimate
-    macro_f1: Estimate
+    mean_average_precision: MetricEstimate
+    micro_f1: MetricEstimate
+    macro_f1: MetricEstimate
 
 
 def estimate_tags(scores: FloatArray, targets: BoolArray, products: IntArray, n_products: int) -> TagEstimates:
@@ -57,7 +57,7 @@ def estimate_tags(scores: FloatArray, targets: BoolArray, products: IntArray, n_
     )
 
 
-def average_precision(scores: FloatArray, has_tag: BoolArray, products: IntArray, n_products: int) -> Estimate:
+def average_precision(scores: FloatArray, has_tag: BoolArray, products: IntArray, n_products: int) -> MetricEstimate:
     """Average precision of one tag: the mean, over the samples that have it, of the precision down to each.
 
     The shift of a product is exact: it is left out of the ranking, and the rest is ranked as before. It is 0 where no
@@ -84,7 +84,7 @@ def average_precision(scores: FloatArray, has_tag: BoolArray, products: IntArray
     plain = estimate(sums, counts)
     shifts = _left_out(at, positive, owner, n_products) - plain.value
     shifts[(counts == counts.sum()) | (np.bincount(products, minlength=n_products) == 0)] = 0.0
-    return Estimate(plain.value, shifts, plain.parts, plain.weights)
+    return MetricEstimate(plain.value, shifts, plain.parts, plain.weights)
 
 
 def _left_out(at: IntArray, positive: BoolArray, owner: IntArray, n_products: int) -> FloatArray:

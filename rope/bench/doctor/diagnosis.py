@@ -9,12 +9,12 @@ from typing import Any, Final
 import numpy as np
 
 from rope.bench.doctor.findings import Finding, find
-from rope.bench.doctor.geometry import Gap, Moments, Shape, measure_gap, measure_shape, moments
+from rope.bench.doctor.geometry import DomainGeometry, Gap, Moments, measure_gap, measure_shape, moments
 from rope.bench.doctor.retrieval import Retrieval, count_rankings, diagnose_retrieval
-from rope.bench.doctor.rows import RowReport, Side, number_products, sort_out
+from rope.bench.doctor.rows import RowReport, UsableRows, number_products, sort_out
 from rope.bench.io.embeddings import DomainEmbeddings
 from rope.bench.ranking.engine import Effort
-from rope.dataset.directory import Labels
+from rope.dataset.directory import SampleLabels
 from rope.domain import DomainName, in_order, label_of
 
 __all__ = ["SCHEMA_VERSION", "Diagnosis", "as_json", "count_similarities", "diagnose"]
@@ -39,13 +39,13 @@ class Diagnosis:
     findings: tuple[Finding, ...]
     skipped: tuple[str, ...]
     rows: dict[DomainName, RowReport]
-    shapes: dict[DomainName, Shape]
+    shapes: dict[DomainName, DomainGeometry]
     gaps: dict[str, Gap]
     retrieval: Retrieval | None
 
 
 def diagnose(
-    embeddings: Mapping[DomainName, DomainEmbeddings], labels: Mapping[DomainName, Labels], effort: Effort
+    embeddings: Mapping[DomainName, DomainEmbeddings], labels: Mapping[DomainName, SampleLabels], effort: Effort
 ) -> Diagnosis:
     """Look at the embeddings of one split, whether or not they can be scored.
 
@@ -58,7 +58,7 @@ def diagnose(
     """
     number = number_products(labels)
     rows: dict[DomainName, RowReport] = {}
-    sides: dict[DomainName, Side] = {}
+    sides: dict[DomainName, UsableRows] = {}
     for domain in in_order(labels):
         rows[domain], side = sort_out(embeddings.get(domain), labels[domain], number)
         if side is not None:
@@ -78,7 +78,9 @@ def diagnose(
     return Diagnosis(findings, tuple(skipped), rows, shapes, gaps, retrieval)
 
 
-def count_similarities(embeddings: Mapping[DomainName, DomainEmbeddings], labels: Mapping[DomainName, Labels]) -> int:
+def count_similarities(
+    embeddings: Mapping[DomainName, DomainEmbeddings], labels: Mapping[DomainName, SampleLabels]
+) -> int:
     """About how many similarities `diagnose` will compute; the total of a progress bar."""
     n = [len(of_domain.sample_ids) for of_domain in labels.values()]
     dim = max((of_domain.vectors.shape[1] for of_domain in embeddings.values()), default=0)
@@ -91,7 +93,7 @@ def as_json(diagnosis: Diagnosis) -> dict[str, Any]:
     return {"schema_version": SCHEMA_VERSION, **plain}
 
 
-def _gaps(sides: Mapping[DomainName, Side], of: Mapping[DomainName, Moments]) -> dict[str, Gap]:
+def _gaps(sides: Mapping[DomainName, UsableRows], of: Mapping[DomainName, Moments]) -> dict[str, Gap]:
     gaps: dict[str, Gap] = {}
     for a, b in combinations(sides, 2):
         left, right = sides[a].labelled.vectors, sides[b].labelled.vectors
@@ -101,7 +103,9 @@ def _gaps(sides: Mapping[DomainName, Side], of: Mapping[DomainName, Moments]) ->
 
 
 def _obstacles(
-    rows: Mapping[DomainName, RowReport], sides: Mapping[DomainName, Side], labels: Mapping[DomainName, Labels]
+    rows: Mapping[DomainName, RowReport],
+    sides: Mapping[DomainName, UsableRows],
+    labels: Mapping[DomainName, SampleLabels],
 ) -> list[str]:
     """Why the cross-domain pairs cannot be looked at, a sentence each; empty if they can."""
     empty = [domain for domain in rows if domain not in sides]

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from rope.bench.doctor.charts import in_words
-from rope.bench.doctor.geometry import Gap, Shape
+from rope.bench.doctor.geometry import DomainGeometry, Gap
 from rope.bench.doctor.retrieval import Retrieval
-from rope.bench.doctor.rows import Fault, RowReport
+from rope.bench.doctor.rows import RowFault, RowReport
 from rope.domain import DomainName, domain_of_label
 
 __all__ = ["Finding", "Severity", "find"]
@@ -71,7 +71,7 @@ class Finding:
 
 def find(
     rows: Mapping[DomainName, RowReport],
-    shapes: Mapping[DomainName, Shape],
+    shapes: Mapping[DomainName, DomainGeometry],
     gaps: Mapping[str, Gap],
     retrieval: Retrieval | None,
 ) -> tuple[Finding, ...]:
@@ -138,7 +138,7 @@ def _of_norms(rows: Mapping[DomainName, RowReport]) -> Iterator[Finding]:
             )
 
 
-def _of_shapes(shapes: Mapping[DomainName, Shape], rows: Mapping[DomainName, RowReport]) -> Iterator[Finding]:
+def _of_shapes(shapes: Mapping[DomainName, DomainGeometry], rows: Mapping[DomainName, RowReport]) -> Iterator[Finding]:
     for domain, shape in shapes.items():
         possible = min(rows[domain].dim, rows[domain].n_usable - 1)
         if rows[domain].n_usable > 1 and shape.effective_rank == 0:
@@ -254,10 +254,10 @@ def _points_that_matter(retrieval: Retrieval) -> float:
     return POINTS * math.sqrt(max(1.0, 2500 / retrieval.n_products))
 
 
-def _samples(fault: Fault) -> str:
+def _samples(fault: RowFault) -> str:
     return f"{fault.count:,} sample{'' if fault.count == 1 else 's'}"
 
 
-def _ids(fault: Fault) -> str:
+def _ids(fault: RowFault) -> str:
     more = ", …" if fault.count > len(fault.examples) else ""
     return ", ".join(fault.examples) + more

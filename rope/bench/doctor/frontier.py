@@ -22,7 +22,7 @@ from rope.bench.ranking.engine import Effort, Labelled, PositiveRanks, rank_pair
 from rope.bench.ranking.similarity import Vectors
 from rope.domain import DomainName, cross_domain_pairs
 
-__all__ = ["Accuracy", "Point", "centre", "measure_frontier", "score_variant", "share_at_1", "truncations"]
+__all__ = ["Accuracy", "FrontierPoint", "centre", "measure_frontier", "score_variant", "share_at_1", "truncations"]
 
 _MIN_DIM: Final = 8
 _INT8_MAX: Final = 127
@@ -67,7 +67,7 @@ class Accuracy:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class FrontierPoint:
     """One variant on the cost frontier.
 
     Attributes:
@@ -97,7 +97,7 @@ def share_at_1(ranks: PositiveRanks, n_queries: int) -> float:
 
 def measure_frontier(
     sides: Mapping[DomainName, Labelled], of: Mapping[DomainName, Moments], full: Accuracy, effort: Effort
-) -> tuple[Point, ...]:
+) -> tuple[FrontierPoint, ...]:
     """Score the truncated, the int8 and the binary variants beside the vectors as they are.
 
     int8: unit vectors; each dimension is divided by its largest magnitude over all samples of all domains, times 127,
@@ -111,12 +111,12 @@ def measure_frontier(
         effort: how to spend the machine.
     """
     dim = next(iter(sides.values())).vectors.dim
-    points = [Point("float32", 4 * dim, full)]
+    points = [FrontierPoint("float32", 4 * dim, full)]
     for kept in truncations(dim):
         arrays = {domain: np.ascontiguousarray(side.vectors.raw[:, :kept]) for domain, side in sides.items()}
-        points.append(Point(f"first {kept}", 4 * kept, score_variant(sides, arrays, full, effort)))
-    points.append(Point("int8", dim, score_variant(sides, _int8(sides), full, effort)))
-    points.append(Point("binary", -(-dim // 8), _score_signs(sides, _signs(sides, of), full, effort)))
+        points.append(FrontierPoint(f"first {kept}", 4 * kept, score_variant(sides, arrays, full, effort)))
+    points.append(FrontierPoint("int8", dim, score_variant(sides, _int8(sides), full, effort)))
+    points.append(FrontierPoint("binary", -(-dim // 8), _score_signs(sides, _signs(sides, of), full, effort)))
     return tuple(points)
 
 

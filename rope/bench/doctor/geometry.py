@@ -14,7 +14,17 @@ import numpy.typing as npt
 
 from rope.bench.ranking.similarity import Vectors
 
-__all__ = ["Gap", "Moments", "Norms", "Shape", "measure_gap", "measure_norms", "measure_shape", "moments", "units"]
+__all__ = [
+    "DomainGeometry",
+    "Gap",
+    "Moments",
+    "Norms",
+    "measure_gap",
+    "measure_norms",
+    "measure_shape",
+    "moments",
+    "units",
+]
 
 _ROWS_A_BLOCK: Final = 4096
 _N_BINS: Final = 40
@@ -50,7 +60,7 @@ class Moments:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class DomainGeometry:
     """How a domain's unit vectors fill their space.
 
     Attributes:
@@ -126,7 +136,7 @@ def moments(vectors: Vectors) -> Moments:
     return Moments(len(vectors), total / len(vectors), outer / len(vectors))
 
 
-def measure_shape(of: Moments) -> Shape:
+def measure_shape(of: Moments) -> DomainGeometry:
     """Effective rank, participation ratio and the spread of cosines.
 
     The means over all pairs of different samples follow from the moments: the sum of u·v is the squared length of
@@ -145,12 +155,12 @@ def measure_shape(of: Moments) -> Shape:
         mean_square = _over_pairs(float(np.square(of.second).sum()), of.n)
         std_cosine = math.sqrt(max(0.0, mean_square - mean_cosine**2))
     if eigenvalues.sum() <= _NO_VARIANCE:
-        return Shape(0.0, 0.0, mean_cosine, std_cosine, {})
+        return DomainGeometry(0.0, 0.0, mean_cosine, std_cosine, {})
     shares = eigenvalues / eigenvalues.sum()
     positive = shares[shares > 0]
     sums = np.cumsum(shares)
     counts = [2**i for i in range(len(shares)) if 2**i < len(shares)] + [len(shares)]
-    return Shape(
+    return DomainGeometry(
         effective_rank=float(np.exp(-(positive * np.log(positive)).sum())),
         participation_ratio=float(1 / np.square(shares).sum()),
         mean_cosine=mean_cosine,

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from rope.bench.ranking.engine import Effort
 from rope.bench.ranking.similarity import Vectors, float32_units
 
-__all__ = ["LIST_LENGTH", "Hub", "Hubness", "measure_hubness", "nearest"]
+__all__ = ["LIST_LENGTH", "HubSample", "Hubness", "measure_hubness", "nearest"]
 
 LIST_LENGTH: Final = 10
 """Neighbours of a query that are looked at: the k of the k-occurrence N_k."""
@@ -33,7 +33,7 @@ Float32Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Hub:
+class HubSample:
     """A gallery sample and in how many lists of neighbours it is."""
 
     sample_id: str
@@ -58,7 +58,7 @@ class Hubness:
     skewness: float | None
     never: float
     top_percent: float
-    worst: tuple[Hub, ...]
+    worst: tuple[HubSample, ...]
 
 
 def measure_hubness(lists: IntArray, gallery_ids: Sequence[str]) -> Hubness:
@@ -70,7 +70,7 @@ def measure_hubness(lists: IntArray, gallery_ids: Sequence[str]) -> Hubness:
 
     >>> hubness = measure_hubness(np.array([[0], [0], [0], [2]]), ["a", "b", "c"])
     >>> round(hubness.skewness, 3), round(hubness.never, 3), hubness.worst[0]
-    (0.382, 0.333, Hub(sample_id='a', n_lists=3))
+    (0.382, 0.333, HubSample(sample_id='a', n_lists=3))
     """
     counts = np.bincount(lists.ravel(), minlength=len(gallery_ids))
     centred = counts - counts.mean()
@@ -83,7 +83,7 @@ def measure_hubness(lists: IntArray, gallery_ids: Sequence[str]) -> Hubness:
         skewness=float((centred**3).mean()) / variance**1.5 if variance > 0 else None,
         never=float(np.mean(counts == 0)),
         top_percent=float(counts[order[:n_top]].sum() / lists.size),
-        worst=tuple(Hub(gallery_ids[i], int(counts[i])) for i in order[:_WORST]),
+        worst=tuple(HubSample(gallery_ids[i], int(counts[i])) for i in order[:_WORST]),
     )
 
 

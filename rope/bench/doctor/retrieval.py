@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from rope.bench.doctor.frontier import (
     Accuracy,
-    Point,
+    FrontierPoint,
     centre,
     measure_frontier,
     score_variant,
@@ -20,7 +20,7 @@ from rope.bench.doctor.frontier import (
 from rope.bench.doctor.geometry import Moments
 from rope.bench.doctor.growth import Growth, average_growth, measure_growth
 from rope.bench.doctor.hubs import LIST_LENGTH, Hubness, measure_hubness, nearest
-from rope.bench.doctor.rows import Side
+from rope.bench.doctor.rows import UsableRows
 from rope.bench.metrics import mean, score_queries
 from rope.bench.ranking.engine import Effort, Labelled, PositiveRanks, rank_pair
 from rope.domain import DomainName, Pair, cross_domain_pairs, label_of
@@ -99,10 +99,12 @@ class Retrieval:
     sizes: tuple[int, ...]
     growth: dict[str, Growth]
     mean_growth: Growth | None
-    frontier: tuple[Point, ...] | None
+    frontier: tuple[FrontierPoint, ...] | None
 
 
-def diagnose_retrieval(sides: Mapping[DomainName, Side], of: Mapping[DomainName, Moments], effort: Effort) -> Retrieval:
+def diagnose_retrieval(
+    sides: Mapping[DomainName, UsableRows], of: Mapping[DomainName, Moments], effort: Effort
+) -> Retrieval:
     """Rank the cross-domain pairs, as they are and changed, and look at the neighbours.
 
     Args:

@@ -14,10 +14,10 @@ from rope.bench.doctor.geometry import Norms, measure_norms
 from rope.bench.io.embeddings import DomainEmbeddings
 from rope.bench.ranking.engine import Labelled
 from rope.bench.ranking.similarity import Vectors
-from rope.dataset.directory import Labels
+from rope.dataset.directory import SampleLabels
 from rope.domain import DomainName
 
-__all__ = ["Fault", "RowReport", "Side", "number_products", "sort_out"]
+__all__ = ["RowFault", "RowReport", "UsableRows", "number_products", "sort_out"]
 
 SHOWN: Final = 5
 """Samples named of each kind of fault."""
@@ -29,7 +29,7 @@ BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class RowFault:
     """Some samples with something wrong.
 
     Attributes:
@@ -64,18 +64,18 @@ class RowReport:
     n_given: int
     n_usable: int
     dim: int
-    missing: Fault
-    unknown: Fault
-    repeated: Fault
-    not_finite: Fault
-    zero: Fault
-    copies: Fault
-    copies_across_products: Fault
+    missing: RowFault
+    unknown: RowFault
+    repeated: RowFault
+    not_finite: RowFault
+    zero: RowFault
+    copies: RowFault
+    copies_across_products: RowFault
     norms: Norms | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Side:
+class UsableRows:
     """The usable rows of one domain, by product.
 
     Attributes:
@@ -87,15 +87,15 @@ class Side:
     sample_ids: list[str]
 
 
-def number_products(labels: Mapping[DomainName, Labels]) -> dict[str, int]:
+def number_products(labels: Mapping[DomainName, SampleLabels]) -> dict[str, int]:
     """Number the products of all domains alike, in the order of their ids."""
     ids = {product for of_domain in labels.values() for product in of_domain.product_ids}
     return {product: i for i, product in enumerate(sorted(ids))}
 
 
 def sort_out(
-    embeddings: DomainEmbeddings | None, labels: Labels, number: Mapping[str, int]
-) -> tuple[RowReport, Side | None]:
+    embeddings: DomainEmbeddings | None, labels: SampleLabels, number: Mapping[str, int]
+) -> tuple[RowReport, UsableRows | None]:
     """Match the rows of one domain with its labels, and set apart those that cannot be compared.
 
     Args:
@@ -133,16 +133,16 @@ def sort_out(
     if not kept_ids:
         return report, None
     products = np.array([number[product_of[sample_id]] for sample_id in kept_ids], np.int64)
-    return report, Side(Labelled(Vectors.of(kept), products), kept_ids)
+    return report, UsableRows(Labelled(Vectors.of(kept), products), kept_ids)
 
 
-def _fault(ids: Collection[str]) -> Fault:
+def _fault(ids: Collection[str]) -> RowFault:
     """Count the samples and name the first few: the same ones whatever the order of the rows.
 
     >>> _fault({"10", "9", "8"})
-    Fault(count=3, examples=('8', '9', '10'))
+    RowFault(count=3, examples=('8', '9', '10'))
     """
-    return Fault(len(ids), tuple(heapq.nsmallest(SHOWN, ids, key=lambda sample_id: (len(sample_id), sample_id))))
+    return RowFault(len(ids), tuple(heapq.nsmallest(SHOWN, ids, key=lambda sample_id: (len(sample_id), sample_id))))
 
 
 def _finite_rows(vectors: npt.NDArray[np.float32]) -> BoolArray:

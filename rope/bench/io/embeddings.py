@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from rope.dataset.directory import Labels
+from rope.dataset.directory import SampleLabels
 from rope.domain import DomainName
 from rope.errors import EmbeddingError
 
@@ -66,7 +66,7 @@ class DomainEmbeddings:
 
 
 def align(
-    embeddings: dict[DomainName, DomainEmbeddings], labels: Mapping[DomainName, Labels]
+    embeddings: dict[DomainName, DomainEmbeddings], labels: Mapping[DomainName, SampleLabels]
 ) -> dict[DomainName, DomainEmbeddings]:
     """Put the vectors of every domain in the order of its labels.
 

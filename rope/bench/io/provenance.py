@@ -9,8 +9,8 @@ from typing import Final
 from rope.bench.io.embeddings import DomainEmbeddings, align, embeddings_sha256
 from rope.bench.io.readers import read_embeddings
 from rope.bench.score import by_product
-from rope.dataset.directory import Labels
-from rope.dataset.manifest import Manifest
+from rope.dataset.directory import SampleLabels
+from rope.dataset.manifest import DatasetManifest
 from rope.domain import DomainName, Split, with_published
 
 __all__ = ["EmbeddingsNote", "Subject", "describe", "load_subject", "note_of", "warn_of_others"]
@@ -52,11 +52,11 @@ class Subject:
 
 def load_subject(
     files: Sequence[Path],
-    manifest: Manifest,
+    manifest: DatasetManifest,
     split: Split,
-    labels: Mapping[DomainName, Labels],
+    labels: Mapping[DomainName, SampleLabels],
     model: str,
-) -> tuple[dict[DomainName, DomainEmbeddings], dict[DomainName, Labels], Subject]:
+) -> tuple[dict[DomainName, DomainEmbeddings], dict[DomainName, SampleLabels], Subject]:
     """Read embeddings and `describe` them.
 
     Args:
@@ -75,11 +75,11 @@ def load_subject(
 
 def describe(
     embeddings: dict[DomainName, DomainEmbeddings],
-    manifest: Manifest,
+    manifest: DatasetManifest,
     split: Split,
-    labels: Mapping[DomainName, Labels],
+    labels: Mapping[DomainName, SampleLabels],
     model: str,
-) -> tuple[dict[DomainName, DomainEmbeddings], dict[DomainName, Labels], Subject]:
+) -> tuple[dict[DomainName, DomainEmbeddings], dict[DomainName, SampleLabels], Subject]:
     """Check embeddings against the labels of a split, and say what a score of them is a score of.
 
     Ids can be those of the split where texts, images or labels are not. So where the file says what it was embedded
@@ -105,7 +105,7 @@ def describe(
     return aligned, ordered, Subject(model, manifest.name, manifest.fingerprint, split, notes)
 
 
-def warn_of_others(embeddings: Mapping[DomainName, DomainEmbeddings], manifest: Manifest, split: Split) -> None:
+def warn_of_others(embeddings: Mapping[DomainName, DomainEmbeddings], manifest: DatasetManifest, split: Split) -> None:
     """Say where vectors were embedded from another dataset than the one they are scored on, or from other files."""
     for made in sorted({made for rows in embeddings.values() for made in rows.made_on}, key=lambda made: made.dataset):
         if made.dataset != manifest.fingerprint:

@@ -67,10 +67,10 @@ def recommend(
 ) -> None:
     """Score embeddings of items by how well they foretell what each user takes next, among all items."""
     from rope.bench.recommend.columns import parse_columns
-    from rope.bench.recommend.report import Options
+    from rope.bench.recommend.report import RecommendOptions
     from rope.bench.recommend.run import score_recommendations
 
-    options = Options(
+    options = RecommendOptions(
         model=name or files[0].stem,
         domain=domain,
         stage=stage,

@@ -9,7 +9,7 @@ import numpy as np
 
 from rope.bench.io.embeddings import DomainEmbeddings, align
 from rope.bench.recommend.interactions import Interactions, Sequences
-from rope.dataset.directory import Labels
+from rope.dataset.directory import SampleLabels
 from rope.domain import DomainName
 from rope.errors import UsageError
 
@@ -46,7 +46,7 @@ def align_items(
         EmbeddingError: an item of the interactions has no vector, or an item has two, or one without a direction.
     """
     ids = sorted({*embeddings.sample_ids, *interactions.item_ids}, key=lambda one: (len(one), one))
-    aligned = align({domain: embeddings}, {domain: Labels(ids, ids)})[domain]
+    aligned = align({domain: embeddings}, {domain: SampleLabels(ids, ids)})[domain]
     row_of = {one: row for row, one in enumerate(ids)}
     rows = np.array([row_of[one] for one in interactions.item_ids], np.int64)
     taken = Sequences(interactions.taken.offsets, rows[interactions.taken.items])

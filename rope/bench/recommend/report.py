@@ -12,11 +12,19 @@ from rich.table import Table
 from rope.bench.io.provenance import EmbeddingsNote
 from rope.bench.ranking.similarity import TIE
 from rope.bench.recommend.interactions import Stage
-from rope.bench.recommend.score import METRICS, Figures, RecommendScore, figures_json
+from rope.bench.recommend.score import METRICS, RecommendMetrics, RecommendScore, figures_json
 from rope.bench.stats.intervals import Interval
 from rope.domain import DomainName
 
-__all__ = ["PROTOCOL_VERSION", "SCHEMA_VERSION", "Options", "Task", "as_json", "metric_table", "slice_table"]
+__all__ = [
+    "PROTOCOL_VERSION",
+    "SCHEMA_VERSION",
+    "RecommendOptions",
+    "RecommendProvenance",
+    "as_json",
+    "metric_table",
+    "slice_table",
+]
 
 SCHEMA_VERSION: Final = 1
 """Version of the JSON layout."""
@@ -26,7 +34,7 @@ PROTOCOL_VERSION: Final = "1.1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class RecommendOptions:
     """What to ask, and how.
 
     Attributes:
@@ -47,7 +55,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class RecommendProvenance:
     """What was scored, on what.
 
     Attributes:
@@ -64,7 +72,7 @@ class Task:
         embeddings: of the items, which are the gallery.
     """
 
-    options: Options
+    options: RecommendOptions
     user_vectors: str
     interactions: str
     interactions_sha256: str
@@ -77,7 +85,7 @@ class Task:
     embeddings: EmbeddingsNote
 
 
-def as_json(score: RecommendScore, task: Task) -> dict[str, Any]:
+def as_json(score: RecommendScore, task: RecommendProvenance) -> dict[str, Any]:
     """The result as a JSON object: fractions in full precision, null where there is no interval.
 
     All but `harness` follows from the vectors, the interactions and the options.
@@ -138,7 +146,7 @@ def slice_table(score: RecommendScore, metric: str) -> Table:
     table = Table(title=f"{metric} by slice, in %", title_justify="left")
     for heading in ("slice", "users", *score.methods):
         table.add_column(heading, justify="left" if heading == "slice" else "right")
-    by_slice: dict[str, Mapping[str, Figures]] = {
+    by_slice: dict[str, Mapping[str, RecommendMetrics]] = {
         name: {method: slices[name] for method, slices in score.methods.items()}
         for name in next(iter(score.methods.values()))
     }

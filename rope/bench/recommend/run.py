@@ -19,7 +19,7 @@ from rope.bench.recommend.columns import Columns
 from rope.bench.recommend.gallery import align_items, choose_domain, interactions_sha256
 from rope.bench.recommend.interactions import Interactions, LeaveOneOut, count_tied_targets, leave_one_out
 from rope.bench.recommend.readers import read_interactions
-from rope.bench.recommend.report import Options, Task, as_json, metric_table, slice_table
+from rope.bench.recommend.report import RecommendOptions, RecommendProvenance, as_json, metric_table, slice_table
 from rope.bench.recommend.score import RecommendScore, score
 from rope.bench.recommend.users import mean_of_history, read_user_vectors
 from rope.console import progress_bar
@@ -39,7 +39,7 @@ def score_recommendations(
     *,
     columns: Columns | None = None,
     users: str | PathLike[str] | None = None,
-    options: Options | None = None,
+    options: RecommendOptions | None = None,
     effort: Effort | None = None,
     progress: bool = False,
 ) -> Answer[RecommendScore]:
@@ -59,14 +59,14 @@ def score_recommendations(
         EmbeddingError: the embeddings do not fit the interactions.
         DatasetError: no user can be asked.
     """
-    options, place = options or Options(model=name_of(embeddings)), Path(interactions)
+    options, place = options or RecommendOptions(model=name_of(embeddings)), Path(interactions)
     known = read_interactions(place, columns)
     found, task = _run(embeddings, known, place.name, None if users is None else Path(users), options, effort, progress)
     shown: list[str | Table] = [*_said(found, task), metric_table(found), slice_table(found, "NDCG@10")]
     return Answer(found, shown, as_json(found, task))
 
 
-def _said(found: RecommendScore, task: Task) -> list[str]:
+def _said(found: RecommendScore, task: RecommendProvenance) -> list[str]:
     """What stands above the tables, a sentence each."""
     asked = next(iter(found.methods.values()))["all"].n_users
     said = [f"{task.options.model}: {asked:,} of {task.n_users:,} users asked for 1 of {task.embeddings.n:,} items"]
@@ -86,10 +86,10 @@ def _run(
     interactions: Interactions,
     interactions_name: str,
     users: Path | None,
-    options: Options,
+    options: RecommendOptions,
     effort: Effort | None,
     progress: bool,
-) -> tuple[RecommendScore, Task]:
+) -> tuple[RecommendScore, RecommendProvenance]:
     if users is not None and options.max_history is not None:
         raise UsageError("--max-history is of the mean of the history; leave it out where --users gives the vectors")
     embeddings = embeddings_of(given, with_published([options.domain] if options.domain else []))
@@ -127,9 +127,9 @@ def _task(
     interactions: Interactions,
     interactions_name: str,
     users: Path | None,
-    options: Options,
-) -> Task:
-    return Task(
+    options: RecommendOptions,
+) -> RecommendProvenance:
+    return RecommendProvenance(
         options=options,
         user_vectors=MEAN_OF_HISTORY if users is None else users.name,
         interactions=interactions_name,

@@ -14,7 +14,7 @@ from rope.bench.recommend.interactions import LeaveOneOut
 from rope.bench.recommend.places import Places, hidden_items, rank_by_vectors
 from rope.bench.stats.intervals import Interval, micro_estimate, share_interval
 
-__all__ = ["KS", "METRICS", "Figures", "RecommendScore", "figures_of", "score", "slices_of", "user_values"]
+__all__ = ["KS", "METRICS", "RecommendMetrics", "RecommendScore", "figures_of", "score", "slices_of", "user_values"]
 
 KS: Final = (10, 50)
 """The cut-offs of Recall@k and NDCG@k."""
@@ -30,7 +30,7 @@ FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class RecommendMetrics:
     """The means over some users.
 
     Attributes:
@@ -48,7 +48,7 @@ class Figures:
 class RecommendScore:
     """Method -> slice -> figures. The slice `all` comes first; a slice that has no user is left out."""
 
-    methods: dict[str, dict[str, Figures]]
+    methods: dict[str, dict[str, RecommendMetrics]]
 
 
 def score(
@@ -104,11 +104,11 @@ def user_values(places: Places, *, optimistic: bool = False) -> dict[str, FloatA
     }
 
 
-def figures_of(places: Places, slices: Mapping[str, BoolArray]) -> dict[str, Figures]:
+def figures_of(places: Places, slices: Mapping[str, BoolArray]) -> dict[str, RecommendMetrics]:
     """The figures of each slice that has a user; users are independent of each other, so each is a cluster."""
     values, optimistic = user_values(places), user_values(places, optimistic=True)
     return {
-        name: Figures(
+        name: RecommendMetrics(
             n_users=int(chosen.sum()),
             metrics={metric: _interval(values[metric][chosen]) for metric in METRICS},
             optimistic={metric: float(np.mean(optimistic[metric][chosen])) for metric in METRICS},
@@ -159,7 +159,7 @@ def _bounds(interval: Interval) -> list[float] | None:
     return None if interval.low is None or interval.high is None else [interval.low, interval.high]
 
 
-def figures_json(figures: Figures) -> dict[str, Any]:
+def figures_json(figures: RecommendMetrics) -> dict[str, Any]:
     """Figures as a JSON object: fractions, `[low, high]` or null for an interval."""
     return {
         "n_users": figures.n_users,

@@ -21,7 +21,7 @@ from rope.domain import Sample
 from rope.errors import UsageError
 from rope.extras import needed_by
 
-__all__ = ["Embedder", "Origin", "find_embedder", "load_embedder"]
+__all__ = ["Embedder", "EmbedderOrigin", "find_embedder", "load_embedder"]
 
 _FILE: Final = re.compile(r"(.+\.py):([^:]+)")
 _MODULE: Final = re.compile(r"([^:]+):(.+)")
@@ -47,7 +47,7 @@ class Embedder(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class EmbedderOrigin:
     """How an embedder was found.
 
     Attributes:
@@ -73,7 +73,7 @@ def load_embedder(spec: str) -> Embedder:
     return find_embedder(spec)[0]
 
 
-def find_embedder(spec: str) -> tuple[Embedder, Origin]:
+def find_embedder(spec: str) -> tuple[Embedder, EmbedderOrigin]:
     """Find an embedder by `module:object`, with options as in `my_model:Model?size=large&frames=8`.
 
     The object is an embedder, or a class or function that returns one and is called with the options as keyword
@@ -109,7 +109,7 @@ def find_embedder(spec: str) -> tuple[Embedder, Origin]:
             f"{place} gives {type(found).__name__}, which is not an embedder: it needs a string `name` and a "
             "method `embed(samples)` that returns a float array [n, dim]"
         )
-    return found, Origin(module.__name__, object_name, options)
+    return found, EmbedderOrigin(module.__name__, object_name, options)
 
 
 def _import_file(file: Path) -> ModuleType:

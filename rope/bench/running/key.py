@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from rope.bench.running.embedder import Embedder, Origin
+from rope.bench.running.embedder import Embedder, EmbedderOrigin
 from rope.bench.running.source import named_files, settings_of, source_of
-from rope.dataset.manifest import Manifest
+from rope.dataset.manifest import DatasetManifest
 from rope.domain import Split
 from rope.errors import UsageError
 
@@ -88,10 +88,10 @@ class RunKey:
 
 def run_key(
     embedder: Embedder,
-    manifest: Manifest,
+    manifest: DatasetManifest,
     split: Split,
     batch_size: int,
-    origin: Origin,
+    origin: EmbedderOrigin,
 ) -> RunKey:
     """The key of a run that starts now.
 

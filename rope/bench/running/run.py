@@ -14,13 +14,13 @@ import pyarrow.parquet as pq
 from rope.bench.io.tables import RUN_KEY
 from rope.bench.io.writer import embedding_schema, embedding_table, open_writer
 from rope.bench.running.checks import check_function, check_kept, embed_checked
-from rope.bench.running.embedder import Embedder, Origin
+from rope.bench.running.embedder import Embedder, EmbedderOrigin
 from rope.bench.running.key import RunKey, run_key
-from rope.bench.running.share import Share
+from rope.bench.running.share import RunShare
 from rope.bench.running.summary import RunSummary
 from rope.console import progress_bar
 from rope.dataset.directory import iter_samples
-from rope.dataset.manifest import Manifest, read_manifest
+from rope.dataset.manifest import DatasetManifest, read_manifest
 from rope.domain import DomainName, Sample, Split, config_of
 from rope.errors import DatasetError, EmbeddingError, UsageError
 from rope.files import AnyPath, atomic_path
@@ -56,11 +56,11 @@ def run_embedder(
     *,
     split: Split = "validation",
     batch_size: int = 64,
-    share: Share | None = None,
+    share: RunShare | None = None,
     progress: bool = True,
     overwrite: bool = False,
     check: bool = True,
-    origin: Origin | None = None,
+    origin: EmbedderOrigin | None = None,
     report: Callable[[RunSummary], None] = lambda _: None,
 ) -> Path:
     """Embed every sample of a split, batch by batch, into one Parquet file.
@@ -111,7 +111,7 @@ def run_embedder(
             "--overwrite"
         )
     manifest = read_manifest(data)
-    key = run_key(embedder, manifest, split, batch_size, origin or Origin())
+    key = run_key(embedder, manifest, split, batch_size, origin or EmbedderOrigin())
     folder = out.with_name(f"{out.name}.parts")
     counts = _counts(manifest, split, data)
     parts = _plan(folder, counts, batch_size)
@@ -176,7 +176,7 @@ def _discard(out: Path, folder: Path) -> None:
     out.unlink(missing_ok=True)
 
 
-def _counts(manifest: Manifest, split: Split, data: AnyPath) -> dict[DomainName, int]:
+def _counts(manifest: DatasetManifest, split: Split, data: AnyPath) -> dict[DomainName, int]:
     of_split = manifest.counts.get(split, {})
     counts = {domain: of_split.get(config_of(domain), 0) for domain in manifest.domains}
     if not any(counts.values()):
@@ -216,7 +216,7 @@ def _plan(folder: Path, counts: Mapping[DomainName, int], batch_size: int) -> li
     ]
 
 
-def _of_share(parts: Sequence[_Part], share: Share) -> list[_Part]:
+def _of_share(parts: Sequence[_Part], share: RunShare) -> list[_Part]:
     """The parts of one process: of every domain as many as of any other, since a video costs more than a page."""
     domains = dict.fromkeys(part.domain for part in parts)
     return [part for domain in domains for part in share.of([part for part in parts if part.domain == domain])]

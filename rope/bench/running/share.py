@@ -7,13 +7,13 @@ from typing import TypeVar
 
 from rope.errors import UsageError
 
-__all__ = ["Share", "parse_share"]
+__all__ = ["RunShare", "parse_share"]
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class RunShare:
     """Process `rank` of `world`.
 
     Attributes:
@@ -34,18 +34,18 @@ class Share:
     def of(self, items: Sequence[T]) -> Sequence[T]:
         """Its items: neighbours, and as many as any other share has, or one more or less.
 
-        >>> [Share(rank, 3).of("abcde") for rank in range(3)]
+        >>> [RunShare(rank, 3).of("abcde") for rank in range(3)]
         ['a', 'bc', 'de']
         """
         start, stop = (len(items) * end // self.world for end in (self.rank, self.rank + 1))
         return items[start:stop]
 
 
-def parse_share(text: str) -> Share:
+def parse_share(text: str) -> RunShare:
     """The share of a text such as `0/2`.
 
     >>> parse_share("1/4")
-    Share(rank=1, world=4)
+    RunShare(rank=1, world=4)
 
     Raises:
         UsageError: it is of another form, or there is no such share.
@@ -53,4 +53,4 @@ def parse_share(text: str) -> Share:
     match = re.fullmatch(r"(\d+)/(\d+)", text, re.ASCII)
     if match is None:
         raise UsageError(f"share {text!r}: expected rank/world, as in 0/2 and 1/2 for two processes")
-    return Share(int(match[1]), int(match[2]))
+    return RunShare(int(match[1]), int(match[2]))

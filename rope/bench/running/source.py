@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from rope.files import sha256_of
 
-__all__ = ["Source", "named_files", "settings_of", "source_of"]
+__all__ = ["ModelSource", "named_files", "settings_of", "source_of"]
 
 _HARNESS: Final = __name__.partition(".")[0]
 """This package: it calls the model, and is no part of it."""
@@ -44,7 +44,7 @@ _WEIGHTS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ModelSource:
     """What is known of the code of a model.
 
     Attributes:
@@ -56,7 +56,7 @@ class Source:
     unseen: str | None = None
 
 
-def source_of(embedder: object, entry: str | None = None) -> Source:
+def source_of(embedder: object, entry: str | None = None) -> ModelSource:
     """The files of Python that an embedder consists of.
 
     These are the modules of its class and base classes, of the functions and objects that it holds, and of `entry`,
@@ -75,7 +75,7 @@ def source_of(embedder: object, entry: str | None = None) -> Source:
     kept = {name.partition(".")[0] for name in names} - {_HARNESS, "builtins"} - set(sys.stdlib_module_names)
     at_prompt = [one for one in definitions if one.__module__ == "__main__" and _file_of("__main__") is None]
     if at_prompt:
-        return Source({}, f"{at_prompt[0].__qualname__} was defined in a notebook or at a prompt")
+        return ModelSource({}, f"{at_prompt[0].__qualname__} was defined in a notebook or at a prompt")
     waiting = [*([entry] if entry else []), *(one.__module__ for one in definitions if one.__module__)]
     found: dict[str, tuple[str, Path]] = {}
     looked_at: set[str] = set()
@@ -93,10 +93,10 @@ def source_of(embedder: object, entry: str | None = None) -> Source:
     weights = {text: file for _, path in found.values() for text, file in _weights_named_in(path).items()}
     edited = [label for label, sha256 in files.items() if _was_edited(found[label][0], sha256)]
     if edited:
-        return Source(files, f"{edited[0]} was edited after it was imported, so start Python again")
+        return ModelSource(files, f"{edited[0]} was edited after it was imported, so start Python again")
     if not files:
-        return Source(files, f"no source file of {type(embedder).__qualname__} can be found")
-    return Source(files | {text: sha256_of(weights[text])[:_DIGITS] for text in sorted(weights)})
+        return ModelSource(files, f"no source file of {type(embedder).__qualname__} can be found")
+    return ModelSource(files | {text: sha256_of(weights[text])[:_DIGITS] for text in sorted(weights)})
 
 
 def settings_of(embedder: object) -> dict[str, str]:

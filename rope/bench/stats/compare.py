@@ -14,16 +14,16 @@ from scipy.special import stdtr, stdtrit
 
 from rope.bench.stats.intervals import (
     TAIL,
-    Estimate,
     Interval,
+    MetricEstimate,
     crossed_degrees,
     mean_of_pairs,
     micro_estimate,
     over_runs,
     share_interval,
 )
-from rope.bench.stats.query_ranks import Ranks, query_values
-from rope.bench.stats.seed_groups import Group, Run, check_comparable
+from rope.bench.stats.query_ranks import QueryRanks, query_values
+from rope.bench.stats.seed_groups import Group, SeedRun, check_comparable
 from rope.errors import UsageError
 
 __all__ = [
@@ -194,12 +194,12 @@ class Comparison:
         return tuple(told)
 
 
-def columns_of(ranks: Ranks) -> tuple[str, ...]:
+def columns_of(ranks: QueryRanks) -> tuple[str, ...]:
     """What models are compared on: the cross-domain pairs of the dataset, and `MEAN`."""
     return (*ranks.cross_pairs, MEAN)
 
 
-def compare(models: Sequence[Ranks | Group], metric: str, *, pair_seeds: bool = False) -> Comparison:
+def compare(models: Sequence[QueryRanks | Group], metric: str, *, pair_seeds: bool = False) -> Comparison:
     """Compare two or more models in one metric.
 
     Args:
@@ -213,7 +213,7 @@ def compare(models: Sequence[Ranks | Group], metric: str, *, pair_seeds: bool = 
             models were scored on different datasets, splits, protocol versions or queries, a run or a seed is given
             twice, or `pair_seeds` and two groups have not the same seeds.
     """
-    groups = [Group(one.origin.model, (Run(one),)) if isinstance(one, Ranks) else one for one in models]
+    groups = [Group(one.origin.model, (SeedRun(one),)) if isinstance(one, QueryRanks) else one for one in models]
     check_comparable(groups)
     if pair_seeds and sum(len(group.runs) > 1 for group in groups) < 2:
         raise UsageError("--pair-seeds: needs two models of several runs; give their results with --group")
@@ -296,12 +296,12 @@ def leads(comparison: Comparison, column: str) -> str | None:
     return None
 
 
-def subtract(a: Estimate, b: Estimate) -> Estimate:
+def subtract(a: MetricEstimate, b: MetricEstimate) -> MetricEstimate:
     """The difference of two numbers over the same products, left out of both at once; they share no seeds."""
-    return Estimate(a.value - b.value, a.shifts - b.shifts, a.parts - b.parts, a.weights, a.seeds + b.seeds)
+    return MetricEstimate(a.value - b.value, a.shifts - b.shifts, a.parts - b.parts, a.weights, a.seeds + b.seeds)
 
 
-def p_value(difference: Estimate) -> float:
+def p_value(difference: MetricEstimate) -> float:
     """The two-sided p-value of a difference over at least two products, from Student's t.
 
     Where all products show the same difference there is no error to divide by, and the sign test is used.
@@ -312,7 +312,7 @@ def p_value(difference: Estimate) -> float:
     return 1.0 if abs(difference.value) <= _ROUNDING else 2.0 ** (1 - difference.n_products)
 
 
-def _degrees(difference: Estimate) -> float:
+def _degrees(difference: MetricEstimate) -> float:
     return crossed_degrees(difference, difference.n_products - 1)
 
 
@@ -332,7 +332,7 @@ class _Measured:
             notes.append(RunNote(run.file, origin.model, origin.training_seed, dict(origin.embeddings), values))
         return Standing(rank, self.group.name, intervals, tuple(notes))
 
-    def by_seed(self, column: str) -> dict[int, Estimate]:
+    def by_seed(self, column: str) -> dict[int, MetricEstimate]:
         found = {}
         for run, columns in zip(self.group.runs, self.runs, strict=True):
             if run.seed is None:
@@ -344,7 +344,7 @@ class _Measured:
         return found
 
 
-def _columns(ranks: Ranks, metric: str) -> dict[str, Estimate]:
+def _columns(ranks: QueryRanks, metric: str) -> dict[str, MetricEstimate]:
     columns = {}
     for name in ranks.cross_pairs:
         pair = ranks.pairs[name]
@@ -352,7 +352,7 @@ def _columns(ranks: Ranks, metric: str) -> dict[str, Estimate]:
     return {**columns, MEAN: mean_of_pairs(ranks, metric)}
 
 
-def _subtract_models(a: _Measured, b: _Measured, column: str, pair_seeds: bool) -> Estimate:
+def _subtract_models(a: _Measured, b: _Measured, column: str, pair_seeds: bool) -> MetricEstimate:
     if not _is_paired(a, b, pair_seeds):
         return subtract(a.mean[column], b.mean[column])
     ours, theirs = a.by_seed(column), b.by_seed(column)
@@ -368,12 +368,12 @@ def _is_paired(a: _Measured, b: _Measured, pair_seeds: bool) -> bool:
     return pair_seeds and len(a.runs) > 1 and len(b.runs) > 1
 
 
-def _listed(seeds: Mapping[int, Estimate]) -> str:
+def _listed(seeds: Mapping[int, MetricEstimate]) -> str:
     return ", ".join(map(str, sorted(seeds)))
 
 
 def _difference(
-    a: _Measured, b: _Measured, column: str, difference: Estimate, p_holm: float, pair_seeds: bool
+    a: _Measured, b: _Measured, column: str, difference: MetricEstimate, p_holm: float, pair_seeds: bool
 ) -> Difference:
     degrees, error = _degrees(difference), difference.standard_error
     reach = float(stdtrit(degrees, 1 - TAIL)) * error

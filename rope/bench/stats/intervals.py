@@ -15,13 +15,13 @@ import numpy.typing as npt
 from scipy.special import stdtrit
 
 from rope.bench.one_shot import OneShot
-from rope.bench.stats.query_ranks import METRICS, PairRanks, Ranks, query_values
+from rope.bench.stats.query_ranks import METRICS, PairRanks, QueryRanks, query_values
 
 __all__ = [
     "TAIL",
-    "Estimate",
     "Interval",
     "Intervals",
+    "MetricEstimate",
     "PairIntervals",
     "SeedVariance",
     "average",
@@ -64,7 +64,7 @@ class SeedVariance:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Estimate:
+class MetricEstimate:
     """A number and what each product does to it; of one training run, or the mean over several.
 
     Attributes:
@@ -130,7 +130,7 @@ class Intervals:
     pairs: dict[str, PairIntervals]
 
 
-def intervals_of(ranks: Ranks) -> Intervals:
+def intervals_of(ranks: QueryRanks) -> Intervals:
     """The interval of every number that `rope-bench score` reports of retrieval.
 
     They depend on the ranks alone: there is no resampling, hence no seed, and the order of rows changes nothing.
@@ -154,7 +154,7 @@ def intervals_json(intervals: Intervals) -> dict[str, Any]:
     }
 
 
-def estimate(sums: FloatArray, counts: FloatArray) -> Estimate:
+def estimate(sums: FloatArray, counts: FloatArray) -> MetricEstimate:
     """The mean `sum(sums) / sum(counts)` and what each product does to it.
 
     Args:
@@ -174,21 +174,21 @@ def estimate(sums: FloatArray, counts: FloatArray) -> Estimate:
     value = float(sums.sum()) / total
     rest = total - counts
     shifts = np.divide(value * counts - sums, rest, out=np.zeros_like(rest), where=rest > 0)
-    return Estimate(value, shifts, sums / total, counts / total)
+    return MetricEstimate(value, shifts, sums / total, counts / total)
 
 
-def micro_estimate(values: FloatArray, products: IntArray, n_products: int) -> Estimate:
+def micro_estimate(values: FloatArray, products: IntArray, n_products: int) -> MetricEstimate:
     """The mean over queries; `values` and `products` [queries], products numbered below `n_products`."""
     return estimate(_sums(values, products, n_products), _counts(products, n_products))
 
 
-def macro_estimate(values: FloatArray, products: IntArray, n_products: int) -> Estimate:
+def macro_estimate(values: FloatArray, products: IntArray, n_products: int) -> MetricEstimate:
     """The mean over products of the mean over their queries; arguments as for `micro_estimate`."""
     counts = _counts(products, n_products)
     return estimate(_sums(values, products, n_products) / np.maximum(counts, 1), (counts > 0).astype(np.float64))
 
 
-def average(estimates: Sequence[Estimate]) -> Estimate:
+def average(estimates: Sequence[MetricEstimate]) -> MetricEstimate:
     """The mean of numbers of one run over the same products, each product left out of all of them at once.
 
     Raises:
@@ -196,7 +196,7 @@ def average(estimates: Sequence[Estimate]) -> Estimate:
     """
     if any(one.seeds for one in estimates):
         raise ValueError("a mean over runs cannot be averaged further; average each run first, then take over_runs")
-    return Estimate(
+    return MetricEstimate(
         value=math.fsum(one.value for one in estimates) / len(estimates),
         shifts=np.mean([one.shifts for one in estimates], axis=0),
         parts=np.mean([one.parts for one in estimates], axis=0),
@@ -204,7 +204,7 @@ def average(estimates: Sequence[Estimate]) -> Estimate:
     )
 
 
-def over_runs(runs: Sequence[Estimate]) -> Estimate:
+def over_runs(runs: Sequence[MetricEstimate]) -> MetricEstimate:
     """The mean over the training runs of one model, products and seeds both random and crossed.
 
     Each run is over the same products. One run is returned as it is.
@@ -222,14 +222,14 @@ def over_runs(runs: Sequence[Estimate]) -> Estimate:
     return replace(mean, seeds=(SeedVariance(spread, by_product, n - 1),))
 
 
-def mean_of_pairs(ranks: Ranks, metric: str) -> Estimate:
+def mean_of_pairs(ranks: QueryRanks, metric: str) -> MetricEstimate:
     """The mean of a metric over the cross-domain pairs of the dataset; with `R@1`, the headline."""
     pairs = [ranks.pairs[name] for name in ranks.cross_pairs]
     n_products = len(ranks.product_ids)
     return average([micro_estimate(query_values(pair, metric), pair.products, n_products) for pair in pairs])
 
 
-def share_interval(share: Estimate) -> Interval:
+def share_interval(share: MetricEstimate) -> Interval:
     """The interval of a number between 0 and 1, such as a mean of hits, made on the scale of log odds.
 
     Where all products agree the shifts say nothing. At 0 and 1 the exact binomial bound for `1 / sum(weights ** 2)`
@@ -262,7 +262,7 @@ def expected_interval(one_shot: OneShot) -> Interval | None:
     return share_interval(micro_estimate(one_shot.chances, products, int(products[-1]) + 1))
 
 
-def degrees_of_freedom(one: Estimate) -> float:
+def degrees_of_freedom(one: MetricEstimate) -> float:
     """How many normal observations would give a variance as uncertain as this one: between 1 and products - 1.
 
     `2 n / (kurtosis - 1)` of the shifts, which is n where they are normal, and small where a few products decide.
@@ -278,7 +278,7 @@ def degrees_of_freedom(one: Estimate) -> float:
     return max(1.0, min(n - 1.0, 2 * n / max(kurtosis - 1, 1e-12)))
 
 
-def crossed_degrees(one: Estimate, of_products: float) -> float:
+def crossed_degrees(one: MetricEstimate, of_products: float) -> float:
     """Degrees of freedom of a standard error over products and seeds; `of_products` where seeds add nothing to it.
 
     The variance is the spread of the runs and, net of what the spread holds of it, that of products. The harmonic mean

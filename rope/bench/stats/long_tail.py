@@ -12,8 +12,8 @@ import numpy as np
 from rich.table import Table
 from scipy.special import stdtrit
 
-from rope.bench.stats.intervals import TAIL, Estimate, Interval, average, micro_estimate, share_interval
-from rope.bench.stats.query_ranks import Ranks, query_values
+from rope.bench.stats.intervals import TAIL, Interval, MetricEstimate, average, micro_estimate, share_interval
+from rope.bench.stats.query_ranks import QueryRanks, query_values
 from rope.bench.stats.slices import FEW_PRODUCTS, THIRDS, product_thirds
 from rope.dataset.directory import read_labels, read_products
 from rope.dataset.manifest import read_manifest
@@ -50,7 +50,7 @@ class Third:
     score: Interval
 
 
-def tail_of(ranks: Ranks, directory: AnyPath, metric: str = "R@1", counted_in: Split | None = None) -> list[Third]:
+def tail_of(ranks: QueryRanks, directory: AnyPath, metric: str = "R@1", counted_in: Split | None = None) -> list[Third]:
     """Compare head, torso and tail in every cross-domain pair, and in their mean where all pairs have such queries.
 
     Categories (or products) are put in order of how many products (or samples of all domains) they have, largest
@@ -155,12 +155,12 @@ def _samples(directory: AnyPath, split: Split) -> dict[str, int]:
 class _Part:
     """The queries of one third: what they scored, how many they are, and the categories or products they are of."""
 
-    estimate: Estimate
+    estimate: MetricEstimate
     n_queries: int
     groups: frozenset[str]
 
 
-def _thirds(ranks: Ranks, counting: Counting, groups: Mapping[str, tuple[str, str]], metric: str) -> list[Third]:
+def _thirds(ranks: QueryRanks, counting: Counting, groups: Mapping[str, tuple[str, str]], metric: str) -> list[Third]:
     """The three parts and the gap, in the mean of the cross-domain pairs and in each."""
     by_pair = {name: _parts(ranks, name, groups, metric) for name in ranks.cross_pairs}
     everywhere = [name for name in THIRDS if by_pair and all(name in parts for parts in by_pair.values())]
@@ -168,7 +168,7 @@ def _thirds(ranks: Ranks, counting: Counting, groups: Mapping[str, tuple[str, st
     return [row for pair, parts in {"mean": mean, **by_pair}.items() for row in _rows(counting, pair, parts)]
 
 
-def _parts(ranks: Ranks, pair: str, groups: Mapping[str, tuple[str, str]], metric: str) -> dict[str, _Part]:
+def _parts(ranks: QueryRanks, pair: str, groups: Mapping[str, tuple[str, str]], metric: str) -> dict[str, _Part]:
     """The thirds that have queries in a pair."""
     found = [groups.get(product, ("", "")) for product in ranks.product_ids]
     products, values = ranks.pairs[pair].products, query_values(ranks.pairs[pair], metric)
@@ -204,7 +204,7 @@ def _rows(counting: Counting, pair: str, parts: Mapping[str, _Part]) -> list[Thi
     return rows
 
 
-def gap_interval(head: Estimate, tail: Estimate) -> Interval:
+def gap_interval(head: MetricEstimate, tail: MetricEstimate) -> Interval:
     """The difference of two numbers over different products: ± Student's t times the root of the squared shifts.
 
     The degrees of freedom are Welch's: few where the smaller side decides. No interval where a side has one product.

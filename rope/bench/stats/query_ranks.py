@@ -27,9 +27,9 @@ from rope.files import reading_file, sha256_of
 __all__ = [
     "METRICS",
     "RANKS_SCHEMA",
-    "Origin",
     "PairRanks",
-    "Ranks",
+    "QueryRanks",
+    "RanksProvenance",
     "load_ranks",
     "query_values",
     "ranks_of",
@@ -58,7 +58,7 @@ RANKS_SCHEMA: Final = pa.schema(
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class RanksProvenance:
     """What was scored, on what: two results can be compared if dataset, split and protocol agree.
 
     Attributes:
@@ -86,7 +86,7 @@ class PairRanks:
 
     Attributes:
         query_ids: the sample id of each query.
-        products: int64, ascending, the index of each query's product in `Ranks.product_ids`.
+        products: int64, ascending, the index of each query's product in `QueryRanks.product_ids`.
         n_positives: int64, gallery samples of the query's product.
         rank: int64, 1 + negatives at least as similar as the best positive.
         rank_optimistic: int64, 1 + negatives strictly more similar than the best positive.
@@ -104,7 +104,7 @@ class PairRanks:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Ranks:
+class QueryRanks:
     """The ranks of one model on one split.
 
     Attributes:
@@ -114,7 +114,7 @@ class Ranks:
             have any.
     """
 
-    origin: Origin
+    origin: RanksProvenance
     product_ids: list[str]
     pairs: dict[str, PairRanks]
 
@@ -140,9 +140,9 @@ def query_values(pair: PairRanks, metric: str) -> FloatArray:
     return 1 / pair.rank if metric == "MRR" else pair.average_precision
 
 
-def ranks_of(score: Score, subject: Subject) -> Ranks:
+def ranks_of(score: Score, subject: Subject) -> QueryRanks:
     """The ranks of a score that is still in memory; the same as after `write_ranks` and `read_ranks`."""
-    origin = Origin(
+    origin = RanksProvenance(
         subject.model,
         subject.dataset,
         subject.fingerprint,
@@ -167,7 +167,7 @@ def ranks_of(score: Score, subject: Subject) -> Ranks:
     return _assemble(origin, columns)
 
 
-def load_ranks(result: Path) -> Ranks:
+def load_ranks(result: Path) -> QueryRanks:
     """Read the ranks that belong to a result, from the file beside it that it names.
 
     Args:
@@ -187,7 +187,7 @@ def load_ranks(result: Path) -> Ranks:
     return read_ranks(path, result)
 
 
-def read_ranks(path: Path, result: Path) -> Ranks:
+def read_ranks(path: Path, result: Path) -> QueryRanks:
     """Read the ranks that `rope-bench score --save-ranks` wrote, with the result of the same run.
 
     Args:
@@ -240,13 +240,13 @@ def _read_result(path: Path) -> dict[str, Any]:
     return raw
 
 
-def _origin(raw: Mapping[str, Any], path: Path) -> Origin:
+def _origin(raw: Mapping[str, Any], path: Path) -> RanksProvenance:
     try:
         dataset, version = raw["dataset"], raw["protocol"]["version"]
         split = next(split for split in SPLITS if split == dataset["split"])
         hashes = {domain: str(note["sha256"]) for domain, note in raw.get("embeddings", {}).items()}
         names = (raw["model"], dataset["name"], dataset["fingerprint"])
-        return Origin(*names, split, version, _training_seed(raw, path), hashes)
+        return RanksProvenance(*names, split, version, _training_seed(raw, path), hashes)
     except (AttributeError, KeyError, TypeError, StopIteration) as error:
         raise UsageError(
             f"{path}: not a result of rope-bench score --json: it does not say which model, dataset, split and "
@@ -285,7 +285,7 @@ def _column(rows: pa.Table, name: str) -> Any:  # noqa: ANN401 (a list of string
     return rows[name].to_pylist() if name in _STRINGS else rows[name].to_numpy()
 
 
-def _assemble(origin: Origin, columns: Mapping[str, Mapping[str, Any]]) -> Ranks:
+def _assemble(origin: RanksProvenance, columns: Mapping[str, Mapping[str, Any]]) -> QueryRanks:
     """Number the products of all pairs alike, and put the queries of each pair in canonical order."""
     product_ids = sorted({product for pair in columns.values() for product in pair["product_id"]})
     number = {product: i for i, product in enumerate(product_ids)}
@@ -302,7 +302,7 @@ def _assemble(origin: Origin, columns: Mapping[str, Mapping[str, Any]]) -> Ranks
             average_precision=pair["average_precision"][order],
             hits=np.stack([pair[column][order] for column in _HITS], axis=1),
         )
-    return Ranks(origin, product_ids, pairs)
+    return QueryRanks(origin, product_ids, pairs)
 
 
 def _canonical_order(query_ids: Sequence[str], products: IntArray) -> IntArray:
@@ -325,7 +325,7 @@ def _check_pair(pair: PairRanks, where: str) -> None:
         raise UsageError(f"{where}: query {query!r} occurs {n} times; score again")
 
 
-def _check_same_run(ranks: Ranks, raw: Mapping[str, Any], path: Path, result: Path) -> None:
+def _check_same_run(ranks: QueryRanks, raw: Mapping[str, Any], path: Path, result: Path) -> None:
     reported = {name: pair for name, pair in raw.get("pairs", {}).items() if pair.get("n_queries")}
     missing = [name for name in reported if name not in ranks.pairs]
     if missing:

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
-from rope.bench.stats.query_ranks import Ranks, load_ranks
+from rope.bench.stats.query_ranks import QueryRanks, load_ranks
 from rope.errors import UsageError
 
-__all__ = ["Group", "Run", "check_comparable", "group_of", "read_groups"]
+__all__ = ["Group", "SeedRun", "check_comparable", "group_of", "read_groups"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Run:
+class SeedRun:
     """The ranks of one training run, and the result they were read from; None where they were not read."""
 
-    ranks: Ranks
+    ranks: QueryRanks
     file: str | None = None
 
     @property
@@ -32,7 +32,7 @@ class Run:
         """Of its training, where the result says."""
         return self.ranks.origin.training_seed
 
-    def is_same_as(self, other: "Run") -> bool:
+    def is_same_as(self, other: "SeedRun") -> bool:
         """Whether both are of the same vectors, by their hashes; False where those are not known."""
         ours, theirs = self.ranks.origin.embeddings, other.ranks.origin.embeddings
         return bool(ours) and ours == theirs
@@ -48,7 +48,7 @@ class Group:
     """
 
     name: str
-    runs: tuple[Run, ...]
+    runs: tuple[SeedRun, ...]
 
 
 def read_groups(results: Sequence[Path], groups: Sequence[str]) -> list[Group]:
@@ -85,7 +85,7 @@ def read_groups(results: Sequence[Path], groups: Sequence[str]) -> list[Group]:
     ]
 
 
-def group_of(name: str, runs: Sequence[Run]) -> Group:
+def group_of(name: str, runs: Sequence[SeedRun]) -> Group:
     """Training runs of one model, by seed and file.
 
     Raises:
@@ -162,11 +162,11 @@ def _check_once(files: Sequence[Path], where: str) -> None:
             raise UsageError(f"{where}{files[i]} is given twice; a run counts once")
 
 
-def _read(path: Path) -> Run:
-    return Run(load_ranks(path), str(path))
+def _read(path: Path) -> SeedRun:
+    return SeedRun(load_ranks(path), str(path))
 
 
-def _by_seed(run: Run) -> tuple[int, str]:
+def _by_seed(run: SeedRun) -> tuple[int, str]:
     return (-1 if run.seed is None else run.seed, run.label)
 
 
@@ -194,7 +194,7 @@ def _check_runs(models: Sequence[Group]) -> None:
             )
 
 
-def _check_same_task(first: Run, other: Run) -> None:
+def _check_same_task(first: SeedRun, other: SeedRun) -> None:
     a, b = first.ranks.origin, other.ranks.origin
     names = f"{first.label} and {other.label}"
     for what, wanted, found in (

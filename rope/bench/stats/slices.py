@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 from rich.table import Table
 
 from rope.bench.metrics import KS
-from rope.bench.stats.intervals import Estimate, Interval, average, micro_estimate, share_interval
-from rope.bench.stats.query_ranks import PairRanks, Ranks, query_values
+from rope.bench.stats.intervals import Interval, MetricEstimate, average, micro_estimate, share_interval
+from rope.bench.stats.query_ranks import PairRanks, QueryRanks, query_values
 from rope.dataset.directory import open_shard, read_labels, read_products, shard_names
 from rope.dataset.manifest import read_manifest
 from rope.domain import DomainName, Split, config_of, domains_of, pair_of
@@ -22,7 +22,7 @@ __all__ = [
     "FEW_PRODUCTS",
     "LENGTH_BINS",
     "POSITIVE_BINS",
-    "Slice",
+    "QuerySlice",
     "SliceKind",
     "bin_name",
     "product_thirds",
@@ -52,7 +52,7 @@ Names = npt.NDArray[np.str_]
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
+class QuerySlice:
     """The queries of one kind in one pair, or in the mean of the cross-domain pairs.
 
     Attributes:
@@ -77,7 +77,7 @@ class Slice:
         return self.n_products < FEW_PRODUCTS
 
 
-def slice_ranks(ranks: Ranks, directory: AnyPath) -> list[Slice]:
+def slice_ranks(ranks: QueryRanks, directory: AnyPath) -> list[QuerySlice]:
     """R@k of every slice of every pair that has queries, and of the mean of the cross-domain pairs where all have.
 
     Args:
@@ -146,7 +146,7 @@ def product_thirds(sizes: Mapping[str, int]) -> dict[str, str]:
     return thirds
 
 
-def slices_json(slices: Sequence[Slice]) -> list[dict[str, Any]]:
+def slices_json(slices: Sequence[QuerySlice]) -> list[dict[str, Any]]:
     """The slices as JSON objects: fractions in full precision, `[low, high]` for an interval, null for none."""
     return [
         {
@@ -166,7 +166,7 @@ def slices_json(slices: Sequence[Slice]) -> list[dict[str, Any]]:
     ]
 
 
-def slice_table(slices: Sequence[Slice], pair: str) -> Table:
+def slice_table(slices: Sequence[QuerySlice], pair: str) -> Table:
     """The slices of one pair, or of `mean`, in percent, for a terminal."""
     shown = [one for one in slices if one.pair == pair]
     table = Table(title=f"Slices of {pair}, in %, with the 95 % interval of R@1", title_justify="left")
@@ -191,7 +191,7 @@ def slice_table(slices: Sequence[Slice], pair: str) -> Table:
     return table
 
 
-def _parts(ranks: Ranks, directory: AnyPath) -> dict[SliceKind, dict[str, Names]]:
+def _parts(ranks: QueryRanks, directory: AnyPath) -> dict[SliceKind, dict[str, Names]]:
     """Kind -> pair -> the part of each query."""
     manifest = read_manifest(directory)
     if manifest.fingerprint != ranks.origin.fingerprint:
@@ -247,7 +247,7 @@ def _in_order(kind: SliceKind, names: Mapping[str, Names]) -> list[str]:
     return [name for name in orders[kind] if name in occurring]
 
 
-def _slices(ranks: Ranks, kind: SliceKind, name: str, chosen: Mapping[str, BoolArray]) -> list[Slice]:
+def _slices(ranks: QueryRanks, kind: SliceKind, name: str, chosen: Mapping[str, BoolArray]) -> list[QuerySlice]:
     """One part in each pair that has queries of it, and in the mean of the cross-domain pairs where all have."""
     estimates = {
         pair: _estimates(ranks.pairs[pair], queries, len(ranks.product_ids))
@@ -260,10 +260,10 @@ def _slices(ranks: Ranks, kind: SliceKind, name: str, chosen: Mapping[str, BoolA
         estimates["mean"] = {k: average([estimates[pair][k] for pair in cross]) for k in KS}
         counts["mean"] = sum(counts[pair] for pair in cross)
     return [
-        Slice(kind, name, pair, counts[pair], of_pair[1].n_products, {k: share_interval(of_pair[k]) for k in KS})
+        QuerySlice(kind, name, pair, counts[pair], of_pair[1].n_products, {k: share_interval(of_pair[k]) for k in KS})
         for pair, of_pair in estimates.items()
     ]
 
 
-def _estimates(pair: PairRanks, queries: BoolArray, n_products: int) -> dict[int, Estimate]:
+def _estimates(pair: PairRanks, queries: BoolArray, n_products: int) -> dict[int, MetricEstimate]:
     return {k: micro_estimate(query_values(pair, f"R@{k}")[queries], pair.products[queries], n_products) for k in KS}

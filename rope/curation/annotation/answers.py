@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from rope.curation.annotation.batches import Batch
+from rope.curation.annotation.batches import TaskBatch
 from rope.errors import ReleaseError
 
-__all__ = ["Answer", "read_csv_answers", "read_jsonl_answers", "tasks_csv", "tasks_jsonl"]
+__all__ = ["AnnotatorAnswer", "read_csv_answers", "read_jsonl_answers", "tasks_csv", "tasks_jsonl"]
 
 _NEEDED: Final = ("task_id", "answer", "annotator")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class AnnotatorAnswer:
     """One answer of one annotator to one task.
 
     Attributes:
@@ -37,7 +37,7 @@ class Answer:
     media_digest: str = ""
 
 
-def tasks_csv(batch: Batch, media_prefix: str) -> str:
+def tasks_csv(batch: TaskBatch, media_prefix: str) -> str:
     """A batch as a table to fill in, with empty columns `answer` and `annotator`."""
     file = io.StringIO()
     headings = list({h: None for task in batch.tasks for h in (*task.item.texts, *task.item.media)})
@@ -55,7 +55,7 @@ def tasks_csv(batch: Batch, media_prefix: str) -> str:
     return file.getvalue()
 
 
-def tasks_jsonl(batch: Batch, media_prefix: str) -> str:
+def tasks_jsonl(batch: TaskBatch, media_prefix: str) -> str:
     """A batch as JSON lines to fill in: `answer` and `annotator` are null."""
     lines = [
         {
@@ -73,7 +73,7 @@ def tasks_jsonl(batch: Batch, media_prefix: str) -> str:
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
 
-def read_csv_answers(path: Path) -> Iterator[Answer]:
+def read_csv_answers(path: Path) -> Iterator[AnnotatorAnswer]:
     """The filled-in lines of a table; lines without an answer are passed over.
 
     Raises:
@@ -87,7 +87,7 @@ def read_csv_answers(path: Path) -> Iterator[Answer]:
             yield from _answer(row, f"{path}:{reader.line_num}")
 
 
-def read_jsonl_answers(path: Path) -> Iterator[Answer]:
+def read_jsonl_answers(path: Path) -> Iterator[AnnotatorAnswer]:
     """The filled-in lines of a file of JSON lines; lines without an answer are passed over.
 
     Raises:
@@ -106,7 +106,7 @@ def read_jsonl_answers(path: Path) -> Iterator[Answer]:
             yield from _answer(row, f"{path}:{number}")
 
 
-def _answer(row: Mapping[str, Any], where: str) -> Iterator[Answer]:
+def _answer(row: Mapping[str, Any], where: str) -> Iterator[AnnotatorAnswer]:
     value = str(row.get("answer") or "").strip()
     if not value:
         return
@@ -117,7 +117,7 @@ def _answer(row: Mapping[str, Any], where: str) -> Iterator[Answer]:
         seconds = float(row.get("seconds") or 0)
     except ValueError as error:
         raise ReleaseError(f"{where}: seconds {row['seconds']!r} is no number") from error
-    yield Answer(
+    yield AnnotatorAnswer(
         task_id=str(row["task_id"]),
         annotator=str(row["annotator"]),
         value=value,

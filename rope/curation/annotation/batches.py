@@ -11,7 +11,7 @@ from rope.curation.annotation.items import SCHEMA_VERSION, Item, Question
 from rope.errors import DatasetError, UsageError
 from rope.files import atomic_path
 
-__all__ = ["Batch", "BatchOptions", "Task", "plan_batches", "read_batches", "write_batch"]
+__all__ = ["AnnotationTask", "BatchOptions", "TaskBatch", "plan_batches", "read_batches", "write_batch"]
 
 _MANIFEST: Final = "batch.json"
 
@@ -44,7 +44,7 @@ class BatchOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class AnnotationTask:
     """One item in one batch.
 
     Attributes:
@@ -57,15 +57,15 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class TaskBatch:
     """Tasks that are exported together. `name` follows from them, so that a second export is the same batch."""
 
     name: str
     question: Question
-    tasks: tuple[Task, ...]
+    tasks: tuple[AnnotationTask, ...]
 
 
-def plan_batches(items: Iterable[Item], asked: frozenset[str], options: BatchOptions) -> list[Batch]:
+def plan_batches(items: Iterable[Item], asked: frozenset[str], options: BatchOptions) -> list[TaskBatch]:
     """Cut the items that have not been asked yet into batches, by question.
 
     Which items are seen twice, and their order, follow from their ids and the seed alone: an item that is added later
@@ -92,7 +92,7 @@ def plan_batches(items: Iterable[Item], asked: frozenset[str], options: BatchOpt
     ]
 
 
-def _batches_of(question: Question, items: list[Item], asked: frozenset[str], options: BatchOptions) -> list[Batch]:
+def _batches_of(question: Question, items: list[Item], asked: frozenset[str], options: BatchOptions) -> list[TaskBatch]:
     known = [item for item in items if item.gold is not None]
     new = sorted((i for i in items if i.gold is None and i.task_id not in asked), key=lambda i: i.task_id)
     n_known = min(len(known), round(options.tasks * options.gold), options.tasks - 1)
@@ -103,11 +103,12 @@ def _batches_of(question: Question, items: list[Item], asked: frozenset[str], op
         name = hashlib.blake2b("".join(item.task_id for item in part).encode(), digest_size=6).hexdigest()
         test = sorted(known, key=lambda item: _share(options.seed, name, item.task_id))[:n_known]
         tasks = [
-            Task(item, 2 if _share(options.seed, "overlap", item.task_id) < options.overlap else 1) for item in part
+            AnnotationTask(item, 2 if _share(options.seed, "overlap", item.task_id) < options.overlap else 1)
+            for item in part
         ]
-        tasks += [Task(item, 1) for item in test]
+        tasks += [AnnotationTask(item, 1) for item in test]
         ordered = sorted(tasks, key=lambda task: _share(options.seed, "order", task.item.task_id))
-        batches.append(Batch(f"{question}-{name}", question, tuple(ordered)))
+        batches.append(TaskBatch(f"{question}-{name}", question, tuple(ordered)))
     return batches
 
 
@@ -117,7 +118,7 @@ def _share(seed: int, purpose: str, key: str) -> float:
     return int.from_bytes(digest, "big") / 2**64
 
 
-def write_batch(folder: Path, batch: Batch, options: BatchOptions) -> None:
+def write_batch(folder: Path, batch: TaskBatch, options: BatchOptions) -> None:
     """Write what a batch asks to `FOLDER/NAME/batch.json`: what answers are later checked against.
 
     A batch that is there already is left as it is.
@@ -142,7 +143,7 @@ def _without_question(item: Item) -> dict[str, Any]:
     return {name: value for name, value in asdict(item).items() if name != "question"}
 
 
-def read_batches(folder: Path) -> list[Batch]:
+def read_batches(folder: Path) -> list[TaskBatch]:
     """The batches that were written to a folder, by name; none where there is no folder.
 
     Raises:
@@ -151,16 +152,16 @@ def read_batches(folder: Path) -> list[Batch]:
     return [_read_batch(path) for path in sorted(folder.glob(f"*/{_MANIFEST}"))]
 
 
-def _read_batch(path: Path) -> Batch:
+def _read_batch(path: Path) -> TaskBatch:
     try:
         content = json.loads(path.read_text("utf-8"))
         if content["schema_version"] != SCHEMA_VERSION:
             raise DatasetError(f"{path}: questions of version {content['schema_version']}, expected {SCHEMA_VERSION}")
         question: Question = content["question"]
-        tasks = tuple(Task(_item(question, task), task["annotators"]) for task in content["tasks"])
+        tasks = tuple(AnnotationTask(_item(question, task), task["annotators"]) for task in content["tasks"])
     except (ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"{path}: is damaged ({error}); restore it, since answers are checked against it") from error
-    return Batch(path.parent.name, question, tasks)
+    return TaskBatch(path.parent.name, question, tasks)
 
 
 def _item(question: Question, task: dict[str, Any]) -> Item:

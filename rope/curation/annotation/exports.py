@@ -4,8 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rope.curation.annotation import label_studio
-from rope.curation.annotation.answers import Answer, read_csv_answers, read_jsonl_answers, tasks_csv, tasks_jsonl
-from rope.curation.annotation.batches import Batch
+from rope.curation.annotation.answers import (
+    AnnotatorAnswer,
+    read_csv_answers,
+    read_jsonl_answers,
+    tasks_csv,
+    tasks_jsonl,
+)
+from rope.curation.annotation.batches import TaskBatch
 from rope.errors import UsageError
 from rope.files import atomic_path
 
@@ -14,7 +20,7 @@ __all__ = ["read_any_answers", "write_exports"]
 _READERS = {".json": label_studio.read_answers, ".csv": read_csv_answers, ".jsonl": read_jsonl_answers}
 
 
-def write_exports(folder: Path, batch: Batch, media_prefix: str) -> None:
+def write_exports(folder: Path, batch: TaskBatch, media_prefix: str) -> None:
     """Write `label-studio.json`, `label-studio.xml`, `tasks.csv` and `tasks.jsonl` into the folder of a batch."""
     contents = {
         "label-studio.json": label_studio.tasks_json(batch, media_prefix),
@@ -27,7 +33,7 @@ def write_exports(folder: Path, batch: Batch, media_prefix: str) -> None:
             temporary.write_text(content, "utf-8")
 
 
-def read_any_answers(path: Path) -> Iterator[Answer]:
+def read_any_answers(path: Path) -> Iterator[AnnotatorAnswer]:
     """Answers in a file, by the end of its name.
 
     Raises:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
-from rope.curation.annotation.answers import Answer
-from rope.curation.annotation.batches import Batch
+from rope.curation.annotation.answers import AnnotatorAnswer
+from rope.curation.annotation.batches import TaskBatch
 from rope.curation.annotation.items import CHOICES, Item, Question
 from rope.errors import ReleaseError
 
@@ -21,7 +21,7 @@ _TITLE: dict[Question, str] = {
 }
 
 
-def labelling_config(batch: Batch) -> str:
+def labelling_config(batch: TaskBatch) -> str:
     """The labelling interface of a batch as XML: its media and texts under their headings, and the question.
 
     Every heading that some task has is there, so that one project takes the whole batch.
@@ -48,7 +48,7 @@ def labelling_config(batch: Batch) -> str:
     return "\n".join([*lines, "</View>"]) + "\n"
 
 
-def tasks_json(batch: Batch, media_prefix: str) -> str:
+def tasks_json(batch: TaskBatch, media_prefix: str) -> str:
     """The tasks of a batch as JSON to import.
 
     Args:
@@ -68,7 +68,7 @@ def _data(item: Item, headings: list[str], media_prefix: str) -> dict[str, Any]:
     return data
 
 
-def read_answers(path: Path) -> Iterator[Answer]:
+def read_answers(path: Path) -> Iterator[AnnotatorAnswer]:
     """The answers in an export of Label Studio (format JSON); skipped and empty ones are passed over.
 
     An annotator is the e-mail address where the export has it, or else the number of the user.
@@ -92,13 +92,13 @@ def read_answers(path: Path) -> Iterator[Answer]:
             ) from error
 
 
-def _answers_of(task: dict[str, Any]) -> Iterator[Answer]:
+def _answers_of(task: dict[str, Any]) -> Iterator[AnnotatorAnswer]:
     for annotation in task["annotations"]:
         values = [_value(result) for result in annotation["result"] if result["from_name"] == "answer"]
         if annotation.get("was_cancelled") or not values:
             continue
         by = annotation.get("completed_by")
-        yield Answer(
+        yield AnnotatorAnswer(
             task_id=str(task["data"]["task_id"]),
             annotator=str(by.get("email") or by["id"]) if isinstance(by, dict) else str(by),
             value=values[-1],

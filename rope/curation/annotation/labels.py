@@ -15,8 +15,8 @@ from rope.curation.annotation.agreement import (
     krippendorff_alpha,
     score_on_gold,
 )
-from rope.curation.annotation.answers import Answer
-from rope.curation.annotation.batches import Batch
+from rope.curation.annotation.answers import AnnotatorAnswer
+from rope.curation.annotation.batches import TaskBatch
 from rope.curation.annotation.items import CHOICES, Item, Question
 from rope.curation.annotation.ledger import BatchState, current_answers, state_of
 
@@ -58,7 +58,7 @@ class QuestionSummary:
     gold: dict[str, GoldScore]
 
 
-def summarize(batches: Sequence[Batch], answers: Sequence[Answer]) -> dict[Question, QuestionSummary]:
+def summarize(batches: Sequence[TaskBatch], answers: Sequence[AnnotatorAnswer]) -> dict[Question, QuestionSummary]:
     """Question -> how its batches and annotators are doing."""
     found: dict[Question, QuestionSummary] = {}
     for question in sorted({batch.question for batch in batches}):
@@ -76,7 +76,9 @@ def summarize(batches: Sequence[Batch], answers: Sequence[Answer]) -> dict[Quest
     return found
 
 
-def label_table(batches: Sequence[Batch], answers: Sequence[Answer], min_probability: float = 0.8) -> pa.Table:
+def label_table(
+    batches: Sequence[TaskBatch], answers: Sequence[AnnotatorAnswer], min_probability: float = 0.8
+) -> pa.Table:
     """Labels by item and question, in `LABEL_SCHEMA`.
 
     Where a question has choices, Dawid and Skene's estimate decides. Where no item was known and none answered twice,
@@ -136,10 +138,10 @@ def _can_judge(votes: Sequence[Vote], known: dict[str, str]) -> bool:
     return any(task in known or n > 1 for task, n in counts.items())
 
 
-def _votes(batches: Sequence[Batch], answers: Sequence[Answer]) -> list[Vote]:
+def _votes(batches: Sequence[TaskBatch], answers: Sequence[AnnotatorAnswer]) -> list[Vote]:
     asked = {task.item.task_id for batch in batches for task in batch.tasks}
     return [(task, who, answer.value) for (task, who), answer in current_answers(answers).items() if task in asked]
 
 
-def _known(batches: Sequence[Batch]) -> dict[str, str]:
+def _known(batches: Sequence[TaskBatch]) -> dict[str, str]:
     return {t.item.task_id: t.item.gold for batch in batches for t in batch.tasks if t.item.gold is not None}

@@ -10,8 +10,8 @@ from typing import Final, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rope.curation.annotation.answers import Answer
-from rope.curation.annotation.batches import Batch, Task
+from rope.curation.annotation.answers import AnnotatorAnswer
+from rope.curation.annotation.batches import AnnotationTask, TaskBatch
 from rope.curation.annotation.items import CHOICES
 from rope.errors import DatasetError
 from rope.files import atomic_path
@@ -58,7 +58,7 @@ class ImportReport:
 class _Sorting:
     """Answers by what becomes of them."""
 
-    added: list[Answer] = field(default_factory=list)
+    added: list[AnnotatorAnswer] = field(default_factory=list)
     n_known: int = 0
     named: dict[str, list[str]] = field(default_factory=dict)
 
@@ -68,7 +68,7 @@ class _Sorting:
             found.append(task_id)
 
 
-def add_answers(folder: Path, answers: Iterable[Answer], batches: Sequence[Batch]) -> ImportReport:
+def add_answers(folder: Path, answers: Iterable[AnnotatorAnswer], batches: Sequence[TaskBatch]) -> ImportReport:
     """Check answers against the batches that were exported, and add the new ones to the ledger.
 
     Args:
@@ -87,7 +87,9 @@ def add_answers(folder: Path, answers: Iterable[Answer], batches: Sequence[Batch
     return ImportReport(n_added=len(sorted_.added), n_known=sorted_.n_known, **named)
 
 
-def _sort(answers: Iterable[Answer], known: Sequence[Answer], batches: Sequence[Batch]) -> _Sorting:
+def _sort(
+    answers: Iterable[AnnotatorAnswer], known: Sequence[AnnotatorAnswer], batches: Sequence[TaskBatch]
+) -> _Sorting:
     asked = {task.item.task_id: task for batch in batches for task in batch.tasks}
     seen = set(known)
     current = current_answers(known)
@@ -107,7 +109,9 @@ def _sort(answers: Iterable[Answer], known: Sequence[Answer], batches: Sequence[
     return result
 
 
-def _fault(answer: Answer, asked: Mapping[str, Task]) -> Literal["unknown", "changed_media", "not_allowed"] | None:
+def _fault(
+    answer: AnnotatorAnswer, asked: Mapping[str, AnnotationTask]
+) -> Literal["unknown", "changed_media", "not_allowed"] | None:
     if answer.task_id not in asked:
         return "unknown"
     item = asked[answer.task_id].item
@@ -117,7 +121,7 @@ def _fault(answer: Answer, asked: Mapping[str, Task]) -> Literal["unknown", "cha
     return "not_allowed" if allowed and answer.value not in allowed else None
 
 
-def _append(folder: Path, answers: Sequence[Answer]) -> None:
+def _append(folder: Path, answers: Sequence[AnnotatorAnswer]) -> None:
     table = pa.Table.from_pylist([asdict(answer) for answer in answers], LEDGER_SCHEMA)
     digest = hashlib.blake2b(repr([astuple(answer) for answer in answers]).encode(), digest_size=6).hexdigest()
     number = len(list(folder.glob("*.parquet"))) + 1
@@ -125,13 +129,13 @@ def _append(folder: Path, answers: Sequence[Answer]) -> None:
         pq.write_table(table, temporary, compression="zstd")
 
 
-def read_ledger(folder: Path) -> list[Answer]:
+def read_ledger(folder: Path) -> list[AnnotatorAnswer]:
     """All answers, in the order of arrival; none where there is no folder.
 
     Raises:
         DatasetError: a file is damaged, or one is missing.
     """
-    answers: list[Answer] = []
+    answers: list[AnnotatorAnswer] = []
     for number, path in enumerate(sorted(folder.glob("*.parquet")), 1):
         if not path.name.startswith(f"{number:06d}-"):
             raise DatasetError(f"{folder}: file {number:06d} of the ledger is missing; restore it from a copy")
@@ -139,22 +143,22 @@ def read_ledger(folder: Path) -> list[Answer]:
             table = pq.read_table(path, schema=LEDGER_SCHEMA)
         except (pa.ArrowException, OSError) as error:
             raise DatasetError(f"{path}: is damaged ({error}); restore it from a copy") from error
-        answers += [Answer(**row) for row in table.to_pylist()]
+        answers += [AnnotatorAnswer(**row) for row in table.to_pylist()]
     return answers
 
 
-def current_answers(answers: Iterable[Answer]) -> dict[tuple[str, str], Answer]:
+def current_answers(answers: Iterable[AnnotatorAnswer]) -> dict[tuple[str, str], AnnotatorAnswer]:
     """(task, annotator) -> the last thing that this annotator said of it."""
     return {(answer.task_id, answer.annotator): answer for answer in answers}
 
 
-def state_of(batch: Batch, answers: Iterable[Answer]) -> BatchState:
+def state_of(batch: TaskBatch, answers: Iterable[AnnotatorAnswer]) -> BatchState:
     """Whether all, some or none of the annotators that a batch waits for have answered.
 
     >>> from rope.curation.annotation.items import Item
     >>> item = Item(item_id="p1", question="product_name", texts={"page": "a cup"})
-    >>> batch = Batch("product_name-1", "product_name", (Task(item, 2),))
-    >>> answer = Answer(task_id=item.task_id, annotator="ann", value="cup")
+    >>> batch = TaskBatch("product_name-1", "product_name", (AnnotationTask(item, 2),))
+    >>> answer = AnnotatorAnswer(task_id=item.task_id, annotator="ann", value="cup")
     >>> state_of(batch, []), state_of(batch, [answer])
     ('exported', 'partially imported')
     """

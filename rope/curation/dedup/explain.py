@@ -10,11 +10,11 @@ from rope.curation.dedup.merge import CANNOT_LINK, MERGED, QUEUED, UNLINKED, VET
 from rope.curation.dedup.merge_tables import evidence_table
 from rope.errors import UsageError
 
-__all__ = ["Explanation", "Step", "why"]
+__all__ = ["Explanation", "MergeStep", "why"]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class MergeStep:
     """One tie between two products: media that resemble each other, or a must-link label.
 
     Attributes:
@@ -49,7 +49,7 @@ class Explanation:
 
     merged: bool
     reason: str
-    path: tuple[Step, ...]
+    path: tuple[MergeStep, ...]
 
 
 def why(merge: Merge, a: str, b: str) -> Explanation:
@@ -85,23 +85,23 @@ def _number(merge: Merge, product_id: str) -> int:
     return int(found[0])
 
 
-def _ties(merge: Merge, product: int, *, merged_only: bool) -> list[Step]:
+def _ties(merge: Merge, product: int, *, merged_only: bool) -> list[MergeStep]:
     """The ties among the products that a chain may reach from one."""
     left, right = merge.evidence.left, merge.evidence.right
     reach = merge.group if merged_only else components(len(merge.group), left, right)
     rows = np.flatnonzero(reach[left] == reach[product])
-    steps = [Step(**row) for row in evidence_table(merge).take(rows).to_pylist()]
-    labels = [Step(a, b, "label", 1.0, "", "", MERGED) for a, b in merge.labels.must]
+    steps = [MergeStep(**row) for row in evidence_table(merge).take(rows).to_pylist()]
+    labels = [MergeStep(a, b, "label", 1.0, "", "", MERGED) for a, b in merge.labels.must]
     return labels + [step for step in steps if step.verdict == MERGED or not merged_only]
 
 
-def _path(ties: list[Step], a: str, b: str) -> tuple[Step, ...]:
+def _path(ties: list[MergeStep], a: str, b: str) -> tuple[MergeStep, ...]:
     """The shortest chain from a to b; of equals, that found first in the order of the ties."""
-    around: dict[str, list[tuple[str, Step]]] = {}
+    around: dict[str, list[tuple[str, MergeStep]]] = {}
     for step in ties:
         around.setdefault(step.left, []).append((step.right, step))
         around.setdefault(step.right, []).append((step.left, step))
-    reached: dict[str, tuple[Step, ...]] = {a: ()}
+    reached: dict[str, tuple[MergeStep, ...]] = {a: ()}
     waiting = deque([a])
     while waiting and b not in reached:
         here = waiting.popleft()
@@ -112,7 +112,7 @@ def _path(ties: list[Step], a: str, b: str) -> tuple[Step, ...]:
     return reached.get(b, ())
 
 
-def _what_parts(merge: Merge, path: tuple[Step, ...], first: int, second: int) -> str:
+def _what_parts(merge: Merge, path: tuple[MergeStep, ...], first: int, second: int) -> str:
     ids = {str(merge.items.product_ids[first]), str(merge.items.product_ids[second])}
     if any({a, b} == ids for a, b in merge.labels.cannot):
         return "a cannot-link label says so"

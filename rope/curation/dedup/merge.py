@@ -12,7 +12,7 @@ from rope.curation.dedup.linkage import components, link
 from rope.domain import DOMAINS
 from rope.errors import DatasetError, UsageError
 
-__all__ = ["CANNOT_LINK", "MERGED", "QUEUED", "UNLINKED", "VETO", "Labels", "Merge", "MergeRules", "merge_products"]
+__all__ = ["CANNOT_LINK", "MERGED", "QUEUED", "UNLINKED", "VETO", "Merge", "MergeRules", "PairLabels", "merge_products"]
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -64,7 +64,7 @@ class MergeRules:
 
 
 @dataclass(frozen=True, slots=True)
-class Labels:
+class PairLabels:
     """What annotators decided about pairs of product ids; labels of products that are gone are passed over.
 
     Attributes:
@@ -97,7 +97,7 @@ class Merge:
     group: Ints
     component: Ints
     queued: Bools
-    labels: Labels = field(default_factory=Labels)
+    labels: PairLabels = field(default_factory=PairLabels)
 
     @property
     def group_ids(self) -> Strings:
@@ -110,7 +110,7 @@ def merge_products(
     rules: MergeRules,
     *,
     attributes: Mapping[str, Mapping[str, str | int | None]] | None = None,
-    labels: Labels | None = None,
+    labels: PairLabels | None = None,
     more: Sequence[MediaPairs] = (),
 ) -> Merge:
     """Group the products that evidence, labels and vetoes make one.
@@ -143,7 +143,7 @@ def merge_products(
         more=more,
     )
     n = len(items.product_ids)
-    known, must, cannot = _known_labels(items.product_ids, labels or Labels())
+    known, must, cannot = _known_labels(items.product_ids, labels or PairLabels())
     anchor = components(n, *must)
     _refuse_contradictions(items.product_ids, anchor, cannot)
     stopped = _vetoes(items.product_ids, anchor, evidence, rules.vetoes, attributes or {})
@@ -164,12 +164,12 @@ def merge_products(
 _Pairs = tuple[Ints, Ints]
 
 
-def _known_labels(product_ids: Strings, labels: Labels) -> tuple[Labels, _Pairs, _Pairs]:
+def _known_labels(product_ids: Strings, labels: PairLabels) -> tuple[PairLabels, _Pairs, _Pairs]:
     """The labels whose products are there, and the same as numbers of products."""
     number = {name: i for i, name in enumerate(product_ids.tolist())}
     must = tuple(pair for pair in labels.must if pair[0] in number and pair[1] in number)
     cannot = tuple(pair for pair in labels.cannot if pair[0] in number and pair[1] in number)
-    return Labels(must, cannot), _as_numbers(must, number), _as_numbers(cannot, number)
+    return PairLabels(must, cannot), _as_numbers(must, number), _as_numbers(cannot, number)
 
 
 def _as_numbers(pairs: Sequence[tuple[str, str]], number: Mapping[str, int]) -> _Pairs:

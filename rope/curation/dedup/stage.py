@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from rope.curation.codes import coded_in_order
 from rope.curation.dedup.evidence import DomainPair, MediaPairs, make_items
-from rope.curation.dedup.merge import Labels, Merge, MergeRules, merge_products
+from rope.curation.dedup.merge import Merge, MergeRules, PairLabels, merge_products
 from rope.curation.dedup.near_duplicate_images import SIDE, copy_pairs
 from rope.curation.pipeline.operation import REJECT_SCHEMA, GlobalOperation, Outcome
 from rope.curation.wide import read_vectors, read_wanted
@@ -179,14 +179,14 @@ def _copies(paths: Sequence[Path], rows: pa.Table, used: Bools, media: Sequence[
     return MediaPairs("perceptual", names[found.left], names[found.right], found.score)
 
 
-def _labels(rows: pa.Table) -> Labels:
+def _labels(rows: pa.Table) -> PairLabels:
     """The products that answers keep apart."""
     if "apart" not in rows.column_names:
-        return Labels()
+        return PairLabels()
     told = rows.filter(pc.is_valid(rows["apart"]))
     pairs = zip(_products(told).to_pylist(), told["apart"].to_pylist(), strict=True)
     found = {(min(one, other), max(one, other)) for one, others in pairs for other in others}
-    return Labels(cannot=tuple(sorted(found)))
+    return PairLabels(cannot=tuple(sorted(found)))
 
 
 def _domain_pair(name: str) -> DomainPair:

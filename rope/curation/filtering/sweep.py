@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rope.curation.filtering.threshold import BINS, Cut, Sketch, choose_cuts, join_sketches, make_sketch, n_kept
-from rope.curation.pipeline.manifest import Manifest
-from rope.curation.pipeline.recipe import Recipe
+from rope.curation.pipeline.manifest import ShardManifest
+from rope.curation.pipeline.recipe import CurationRecipe
 from rope.curation.pipeline.runner import finished_stages
 from rope.errors import UsageError
 
@@ -23,7 +23,7 @@ __all__ = ["cuts_from_labels", "read_labels", "scores", "sketch_of", "sweep_tabl
 _MATCH: Final = {"same": True, "different": False}
 
 
-def scores(recipe: Recipe, stage: str, column: str) -> Iterator[pa.Table]:
+def scores(recipe: CurationRecipe, stage: str, column: str) -> Iterator[pa.Table]:
     """The scores of all rows that a filter has judged, a shard at a time: `id`, `domain` and `score`.
 
     Of a row that was not kept, the score is in its reject; rows without one are left out, as no cut keeps them.
@@ -39,7 +39,7 @@ def scores(recipe: Recipe, stage: str, column: str) -> Iterator[pa.Table]:
         yield from _scores_of(folder, manifest, column)
 
 
-def sketch_of(recipe: Recipe, stage: str, column: str) -> Sketch:
+def sketch_of(recipe: CurationRecipe, stage: str, column: str) -> Sketch:
     """How many rows of each domain have which score, in bins of 0.001.
 
     Raises:
@@ -90,7 +90,7 @@ def read_labels(path: Path) -> list[dict[str, Any]]:
 
 
 def cuts_from_labels(
-    recipe: Recipe, stage: str, column: str, labels: Sequence[Mapping[str, Any]], *, precision: float
+    recipe: CurationRecipe, stage: str, column: str, labels: Sequence[Mapping[str, Any]], *, precision: float
 ) -> dict[str, Cut]:
     """Domain -> the lowest cut at which so large a share of the rows are matches, with 95 % confidence.
 
@@ -126,7 +126,7 @@ def cuts_from_labels(
     )
 
 
-def _scores_of(folder: Path, manifest: Manifest, column: str) -> Iterator[pa.Table]:
+def _scores_of(folder: Path, manifest: ShardManifest, column: str) -> Iterator[pa.Table]:
     for part in manifest.parts:
         path = folder / part.kept.name
         if column not in (names := pq.read_schema(path).names):

@@ -10,18 +10,18 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rope.curation.pipeline.manifest import Manifest
+from rope.curation.pipeline.manifest import ShardManifest
 from rope.curation.pipeline.operation import Fate
 from rope.curation.pipeline.pool import open_pool
-from rope.curation.pipeline.recipe import Recipe
+from rope.curation.pipeline.recipe import CurationRecipe
 from rope.curation.pipeline.runner import finished_stages
 from rope.errors import DatasetError
 from rope.files import sha256_of
 from rope.sql import parquet_files
 
-__all__ = ["Audit", "StageCount", "Step", "audit", "funnel", "kept_files", "reject_files", "trace"]
+__all__ = ["Audit", "RowFate", "StageCount", "audit", "funnel", "kept_files", "reject_files", "trace"]
 
-Stages = Mapping[str, Sequence[tuple[Path, Manifest]]]
+Stages = Mapping[str, Sequence[tuple[Path, ShardManifest]]]
 """Stage -> folder and manifest of each shard; see `rope.curation.pipeline.runner.finished_stages`."""
 
 _N_EXAMPLES: Final = 5
@@ -60,7 +60,7 @@ class Audit:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class RowFate:
     """What became of one row in one stage; see `rope.curation.pipeline.operation.Reject`.
 
     Attributes:
@@ -93,7 +93,7 @@ def funnel(stages: Stages) -> list[StageCount]:
     return counts
 
 
-def audit(recipe: Recipe) -> Audit:
+def audit(recipe: CurationRecipe) -> Audit:
     """Prove that no row of the pool was lost or doubled.
 
     Compares the counts of the manifests stage by stage; the bytes of every file with its hash; and the ids of the pool
@@ -123,22 +123,22 @@ def audit(recipe: Recipe) -> Audit:
     return Audit(n_raw, dict(fates), tuple(problems))
 
 
-def trace(recipe: Recipe, row_id: str) -> list[Step]:
+def trace(recipe: CurationRecipe, row_id: str) -> list[RowFate]:
     """What became of a row, stage by stage, up to the one that did not keep it.
 
     Raises:
         DatasetError: the recipe was not run to its end, or the pool has no row with this id.
     """
     stages = finished_stages(recipe)
-    steps, known = list[Step](), dict[str, object]()
+    steps, known = list[RowFate](), dict[str, object]()
     for stage in stages:
         for row in _rows_with(kept_files(stages, stage), row_id):
             told = {name: value for name, value in row.items() if name not in ("id", "domain")}
             values = {name: value for name, value in told.items() if name not in known or known[name] != value}
             known |= told
-            steps.append(Step(stage, row["domain"], "kept", None, None, None, values))
+            steps.append(RowFate(stage, row["domain"], "kept", None, None, None, values))
         for row in _rows_with(reject_files(stages, stage), row_id):
-            steps.append(Step(stage, row["domain"], row["fate"], row["reason"], row["score"], row["detail"], {}))
+            steps.append(RowFate(stage, row["domain"], row["fate"], row["reason"], row["score"], row["detail"], {}))
     if not steps:
         raise DatasetError(f"{recipe.pool_path}: no row has the id {row_id!r}")
     return steps

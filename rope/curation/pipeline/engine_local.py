@@ -14,7 +14,7 @@ from typing import Final
 from pebble import ProcessExpired, ProcessPool
 
 from rope.curation.pipeline.supervisor import Ended
-from rope.curation.pipeline.worker import Task, execute
+from rope.curation.pipeline.worker import ShardAttempt, execute
 from rope.errors import UsageError
 
 __all__ = ["PRELOAD", "LocalEngine", "local_engine"]
@@ -31,14 +31,14 @@ class LocalEngine:
     def __init__(self, workers: int) -> None:
         self._workers = workers
         self._pool = _new_pool(workers)
-        self._running: dict[Future[None], Task] = {}
+        self._running: dict[Future[None], ShardAttempt] = {}
 
     @property
     def slots(self) -> int:
         """One task a process: its deadline begins when it does."""
         return self._workers
 
-    def submit(self, task: Task) -> None:
+    def submit(self, task: ShardAttempt) -> None:
         """Give a task to the next free process."""
         self._running[self._pool.schedule(execute, args=(task,), timeout=task.deadline_s)] = task
 
@@ -83,7 +83,7 @@ def _new_pool(workers: int) -> ProcessPool:
     return ProcessPool(workers, initializer=_end_with_parent, context=context)
 
 
-def _ended(task: Task, future: "Future[None]") -> Ended:
+def _ended(task: ShardAttempt, future: "Future[None]") -> Ended:
     try:
         future.result()
     except ProcessExpired:

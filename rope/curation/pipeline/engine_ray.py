@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from rope.curation.pipeline.engine_local import PRELOAD
 from rope.curation.pipeline.supervisor import Ended
-from rope.curation.pipeline.worker import Task, execute
+from rope.curation.pipeline.worker import ShardAttempt, execute
 from rope.errors import DatasetError, UsageError
 from rope.extras import needed_by
 
@@ -32,7 +32,7 @@ _START_S: Final = 300.0
 class _Running:
     """A task under way: the actor that has it, and the moment at which it hangs."""
 
-    task: Task
+    task: ShardAttempt
     actor: Any
     deadline: float
 
@@ -45,7 +45,7 @@ class _Worker:
         for module in PRELOAD:
             importlib.import_module(module)
 
-    def execute(self, task: Task) -> None:
+    def execute(self, task: ShardAttempt) -> None:
         """Carry out a task."""
         execute(task)
 
@@ -57,7 +57,7 @@ class RayEngine:
         self._workers = workers
         # No retries of Ray's own: it would try a lethal row for ever.
         self._remote: Any = ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0, max_task_retries=0)(_Worker)
-        self._queue: deque[Task] = deque()
+        self._queue: deque[ShardAttempt] = deque()
         self._idle: list[Any] = []
         self._starting: dict[Any, Any] = {}
         self._running: dict[Any, _Running] = {}
@@ -69,7 +69,7 @@ class RayEngine:
         """One task an actor."""
         return self._workers
 
-    def submit(self, task: Task) -> None:
+    def submit(self, task: ShardAttempt) -> None:
         """Give a task to an idle actor, or let it wait for the next."""
         self._queue.append(task)
         self._dispatch()

@@ -8,7 +8,7 @@ from pathlib import Path
 from rope.curation.pipeline.operation import Fate
 from rope.files import atomic_path
 
-__all__ = ["Count", "Manifest", "Part", "StoredFile", "read_manifest", "write_manifest"]
+__all__ = ["Count", "ShardManifest", "ShardPart", "StoredFile", "read_manifest", "write_manifest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class StoredFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ShardPart:
     """The kept rows of some rows, and the others with their reasons."""
 
     kept: StoredFile
@@ -40,7 +40,7 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
-class Manifest:
+class ShardManifest:
     """A finished shard.
 
     Attributes:
@@ -52,7 +52,7 @@ class Manifest:
 
     key: str
     rows_in: int
-    parts: tuple[Part, ...]
+    parts: tuple[ShardPart, ...]
     counts: tuple[Count, ...]
 
     @property
@@ -63,22 +63,22 @@ class Manifest:
             yield part.rejects
 
 
-def write_manifest(path: Path, manifest: Manifest) -> None:
+def write_manifest(path: Path, manifest: ShardManifest) -> None:
     """Write a manifest whole."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(asdict(manifest), indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
-def read_manifest(path: Path) -> Manifest | None:
+def read_manifest(path: Path) -> ShardManifest | None:
     """Read a manifest; None where it is missing, torn, or vouches for files that are not there in their size.
 
     Hashes are not compared: whoever reads a file does that.
     """
     try:
         raw = json.loads(path.read_text("utf-8"))
-        parts = tuple(Part(StoredFile(**part["kept"]), StoredFile(**part["rejects"])) for part in raw["parts"])
+        parts = tuple(ShardPart(StoredFile(**part["kept"]), StoredFile(**part["rejects"])) for part in raw["parts"])
         counts = tuple(Count(**count) for count in raw["counts"])
-        manifest = Manifest(raw["key"], raw["rows_in"], parts, counts)
+        manifest = ShardManifest(raw["key"], raw["rows_in"], parts, counts)
         is_whole = all((path.parent / file.name).stat().st_size == file.bytes for file in manifest.files)
     except (OSError, ValueError, KeyError, TypeError):
         return None

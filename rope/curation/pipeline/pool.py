@@ -23,7 +23,7 @@ from rope.domain import CONFIG_OF, DOMAINS
 from rope.errors import DatasetError, UsageError
 from rope.files import atomic_path, sha256_of
 
-__all__ = ["COLUMNS", "VIDEO_SUFFIXES", "Pool", "PoolFile", "Slice", "open_pool", "slices"]
+__all__ = ["COLUMNS", "VIDEO_SUFFIXES", "PoolFile", "PoolSlice", "RawPool", "open_pool", "slices"]
 
 COLUMNS: Final = ("id", "domain", "text", "frames", "video", "paths", "category", "product_hint", "session")
 """The columns that a pool may have."""
@@ -42,7 +42,7 @@ class PoolFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
+class RawPool:
     """A raw pool.
 
     Attributes:
@@ -57,7 +57,7 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
+class PoolSlice:
     """Rows `start` to `stop` (not included) of a Parquet file, and SHA-256 of the whole file."""
 
     path: Path
@@ -71,7 +71,7 @@ class Slice:
         return self.stop - self.start
 
 
-def open_pool(path: Path, renamed: Mapping[str, str], cache: Path) -> Pool:
+def open_pool(path: Path, renamed: Mapping[str, str], cache: Path) -> RawPool:
     """Find the files of a pool and check their columns.
 
     Args:
@@ -102,18 +102,18 @@ def open_pool(path: Path, renamed: Mapping[str, str], cache: Path) -> Pool:
         with atomic_path(cache / "pool.json") as temporary:
             temporary.write_text(json.dumps(entries, indent=1), "utf-8")
     files = [PoolFile(file, pq.read_metadata(file).num_rows, hashes[str(file)]) for file in paths]
-    return Pool(root.absolute(), tuple(files), columns)
+    return RawPool(root.absolute(), tuple(files), columns)
 
 
-def slices(pool: Pool, shard_rows: int) -> list[Slice]:
+def slices(pool: RawPool, shard_rows: int) -> list[PoolSlice]:
     """Cut the files into ranges of rows; a file ends a range, and a pool without rows has one empty range.
 
     >>> file = PoolFile(Path("a.parquet"), 5, "00")
-    >>> [(part.start, part.stop) for part in slices(Pool(Path("."), (file,), {}), 2)]
+    >>> [(part.start, part.stop) for part in slices(RawPool(Path("."), (file,), {}), 2)]
     [(0, 2), (2, 4), (4, 5)]
     """
     return [
-        Slice(file.path, start, min(start + shard_rows, file.rows), file.sha256)
+        PoolSlice(file.path, start, min(start + shard_rows, file.rows), file.sha256)
         for file in pool.files
         for start in range(0, max(file.rows, 1), shard_rows)
     ]

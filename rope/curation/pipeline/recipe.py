@@ -32,7 +32,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["LeakRules", "Limits", "PoolSource", "Recipe", "Stage", "cut_recipe", "read_recipe"]
+__all__ = ["CurationRecipe", "LeakRules", "PoolSource", "RunLimits", "Stage", "cut_recipe", "read_recipe"]
 
 _POOL_STAGE: Final = "pool"
 
@@ -60,7 +60,7 @@ class PoolSource:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RunLimits:
     """`[limits]`: none of them changes what is kept, as long as rows are sound.
 
     Attributes:
@@ -129,7 +129,7 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class CurationRecipe:
     """A recipe whose options were all checked.
 
     Attributes:
@@ -144,7 +144,7 @@ class Recipe:
     name: str
     work: Path
     pool: PoolSource
-    limits: Limits
+    limits: RunLimits
     stages: tuple[Stage, ...]
     leaks: LeakRules = field(default_factory=LeakRules)
 
@@ -154,7 +154,7 @@ class Recipe:
         return Path(self.pool.path)
 
 
-def read_recipe(path: Path) -> Recipe:
+def read_recipe(path: Path) -> CurationRecipe:
     """Read and check a recipe.
 
     Raises:
@@ -171,11 +171,11 @@ def read_recipe(path: Path) -> Recipe:
     pool = PoolSource(**raw["pool"] | {"path": str(here / raw["pool"]["path"])})
     work = here / raw.get("work", f"{path.stem}-work")
     stages = tuple(_at(here, _stage(table)) for table in raw["stage"])
-    limits, leaks = Limits(**raw.get("limits", {})), LeakRules(**raw.get("leaks", {}))
-    return Recipe(raw.get("name", path.stem), work, pool, limits, stages, leaks)
+    limits, leaks = RunLimits(**raw.get("limits", {})), LeakRules(**raw.get("leaks", {}))
+    return CurationRecipe(raw.get("name", path.stem), work, pool, limits, stages, leaks)
 
 
-def cut_recipe(recipe: Recipe, last: str) -> Recipe:
+def cut_recipe(recipe: CurationRecipe, last: str) -> CurationRecipe:
     """The recipe up to a stage, in the same folder of work.
 
     Raises:
@@ -188,12 +188,12 @@ def cut_recipe(recipe: Recipe, last: str) -> Recipe:
 
 
 def _mistakes(raw: Mapping[str, Any]) -> list[str]:
-    known = [one.name for one in fields(Recipe) if one.name != "stages"] + ["stage"]
+    known = [one.name for one in fields(CurationRecipe) if one.name != "stages"] + ["stage"]
     mistakes = [f"unknown entry {name!r}; expected one of {', '.join(known)}" for name in raw if name not in known]
     for name in ("name", "work"):
         if not isinstance(raw.get(name, ""), str):
             mistakes.append(f"{name} is {raw[name]!r}; expected a string")
-    for name, kind in (("pool", PoolSource), ("limits", Limits), ("leaks", LeakRules)):
+    for name, kind in (("pool", PoolSource), ("limits", RunLimits), ("leaks", LeakRules)):
         table = raw.get(name, {})
         if isinstance(table, dict):
             mistakes += check_options(kind, table, f"[{name}]")

@@ -20,12 +20,12 @@ from filelock import FileLock, Timeout
 
 from rope.console import progress_bar
 from rope.curation.pipeline.fault_injection import Chaos
-from rope.curation.pipeline.manifest import Manifest, read_manifest
+from rope.curation.pipeline.manifest import ShardManifest, read_manifest
 from rope.curation.pipeline.operation import GlobalOperation, MapOperation, load_operation
-from rope.curation.pipeline.pool import Pool, Slice, open_pool, slices
-from rope.curation.pipeline.recipe import Recipe, Stage, cut_recipe
+from rope.curation.pipeline.pool import PoolSlice, RawPool, open_pool, slices
+from rope.curation.pipeline.recipe import CurationRecipe, Stage, cut_recipe
 from rope.curation.pipeline.supervisor import Engine, supervise
-from rope.curation.pipeline.worker import DamagedError, Job
+from rope.curation.pipeline.worker import DamagedError, ShardJob
 from rope.errors import DatasetError, UsageError
 from rope.files import sha256_of
 
@@ -62,13 +62,13 @@ class StageState:
 
 
 def run_recipe(
-    recipe: Recipe,
+    recipe: CurationRecipe,
     open_engine: OpenEngine,
     *,
     until: str | None = None,
     chaos: Chaos | None = None,
     progress: bool = True,
-) -> dict[str, list[Manifest]]:
+) -> dict[str, list[ShardManifest]]:
     """Make what is stale of all stages, and leave the rest alone; a killed run is continued by the next.
 
     The files follow from the recipe and the pool: not from the engine, the number of workers, or what was killed.
@@ -103,10 +103,10 @@ def run_recipe(
                 return done
 
 
-def stage_states(recipe: Recipe) -> list[StageState]:
+def stage_states(recipe: CurationRecipe) -> list[StageState]:
     """How far each stage is; reads names, keys and sizes, and writes nothing but hashes of the pool."""
     states: list[StageState] = []
-    sources: list[Slice] | None = None
+    sources: list[PoolSlice] | None = None
     for stage, planned in _planned(recipe):
         if states and sources is None:
             states.append(StageState(stage.name, "waiting", 0, 0))
@@ -118,14 +118,14 @@ def stage_states(recipe: Recipe) -> list[StageState]:
     return states
 
 
-def finished_stages(recipe: Recipe) -> dict[str, list[tuple[Path, Manifest]]]:
+def finished_stages(recipe: CurationRecipe) -> dict[str, list[tuple[Path, ShardManifest]]]:
     """Stage -> folder and manifest of each shard, for a recipe that was run to its end.
 
     Raises:
         DatasetError: a stage is stale or was never run.
     """
-    found: dict[str, list[tuple[Path, Manifest]]] = {}
-    sources: list[Slice] | None = None
+    found: dict[str, list[tuple[Path, ShardManifest]]] = {}
+    sources: list[PoolSlice] | None = None
     for stage, planned in _planned(recipe):
         jobs = planned(sources)
         if not all(job.is_done for job in jobs):
@@ -159,10 +159,10 @@ class _Engines(AbstractContextManager["_Engines"]):
 
 
 def _run_stages(
-    recipe: Recipe, open_engine: OpenEngine, attempt: int, chaos: Chaos | None, progress: bool
-) -> dict[str, list[Manifest]]:
-    sources: list[Slice] | None = None
-    done: dict[str, list[Manifest]] = {}
+    recipe: CurationRecipe, open_engine: OpenEngine, attempt: int, chaos: Chaos | None, progress: bool
+) -> dict[str, list[ShardManifest]]:
+    sources: list[PoolSlice] | None = None
+    done: dict[str, list[ShardManifest]] = {}
     with _Engines(open_engine) as engines:
         for stage, planned in _planned(recipe):
             jobs = planned(sources)
@@ -178,9 +178,9 @@ def _run_stages(
 
 
 def _run_stage(
-    recipe: Recipe,
+    recipe: CurationRecipe,
     stage: Stage,
-    jobs: Sequence[Job],
+    jobs: Sequence[ShardJob],
     engines: "_Engines",
     attempt: int,
     chaos: Chaos | None,
@@ -203,7 +203,7 @@ def _run_stage(
         )
 
 
-def _planned(recipe: Recipe) -> Iterator[tuple[Stage, Callable[[Sequence[Slice] | None], list[Job]]]]:
+def _planned(recipe: CurationRecipe) -> Iterator[tuple[Stage, Callable[[Sequence[PoolSlice] | None], list[ShardJob]]]]:
     """Each stage, and the function that gives its shards from the rows that go in."""
     pool = open_pool(recipe.pool_path, recipe.pool.columns, recipe.work)
     first = _pool_stage(pool)
@@ -212,12 +212,12 @@ def _planned(recipe: Recipe) -> Iterator[tuple[Stage, Callable[[Sequence[Slice] 
         yield stage, lambda sources, stage=stage: _plan(recipe, stage, sources or [], checked=True)  # type: ignore[misc]
 
 
-def _pool_stage(pool: Pool) -> Stage:
+def _pool_stage(pool: RawPool) -> Stage:
     options = {"root": str(pool.root), "columns": dict(pool.columns)}
     return Stage(POOL_STAGE, "rope.curation.pipeline.ingest:ADMIT", options)
 
 
-def _plan(recipe: Recipe, stage: Stage, sources: Sequence[Slice], *, checked: bool) -> list[Job]:
+def _plan(recipe: CurationRecipe, stage: Stage, sources: Sequence[PoolSlice], *, checked: bool) -> list[ShardJob]:
     operation = load_operation(stage.use)
     is_global = isinstance(operation, GlobalOperation)
     options = operation.options(**stage.options)
@@ -231,7 +231,7 @@ def _plan(recipe: Recipe, stage: Stage, sources: Sequence[Slice], *, checked: bo
     for i, group in enumerate([tuple(sources)] if is_global else [(source,) for source in sources]):
         key = _key([*made_with, [(source.sha256, source.start, source.stop) for source in group]])
         jobs.append(
-            Job(
+            ShardJob(
                 stage=stage.name,
                 name=f"{i:05d}-{key[:16]}",
                 key=key,
@@ -254,27 +254,27 @@ def _key(values: Sequence[Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _manifest(job: Job) -> Manifest:
+def _manifest(job: ShardJob) -> ShardManifest:
     manifest = read_manifest(job.manifest_path)
     if manifest is None or manifest.key != job.key:
         raise DamagedError(str(job.manifest_path))
     return manifest
 
 
-def _outputs(jobs: Sequence[Job]) -> list[Slice]:
+def _outputs(jobs: Sequence[ShardJob]) -> list[PoolSlice]:
     """The kept rows of shards, in their order."""
     return [
-        Slice(job.folder / part.kept.name, 0, part.kept.rows, part.kept.sha256)
+        PoolSlice(job.folder / part.kept.name, 0, part.kept.rows, part.kept.sha256)
         for job in jobs
         for part in _manifest(job).parts
     ]
 
 
-def _allowed(recipe: Recipe, n_rows: int) -> int:
+def _allowed(recipe: CurationRecipe, n_rows: int) -> int:
     return max(_ALWAYS_ALLOWED, int(recipe.limits.max_quarantined * n_rows))
 
 
-def _refuse_many_quarantined(recipe: Recipe, stage: Stage, manifests: Sequence[Manifest]) -> None:
+def _refuse_many_quarantined(recipe: CurationRecipe, stage: Stage, manifests: Sequence[ShardManifest]) -> None:
     counts = [count for manifest in manifests for count in manifest.counts]
     n_quarantined = sum(count.rows for count in counts if count.fate == "quarantined")
     n_rows = sum(count.rows for count in counts)
@@ -294,7 +294,7 @@ def _forget_damaged(folder: Path) -> None:
             path.unlink()
 
 
-def _sweep(folder: Path, jobs: Sequence[Job]) -> None:
+def _sweep(folder: Path, jobs: Sequence[ShardJob]) -> None:
     """Remove files that belong to no shard of a stage: of other keys, or left by what was killed."""
     wanted = {job.manifest_path.name for job in jobs}
     wanted |= {file.name for job in jobs for file in _manifest(job).files}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal, Protocol
 
 from rope.curation.pipeline.fault_injection import CALM_ATTEMPT, Chaos
-from rope.curation.pipeline.worker import Job, Task
+from rope.curation.pipeline.worker import ShardAttempt, ShardJob
 from rope.errors import DatasetError, RopeError
 
 __all__ = ["TRIES", "Ended", "Engine", "Isolation", "supervise"]
@@ -30,7 +30,7 @@ class Ended:
         error: the exception of a task that failed.
     """
 
-    task: Task
+    task: ShardAttempt
     how: Literal["done", "failed", "died", "hung"]
     error: BaseException | None = None
 
@@ -42,7 +42,7 @@ class Engine(Protocol):
     def slots(self) -> int:
         """How many tasks may be under way at a time."""
 
-    def submit(self, task: Task) -> None:
+    def submit(self, task: ShardAttempt) -> None:
         """Start a task, or let it wait for a worker."""
 
     def wait(self) -> list[Ended]:
@@ -67,7 +67,7 @@ class Isolation:
     n_open: int = 0
     lethal: dict[int, str] = field(default_factory=dict)
 
-    def after(self, ended: Ended) -> list[Task]:
+    def after(self, ended: Ended) -> list[ShardAttempt]:
         """The tasks that follow from the end of one; none when the shard is done, or other tries are under way.
 
         Raises:
@@ -83,7 +83,7 @@ class Isolation:
             return tries
         return [replace(ended.task, rows=None, attempt=self.attempt, lethal=dict(sorted(self.lethal.items())))]
 
-    def _after_shard(self, ended: Ended) -> list[Task]:
+    def _after_shard(self, ended: Ended) -> list[ShardAttempt]:
         task = ended.task
         self.attempt += 1
         if ended.how != "failed" and not self.is_searched and task.job.is_divisible and task.job.n_rows > 0:
@@ -96,7 +96,7 @@ class Isolation:
             raise _given_up(ended)
         return [replace(task, attempt=self.attempt)]
 
-    def _after_try(self, ended: Ended) -> list[Task]:
+    def _after_try(self, ended: Ended) -> list[ShardAttempt]:
         task = ended.task
         assert task.rows is not None
         start, stop = task.rows
@@ -112,7 +112,7 @@ class Isolation:
 
 def supervise(
     engine: Engine,
-    jobs: Sequence[Job],
+    jobs: Sequence[ShardJob],
     *,
     first_attempt: int,
     max_lethal: int,
@@ -133,7 +133,7 @@ def supervise(
         RopeError: a shard was given up, or more rows are lethal than may be.
     """
     states = {job.name: Isolation(first_attempt, first_attempt) for job in jobs}
-    waiting = deque(Task(job, first_attempt, chaos=chaos) for job in jobs)
+    waiting = deque(ShardAttempt(job, first_attempt, chaos=chaos) for job in jobs)
     n_running = 0
     while waiting or n_running:
         while waiting and n_running < engine.slots:
@@ -147,13 +147,13 @@ def supervise(
         _refuse_many_lethal(states, max_lethal)
 
 
-def _halves(task: Task, rows: tuple[int, int]) -> list[Task]:
+def _halves(task: ShardAttempt, rows: tuple[int, int]) -> list[ShardAttempt]:
     """Tries of both halves of a range of rows; of one row, the row.
 
     >>> from pathlib import Path
-    >>> job = Job("s", "0", "", "", {}, (), Path(), 1, 1.0, 0.0, True, True)
-    >>> [half.rows for half in _halves(Task(job), (0, 5))], [half.rows for half in _halves(Task(job), (3, 4))]
-    ([(0, 2), (2, 5)], [(3, 4)])
+    >>> job = ShardJob("s", "0", "", "", {}, (), Path(), 1, 1.0, 0.0, True, True)
+    >>> [[half.rows for half in _halves(ShardAttempt(job), rows)] for rows in ((0, 5), (3, 4))]
+    [[(0, 2), (2, 5)], [(3, 4)]]
     """
     start, stop = rows
     middle = (start + stop) // 2

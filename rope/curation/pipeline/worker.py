@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
 from rope.curation.pipeline.fault_injection import Chaos, Fault, strike_after, strike_before, strike_writing
-from rope.curation.pipeline.manifest import Count, Manifest, Part, StoredFile, read_manifest, write_manifest
+from rope.curation.pipeline.manifest import Count, ShardManifest, ShardPart, StoredFile, read_manifest, write_manifest
 from rope.curation.pipeline.operation import (
     NOT_SAMPLED,
     REJECT_SCHEMA,
@@ -21,11 +21,11 @@ from rope.curation.pipeline.operation import (
     load_operation,
     rejects_of,
 )
-from rope.curation.pipeline.pool import Slice
+from rope.curation.pipeline.pool import PoolSlice
 from rope.errors import DatasetError, RopeError, UsageError
 from rope.files import atomic_path, sha256_of
 
-__all__ = ["STORED_REJECT_SCHEMA", "DamagedError", "Job", "Task", "execute", "settle"]
+__all__ = ["STORED_REJECT_SCHEMA", "DamagedError", "ShardAttempt", "ShardJob", "execute", "settle"]
 
 STORED_REJECT_SCHEMA: Final = pa.schema([*REJECT_SCHEMA, pa.field("fate", pa.string())])
 """`REJECT_SCHEMA` and the fate: rejected, quarantined or not sampled."""
@@ -41,7 +41,7 @@ class DamagedError(DatasetError):
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class ShardJob:
     """A shard to make.
 
     Attributes:
@@ -64,7 +64,7 @@ class Job:
     key: str
     use: str
     options: Mapping[str, Any]
-    sources: tuple[Slice, ...]
+    sources: tuple[PoolSlice, ...]
     folder: Path
     batch_rows: int
     deadline_s: float
@@ -90,7 +90,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class ShardAttempt:
     """An attempt at a shard, or at finding out whether some of its rows kill the worker.
 
     Attributes:
@@ -101,7 +101,7 @@ class Task:
         chaos: faults on purpose.
     """
 
-    job: Job
+    job: ShardJob
     attempt: int = 0
     rows: tuple[int, int] | None = None
     lethal: Mapping[int, str] = field(default_factory=dict)
@@ -119,7 +119,7 @@ class Task:
         return f"{self.job.stage}/{self.job.name}{rows}"
 
 
-def execute(task: Task) -> None:
+def execute(task: ShardAttempt) -> None:
     """Make the shard of a task, or try some of its rows; runs in a worker of an engine.
 
     The arithmetic of rows (BLAS, OpenMP) has one thread, whatever the number of workers: the threads of several workers
@@ -149,7 +149,7 @@ def execute(task: Task) -> None:
             _try_rows(job, operation, options, *task.rows)
 
 
-def _try_rows(job: Job, operation: MapOperation[Any], options: object, start: int, stop: int) -> None:
+def _try_rows(job: ShardJob, operation: MapOperation[Any], options: object, start: int, stop: int) -> None:
     """Do with some rows what making the shard would do, and write nothing."""
     source = job.sources[0]
     for _, batch in _batches(source.path, source.start + start, source.start + stop, job.batch_rows):
@@ -181,7 +181,7 @@ def settle(batch: pa.RecordBatch, run: Callable[[pa.RecordBatch], Outcome]) -> I
 
 
 def _run_shard(
-    job: Job, operation: MapOperation[Any], options: object, lethal: Mapping[int, str]
+    job: ShardJob, operation: MapOperation[Any], options: object, lethal: Mapping[int, str]
 ) -> tuple[list[Outcome], list[pa.RecordBatch]]:
     """The outcomes of all rows, and the rejects of quarantined ones."""
     source = job.sources[0]
@@ -207,7 +207,7 @@ def _run_shard(
     return outcomes, quarantined
 
 
-def _run_on_nothing(job: Job, operation: MapOperation[Any], options: object) -> Outcome:
+def _run_on_nothing(job: ShardJob, operation: MapOperation[Any], options: object) -> Outcome:
     """The outcome of no rows, which has the columns of all others."""
     source = job.sources[0]
     nothing = pa.RecordBatch.from_pylist([], schema=pq.read_schema(source.path).remove_metadata())
@@ -247,7 +247,7 @@ def _check_outcome(rows: pa.RecordBatch, outcome: Outcome, schema: pa.Schema) ->
         raise ValueError(f"{rows.num_rows} rows went in, and {n_out} came out")
 
 
-def _identified(row: pa.RecordBatch, job: Job) -> pa.RecordBatch:
+def _identified(row: pa.RecordBatch, job: ShardJob) -> pa.RecordBatch:
     """A row under our names of `id` and `domain`, even where it is raw."""
     names = job.options.get("columns", {}) if not job.checked else {}
     return pa.RecordBatch.from_arrays(
@@ -265,7 +265,7 @@ def _joined(outcomes: Sequence[Outcome]) -> Outcome:
 
 
 def _commit(
-    job: Job,
+    job: ShardJob,
     outcomes: Iterable[Outcome],
     quarantined: Sequence[pa.RecordBatch],
     fault: Fault | None,
@@ -277,7 +277,7 @@ def _commit(
         stem = job.name if i == 0 else f"{job.name}.{i:05d}"
         kept = pa.table(outcome.kept)
         parts.append(
-            Part(
+            ShardPart(
                 _write(job.folder / f"{stem}.kept.parquet", kept, fault),
                 _write(job.folder / f"{stem}.rejects.parquet", rejects, None),
             )
@@ -286,7 +286,7 @@ def _commit(
     if counts.total() != job.n_rows:
         raise DatasetError(f"{job.stage}/{job.name}: {job.n_rows} rows went in, and {counts.total()} came out")
     ordered = sorted(counts.items(), key=lambda item: [word or "" for word in item[0]])
-    manifest = Manifest(job.key, job.n_rows, tuple(parts), tuple(Count(*key, n) for key, n in ordered))  # type: ignore[arg-type]
+    manifest = ShardManifest(job.key, job.n_rows, tuple(parts), tuple(Count(*key, n) for key, n in ordered))  # type: ignore[arg-type]
     write_manifest(job.manifest_path, manifest)
     if parts:
         strike_after(fault, job.folder / parts[0].kept.name)
@@ -322,6 +322,6 @@ def _write(path: Path, table: pa.Table, fault: Fault | None) -> StoredFile:
     return StoredFile(path.name, table.num_rows, path.stat().st_size, sha256_of(path))
 
 
-def _check_hash(source: Slice) -> None:
+def _check_hash(source: PoolSlice) -> None:
     if sha256_of(source.path) != source.sha256:
         raise DamagedError(str(source.path))

@@ -15,13 +15,13 @@ from scipy.special import stdtrit
 from rope.curation.sampling.sample import Drawn
 from rope.errors import UsageError
 
-__all__ = ["Estimate", "estimate_share", "estimate_total"]
+__all__ = ["SampleEstimate", "estimate_share", "estimate_total"]
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class SampleEstimate:
     """An estimate with its interval.
 
     Attributes:
@@ -39,7 +39,7 @@ class Estimate:
     degrees: float
 
 
-def estimate_total(drawn: Drawn, values: npt.ArrayLike, *, confidence: float = 0.95) -> Estimate:
+def estimate_total(drawn: Drawn, values: npt.ArrayLike, *, confidence: float = 0.95) -> SampleEstimate:
     """The sum over the keys of the pool of a number that is known of each drawn key.
 
     The interval is that of Student's t, with Satterthwaite's degrees of freedom. It keeps what it promises where no
@@ -67,10 +67,12 @@ def estimate_total(drawn: Drawn, values: npt.ArrayLike, *, confidence: float = 0
     value = float(drawn.weight @ numbers)
     error = math.sqrt(variance)
     reach = error * float(stdtrit(degrees, (1 + confidence) / 2))
-    return Estimate(value, value - reach, value + reach, error, degrees)
+    return SampleEstimate(value, value - reach, value + reach, error, degrees)
 
 
-def estimate_share(drawn: Drawn, part: npt.ArrayLike, whole: npt.ArrayLike, *, confidence: float = 0.95) -> Estimate:
+def estimate_share(
+    drawn: Drawn, part: npt.ArrayLike, whole: npt.ArrayLike, *, confidence: float = 0.95
+) -> SampleEstimate:
     """The sum of `part` over the keys of the pool divided by that of `whole`, such as matches among rows.
 
     The standard error is that of the linearised ratio. The interval is Wilson's, of as many independent draws as would
@@ -93,10 +95,10 @@ def estimate_share(drawn: Drawn, part: npt.ArrayLike, whole: npt.ArrayLike, *, c
     share = float(drawn.weight @ above) / size
     variance, degrees = _variance(drawn, (above - share * below) / size)
     if (drawn.pool == drawn.taken).all():
-        return Estimate(share, share, share, 0.0, degrees)
+        return SampleEstimate(share, share, share, 0.0, degrees)
     n_draws = share * (1 - share) / variance if variance > 0 else _kish(drawn.weight * below)
     low, high = _wilson(share, n_draws, float(stdtrit(degrees, (1 + confidence) / 2)))
-    return Estimate(share, low, high, math.sqrt(variance), degrees)
+    return SampleEstimate(share, low, high, math.sqrt(variance), degrees)
 
 
 def _checked(drawn: Drawn, values: npt.ArrayLike, confidence: float) -> Floats:

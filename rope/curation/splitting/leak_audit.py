@@ -26,7 +26,7 @@ __all__ = [
     "LeakAudit",
     "Recall",
     "Search",
-    "Side",
+    "SplitSide",
     "audit_leaks",
     "exact_search",
     "to_markdown",
@@ -64,7 +64,7 @@ Search = Callable[[Vectors, Vectors, float], NearPairs]
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class SplitSide:
     """The samples of one side of a split, n rows.
 
     Attributes:
@@ -153,8 +153,8 @@ def exact_search(queries: Vectors, gallery: Vectors, threshold: float) -> NearPa
 
 
 def audit_leaks(
-    validation: Side,
-    train: Side,
+    validation: SplitSide,
+    train: SplitSide,
     *,
     threshold: float | None,
     seed: int,
@@ -246,15 +246,15 @@ def _counts(leaks: pa.Table) -> dict[tuple[str, str, str], int]:
     return {tuple(row.values())[:3]: row["pairs_sum"] for row in grouped.to_pylist()}
 
 
-def _of_domain(side: Side, domain: Domain) -> Ints:
+def _of_domain(side: SplitSide, domain: Domain) -> Ints:
     """Rows of one domain in the order of their ids."""
     rows = [i for i, name in enumerate(side.domains) if name == domain]
     return np.array(sorted(rows, key=lambda i: side.ids[i]), np.int64)
 
 
 def _near_leaks(
-    validation: Side,
-    train: Side,
+    validation: SplitSide,
+    train: SplitSide,
     first: Ints,
     second: Ints,
     threshold: float,
@@ -298,7 +298,7 @@ def _turned(vectors: Vectors, cosine: npt.NDArray[np.float64], rng: np.random.Ge
     return np.asarray(cosine[:, None] * unit + np.sqrt(1 - cosine[:, None] ** 2) * away, np.float32)
 
 
-def _sharing(kind: str, validation: Side, train: Side) -> pa.Table:
+def _sharing(kind: str, validation: SplitSide, train: SplitSide) -> pa.Table:
     """The rows of `LEAK_SCHEMA` for one kind of `SHARED`."""
     left = _shared_table(kind, validation, "validation")
     right = _shared_table(kind, train, "train").group_by(["value", "train_domain"])
@@ -311,7 +311,7 @@ def _sharing(kind: str, validation: Side, train: Side) -> pa.Table:
     return joined.append_column("cosine", pa.nulls(len(joined), pa.float64())).select(LEAK_SCHEMA.names)
 
 
-def _shared_table(kind: str, side: Side, name: str) -> pa.Table:
+def _shared_table(kind: str, side: SplitSide, name: str) -> pa.Table:
     """A row for each different value of each sample."""
     values, ids, domains = side.shared[kind], pa.array(side.ids, pa.string()), pa.array(side.domains, pa.string())
     tables, start = [], 0
@@ -324,7 +324,9 @@ def _shared_table(kind: str, side: Side, name: str) -> pa.Table:
     return table.group_by(table.column_names).aggregate([])
 
 
-def _near_table(validation: Side, train: Side, left: Ints, right: Ints, cosine: npt.NDArray[np.float64]) -> pa.Table:
+def _near_table(
+    validation: SplitSide, train: SplitSide, left: Ints, right: Ints, cosine: npt.NDArray[np.float64]
+) -> pa.Table:
     """The rows of `LEAK_SCHEMA` for near pairs."""
     columns = [
         pa.array(["near"] * len(left), pa.string()),

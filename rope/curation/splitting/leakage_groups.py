@@ -18,7 +18,7 @@ from rope.curation.codes import coded
 from rope.curation.dedup.linkage import components
 from rope.errors import DatasetError, UsageError
 
-__all__ = ["MAX_SHARED", "Hub", "LeakageGroups", "Near", "Shared", "leakage_groups"]
+__all__ = ["MAX_SHARED", "LeakageGroups", "LeakageHub", "Near", "Shared", "leakage_groups"]
 
 MAX_SHARED: Final = 50
 """Products with one value, or neighbours of one product, above which it is a hub; the same as in merging."""
@@ -55,7 +55,7 @@ class Near:
 
 
 @dataclass(frozen=True, slots=True)
-class Hub:
+class LeakageHub:
     """What ties nothing, as it would tie too many.
 
     Attributes:
@@ -79,7 +79,7 @@ class LeakageGroups:
     """
 
     group: Ints
-    hubs: tuple[Hub, ...]
+    hubs: tuple[LeakageHub, ...]
 
 
 def leakage_groups(
@@ -107,7 +107,7 @@ def leakage_groups(
     if max_shared < 2:
         raise UsageError(f"max_shared is {max_shared}; expected at least 2")
     parts: list[tuple[Ints, Ints]] = [(np.empty(0, np.int64), np.empty(0, np.int64))]
-    hubs: list[Hub] = []
+    hubs: list[LeakageHub] = []
     for one in shared:
         _check(one.kind, n_products, one.product, len(one.value))
         pairs, found = _star(one, max_shared)
@@ -132,26 +132,27 @@ def _check(kind: str, n_products: int, product: Ints, n_values: int) -> None:
         raise DatasetError(f"{kind}: product number {strangers[0]}; expected 0 to {n_products - 1}")
 
 
-def _star(shared: Shared, limit: int) -> tuple[tuple[Ints, Ints], list[Hub]]:
+def _star(shared: Shared, limit: int) -> tuple[tuple[Ints, Ints], list[LeakageHub]]:
     """The first product of each value with the other ones, and the hubs."""
     names, value = coded(shared.value)
     value, product = _distinct(value, shared.product)
     n_products = np.bincount(value, minlength=len(names))
     hubs = [
-        Hub(shared.kind, names[at].as_py(), int(n_products[at])) for at in np.flatnonzero(n_products > limit).tolist()
+        LeakageHub(shared.kind, names[at].as_py(), int(n_products[at]))
+        for at in np.flatnonzero(n_products > limit).tolist()
     ]
     first = product[np.searchsorted(value, value)]
     is_tie = (n_products[value] <= limit) & (first != product)
     return (first[is_tie], product[is_tie]), hubs
 
 
-def _without_hubs(near: Near, n_products: int, limit: int) -> tuple[tuple[Ints, Ints], list[Hub]]:
+def _without_hubs(near: Near, n_products: int, limit: int) -> tuple[tuple[Ints, Ints], list[LeakageHub]]:
     """Each pair once, without those of a product with too many neighbours, and the hubs."""
     is_pair = near.left != near.right
     ends = near.left[is_pair], near.right[is_pair]
     left, right = _distinct(np.minimum(*ends), np.maximum(*ends))
     degree = np.bincount(np.concatenate([left, right]), minlength=n_products)
-    hubs = [Hub("near", str(at), int(degree[at])) for at in np.flatnonzero(degree > limit)]
+    hubs = [LeakageHub("near", str(at), int(degree[at])) for at in np.flatnonzero(degree > limit)]
     is_tie = (degree[left] <= limit) & (degree[right] <= limit)
     return (left[is_tie], right[is_tie]), hubs
 

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 
 from rope.curation.pipeline.accounting import Stages, kept_files
 from rope.curation.pipeline.operation import BUILT_IN
-from rope.curation.pipeline.recipe import LeakRules, Recipe
-from rope.curation.splitting.leak_audit import LeakAudit, Side, audit_leaks, to_markdown
+from rope.curation.pipeline.recipe import CurationRecipe, LeakRules
+from rope.curation.splitting.leak_audit import LeakAudit, SplitSide, audit_leaks, to_markdown
 from rope.curation.wide import read_vectors
 from rope.files import atomic_path
 
@@ -41,7 +41,7 @@ def is_split(stages: Stages) -> bool:
     return bool(files) and "split" in pq.read_schema(files[0]).names
 
 
-def audit_split(recipe: Recipe, stages: Stages) -> LeakAudit:
+def audit_split(recipe: CurationRecipe, stages: Stages) -> LeakAudit:
     """Look for leaks among the rows that the last stage has kept; see `rope.curation.splitting.leak_audit.audit_leaks`.
 
     Near pairs are searched where rows have embeddings and a threshold is known: that of the recipe's `[leaks]`, or else
@@ -127,7 +127,7 @@ def card_with_leaks(card: str, audit: LeakAudit, rules: LeakRules) -> str:
     return before + section
 
 
-def _threshold(recipe: Recipe) -> float | None:
+def _threshold(recipe: CurationRecipe) -> float | None:
     """The cosine from which on samples are near; None where the recipe says nothing."""
     if recipe.leaks.near is not None:
         return recipe.leaks.near
@@ -143,7 +143,7 @@ def _read(paths: Sequence[Path]) -> pa.Table:
     return pa.concat_tables(tables)
 
 
-def _side(paths: Sequence[Path], every: pa.Table, split: str, with_vectors: bool) -> Side:
+def _side(paths: Sequence[Path], every: pa.Table, split: str, with_vectors: bool) -> SplitSide:
     is_own = pc.equal(every["split"], split)
     rows = every.filter(is_own)
     is_page = pc.equal(rows["domain"], "page")
@@ -153,7 +153,7 @@ def _side(paths: Sequence[Path], every: pa.Table, split: str, with_vectors: bool
     if "media_sha256" in rows.column_names:
         shared["media"] = rows["media_sha256"]
     vectors = read_vectors(paths, is_own.to_numpy(), "leak audit") if with_vectors else None
-    return Side(rows["id"].to_pylist(), rows["domain"].to_pylist(), vectors, shared)
+    return SplitSide(rows["id"].to_pylist(), rows["domain"].to_pylist(), vectors, shared)
 
 
 def _plain(titles: pa.ChunkedArray) -> pa.ChunkedArray:

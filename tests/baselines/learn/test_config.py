@@ -1,6 +1,6 @@
 import pytest
 
-from baselines.learn.config import LearnConfig, Recipe, read_recipe
+from baselines.learn.config import LearnConfig, LearnRecipe, read_recipe
 from rope.errors import UsageError
 
 
@@ -31,7 +31,7 @@ def test_a_recipe_that_cannot_be_is_refused(text, message):
 )
 def test_options_that_contradict_each_other_are_refused(fields, message):
     with pytest.raises(UsageError, match=message):
-        Recipe(seed=0, **fields)
+        LearnRecipe(seed=0, **fields)
 
 
 def test_heads_divide_the_width():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from baselines.learn.config import LearnConfig, Recipe
+from baselines.learn.config import LearnConfig, LearnRecipe
 from baselines.learn.data import draw_batch
 from baselines.learn.embed import embed_items, embed_users
 from baselines.learn.model import Learn
@@ -31,9 +31,9 @@ def _one_thread():
     torch.set_num_threads(before)
 
 
-def recipe(**changes) -> Recipe:
+def recipe(**changes) -> LearnRecipe:
     fields = {"model": SMALL, "seed": 0, "epochs": 2, "batch_size": 20, "learning_rate": 1e-3, "save_steps": 2}
-    return Recipe(**(fields | changes))
+    return LearnRecipe(**(fields | changes))
 
 
 def weights(folder) -> dict[str, torch.Tensor]:
@@ -113,7 +113,7 @@ def test_the_adaptor_beats_the_mean_which_beats_popularity_with_intervals_apart(
     planted = plant_interactions(Planted(n_users=1000, n_items=300, look=1.25), seed=0)
     split = leave_one_out(planted.interactions, "test")
     model = LearnConfig(input_dim=32, output_dim=32, width=32, heads=4, mlp_width=64, layers=1, dropout=0.0)
-    what = Recipe(
+    what = LearnRecipe(
         model=model, seed=0, epochs=20, batch_size=50, objective="dense", places=5, actions=4, learning_rate=5e-3
     )
     trained = train(planted.content, split.training, tmp_path, what, progress=False)

@@ -5,7 +5,7 @@ import numpy as np
 from rope.bench.attributes.columns import Column
 from rope.bench.attributes.score import Embedded
 from rope.bench.io.embeddings import DomainEmbeddings
-from rope.dataset.directory import Labels
+from rope.dataset.directory import SampleLabels
 from rope.domain import DOMAINS
 
 CLASSES = 4
@@ -51,7 +51,7 @@ def embedded(
             vectors = np.ascontiguousarray(vectors[:, ::-1])
         ids = [f"{domain}{first + i:04d}-{j}" for i in range(n_products) for j in range(2)]
         embeddings[domain] = DomainEmbeddings(ids, vectors.astype(np.float32), "float32")
-        labels[domain] = Labels(ids, [f"p{first + i:04d}" for i in of])
+        labels[domain] = SampleLabels(ids, [f"p{first + i:04d}" for i in of])
     return Embedded(embeddings, labels)
 
 
@@ -63,5 +63,5 @@ def shuffled(given: Embedded, seed: int) -> Embedded:
         order = rng.permutation(len(rows.sample_ids))
         ids = [rows.sample_ids[i] for i in order]
         embeddings[domain] = DomainEmbeddings(ids, given.embeddings[domain].vectors[order], "float32")
-        labels[domain] = Labels(ids, [rows.product_ids[i] for i in order])
+        labels[domain] = SampleLabels(ids, [rows.product_ids[i] for i in order])
     return Embedded(embeddings, labels)

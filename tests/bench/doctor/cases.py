@@ -5,7 +5,7 @@ import numpy as np
 from rope.bench.io.embeddings import DomainEmbeddings
 from rope.bench.ranking.engine import Labelled
 from rope.bench.ranking.similarity import Vectors
-from rope.dataset.directory import Labels
+from rope.dataset.directory import SampleLabels
 from rope.domain import DOMAINS
 
 
@@ -28,7 +28,7 @@ def as_files(arrays):
     for domain, (vectors, products) in arrays.items():
         ids = [f"{domain}-{i}" for i in range(len(vectors))]
         embeddings[domain] = DomainEmbeddings(ids, np.ascontiguousarray(vectors, np.float32), "float32")
-        labels[domain] = Labels(ids, [f"product-{product:03}" for product in products])
+        labels[domain] = SampleLabels(ids, [f"product-{product:03}" for product in products])
     return embeddings, labels
 
 

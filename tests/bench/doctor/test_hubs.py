@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from rope.bench.doctor import hubs
-from rope.bench.doctor.hubs import Hub, measure_hubness, nearest
+from rope.bench.doctor.hubs import HubSample, measure_hubness, nearest
 from rope.bench.ranking.engine import Effort
 from rope.bench.ranking.similarity import Vectors
 from tests.bench.reference import float32
@@ -35,7 +35,7 @@ def test_progress_counts_every_similarity():
 
 def test_one_hub_takes_all():
     hubness = measure_hubness(np.full((200, 1), 3), [f"g{i}" for i in range(100)])
-    assert hubness.worst[0] == Hub("g3", 200)
+    assert hubness.worst[0] == HubSample("g3", 200)
     assert hubness.never == 0.99
     assert hubness.top_percent == 1
     assert hubness.skewness == pytest.approx(98 / np.sqrt(99))

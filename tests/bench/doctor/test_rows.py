@@ -3,9 +3,9 @@ import pytest
 
 from rope.bench.doctor.rows import number_products, sort_out
 from rope.bench.io.embeddings import DomainEmbeddings
-from rope.dataset.directory import Labels
+from rope.dataset.directory import SampleLabels
 
-LABELS = Labels(["a", "b", "c", "d", "e"], ["2", "1", "2", "1", "3"])
+LABELS = SampleLabels(["a", "b", "c", "d", "e"], ["2", "1", "2", "1", "3"])
 
 
 def look_at(ids, vectors):
@@ -53,7 +53,7 @@ def test_copies_inside_a_product_are_told_from_copies_across():
 
 
 def test_five_examples_at_most_whatever_the_order():
-    labels = Labels([str(i) for i in range(20)], ["p"] * 20)
+    labels = SampleLabels([str(i) for i in range(20)], ["p"] * 20)
     report, side = sort_out(None, labels, {"p": 0})
     assert (report.missing.count, report.missing.examples) == (20, ("0", "1", "2", "3", "4"))
     assert side is None

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rope.bench.io.embeddings import DomainEmbeddings, align, embeddings_sha256
-from rope.dataset.directory import Labels
+from rope.dataset.directory import SampleLabels
 from rope.errors import EmbeddingError
 
 
 def labels(**ids) -> dict:
-    return {domain: Labels(names, ["product"] * len(names)) for domain, names in ids.items()}
+    return {domain: SampleLabels(names, ["product"] * len(names)) for domain, names in ids.items()}
 
 
 def given_as(ids, vectors) -> DomainEmbeddings:

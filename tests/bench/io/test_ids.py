@@ -11,13 +11,13 @@ from rope.bench.quick import quick_score
 from rope.bench.ranking.engine import Effort
 from rope.bench.score import score
 from rope.bench.tsne import choose_points
-from rope.dataset.directory import Labels
+from rope.dataset.directory import SampleLabels
 from rope.domain import DOMAINS
 from rope.errors import EmbeddingError
 
 IDS = [f"s{i}" for i in range(12)]
 PRODUCTS = [f"p{i % 4}" for i in range(12)]
-LABELS = {domain: Labels(IDS, PRODUCTS) for domain in DOMAINS}
+LABELS = {domain: SampleLabels(IDS, PRODUCTS) for domain in DOMAINS}
 COLUMN = Column("colour", False, {f"p{i}": (f"c{i}",) for i in range(4)})
 
 USES = {

@@ -6,7 +6,7 @@ import pytest
 from rope.bench.io.readers import read_embeddings
 from rope.bench.running.checks import TOLERANCE
 from rope.bench.running.run import run_embedder
-from rope.bench.running.share import Share
+from rope.bench.running.share import RunShare
 from rope.errors import EmbeddingError, UsageError
 from tests.bench.running.test_run import write_dataset
 
@@ -106,7 +106,7 @@ def test_rounding_passes_and_is_told(data, tmp_path):
 @pytest.mark.parametrize("is_finished", [True, False])
 def test_kept_vectors_that_the_model_does_not_give_are_refused(is_finished, data, tmp_path):
     out = tmp_path / "e.parquet"
-    run(Plain(), data, out, share=None if is_finished else Share(0, 2), batch_size=1)
+    run(Plain(), data, out, share=None if is_finished else RunShare(0, 2), batch_size=1)
     with pytest.raises(
         UsageError, match=r"kept from an earlier run are not this model's: .* 1 - cosine is up to"
     ) as caught:

@@ -14,7 +14,7 @@ from PIL import Image
 from rope.bench.io.readers import read_embeddings
 from rope.bench.running.key import RunKey
 from rope.bench.running.run import run_embedder
-from rope.dataset.manifest import Manifest, Shard, write_manifest
+from rope.dataset.manifest import DatasetManifest, Shard, write_manifest
 from rope.domain import CONFIG_OF, DOMAINS
 from rope.errors import DatasetError, EmbeddingError, UsageError
 from rope.media import decode_frames
@@ -47,7 +47,9 @@ def write_dataset(directory, *, counts=COUNTS, fingerprint="d0", broken=None, ma
         shards[name] = Shard(n, (directory / name).stat().st_size, "")
     of_split = {CONFIG_OF[domain]: n for domain, n in (manifest_counts or counts).items()}
     counts_by_split = {"validation": of_split, "train": {}}
-    write_manifest(directory, Manifest(FORMAT_VERSION, "tiny", {}, "embed", counts_by_split, {}, shards, fingerprint))
+    write_manifest(
+        directory, DatasetManifest(FORMAT_VERSION, "tiny", {}, "embed", counts_by_split, {}, shards, fingerprint)
+    )
     return directory
 
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rope.bench.running.run import run_embedder
-from rope.bench.running.share import Share, parse_share
+from rope.bench.running.share import RunShare, parse_share
 from rope.errors import EmbeddingError, UsageError
 from tests.bench.running.test_run import BATCH, Model, run, write_dataset
 
@@ -63,7 +63,7 @@ def whole(data, tmp_path_factory):
 def test_shares_are_joined_to_the_bytes_of_one_process(world, data, whole, tmp_path):
     models = [Model() for _ in range(world)]
     for rank, model in enumerate(models):
-        run(model, data, tmp_path / "e.parquet", share=Share(rank, world))
+        run(model, data, tmp_path / "e.parquet", share=RunShare(rank, world))
         assert not (tmp_path / "e.parquet").exists()
     last = Model()
     assert run(last, data, tmp_path / "e.parquet").read_bytes() == whole
@@ -86,27 +86,27 @@ def test_two_processes_at_once_write_the_bytes_of_one(data, whole, tmp_path):
 
 def test_what_a_stopped_share_left_is_embedded_by_the_join(data, whole, tmp_path):
     out = tmp_path / "e.parquet"
-    run(Model(), data, out, share=Share(1, 2))
+    run(Model(), data, out, share=RunShare(1, 2))
     with pytest.raises(KeyboardInterrupt):
-        run(Model(stop_after=9), data, out, share=Share(0, 2))
+        run(Model(stop_after=9), data, out, share=RunShare(0, 2))
     assert run(Model(), data, out).read_bytes() == whole
 
 
 def test_a_finished_file_needs_no_share(data, whole, tmp_path):
     (tmp_path / "e.parquet").write_bytes(whole)
-    assert run(Model(stop_after=0), data, tmp_path / "e.parquet", share=Share(0, 2)).read_bytes() == whole
+    assert run(Model(stop_after=0), data, tmp_path / "e.parquet", share=RunShare(0, 2)).read_bytes() == whole
 
 
 def test_shares_of_different_models_do_not_mix(data, tmp_path):
     out = tmp_path / "e.parquet"
-    run(Model(), data, out, share=Share(0, 2))
+    run(Model(), data, out, share=RunShare(0, 2))
     with pytest.raises(UsageError, match="embedder_fingerprint is 'weights-1' there and 'weights-2' now"):
-        run(Model(fingerprint="weights-2"), data, out, share=Share(1, 2))
+        run(Model(fingerprint="weights-2"), data, out, share=RunShare(1, 2))
 
 
 def test_a_part_of_another_model_that_came_in_by_a_race_is_not_joined(data, tmp_path):
     for name, model in (("a", Model()), ("b", Model(fingerprint="weights-2"))):
-        run(model, data, tmp_path / name, share=Share("ab".index(name), 2))
+        run(model, data, tmp_path / name, share=RunShare("ab".index(name), 2))
     for path in (tmp_path / "b.parts").glob("*.parquet"):
         path.rename(tmp_path / "a.parts" / path.name)
     with pytest.raises(UsageError, match=r"is of another run: embedder_fingerprint is 'weights-2' there"):
@@ -119,8 +119,8 @@ def test_shares_of_different_dimensions_are_not_joined(data, tmp_path):
         def embed(self, samples):
             return super().embed(samples).repeat(2, axis=1)
 
-    run(Model(), data, tmp_path / "a", share=Share(0, 2))
-    run(Wider(), data, tmp_path / "b", share=Share(1, 2))
+    run(Model(), data, tmp_path / "a", share=RunShare(0, 2))
+    run(Wider(), data, tmp_path / "b", share=RunShare(1, 2))
     for path in (tmp_path / "b.parts").glob("*.parquet"):
         path.rename(tmp_path / "a.parts" / path.name)
     with pytest.raises(EmbeddingError, match=r"\[6\], expected .*\[3\] as in page-000000"):
@@ -156,14 +156,14 @@ def test_ten_thousand_samples_killed_in_the_middle_repeat_one_part_at_most(tmp_p
 def test_another_preprocessing_is_another_run(data, tmp_path):
     pytest.importorskip("torch", reason="torch is not installed")
     from baselines.fusion import FusedEmbedder, PooledImages
-    from baselines.options import Options
+    from baselines.options import EmbeddingOptions
     from tests.baselines.test_fusion import Colours
 
     def colours(**options):
-        given = Options(device="cpu", **options)
+        given = EmbeddingOptions(device="cpu", **options)
         return FusedEmbedder("colours", PooledImages(Colours(), given.pool), given)
 
-    run(colours(frames=3), data, tmp_path / "e.parquet", share=Share(0, 2))
+    run(colours(frames=3), data, tmp_path / "e.parquet", share=RunShare(0, 2))
     with pytest.raises(UsageError, match="embedder_fingerprint is"):
         run_embedder(colours(frames=4), data, tmp_path / "e.parquet", batch_size=BATCH, progress=False)
 

@@ -10,7 +10,7 @@ import pytest
 
 from rope.bench.running.embedder import find_embedder
 from rope.bench.running.run import run_embedder
-from rope.bench.running.share import Share
+from rope.bench.running.share import RunShare
 from rope.bench.running.source import source_of
 from rope.errors import UsageError
 from tests.bench.running.test_run import COUNTS, write_dataset
@@ -127,18 +127,18 @@ def test_a_finished_run_of_changed_code_is_refused(name, code, data, tmp_path):
 
 
 def test_a_stopped_run_of_changed_code_is_refused_and_so_is_a_share(code, data, tmp_path):
-    embed(data, tmp_path / "e.parquet", share=Share(0, 2))
+    embed(data, tmp_path / "e.parquet", share=RunShare(0, 2))
     (code / "lazy.py").write_text(FILES["lazy.py"].replace("1, 0]", "2, 0]"))
     (code / "base.py").write_text("class Base: ...")
     expected = r"unfinished run of another kind: base\.py has changed, lazy\.py has changed, parts/.* is gone"
-    for share in (Share(1, 2), None):
+    for share in (RunShare(1, 2), None):
         with pytest.raises(UsageError, match=expected):
             embed(data, tmp_path / "e.parquet", share=share)
 
 
 def test_unused_code_does_not_matter_and_what_is_kept_is_counted(code, data, tmp_path):
     n = sum(COUNTS.values())
-    first = embed(data, tmp_path / "e.parquet", share=Share(0, 2))
+    first = embed(data, tmp_path / "e.parquet", share=RunShare(0, 2))
     assert (first.n_kept, 0 < first.n_embedded < n) == (0, True)
     (code / "parts" / "unused.py").write_text("x = 1")
     second = embed(data, tmp_path / "e.parquet")
@@ -158,7 +158,7 @@ def test_overwrite_starts_anew(code, data, tmp_path):
     with pytest.raises(UsageError, match="was not written by this command, so it is not overwritten"):
         embed(data, tmp_path / "other.parquet", overwrite=True)
     with pytest.raises(UsageError, match="a share cannot start the whole run anew"):
-        embed(data, out, overwrite=True, share=Share(0, 2))
+        embed(data, out, overwrite=True, share=RunShare(0, 2))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from rich.console import Console
 from rope.bench.attributes.cli import tail
 from rope.bench.stats.intervals import estimate, micro_estimate
 from rope.bench.stats.long_tail import gap_interval, tail_json, tail_of, tail_table
-from rope.bench.stats.query_ranks import Origin, PairRanks, Ranks, query_values
+from rope.bench.stats.query_ranks import PairRanks, QueryRanks, RanksProvenance, query_values
 from rope.dataset.manifest import read_manifest
 from rope.domain import CONFIG_OF, CROSS_DOMAIN_PAIRS
 from rope.errors import UsageError
@@ -45,8 +45,8 @@ def ranks(directory):
     ids = [f"q{i:02d}" for i in range(len(products))]
     hits = (rank[:, None] <= np.array([1, 5, 10, 20, 50])).astype(np.int64)
     pair = PairRanks(ids, products, np.ones_like(rank), rank, rank, 1 / rank, hits)
-    origin = Origin("model", "small", read_manifest(directory).fingerprint, "validation", "1.0")
-    return Ranks(origin, [f"{i:02d}" for i in range(14)], {one.name: pair for one in CROSS_DOMAIN_PAIRS})
+    origin = RanksProvenance("model", "small", read_manifest(directory).fingerprint, "validation", "1.0")
+    return QueryRanks(origin, [f"{i:02d}" for i in range(14)], {one.name: pair for one in CROSS_DOMAIN_PAIRS})
 
 
 def found(thirds, counting: str, pair: str = "P2V"):
@@ -125,7 +125,7 @@ def test_no_interval_where_a_side_has_one_product_or_nothing_varies():
 
 
 def test_ranks_of_another_dataset_are_refused(ranks, directory):
-    other = Ranks(Origin("model", "small", "0" * 64, "validation", "1.0"), ranks.product_ids, ranks.pairs)
+    other = QueryRanks(RanksProvenance("model", "small", "0" * 64, "validation", "1.0"), ranks.product_ids, ranks.pairs)
     with pytest.raises(UsageError, match="give the dataset that was scored"):
         tail_of(other, directory)
     with pytest.raises(UsageError, match="no metric is called"):

@@ -13,7 +13,7 @@ from rope.bench.ranking.engine import Effort
 from rope.bench.report import as_json, write_json, write_ranks
 from rope.bench.score import PROTOCOL_VERSION, score
 from rope.bench.stats.intervals import intervals_of
-from rope.bench.stats.query_ranks import METRICS, Origin, query_values, ranks_of, read_ranks
+from rope.bench.stats.query_ranks import METRICS, RanksProvenance, query_values, ranks_of, read_ranks
 from rope.errors import UsageError
 from tests.bench.simulated import pair_ranks
 from tests.bench.test_score import random_case
@@ -45,7 +45,7 @@ def same(a, b) -> bool:
 def test_a_file_gives_back_the_score_it_was_written_from(result, files):
     ranks = read_ranks(*files)
     assert same(ranks, ranks_of(result, SUBJECT))
-    assert ranks.origin == Origin("model", "mini", "0" * 64, "validation", PROTOCOL_VERSION)
+    assert ranks.origin == RanksProvenance("model", "mini", "0" * 64, "validation", PROTOCOL_VERSION)
 
 
 def test_the_order_of_rows_changes_nothing(files):

@@ -11,14 +11,14 @@ from scipy.special import ndtr
 from rope.bench.stats.compare import MEAN, compare, comparison_json, p_value, subtract
 from rope.bench.stats.compare_tables import as_latex, as_markdown
 from rope.bench.stats.intervals import average, crossed_degrees, degrees_of_freedom, estimate, over_runs, share_interval
-from rope.bench.stats.seed_groups import Group, Run
+from rope.bench.stats.seed_groups import Group, SeedRun
 from rope.errors import UsageError
 from tests.bench.simulated import clustered_products, clustered_ranks, ranks_from
 
 N_PRODUCTS = 40
 
 
-def runs_of(model: str, n: int, location: float = 0.5, spread: float = 0.3, world: int = 0) -> tuple[Run, ...]:
+def runs_of(model: str, n: int, location: float = 0.5, spread: float = 0.3, world: int = 0) -> tuple[SeedRun, ...]:
     """Runs that agree on which products are difficult; `spread` is how much a seed moves all of them."""
     common = np.random.default_rng(world)
     products = clustered_products(common, N_PRODUCTS)
@@ -30,7 +30,7 @@ def runs_of(model: str, n: int, location: float = 0.5, spread: float = 0.3, worl
         hardness = difficulty + 0.2 * rng.normal(size=N_PRODUCTS)
         ranks = ranks_from(model, products, lambda _, r=rng, h=hardness, a=at: clustered_ranks(r, products, h, a))
         origin = replace(ranks.origin, training_seed=seed, embeddings={"page": f"{model}{seed}"})
-        found.append(Run(replace(ranks, origin=origin), f"{model}-{seed}.json"))
+        found.append(SeedRun(replace(ranks, origin=origin), f"{model}-{seed}.json"))
     return tuple(found)
 
 

@@ -12,7 +12,7 @@ from rope.bench.ranking.engine import Effort
 from rope.bench.score import score
 from rope.bench.stats.query_ranks import ranks_of
 from rope.bench.stats.slices import (
-    Slice,
+    QuerySlice,
     bin_name,
     product_thirds,
     read_text_lengths,
@@ -117,7 +117,7 @@ def test_lengths_count_characters_not_bytes(directory):
 
 @pytest.mark.parametrize(("n_products", "few"), [(1, True), (49, True), (50, False)])
 def test_few_products_are_fewer_than_fifty(n_products, few):
-    assert Slice("category", "tea", "P2V", 99, n_products, {}).has_few_products == few
+    assert QuerySlice("category", "tea", "P2V", 99, n_products, {}).has_few_products == few
 
 
 @pytest.mark.parametrize(("value", "name"), [(0, "0-1"), (1, "0-1"), (2, "2"), (3, "3 or more"), (99, "3 or more")])

@@ -1,5 +1,5 @@
-from rope.curation.annotation.answers import Answer
-from rope.curation.annotation.batches import Batch, Task
+from rope.curation.annotation.answers import AnnotatorAnswer
+from rope.curation.annotation.batches import AnnotationTask, TaskBatch
 from rope.curation.annotation.items import Item
 from rope.curation.annotation.labels import label_table, summarize
 
@@ -8,13 +8,13 @@ def batch(question, n, gold=None):
     items = [
         Item(item_id=f"i{i}", question=question, texts={"page": "x"}, gold=gold if i == 0 else None) for i in range(n)
     ]
-    return Batch(f"{question}-1", question, tuple(Task(item, 2) for item in items))
+    return TaskBatch(f"{question}-1", question, tuple(AnnotationTask(item, 2) for item in items))
 
 
 def said(batch, *values):
     """Answers of two people: values of the first task, then of the second and so on; None for no answer."""
     return [
-        Answer(task_id=task.item.task_id, annotator=who, value=value)
+        AnnotatorAnswer(task_id=task.item.task_id, annotator=who, value=value)
         for task, pair in zip(batch.tasks, values, strict=True)
         for who, value in zip("ab", pair, strict=True)
         if value

@@ -5,8 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from rope.curation.annotation.answers import Answer, read_csv_answers, read_jsonl_answers, tasks_csv, tasks_jsonl
-from rope.curation.annotation.batches import Batch, Task
+from rope.curation.annotation.answers import (
+    AnnotatorAnswer,
+    read_csv_answers,
+    read_jsonl_answers,
+    tasks_csv,
+    tasks_jsonl,
+)
+from rope.curation.annotation.batches import AnnotationTask, TaskBatch
 from rope.curation.annotation.items import Item
 from rope.curation.annotation.label_studio import labelling_config, read_answers, tasks_json
 from rope.curation.annotation.ledger import add_answers, current_answers, read_ledger, state_of
@@ -22,12 +28,12 @@ ITEMS = [
     )
     for i in range(3)
 ]
-BATCH = Batch("same_product-1", "same_product", tuple(Task(item, 1) for item in ITEMS))
+BATCH = TaskBatch("same_product-1", "same_product", tuple(AnnotationTask(item, 1) for item in ITEMS))
 TASKS = [item.task_id for item in ITEMS]
 
 
 def answer(i, value="same", annotator="ann", **more):
-    return Answer(task_id=TASKS[i], annotator=annotator, value=value, **more)
+    return AnnotatorAnswer(task_id=TASKS[i], annotator=annotator, value=value, **more)
 
 
 def test_answers_are_added_once(tmp_path):
@@ -82,7 +88,7 @@ def test_a_missing_or_damaged_file_is_named(tmp_path):
 
 
 def test_a_batch_is_closed_when_all_have_answered():
-    batch = Batch("b", "same_product", (Task(ITEMS[0], 2), Task(ITEMS[1], 1)))
+    batch = TaskBatch("b", "same_product", (AnnotationTask(ITEMS[0], 2), AnnotationTask(ITEMS[1], 1)))
     answers = [answer(0), answer(0, annotator="bob"), answer(1)]
     assert [state_of(batch, answers[:n]) for n in range(4)] == ["exported", *["partially imported"] * 2, "closed"]
 

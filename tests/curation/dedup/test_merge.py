@@ -3,7 +3,7 @@ import pytest
 
 from rope.curation.dedup.evidence import make_items
 from rope.curation.dedup.explain import why
-from rope.curation.dedup.merge import Labels, MergeRules, merge_products
+from rope.curation.dedup.merge import MergeRules, PairLabels, merge_products
 from rope.curation.dedup.merge_tables import evidence_table, group_table, product_table
 from rope.errors import DatasetError, UsageError
 from tests.curation.planted import pair_scores, plant
@@ -28,16 +28,16 @@ TWINS = {"1": ["a1"], "2": ["a1"], "3": ["a1"]}
     [
         (CHAIN, {}, ["1", "1", "3"]),
         (TWINS, {}, ["1", "1", "1"]),
-        (TWINS, {"labels": Labels(cannot=(("1", "3"),))}, ["1", "1", "3"]),
-        (CHAIN, {"labels": Labels(must=(("3", "1"),))}, ["1", "1", "1"]),
-        (CHAIN, {"labels": Labels(must=(("1", "3"),), cannot=(("2", "3"),))}, ["1", "2", "1"]),
-        (CHAIN, {"labels": Labels(must=(("1", "gone"),), cannot=(("gone", "2"),))}, ["1", "1", "3"]),
+        (TWINS, {"labels": PairLabels(cannot=(("1", "3"),))}, ["1", "1", "3"]),
+        (CHAIN, {"labels": PairLabels(must=(("3", "1"),))}, ["1", "1", "1"]),
+        (CHAIN, {"labels": PairLabels(must=(("1", "3"),), cannot=(("2", "3"),))}, ["1", "2", "1"]),
+        (CHAIN, {"labels": PairLabels(must=(("1", "gone"),), cannot=(("gone", "2"),))}, ["1", "1", "3"]),
         (TWINS, {"brand": {"1": "x", "3": "y"}}, ["1", "1", "3"]),
         (TWINS, {"brand": {"2": "x", "3": None}}, ["1", "1", "1"]),
         (CHAIN, {"brand": {"1": "x", "2": "y", "3": "y"}}, ["1", "2", "2"]),
-        (TWINS, {"brand": {"1": 1, "2": 2, "3": 2}, "labels": Labels(must=(("1", "2"),))}, ["1", "1", "1"]),
+        (TWINS, {"brand": {"1": 1, "2": 2, "3": 2}, "labels": PairLabels(must=(("1", "2"),))}, ["1", "1", "1"]),
         (TWINS, {"cap": 2}, ["1", "2", "3"]),
-        (TWINS, {"cap": 2, "labels": Labels(must=(("2", "3"),))}, ["1", "1", "1"]),
+        (TWINS, {"cap": 2, "labels": PairLabels(must=(("2", "3"),))}, ["1", "1", "1"]),
     ],
 )
 def test_groups_of_three_products(shown, options, expected):
@@ -51,15 +51,20 @@ def test_groups_of_three_products(shown, options, expected):
 @pytest.mark.parametrize(
     ("rules", "labels", "pair", "reason"),
     [
-        ({}, Labels(), ("1", "2"), "1 and 2 are one product: embedding (1.0000)"),
-        ({}, Labels(), ("2", "3"), "but a product grouped with one of them has no tie to the other"),
-        ({}, Labels(), ("1", "3"), "only a chain of 2 ties leads from one to the other, and it ends between 2 and 3"),
-        ({}, Labels(), ("1", "4"), "no media of one resemble media of the other"),
-        ({}, Labels(must=(("1", "4"),)), ("4", "2"), "label (1.0000), embedding (1.0000)"),
-        ({}, Labels(cannot=(("1", "2"),)), ("1", "2"), "a cannot-link label says so"),
-        ({"cap": 2}, Labels(), ("1", "2"), "but their component is above the cap and waits for review"),
-        ({"vetoes": ("brand",)}, Labels(), ("1", "2"), "but their brand differs"),
-        ({"max_products": 1}, Labels(), ("5", "6"), "the media they share (d1) are shown by too many products"),
+        ({}, PairLabels(), ("1", "2"), "1 and 2 are one product: embedding (1.0000)"),
+        ({}, PairLabels(), ("2", "3"), "but a product grouped with one of them has no tie to the other"),
+        (
+            {},
+            PairLabels(),
+            ("1", "3"),
+            "only a chain of 2 ties leads from one to the other, and it ends between 2 and 3",
+        ),
+        ({}, PairLabels(), ("1", "4"), "no media of one resemble media of the other"),
+        ({}, PairLabels(must=(("1", "4"),)), ("4", "2"), "label (1.0000), embedding (1.0000)"),
+        ({}, PairLabels(cannot=(("1", "2"),)), ("1", "2"), "a cannot-link label says so"),
+        ({"cap": 2}, PairLabels(), ("1", "2"), "but their component is above the cap and waits for review"),
+        ({"vetoes": ("brand",)}, PairLabels(), ("1", "2"), "but their brand differs"),
+        ({"max_products": 1}, PairLabels(), ("5", "6"), "the media they share (d1) are shown by too many products"),
     ],
 )
 def test_every_decision_is_explained(rules, labels, pair, reason):
@@ -81,7 +86,7 @@ def test_an_unknown_product_and_contradicting_labels_are_refused():
         why(merge_products(pages(TWINS), MergeRules(PAGES)), "1", "9")
     with pytest.raises(DatasetError, match="labels contradict each other for 1 pairs of products, such as 1 and 3"):
         merge_products(
-            pages(TWINS), MergeRules(PAGES), labels=Labels(must=(("1", "2"), ("2", "3")), cannot=(("1", "3"),))
+            pages(TWINS), MergeRules(PAGES), labels=PairLabels(must=(("1", "2"), ("2", "3")), cannot=(("1", "3"),))
         )
     with pytest.raises(UsageError, match="veto 'brand': there is no such attribute"):
         merge_products(pages(TWINS), MergeRules(PAGES, vetoes=("brand",)))

@@ -6,9 +6,9 @@ import time
 import pytest
 
 from rope.curation.pipeline.fault_injection import Chaos
-from rope.curation.pipeline.pool import Slice
+from rope.curation.pipeline.pool import PoolSlice
 from rope.curation.pipeline.runner import run_recipe
-from rope.curation.pipeline.worker import Job, Task
+from rope.curation.pipeline.worker import ShardAttempt, ShardJob
 from rope.errors import UsageError
 from tests.curation.pools import HALF, POISON, files_of, local, recipe_of
 
@@ -72,26 +72,30 @@ def test_ray_under_chaos_makes_the_same_bytes(cluster, pool):
 
 
 def test_a_task_that_hangs_ends_at_its_deadline_and_its_worker_is_replaced(cluster, tmp_path):
-    job = Job("s", "0", "", "", {}, (Slice(tmp_path / "x.parquet", 0, 1, ""),), tmp_path, 1, 0.5, 0.0, True, True)
+    job = ShardJob(
+        "s", "0", "", "", {}, (PoolSlice(tmp_path / "x.parquet", 0, 1, ""),), tmp_path, 1, 0.5, 0.0, True, True
+    )
     with ray_engine(1, needs_gpu=False) as engine:
-        engine.submit(Task(job, chaos=Chaos(0, rate=1.0, faults=("hang",))))
+        engine.submit(ShardAttempt(job, chaos=Chaos(0, rate=1.0, faults=("hang",))))
         began = time.monotonic()
         assert [ended.how for ended in engine.wait()] == ["hung"]
         n_seconds = time.monotonic() - began
-        engine.submit(Task(job))
+        engine.submit(ShardAttempt(job))
         assert [type(ended.error) for ended in engine.wait()] == [FileNotFoundError]
     assert 0.5 <= n_seconds < 60
 
 
 def test_a_task_that_ended_in_time_is_not_taken_for_hung_though_nobody_looked(cluster, tmp_path):
-    job = Job("s", "0", "", "", {}, (Slice(tmp_path / "x.parquet", 0, 1, ""),), tmp_path, 1, 2.0, 0.0, True, True)
+    job = ShardJob(
+        "s", "0", "", "", {}, (PoolSlice(tmp_path / "x.parquet", 0, 1, ""),), tmp_path, 1, 2.0, 0.0, True, True
+    )
     with ray_engine(2, needs_gpu=False) as engine:
         for _ in range(2):  # until both workers have started
-            engine.submit(Task(job))
+            engine.submit(ShardAttempt(job))
             assert [ended.how for ended in engine.wait()] == ["failed"]
             time.sleep(1)
         for _ in range(2):
-            engine.submit(Task(job))
+            engine.submit(ShardAttempt(job))
         time.sleep(2.2)
         hows: list[str] = []
         while len(hows) < 2:

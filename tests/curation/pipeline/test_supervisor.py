@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from rope.curation.pipeline.pool import Slice
+from rope.curation.pipeline.pool import PoolSlice
 from rope.curation.pipeline.supervisor import Ended, supervise
-from rope.curation.pipeline.worker import Job, Task
+from rope.curation.pipeline.worker import ShardAttempt, ShardJob
 from rope.errors import DatasetError, UsageError
 
 
@@ -24,7 +24,7 @@ class Imagined:
         self.lethal, self.mishaps = lethal or {}, mishaps or {}
         self.log: list[Ended] = []
         self.slots = 3
-        self._open: list[Task] = []
+        self._open: list[ShardAttempt] = []
         self._rng = random.Random(seed)
 
     def submit(self, task):
@@ -45,7 +45,7 @@ class Imagined:
 
 
 def job(name, n_rows=10, is_divisible=True):
-    return Job("s", name, "", "", {}, (Slice(Path(), 0, n_rows, ""),), Path(), 4, 1.0, 0.0, is_divisible, True)
+    return ShardJob("s", name, "", "", {}, (PoolSlice(Path(), 0, n_rows, ""),), Path(), 4, 1.0, 0.0, is_divisible, True)
 
 
 def make(engine, *jobs, max_lethal=10):

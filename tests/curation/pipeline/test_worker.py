@@ -6,8 +6,8 @@ import pytest
 
 from rope.curation.pipeline.manifest import read_manifest
 from rope.curation.pipeline.operation import Outcome, rejects_of
-from rope.curation.pipeline.pool import Slice
-from rope.curation.pipeline.worker import DamagedError, Job, Task, execute, settle
+from rope.curation.pipeline.pool import PoolSlice
+from rope.curation.pipeline.worker import DamagedError, ShardAttempt, ShardJob, execute, settle
 from rope.errors import DatasetError, UsageError
 from rope.files import sha256_of
 from tests.curation.poisons import blas_threads
@@ -57,14 +57,14 @@ def test_what_is_not_the_fault_of_rows_is_raised(error):
 def shard(tmp_path):
     """A shard of rows 3 to 8 of a file with ten."""
     write_rows(tmp_path / "in.parquet", [f"r{i}" for i in range(10)])
-    source = Slice(tmp_path / "in.parquet", 3, 9, sha256_of(tmp_path / "in.parquet"))
+    source = PoolSlice(tmp_path / "in.parquet", 3, 9, sha256_of(tmp_path / "in.parquet"))
     use = "tests.curation.poisons:POISON"
-    return Job("s", "00000", "key", use, {"rejects": ["r4"]}, (source,), tmp_path / "out", 4, 9.0, 0.0, True, True)
+    return ShardJob("s", "00000", "key", use, {"rejects": ["r4"]}, (source,), tmp_path / "out", 4, 9.0, 0.0, True, True)
 
 
 def test_a_range_of_rows_becomes_a_shard_that_accounts_for_them(shard):
     assert not shard.is_done
-    execute(Task(shard, lethal={2: "hung"}))
+    execute(ShardAttempt(shard, lethal={2: "hung"}))
     assert shard.is_done
     manifest = read_manifest(shard.manifest_path)
     counts = [(count.domain, count.fate, count.reason, count.rows) for count in manifest.counts]
@@ -80,19 +80,19 @@ def test_a_range_of_rows_becomes_a_shard_that_accounts_for_them(shard):
 
 
 def test_trying_rows_writes_nothing(shard):
-    execute(Task(shard, rows=(0, 3)))
+    execute(ShardAttempt(shard, rows=(0, 3)))
     assert not shard.folder.exists()
 
 
 def test_rows_that_are_not_as_they_were_are_not_read(shard):
     write_rows(shard.sources[0].path, ["x"] * 10)
     with pytest.raises(DamagedError, match=r"in\.parquet"):
-        execute(Task(shard))
+        execute(ShardAttempt(shard))
 
 
 @pytest.mark.parametrize("name", ["00000.kept.parquet", "00000.rejects.parquet", "00000.json"])
 def test_a_shard_without_one_of_its_files_is_not_done(name, shard):
-    execute(Task(shard))
+    execute(ShardAttempt(shard))
     (shard.folder / name).unlink()
     assert not shard.is_done
 
@@ -100,12 +100,12 @@ def test_a_shard_without_one_of_its_files_is_not_done(name, shard):
 def test_an_operation_that_fails_on_no_rows_is_told_apart_from_bad_rows(shard):
     broken = replace(shard, use="tests.curation.poisons:BROKEN", options={})
     with pytest.raises(DatasetError, match="fails on a batch without rows"):
-        execute(Task(broken))
+        execute(ShardAttempt(broken))
 
 
 def test_the_arithmetic_of_rows_has_one_thread_whatever_the_number_of_workers(shard):
     before = blas_threads()
-    execute(Task(replace(shard, use="tests.curation.poisons:THREADS", options={})))
+    execute(ShardAttempt(replace(shard, use="tests.curation.poisons:THREADS", options={})))
     [part] = read_manifest(shard.manifest_path).parts
     assert pq.read_table(shard.folder / part.kept.name)["threads"].unique().to_pylist() == [1]
     assert blas_threads() == before

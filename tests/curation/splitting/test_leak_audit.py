@@ -3,7 +3,7 @@ import pyarrow as pa
 import pytest
 
 from rope.curation.dedup.neighbours import NearPairs
-from rope.curation.splitting.leak_audit import Recall, Side, audit_leaks, exact_search, to_markdown
+from rope.curation.splitting.leak_audit import Recall, SplitSide, audit_leaks, exact_search, to_markdown
 from rope.errors import DatasetError, EmbeddingError, UsageError
 
 
@@ -15,7 +15,7 @@ def side(*rows, **shared):
             vectors[i, 2:] = np.random.default_rng(i + 77 * len(rows)).standard_normal(62)
         else:
             vectors[i, :2] = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
-    return Side([str(i) for i in range(len(rows))], [domain for domain, _ in rows], vectors, listed(shared))
+    return SplitSide([str(i) for i in range(len(rows))], [domain for domain, _ in rows], vectors, listed(shared))
 
 
 def listed(shared):
@@ -57,7 +57,7 @@ def test_of_several_frames_each_that_is_shared_counts():
 
 
 def test_without_a_threshold_no_vectors_are_needed_and_the_card_says_that_nothing_was_searched():
-    one = Side(["1"], ["page"], None, listed({"title": ["cup"]}))
+    one = SplitSide(["1"], ["page"], None, listed({"title": ["cup"]}))
     audit = audit_leaks(one, one, threshold=None, seed=0)
     assert to_markdown(audit).splitlines()[:3] == [
         "| validation → train | same media | same session | same title | recall of the search |",
@@ -84,7 +84,7 @@ def test_the_order_of_samples_changes_nothing():
 
     def shuffled(order):
         titles = {"title": [str(i % 7) for i in order]}
-        return Side([str(i) for i in order], [domains[i] for i in order], whole.vectors[order], listed(titles))
+        return SplitSide([str(i) for i in order], [domains[i] for i in order], whole.vectors[order], listed(titles))
 
     orders = np.arange(60), rng.permutation(60)
     first, second = (
@@ -98,7 +98,7 @@ def test_the_order_of_samples_changes_nothing():
 
 def test_the_exact_search_finds_all_canaries():
     rng = np.random.default_rng(0)
-    train = Side(
+    train = SplitSide(
         [str(i) for i in range(500)], ["page", "live"] * 250, rng.standard_normal((500, 64)).astype(np.float32), {}
     )
     audit = audit_leaks(side(("page", 0)), train, threshold=0.9, seed=0, n_canaries=300)
@@ -166,8 +166,8 @@ def test_what_cannot_be_meant_is_refused():
     with pytest.raises(UsageError, match=r"threshold is 1\.1; expected above 0 and at most 1"):
         audit_leaks(one, one, threshold=1.1, seed=0)
     with pytest.raises(DatasetError, match="'ids': 1, 'domains': 2"):
-        Side(["a"], ["page", "page"], None, {})
+        SplitSide(["a"], ["page", "page"], None, {})
     with pytest.raises(EmbeddingError, match="1 vectors are zero or not finite, the first of them that of page 'b'"):
-        Side(["a", "b"], ["page", "page"], np.eye(2, dtype=np.float32) * [1, 0], {})
+        SplitSide(["a", "b"], ["page", "page"], np.eye(2, dtype=np.float32) * [1, 0], {})
     with pytest.raises(UsageError, match="nothing is known of shared 'colour'"):
         side(("page", 0), colour=["red"])

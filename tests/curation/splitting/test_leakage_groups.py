@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rope.curation.splitting.leakage_groups import Hub, Near, Shared, leakage_groups
+from rope.curation.splitting.leakage_groups import LeakageHub, Near, Shared, leakage_groups
 from rope.errors import DatasetError, UsageError
 
 
@@ -37,13 +37,13 @@ def test_a_value_of_more_products_than_allowed_is_a_hub_and_ties_nothing():
     rows = [(i, "banner") for i in range(4)] + [(i % 3, "photo") for i in range(9)]
     found = leakage_groups(5, shared=[shared("media", *rows)], max_shared=3)
     assert found.group.tolist() == [0, 0, 0, 3, 4]
-    assert found.hubs == (Hub("media", "banner", 4),)
+    assert found.hubs == (LeakageHub("media", "banner", 4),)
 
 
 def test_a_product_with_more_neighbours_than_allowed_is_a_hub():
     found = leakage_groups(6, near=near((0, 2), (1, 2), (2, 3), (0, 2), (4, 5)), max_shared=2)
     assert found.group.tolist() == [0, 1, 2, 3, 4, 4]
-    assert found.hubs == (Hub("near", "2", 3),)
+    assert found.hubs == (LeakageHub("near", "2", 3),)
 
 
 @given(st.permutations([(0, "a"), (1, "a"), (1, "b"), (4, "b"), (2, "c"), (3, "c"), (3, "c")]))

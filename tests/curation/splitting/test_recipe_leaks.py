@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from rope.curation.pipeline.manifest import Manifest, Part, StoredFile
+from rope.curation.pipeline.manifest import ShardManifest, ShardPart, StoredFile
 from rope.curation.pipeline.recipe import LeakRules, read_recipe
 from rope.curation.pipeline.runner import finished_stages, run_recipe
 from rope.curation.publish import LINEAGE_NAME, publish
@@ -25,7 +25,7 @@ def stages_of(folder, rows):
     """As if a recipe had ended with these rows."""
     pq.write_table(pa.Table.from_pylist(rows), folder / "rows.parquet")
     stored = StoredFile("rows.parquet", len(rows), 0, "")
-    return {"split": [(folder, Manifest("", len(rows), (Part(stored, stored),), ()))]}
+    return {"split": [(folder, ShardManifest("", len(rows), (ShardPart(stored, stored),), ()))]}
 
 
 def recipe_with(folder, *, split="", leaks=""):
