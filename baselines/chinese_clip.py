@@ -1,9 +1,11 @@
 """Chinese-CLIP as an embedder; the encoder itself is `rope.encoders.chinese_clip`."""
 
+from typing import Annotated
+
 from baselines.fusion import FusedEmbedder, PooledImages
 from baselines.options import EmbeddingOptions, read_options
+from rope.config import Count, Range, value_of_text
 from rope.encoders.chinese_clip import DEFAULT_MODEL, load_chinese_clip
-from rope.errors import UsageError
 
 __all__ = ["embedder"]
 
@@ -27,15 +29,13 @@ def embedder(
         **shared: see `baselines.options.EmbeddingOptions`.
     """
     options = read_options(shared, EmbeddingOptions())
-    if not (vision_head_width.isdecimal() and text_head_width.isdecimal() and int(text_head_width)):
-        raise UsageError(f"head widths are whole numbers, got {vision_head_width!r} and {text_head_width!r}")
     encoder = load_chinese_clip(
         model,
         backend=backend,
         precision=options.precision,
         device=options.device,
         vocabulary=vocabulary or None,
-        vision_head_width=int(vision_head_width),
-        text_head_width=int(text_head_width),
+        vision_head_width=value_of_text(Annotated[int, Range(0)], vision_head_width, "vision_head_width"),
+        text_head_width=value_of_text(Count, text_head_width, "text_head_width"),
     )
     return FusedEmbedder("chinese-clip", PooledImages(encoder, options.pool), options)

@@ -15,6 +15,7 @@ from transformers import AutoTokenizer, ClapFeatureExtractor, ClapModel
 
 from baselines.fusion import fuse
 from baselines.options import EmbeddingOptions, read_options
+from rope.config import Count, unknown_key, value_of_text
 from rope.domain import Sample
 from rope.encoders.identity import fingerprint_of
 from rope.encoders.running import choose_device, choose_dtype
@@ -184,7 +185,6 @@ def embedder(model: str = "laion/clap-htsat-unfused", clips: str = "6", batch: s
         UsageError: the model cannot be loaded, or an option does not fit.
     """
     if unknown := sorted(set(shared) - set(_OPTIONS)):
-        raise UsageError(f"no option {unknown[0]!r}; clap has model, clips, batch and {', '.join(_OPTIONS)}")
-    if not (clips.isdecimal() and batch.isdecimal() and int(clips) and int(batch)):
-        raise UsageError(f"clips and batch are whole numbers above 0, got {clips!r} and {batch!r}")
-    return load_clap(model, clips=int(clips), batch_size=int(batch), options=read_options(shared, EmbeddingOptions()))
+        raise UsageError(unknown_key(unknown[0], ("model", "clips", "batch", *_OPTIONS), "option"))
+    n_clips, batch_size = value_of_text(Count, clips, "clips"), value_of_text(Count, batch, "batch")
+    return load_clap(model, clips=n_clips, batch_size=batch_size, options=read_options(shared, EmbeddingOptions()))

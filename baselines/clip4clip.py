@@ -19,6 +19,7 @@ from baselines.clip4clip_checkpoint import Clip4ClipWeights, read_clip4clip
 from baselines.clip4clip_heads import SeqTransf, TightTransf, pool_video
 from baselines.fusion import FusedEmbedder
 from baselines.options import EmbeddingOptions, read_options
+from rope.config import Count, value_of_text
 from rope.encoders.identity import fingerprint_of
 from rope.encoders.pixels import clip_pixels
 from rope.encoders.running import choose_device, choose_dtype
@@ -177,15 +178,13 @@ def embedder(
         **shared: see `baselines.options.EmbeddingOptions`; `frames` is 12 here, `pool` says nothing.
     """
     options = read_options(shared, _DEFAULTS)
-    if not cross_heads.isdecimal() or not int(cross_heads):
-        raise UsageError(f"cross_heads: {cross_heads!r} is not a whole number from 1 on")
     encoder = load_clip4clip(
         model,
         head=head or None,
         tokenizer=tokenizer,
         precision=options.precision,
         device=options.device,
-        cross_heads=int(cross_heads),
+        cross_heads=value_of_text(Count, cross_heads, "cross_heads"),
     )
     if encoder.max_frames is not None and options.frames > encoder.max_frames:
         raise UsageError(f"{model}: has positions for {encoder.max_frames} frames; give frames={encoder.max_frames}")

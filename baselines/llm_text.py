@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from transformers import AutoModel, AutoTokenizer
 
+from rope.config import Count, value_of_text
 from rope.domain import Sample
 from rope.encoders.identity import fingerprint_of
 from rope.encoders.running import choose_device, choose_dtype
@@ -149,13 +150,11 @@ def embedder(
     """
     if "{}" not in template:
         raise UsageError(f"template {template!r} has no {{}} in the place of the text")
-    if not (max_tokens.isdecimal() and batch.isdecimal() and int(max_tokens) and int(batch)):
-        raise UsageError(f"max_tokens and batch are whole numbers above 0, got {max_tokens!r} and {batch!r}")
     return load_llm_text(
         model,
         template=template,
         precision=precision,
         device=device,
-        max_tokens=int(max_tokens),
-        batch_size=int(batch),
+        max_tokens=value_of_text(Count, max_tokens, "max_tokens"),
+        batch_size=value_of_text(Count, batch, "batch"),
     )

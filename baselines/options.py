@@ -1,9 +1,10 @@
 """The options that every baseline on a pretrained model shares, from the text of the command line."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Final, Literal, get_args
+from dataclasses import dataclass, replace
+from typing import Final, Literal, get_args, get_type_hints
 
+from rope.config import Count, Fraction, check_record, unknown_key, value_of_text
 from rope.domain import DomainName, Sample, domain_problem
 from rope.errors import UsageError
 
@@ -34,22 +35,17 @@ class EmbeddingOptions:
         images: frames that the model sees at a time, about; on a processor each core sees 16 at most.
     """
 
-    frames: int = 8
+    frames: Count = 8
     pool: Pooling = "mean"
-    text_weight: float = 0.5
+    text_weight: Fraction = 0.5
     texts: tuple[DomainName, ...] | None = None
     template: str = "none"
     precision: str = "fp32"
     device: str = "auto"
-    images: int = 64
+    images: Count = 64
 
     def __post_init__(self) -> None:
-        if self.frames < 1 or self.images < 1:
-            raise UsageError(f"frames and images must be at least 1, got {self.frames} and {self.images}")
-        if self.pool not in POOLINGS:
-            raise UsageError(f"pool {self.pool!r} is not one of {', '.join(POOLINGS)}")
-        if not 0 <= self.text_weight <= 1:
-            raise UsageError(f"text_weight must be from 0 to 1, got {self.text_weight}")
+        check_record(self)
         for domain in self.texts or ():
             if problem := domain_problem(domain):
                 raise UsageError(f"texts: {domain!r} {problem}")
@@ -84,17 +80,10 @@ def read_options(given: Mapping[str, str], defaults: EmbeddingOptions) -> Embedd
     Raises:
         UsageError: there is no such option, or its value does not fit; names it.
     """
-    names = [field.name for field in fields(EmbeddingOptions)]
-    if unknown := sorted(set(given) - set(names)):
-        raise UsageError(f"no option {unknown[0]!r}; the shared options are {', '.join(names)}")
-    return replace(defaults, **{name: _read(name, text) for name, text in given.items()})  # type: ignore[arg-type]
-
-
-def _read(name: str, text: str) -> object:
-    kinds = {"frames": int, "images": int, "text_weight": float}
-    if name == "texts":
-        return None if text == "all" else tuple(word for word in text.split(",") if word)
-    try:
-        return kinds.get(name, str)(text)
-    except ValueError as error:
-        raise UsageError(f"{name}: {text!r} is not a number") from error
+    hints = get_type_hints(EmbeddingOptions, include_extras=True)
+    if unknown := sorted(set(given) - set(hints)):
+        raise UsageError(unknown_key(unknown[0], hints, "option"))
+    values = {name: value_of_text(hints[name], text, name) for name, text in given.items()}
+    if given.get("texts") == "all":
+        values["texts"] = None
+    return replace(defaults, **values)

@@ -1,10 +1,11 @@
 """What a COPE model and its training objective are made of: one frozen record each, saved as JSON."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Final, Literal, get_args
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Any, Final, Literal
 
+from rope.config import Count, NonNegative, Positive, PositiveFraction, Range, check_record, make_record
+from rope.documents import parse_document
 from rope.domain import DOMAINS, Domain
 from rope.errors import UsageError
 
@@ -50,24 +51,16 @@ class BackboneConfig:
 
     backbone: str
     tuning: Tuning = "frozen"
-    lora_rank: int = 16
+    lora_rank: Count = 16
     tokens: Literal["pooler", "cls", "mean"] | None = None
     frames: Literal["transformer", "mean"] = "transformer"
     prefix: str = ""
     architecture: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        for name, allowed in (
-            ("tuning", get_args(Tuning)),
-            ("tokens", (None, "pooler", "cls", "mean")),
-            ("frames", ("transformer", "mean")),
-        ):
-            if getattr(self, name) not in allowed:
-                raise UsageError(f"{name}: expected one of {allowed}, got {getattr(self, name)!r}")
+        check_record(self)
         if not self.backbone:
             raise UsageError("backbone: expected a name on the Hub or a folder, got nothing")
-        if type(self.lora_rank) is not int or self.lora_rank < 1:
-            raise UsageError(f"lora_rank: expected a whole number of at least 1, got {self.lora_rank!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,33 +96,28 @@ class CopeConfig:
     (128, 196)
     """
 
-    embedding_dim: int = 128
-    num_frames: int = 8
-    image_size: int = 224
-    patch_size: int = 16
-    vision_width: int = 768
-    vision_layers: int = 12
-    feature_dim: int = 512
-    mit_layers: int = 1
-    text_layers: int = 3
-    text_width: int = 768
-    text_heads: int = 12
-    text_mlp_width: int = 3072
-    text_positions: int = 512
-    text_token_types: int = 2
-    text_dropout: float = 0.1
-    vocabulary: int = 21128
+    embedding_dim: Count = 128
+    num_frames: Count = 8
+    image_size: Count = 224
+    patch_size: Count = 16
+    vision_width: Count = 768
+    vision_layers: Count = 12
+    feature_dim: Count = 512
+    mit_layers: Count = 1
+    text_layers: Count = 3
+    text_width: Count = 768
+    text_heads: Count = 12
+    text_mlp_width: Count = 3072
+    text_positions: Count = 512
+    text_token_types: Count = 2
+    text_dropout: Annotated[float, Range(0, below=1)] = 0.1
+    vocabulary: Count = 21128
     text_domains: tuple[Domain, ...] = ("page",)
     vision: BackboneConfig | None = None
     text: BackboneConfig | None = None
 
     def __post_init__(self) -> None:
-        for option in fields(self):
-            value = getattr(self, option.name)
-            if option.type is int and (type(value) is not int or value < 1):
-                raise UsageError(f"{option.name}: expected a whole number of at least 1, got {value!r}")
-        if not 0 <= self.text_dropout < 1:
-            raise UsageError(f"text_dropout: expected a number from 0 up to but not 1, got {self.text_dropout!r}")
+        check_record(self)
         for name, divisor_name, divisor in (
             ("image_size", "patch_size", self.patch_size),
             ("vision_width", "the width of a head", _HEAD_DIM),
@@ -182,13 +170,7 @@ class CopeConfig:
         Raises:
             UsageError: the text is no JSON object, or has a field that is unknown or out of range.
         """
-        values = dict(_checked_fields(cls, text, where))
-        if isinstance(values.get("text_domains"), list):
-            values["text_domains"] = tuple(values["text_domains"])
-        for tower in ("vision", "text"):
-            if values.get(tower) is not None:
-                values[tower] = _backbone(values[tower], f"{where}: {tower}")
-        return cls(**values)
+        return make_record(cls, parse_document(text, "JSON", where), where)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,16 +193,16 @@ class ContrastiveWeights:
         UsageError: a weight is negative or no number.
     """
 
-    page_visual_video: float = 1.0
-    page_visual_live: float = 1.0
-    video_live: float = 1.0
-    page_video: float = 0.2
-    page_live: float = 0.2
-    page_text_video: float = 0.2
-    page_text_live: float = 0.2
+    page_visual_video: NonNegative = 1.0
+    page_visual_live: NonNegative = 1.0
+    video_live: NonNegative = 1.0
+    page_video: NonNegative = 0.2
+    page_live: NonNegative = 0.2
+    page_text_video: NonNegative = 0.2
+    page_text_live: NonNegative = 0.2
 
     def __post_init__(self) -> None:
-        _check_weights(self)
+        check_record(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,18 +228,18 @@ class AlignmentWeights:
         UsageError: a weight is negative or no number.
     """
 
-    page_text_page_visual: float = 0.0
-    video_text_video_visual: float = 0.0
-    live_text_live_visual: float = 0.0
-    page_visual_video_visual: float = 0.0
-    page_visual_live_visual: float = 0.0
-    video_visual_live_visual: float = 0.0
-    page_text_video_text: float = 0.0
-    page_text_live_text: float = 0.0
-    video_text_live_text: float = 0.0
+    page_text_page_visual: NonNegative = 0.0
+    video_text_video_visual: NonNegative = 0.0
+    live_text_live_visual: NonNegative = 0.0
+    page_visual_video_visual: NonNegative = 0.0
+    page_visual_live_visual: NonNegative = 0.0
+    video_visual_live_visual: NonNegative = 0.0
+    page_text_video_text: NonNegative = 0.0
+    page_text_live_text: NonNegative = 0.0
+    video_text_live_text: NonNegative = 0.0
 
     def __post_init__(self) -> None:
-        _check_weights(self)
+        check_record(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,56 +265,17 @@ class LossConfig:
         UsageError: a number is out of range.
     """
 
-    temperature: float = 0.05
-    smoothing: float = 0.1
+    temperature: Positive = 0.05
+    smoothing: Annotated[float, Range(0, below=1)] = 0.1
     weights: ContrastiveWeights = field(default_factory=ContrastiveWeights)
     alignment: AlignmentWeights = field(default_factory=AlignmentWeights)
-    classification_weight: float = 1.0
-    scale: float = 64.0
-    margin: float = 0.4
-    class_share: float = 1.0
-    logit_adjustment: float = 0.0
-    class_balance: float = 0.0
-    value_cap: float | None = None
+    classification_weight: NonNegative = 1.0
+    scale: Positive = 64.0
+    margin: Annotated[float, Range(0, below=2)] = 0.4
+    class_share: PositiveFraction = 1.0
+    logit_adjustment: NonNegative = 0.0
+    class_balance: Annotated[float, Range(0, below=1)] = 0.0
+    value_cap: Positive | None = None
 
     def __post_init__(self) -> None:
-        ranges = {
-            "temperature": self.temperature > 0,
-            "smoothing": 0 <= self.smoothing < 1,
-            "classification_weight": self.classification_weight >= 0,
-            "scale": self.scale > 0,
-            "margin": 0 <= self.margin < 2,
-            "class_share": 0 < self.class_share <= 1,
-            "logit_adjustment": self.logit_adjustment >= 0,
-            "class_balance": 0 <= self.class_balance < 1,
-            "value_cap": self.value_cap is None or self.value_cap > 0,
-        }
-        for name, inside in ranges.items():
-            if not inside:
-                raise UsageError(f"{name}: {getattr(self, name)!r} is out of range")
-
-
-def _check_weights(weights: ContrastiveWeights | AlignmentWeights) -> None:
-    for name, weight in asdict(weights).items():
-        if not 0 <= weight < float("inf"):
-            raise UsageError(f"weight of {name}: expected a number of at least 0, got {weight!r}")
-
-
-def _backbone(values: object, where: str) -> BackboneConfig:
-    if not isinstance(values, dict) or "backbone" not in values:
-        raise UsageError(f"{where}: expected an object with a `backbone`, got {values!r}")
-    if unknown := sorted(values.keys() - {option.name for option in fields(BackboneConfig)}):
-        raise UsageError(f"{where}: unknown field {unknown[0]!r}; expected the fields of BackboneConfig alone")
-    return BackboneConfig(**values)
-
-
-def _checked_fields(cls: type[CopeConfig], text: str, where: str) -> Mapping[str, Any]:
-    try:
-        values = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UsageError(f"{where}:{error.lineno}: no JSON: {error.msg}") from error
-    if not isinstance(values, dict):
-        raise UsageError(f"{where}: expected a JSON object with the fields of CopeConfig, got {type(values).__name__}")
-    if unknown := sorted(values.keys() - {option.name for option in fields(cls)}):
-        raise UsageError(f"{where}: unknown field {unknown[0]!r}; expected the fields of CopeConfig alone")
-    return values
+        check_record(self)

@@ -1,17 +1,17 @@
 """What a training run is made of: one YAML file with every number of it, or a preset by name."""
 
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import UnionType
-from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Literal
 
 import yaml
 
 from cope.config import CopeConfig, LossConfig
+from rope.config import Count, Fraction, NonNegative, Positive, PositiveFraction, Range, Seed, check_record, make_record
+from rope.documents import read_document
 from rope.domain import DOMAINS
 from rope.errors import UsageError
-from rope.files import reading_file
 
 __all__ = ["PRESETS", "RECIPE_NAME", "Sampling", "TrainingRecipe", "preset_purpose", "read_recipe", "recipe_text"]
 
@@ -76,55 +76,31 @@ class TrainingRecipe:
     text_weights: str | None = "hfl/rbt3"
     heads: Literal["random", "aligned"] = "random"
     tokenizer: str | None = "hfl/rbt3"
-    max_tokens: int = 32
+    max_tokens: Annotated[int, Range(3)] = 32
     use_text: bool = True
     sampling: Sampling = "balanced"
-    crop: float = 0.64
-    flip: float = 0.5
-    jitter: float = 0.0
-    epochs: int = 80
-    batch_size: int = 84
-    micro_batch: int | None = None
-    lr_text: float = 5e-5
-    lr_vision: float = 5e-7
-    lr_head: float = 5e-3
-    weight_decay: float = 0.01
-    warmup_epochs: float = 2
-    clip_norm: float | None = 5.0
-    spike_factor: float | None = 5.0
+    crop: PositiveFraction = 0.64
+    flip: Fraction = 0.5
+    jitter: Annotated[float, Range(0, below=1)] = 0.0
+    epochs: Count = 80
+    batch_size: Annotated[int, Range(2)] = 84
+    micro_batch: Count | None = None
+    lr_text: NonNegative = 5e-5
+    lr_vision: NonNegative = 5e-7
+    lr_head: NonNegative = 5e-3
+    weight_decay: NonNegative = 0.01
+    warmup_epochs: NonNegative = 2
+    clip_norm: Positive | None = 5.0
+    spike_factor: Annotated[float, Range(above=1)] | None = 5.0
     precision: Precision = "float32"
     activation_checkpointing: bool = False
     compile: bool = False
-    eval_epochs: int = 5
-    save_steps: int = 1000
-    seed: int = 0
+    eval_epochs: Annotated[int, Range(0)] = 5
+    save_steps: Count = 1000
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        ranges = {
-            "max_tokens": self.max_tokens >= 3,
-            "crop": 0 < self.crop <= 1,
-            "flip": 0 <= self.flip <= 1,
-            "jitter": 0 <= self.jitter < 1,
-            "epochs": self.epochs >= 1,
-            "batch_size": self.batch_size >= 2,
-            "micro_batch": self.micro_batch is None or self.micro_batch >= 1,
-            "lr_text": self.lr_text >= 0,
-            "lr_vision": self.lr_vision >= 0,
-            "lr_head": self.lr_head >= 0,
-            "weight_decay": self.weight_decay >= 0,
-            "warmup_epochs": self.warmup_epochs >= 0,
-            "clip_norm": self.clip_norm is None or self.clip_norm > 0,
-            "spike_factor": self.spike_factor is None or self.spike_factor > 1,
-            "precision": self.precision in get_args(Precision),
-            "sampling": self.sampling in get_args(Sampling),
-            "eval_epochs": self.eval_epochs >= 0,
-            "save_steps": self.save_steps >= 1,
-            "seed": self.seed >= 0,
-            "heads": self.heads in ("random", "aligned"),
-        }
-        for name, inside in ranges.items():
-            if not inside:
-                raise UsageError(f"{name}: {getattr(self, name)!r} is out of range; see `cope.recipe.TrainingRecipe`")
+        check_record(self)
         for tower, weights in (("vision", self.vision_weights), ("text", self.text_weights)):
             if getattr(self.model, tower) is not None and weights is not None:
                 raise UsageError(
@@ -161,8 +137,7 @@ def read_recipe(source: str) -> TrainingRecipe:
     Raises:
         UsageError: there is no such preset or file, it is no YAML, or has a field that is unknown or of another type.
     """
-    recipe: TrainingRecipe = _record(TrainingRecipe, _read(source, None, ()), source)
-    return recipe
+    return make_record(TrainingRecipe, _read(source, None, ()), source)
 
 
 def recipe_text(recipe: TrainingRecipe) -> str:
@@ -188,12 +163,13 @@ def _read(source: str, beside: Path | None, chain: tuple[str, ...]) -> dict[str,
         raise UsageError(f"{source}: no such file, and no preset; presets are {', '.join(PRESETS)}")
     if str(path) in chain:
         raise UsageError(f"{path}: is based on itself, by way of {' and '.join(chain)}")
-    with reading_file(path, "YAML"):
-        values = yaml.safe_load(path.read_text("utf-8"))
-    if not isinstance(values, dict):
-        raise UsageError(f"{path}: expected fields of a recipe, such as `epochs: 80`, got {type(values).__name__}")
+    values = read_document(path, "YAML", "a recipe")
     base = values.pop("base", None)
-    return values if base is None else _merged(_read(str(base), path.parent, (*chain, str(path))), values)
+    if base is None:
+        return values
+    if not isinstance(base, str):
+        raise UsageError(f"{path}: base is {base!r}; expected the name of a preset or a file")
+    return _merged(_read(base, path.parent, (*chain, str(path))), values)
 
 
 def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -203,50 +179,3 @@ def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
         for name, value in changes.items()
     }
     return {**base, **both}
-
-
-def _record(cls: type[Any], values: Mapping[str, Any], where: str) -> Any:  # noqa: ANN401  an instance of `cls`
-    """A frozen record of `cls` from plain values, whose types are checked."""
-    types, known = get_type_hints(cls), {option.name: option for option in fields(cls)}
-    if unknown := sorted(values.keys() - known.keys()):
-        raise UsageError(f"{where}: unknown field {unknown[0]!r}; expected some of {', '.join(known)}")
-    checked = {name: _value(types[name], value, f"{where}: {name}") for name, value in values.items()}
-    missing = [
-        n for n, f in known.items() if n not in checked and f.default is MISSING and f.default_factory is MISSING
-    ]
-    if missing:
-        raise UsageError(f"{where}: {missing[0]} is missing")
-    return cls(**checked)
-
-
-def _value(expected: Any, value: Any, where: str) -> Any:  # noqa: ANN401
-    if is_dataclass(expected) and isinstance(value, dict):
-        return _record(expected, value, where)  # type: ignore[arg-type]  # a class, not an instance
-    if get_origin(expected) in (Union, UnionType):
-        choices = get_args(expected)
-        if value is None and type(None) in choices:
-            return None
-        return _value(next(choice for choice in choices if choice is not type(None)), value, where)
-    if get_origin(expected) is dict and isinstance(value, dict):
-        return value
-    if get_origin(expected) is tuple and isinstance(value, list | tuple):
-        return tuple(_value(get_args(expected)[0], item, where) for item in value)
-    if get_origin(expected) is Literal:
-        if value in get_args(expected):
-            return value
-        raise UsageError(f"{where}: expected one of {', '.join(get_args(expected))}, got {value!r}")
-    if expected is float and type(value) is int:
-        return float(value)
-    if expected is float and isinstance(value, str) and _is_number(value):
-        return float(value)  # YAML 1.1 takes 5e-5 for a text
-    if type(value) is not expected:
-        raise UsageError(f"{where}: expected {getattr(expected, '__name__', expected)}, got {value!r}")
-    return value
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -1,9 +1,11 @@
 """What a LEARN model and its training consist of: two frozen records, checked at birth and saved as JSON."""
 
 import json
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, get_args
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Literal
 
+from rope.config import Count, NonNegative, Positive, Range, Seed, check_record, make_record
+from rope.documents import parse_document
 from rope.errors import UsageError
 
 __all__ = ["ItemTower", "LearnConfig", "LearnRecipe", "Objective", "read_recipe", "recipe_text"]
@@ -32,20 +34,17 @@ class LearnConfig:
         UsageError: a size is not positive, the width is no multiple of the heads, or a choice is unknown.
     """
 
-    input_dim: int = 4096
-    output_dim: int = 4096
-    width: int = 768
-    heads: int = 12
-    mlp_width: int = 3072
-    layers: int = 4
-    dropout: float = 0.1
+    input_dim: Count = 4096
+    output_dim: Count = 4096
+    width: Count = 768
+    heads: Count = 12
+    mlp_width: Count = 3072
+    layers: Count = 4
+    dropout: Annotated[float, Range(0, below=1)] = 0.1
     item_tower: ItemTower = "alone"
 
     def __post_init__(self) -> None:
-        for name in ("input_dim", "output_dim", "width", "heads", "mlp_width", "layers"):
-            _require(type(getattr(self, name)) is int and getattr(self, name) >= 1, self, name)
-        _require(0 <= self.dropout < 1, self, "dropout")
-        _require(self.item_tower in get_args(ItemTower), self, "item_tower")
+        check_record(self)
         if self.width % self.heads:
             raise UsageError(f"width {self.width} is no multiple of heads, {self.heads}")
 
@@ -80,26 +79,22 @@ class LearnRecipe:
 
     model: LearnConfig = field(default_factory=LearnConfig)
     objective: Objective = "full_gallery"
-    seed: int
-    epochs: int = 200
-    batch_size: int = 64
-    max_history: int = 40
-    places: int = 10
-    actions: int = 10
-    learning_rate: float = 2e-5
-    warmup_epochs: float = 1.0
-    scale: float = 20.0
+    seed: Seed
+    epochs: Count = 200
+    batch_size: Count = 64
+    max_history: Count = 40
+    places: Count = 10
+    actions: Count = 10
+    learning_rate: Positive = 2e-5
+    warmup_epochs: NonNegative = 1.0
+    scale: Positive = 20.0
     mask_history: bool = False
-    save_steps: int = 500
+    save_steps: Count = 500
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "max_history", "places", "actions", "save_steps"):
-            _require(type(getattr(self, name)) is int and getattr(self, name) >= 1, self, name)
-        _require(self.seed >= 0, self, "seed")
-        _require(self.objective in get_args(Objective), self, "objective")
-        _require(self.learning_rate > 0, self, "learning_rate")
-        _require(0 <= self.warmup_epochs <= self.epochs, self, "warmup_epochs")
-        _require(self.scale > 0, self, "scale")
+        check_record(self)
+        if self.warmup_epochs > self.epochs:
+            raise UsageError(f"warmup_epochs is {self.warmup_epochs:g}; expected at most epochs, {self.epochs}")
         if self.mask_history and self.objective != "full_gallery":
             raise UsageError("mask_history: is of the objective full_gallery alone")
         if self.model.item_tower == "causal" and self.objective != "dense":
@@ -125,28 +120,4 @@ def read_recipe(text: str, where: str) -> LearnRecipe:
     Raises:
         UsageError: the text is no JSON object, or a field is unknown, missing or out of range.
     """
-    try:
-        values = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UsageError(f"{where}:{error.lineno}: no JSON: {error.msg}") from error
-    values = _known(values, LearnRecipe, where)
-    if "seed" not in values:
-        raise UsageError(f'{where}: no seed; say which numbers to draw, as in "seed": 0')
-    model = LearnConfig(**_known(values.pop("model", {}), LearnConfig, f"{where}: model"))
-    try:
-        return LearnRecipe(model=model, **values)
-    except TypeError as error:
-        raise UsageError(f"{where}: a field is of the wrong type: {error}") from error
-
-
-def _known(values: Any, record: type, where: str) -> dict[str, Any]:  # noqa: ANN401 (whatever JSON holds)
-    if not isinstance(values, dict):
-        raise UsageError(f"{where}: expected a JSON object, got {type(values).__name__}")
-    if unknown := sorted(values.keys() - {one.name for one in fields(record)}):
-        raise UsageError(f"{where}: unknown field {unknown[0]!r}; see baselines/learn/config.py")
-    return dict(values)
-
-
-def _require(is_right: bool, record: LearnConfig | LearnRecipe, name: str) -> None:
-    if not is_right:
-        raise UsageError(f"{name}: {getattr(record, name)!r} is out of range")
+    return make_record(LearnRecipe, parse_document(text, "JSON", where), where)

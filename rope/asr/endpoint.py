@@ -12,6 +12,7 @@ from yarl import URL
 
 from rope.asr.answers import ChatAnswer, Reader, UnansweredChat
 from rope.asr.prompt import Message
+from rope.config import Count, NonNegative, Positive, Seed, check_record
 from rope.errors import RopeError, UsageError
 from rope.fetch.limits import FetchLimits
 from rope.fetch.pacing import Turns, backoff_s, jitter, retry_after_s
@@ -46,22 +47,20 @@ class EndpointOptions:
 
     url: str
     model: str
-    seed: int
+    seed: Seed
     key: str | None = None
-    max_tokens: int = 96
-    concurrency: int = 16
-    tries: int = 6
-    timeout_s: float = 120.0
-    backoff_s: float = 1.0
-    max_backoff_s: float = 60.0
-    max_lost_in_a_row: int = 20
+    max_tokens: Count = 96
+    concurrency: Count = 16
+    tries: Count = 6
+    timeout_s: Positive = 120.0
+    backoff_s: NonNegative = 1.0
+    max_backoff_s: NonNegative = 60.0
+    max_lost_in_a_row: Count = 20
 
     def __post_init__(self) -> None:
+        check_record(self)
         if not self.url.startswith(("http://", "https://")):
             raise UsageError(f"--endpoint {self.url}: expected an address that begins with http:// or https://")
-        for name in ("max_tokens", "concurrency", "tries", "timeout_s", "max_lost_in_a_row"):
-            if getattr(self, name) <= 0:
-                raise UsageError(f"{name} is {getattr(self, name)}; expected a number above 0")
 
 
 class _TryAgainError(Exception):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch.utils.data import Dataset
 
+from rope.config import Count, Seed, check_value
 from rope.dataset.locate import as_directory
 from rope.dataset.manifest import read_manifest
 from rope.domain import DOMAINS, DomainName, Split
@@ -83,10 +84,11 @@ class BalancedProducts(Dataset[ProductSamples]):
     ) -> None:
         folder = as_directory(directory)
         check_choices(folder, split, domains, on_damaged)
-        if batch_size < 1 or not domains:
-            raise UsageError(f"need a batch size of at least 1 and a domain, got {batch_size} and {list(domains)}")
+        if not domains:
+            raise UsageError("domains is empty; expected at least one")
+        self.seed: int = check_value(Seed, seed, "seed")
+        self._batch_size: int = check_value(Count, batch_size, "batch_size")
         self._products = read_product_rows(folder, split, domains)
-        self._batch_size = batch_size
         self._share = share
         self._drop_last = drop_last
         if self.steps_per_epoch == 0:
@@ -97,14 +99,13 @@ class BalancedProducts(Dataset[ProductSamples]):
         self._tables = {domain: SampleTable(folder, domain, split) for domain in domains}
         self._reader = reader
         self._on_damaged = on_damaged
-        self.seed = seed
         self.product_ids = self._products.product_ids
         self.left_out = self._products.left_out
         self.identity: dict[str, str | int] = {
             "dataset": read_manifest(folder).fingerprint,
             "split": split,
             "domains": " ".join(domains),
-            "seed": seed,
+            "seed": self.seed,
         }
 
     def __len__(self) -> int:

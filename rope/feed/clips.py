@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from rope.config import Count, check_record
 from rope.dataset.manifest import read_manifest
 from rope.domain import DomainName, Sample
 from rope.errors import UsageError
@@ -76,17 +77,13 @@ class ClipReader:
         UsageError: a number is below 1.
     """
 
-    n_frames: int
-    size: int
+    n_frames: Count
+    size: Count
     transform: Transform = stack_frames
-    n_page_frames: int = 1
+    n_page_frames: Count = 1
 
     def __post_init__(self) -> None:
-        if min(self.n_frames, self.size, self.n_page_frames) < 1:
-            raise UsageError(
-                "need at least one frame and one pixel, got "
-                f"n_frames={self.n_frames}, size={self.size}, n_page_frames={self.n_page_frames}"
-            )
+        check_record(self)
 
     def wanted(self, domain: DomainName) -> int:
         """How many frames of a sample of this domain are decoded."""

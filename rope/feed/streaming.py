@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from rope.config import Count, Seed, check_value
 from rope.dataset.directory import open_shard, shard_paths
 from rope.dataset.locate import as_directory
 from rope.dataset.manifest import read_manifest
@@ -139,8 +140,9 @@ class SampleStream:
     ) -> None:
         folder = as_directory(directory)
         check_choices(folder, split, [domain], on_damaged)
-        if batch_size < 1 or groups_a_block < 1:
-            raise UsageError(f"need batches and blocks of at least 1, got {batch_size} and {groups_a_block}")
+        self._seed: int = check_value(Seed, seed, "seed")
+        self._batch_size: int = check_value(Count, batch_size, "batch_size")
+        self._groups_a_block: int = check_value(Count, groups_a_block, "groups_a_block")
         self._groups = _read_row_groups(shard_paths(folder, config_of(domain), split))
         n_samples = sum(group.n_rows for group in self._groups)
         if n_samples == 0:
@@ -153,20 +155,17 @@ class SampleStream:
             )
         self._domain: DomainName = domain
         self._reader = reader
-        self._seed = seed
-        self._batch_size = batch_size
         self._rank = share.rank
-        self._groups_a_block = groups_a_block
         self._on_damaged = on_damaged
         self.identity: dict[str, str | int] = {
             "dataset": read_manifest(folder).fingerprint,
             "row_groups": hash64("row-groups", 0, 0, str([(group.name, group.n_rows) for group in self._groups])),
             "split": split,
             "domain": domain,
-            "seed": seed,
+            "seed": self._seed,
             "world_size": share.world_size,
             "samples_a_rank": self._n_own,
-            "groups_a_block": groups_a_block,
+            "groups_a_block": self._groups_a_block,
         }
 
     @property

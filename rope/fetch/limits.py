@@ -1,10 +1,10 @@
 """How hard a fetch may press a server, how long it waits, and what it refuses."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 
-from rope.errors import UsageError
+from rope.config import Count, NonNegative, Positive, Range, Seed, check_record
 
 __all__ = ["MAX_PIXELS", "FetchLimits", "host_of"]
 
@@ -43,36 +43,30 @@ class FetchLimits:
         UsageError: a number is out of range.
     """
 
-    seed: int
-    connections: int = 64
-    per_host: int = 64
-    requests_per_s: float | None = None
-    tries: int = 6
-    total_s: float = 120.0
-    connect_s: float = 15.0
-    idle_s: float = 20.0
-    min_bytes_per_s: float = 1024.0
-    grace_s: float = 5.0
-    max_bytes: int = 32 << 20
-    max_video_bytes: int = 1 << 30
-    video_total_s: float = 3600.0
-    max_pixels: int = MAX_PIXELS
-    max_redirects: int = 5
-    backoff_s: float = 1.0
-    max_backoff_s: float = 60.0
-    max_retry_after_s: float = 300.0
-    max_lost_in_a_row: int = 1000
+    seed: Seed
+    connections: Count = 64
+    per_host: Count = 64
+    requests_per_s: Positive | None = None
+    tries: Count = 6
+    total_s: Positive = 120.0
+    connect_s: Positive = 15.0
+    idle_s: Positive = 20.0
+    min_bytes_per_s: NonNegative = 1024.0
+    grace_s: NonNegative = 5.0
+    max_bytes: Count = 32 << 20
+    max_video_bytes: Count = 1 << 30
+    video_total_s: Positive = 3600.0
+    max_pixels: Annotated[int, Range(1, MAX_PIXELS)] = MAX_PIXELS
+    max_redirects: Annotated[int, Range(0)] = 5
+    backoff_s: NonNegative = 1.0
+    max_backoff_s: NonNegative = 60.0
+    max_retry_after_s: NonNegative = 300.0
+    max_lost_in_a_row: Count = 1000
     redirect_hosts: frozenset[str] = frozenset()
     private_hosts: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        positive = ("connections", "per_host", "tries", "total_s", "connect_s", "idle_s", "max_bytes", "max_pixels")
-        for name in (*positive, "max_video_bytes", "video_total_s", "requests_per_s", "max_lost_in_a_row"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise UsageError(f"{name} is {value}; expected a number above 0")
-        if self.max_pixels > MAX_PIXELS:
-            raise UsageError(f"max_pixels is {self.max_pixels}; expected at most {MAX_PIXELS}, Pillow's own limit")
+        check_record(self)
 
 
 def host_of(prefix: str | None) -> frozenset[str]:

@@ -148,8 +148,8 @@ def test_a_damaged_sound_is_named(folder):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"frames": "4"}, "no option 'frames'; clap has model, clips, batch and text_weight"),
-        ({"clips": "0"}, "whole numbers above 0"),
+        ({"frames": "4"}, "unknown option 'frames'; expected some of model, clips, batch, text_weight"),
+        ({"clips": "0"}, "clips is 0; expected a whole number, at least 1"),
         ({}, "transformers cannot load it"),
     ],
 )

@@ -137,8 +137,8 @@ def test_the_fingerprint_is_of_all_that_moves_a_number(tmp_path):
     ("options", "says"),
     [
         ({"template": "red"}, "has no {} in the place of the text"),
-        ({"max_tokens": "0"}, "whole numbers above 0"),
-        ({"batch": "x"}, "whole numbers above 0"),
+        ({"max_tokens": "0"}, "max_tokens is 0; expected a whole number, at least 1"),
+        ({"batch": "x"}, "batch is 'x'; expected a whole number"),
         ({}, "transformers cannot load it"),
     ],
 )

@@ -8,10 +8,13 @@ from rope.errors import UsageError
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({"colour": "red"}, "no option 'colour'"),
-        ({"frames": "many"}, "frames: 'many' is not a number"),
-        ({"frames": "0"}, "at least 1"),
-        ({"pool": "median"}, "not one of mean, max, first"),
+        ({"colour": "red"}, "unknown option 'colour'; expected some of frames, pool"),
+        ({"frames": "many"}, "frames is 'many'; expected a whole number, at least 1"),
+        ({"frames": "0"}, "frames is 0; expected a whole number, at least 1"),
+        ({"frames": "4.0"}, "frames is '4.0'; expected a whole number"),
+        ({"text_weight": "nan"}, "text_weight is nan; expected a finite number"),
+        ({"frame": "4"}, "unknown option 'frame'; did you mean 'frames'"),
+        ({"pool": "median"}, "pool is 'median'; expected one of mean, max, first"),
         ({"text_weight": "2"}, "from 0 to 1"),
         ({"texts": "page,Shop"}, "'Shop' is no name of a domain"),
         ({"template": "a photo"}, "has no {}"),

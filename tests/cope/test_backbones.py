@@ -173,10 +173,10 @@ def test_weights_of_the_published_towers_for_a_pretrained_one_are_refused(tower)
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ('{"vision": {"tuning": "frozen"}}', "here: vision: expected an object with a `backbone`"),
-        ('{"text": {"backbone": "a", "lora": 1}}', "here: text: unknown field 'lora'"),
-        ('{"text": {"backbone": "a", "tuning": "cold"}}', "tuning: expected one of .* got 'cold'"),
-        ('{"text": {"backbone": "a", "lora_rank": 0}}', "lora_rank: expected a whole number of at least 1"),
+        ('{"vision": {"tuning": "frozen"}}', "here: vision: lacks 'backbone'; expected a text"),
+        ('{"text": {"backbone": "a", "lora": 1}}', "here: text: unknown key 'lora'; did you mean"),
+        ('{"text": {"backbone": "a", "tuning": "cold"}}', "text.tuning is 'cold'; expected one of frozen, lora"),
+        ('{"text": {"backbone": "a", "lora_rank": 0}}', "text.lora_rank is 0; expected a whole number, at least 1"),
     ],
 )
 def test_wrong_towers_are_refused(text, problem):

@@ -18,10 +18,10 @@ def test_a_configuration_survives_json():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"num_frames": 0}, "num_frames: expected a whole number of at least 1, got 0"),
-        ({"mit_layers": 1.5}, "mit_layers: expected a whole number of at least 1, got 1.5"),
-        ({"text_layers": True}, "text_layers: expected a whole number"),
-        ({"text_dropout": 1.0}, "text_dropout: expected a number from 0 up to but not 1"),
+        ({"num_frames": 0}, "num_frames is 0; expected a whole number, at least 1"),
+        ({"mit_layers": 1.5}, "mit_layers is 1.5; expected a whole number, at least 1"),
+        ({"text_layers": True}, "text_layers is True; expected a whole number"),
+        ({"text_dropout": 1.0}, "text_dropout is 1.0; expected a finite number, at least 0 and below 1"),
         ({"image_size": 230}, "image_size 230 is no multiple of patch_size, 16"),
         ({"vision_width": 100}, "vision_width 100 is no multiple of the width of a head, 64"),
         ({"feature_dim": 100}, "feature_dim 100 is no multiple of the width of a head, 64"),
@@ -36,10 +36,10 @@ def test_a_size_that_cannot_be_is_refused(wrong, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "config.json:1: no JSON"),
-        ("[]", "config.json: expected a JSON object with the fields of CopeConfig, got list"),
-        ('{"colour": 3}', "config.json: unknown field 'colour'"),
-        ('{"mit_layers": "4"}', "mit_layers: expected a whole number"),
+        ("{", "config.json: not readable as JSON"),
+        ("[]", "config.json: expected keys with values at the top, got a list"),
+        ('{"colour": 3}', "config.json: unknown key 'colour'"),
+        ('{"mit_layers": "4"}', "mit_layers is '4'; expected a whole number"),
     ],
 )
 def test_another_json_is_refused(text, message):
@@ -62,13 +62,13 @@ def test_another_json_is_refused(text, message):
     ],
 )
 def test_a_constant_out_of_range_is_refused(wrong):
-    with pytest.raises(UsageError, match=f"{next(iter(wrong))}: .* is out of range"):
+    with pytest.raises(UsageError, match=f"{next(iter(wrong))} is .*; expected a finite number, "):
         LossConfig(**wrong)
 
 
 @pytest.mark.parametrize("weight", [-0.1, float("nan"), float("inf")])
 def test_a_weight_is_a_number(weight):
-    with pytest.raises(UsageError, match="weight of video_live: expected a number of at least 0"):
+    with pytest.raises(UsageError, match=r"video_live is .*; expected a finite number, at least 0"):
         ContrastiveWeights(video_live=weight)
 
 

@@ -137,8 +137,8 @@ def test_products_that_lack_a_domain_are_left_out(tmp_path):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"batch_size": 0}, "need a batch size of at least 1 and a domain, got 0"),
-        ({"domains": []}, r"need a batch size of at least 1 and a domain, got 4 and \[\]"),
+        ({"batch_size": 0}, "batch_size is 0; expected a whole number, at least 1"),
+        ({"domains": []}, "domains is empty; expected at least one"),
         (
             {"batch_size": 12, "share": ProcessShare(0, 2), "drop_last": True},
             "23 products do not make one step of 12 for each",

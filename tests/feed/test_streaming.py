@@ -118,8 +118,8 @@ def test_a_value_that_no_option_has_is_refused_with_those_that_exist(options, ex
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"batch_size": 0}, "need batches and blocks of at least 1, got 0 and 3"),
-        ({"groups_a_block": 0}, "need batches and blocks of at least 1, got 4 and 0"),
+        ({"batch_size": 0}, "batch_size is 0; expected a whole number, at least 1"),
+        ({"groups_a_block": 0}, "groups_a_block is 0; expected a whole number, at least 1"),
         (
             {"batch_size": 40, "share": ProcessShare(0, 2), "drop_last": True},
             "66 videos do not make one step of 40 for each",

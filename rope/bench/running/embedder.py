@@ -211,6 +211,8 @@ def _options(query: str, spec: str) -> dict[str, str]:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True)
     except ValueError as error:
         raise UsageError(f"--model {spec!r}: expected key=value&key=value after the question mark") from error
+    if twice := [key for i, (key, _) in enumerate(pairs) if key in dict(pairs[:i])]:
+        raise UsageError(f"--model {spec!r}: the option {twice[0]!r} is given twice")
     return dict(pairs)
 
 

@@ -5,8 +5,9 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
+from rope.config import Count, Range, Seed, check_record
 from rope.curation.annotation.items import SCHEMA_VERSION, Item, Question
 from rope.errors import DatasetError, UsageError
 from rope.files import atomic_path
@@ -30,17 +31,13 @@ class BatchOptions:
         UsageError: a number is out of range.
     """
 
-    tasks: int = 2000
-    overlap: float = 0.1
-    gold: float = 0.03
-    seed: int = 0
+    tasks: Count = 2000
+    overlap: Annotated[float, Range(0, 0.5)] = 0.1
+    gold: Annotated[float, Range(0, 0.5)] = 0.03
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        if self.tasks < 1:
-            raise UsageError(f"need at least 1 task a batch, got {self.tasks}")
-        for name in ("overlap", "gold"):
-            if not 0 <= getattr(self, name) <= 0.5:
-                raise UsageError(f"{name}: expected a share from 0 to 0.5, got {getattr(self, name)}")
+        check_record(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Annotated, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from rope.config import Count, Range, check_record
 from rope.curation.dedup.evidence import DomainPair, Evidence, Items, MediaPairs, find_evidence
 from rope.curation.dedup.linkage import components, link
 from rope.domain import DOMAINS
@@ -45,15 +46,13 @@ class MergeRules:
     """
 
     thresholds: Mapping[DomainPair, float]
-    max_products: int = 50
-    max_neighbours: int = 50
-    cap: int = 200
+    max_products: Count = 50
+    max_neighbours: Count = 50
+    cap: Annotated[int, Range(2)] = 200
     vetoes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, least in (("max_products", 1), ("max_neighbours", 1), ("cap", 2)):
-            if getattr(self, name) < least:
-                raise UsageError(f"{name} {getattr(self, name)}: expected at least {least}")
+        check_record(self)
         for (a, b), threshold in self.thresholds.items():
             if not {a, b} <= set(DOMAINS):
                 raise UsageError(f"thresholds name the domains {a!r} and {b!r}: expected {', '.join(DOMAINS)}")

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from rope.config import Count, PositiveFraction, Range, check_record
 from rope.curation.codes import coded_in_order
 from rope.curation.dedup.evidence import DomainPair, MediaPairs, make_items
 from rope.curation.dedup.merge import Merge, MergeRules, PairLabels, merge_products
@@ -48,14 +49,15 @@ class MergeRows:
         UsageError: a pair of domains is unknown, or a number is out of range.
     """
 
-    thresholds: dict[str, float] = field(default_factory=lambda: {"page-page": 1.0})
+    thresholds: dict[str, PositiveFraction] = field(default_factory=lambda: {"page-page": 1.0})
     copies: bool = True
-    max_products: int = 50
-    max_neighbours: int = 50
-    cap: int = 200
+    max_products: Count = 50
+    max_neighbours: Count = 50
+    cap: Annotated[int, Range(2)] = 200
     vetoes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        check_record(self)
         self.rules()
 
     def rules(self) -> MergeRules:

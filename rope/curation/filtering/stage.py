@@ -6,8 +6,9 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rope.config import check_record
 from rope.curation.pipeline.operation import MapOperation, Outcome, rejects_of
-from rope.domain import DOMAINS
+from rope.domain import Domain
 from rope.errors import UsageError
 
 __all__ = ["FILTER", "Filter", "cut_of", "filter_rows"]
@@ -29,16 +30,14 @@ class Filter:
 
     minimum: float
     column: str = "similarity"
-    domains: dict[str, float] = field(default_factory=dict)
+    domains: dict[Domain, float] = field(default_factory=dict)
     categories: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        strangers = sorted(set(self.domains) - set(DOMAINS))
-        if strangers:
-            raise UsageError(f"domains has {strangers[0]!r}; expected {', '.join(DOMAINS)}")
+        check_record(self)
 
 
-def cut_of(domain: str, category: str | None, options: Filter) -> float:
+def cut_of(domain: Domain, category: str | None, options: Filter) -> float:
     """The cut of a row.
 
     >>> options = Filter(0.2, domains={"live": 0.1}, categories={"shoes": 0.3, "live/shoes": 0.15})

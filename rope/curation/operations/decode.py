@@ -8,9 +8,10 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from rope.config import Count, check_record
 from rope.curation.pipeline.operation import MapOperation, Outcome, Reject, divide
 from rope.domain import Frame, Video
-from rope.errors import DatasetError, UsageError
+from rope.errors import DatasetError
 from rope.media import decode_frame, decode_video
 
 __all__ = ["DECODE", "Decode", "decode"]
@@ -28,12 +29,11 @@ class Decode:
         UsageError: a number is below 1.
     """
 
-    min_side: int = 1
-    max_bytes: int = 1 << 30
+    min_side: Count = 1
+    max_bytes: Count = 1 << 30
 
     def __post_init__(self) -> None:
-        if self.min_side < 1 or self.max_bytes < 1:
-            raise UsageError(f"min_side is {self.min_side} and max_bytes {self.max_bytes}; expected at least 1")
+        check_record(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from rope.config import Count, NonNegative, check_record
 from rope.curation.pipeline.operation import MapOperation, Outcome, Reject, divide
 from rope.domain import Domain, Frame, Sample, Video
-from rope.errors import DatasetError, UsageError
+from rope.errors import DatasetError
 from rope.extras import needed_by
 from rope.media import choose_frames, decode_frames
 
@@ -49,12 +50,11 @@ class Embed:
     backend: str = "transformers"
     precision: str = "fp32"
     device: str = "auto"
-    frames: int = 8
-    margin: float = 0.05
+    frames: Count = 8
+    margin: NonNegative = 0.05
 
     def __post_init__(self) -> None:
-        if self.frames < 1 or self.margin < 0:
-            raise UsageError(f"frames is {self.frames} and margin {self.margin}; expected at least 1, and at least 0")
+        check_record(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,23 +14,28 @@ use = "filter"
 minimum = 0.25
 """
 
-import sys
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
+from rope.config import (
+    Count,
+    Fraction,
+    NonNegative,
+    Positive,
+    PositiveFraction,
+    Range,
+    Seed,
+    check_options,
+    check_record,
+    make_record,
+)
 from rope.curation.pipeline.operation import load_operation
-from rope.curation.pipeline.options import check_options
-from rope.curation.splitting.leak_audit import KINDS
+from rope.curation.splitting.leak_audit import Kind
+from rope.documents import read_document
 from rope.errors import UsageError
-from rope.files import reading_file
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 __all__ = ["CurationRecipe", "LeakRules", "PoolSource", "RunLimits", "Stage", "cut_recipe", "read_recipe"]
 
@@ -51,12 +56,11 @@ class PoolSource:
     """
 
     path: str
-    shard_rows: int = 2000
+    shard_rows: Count = 2000
     columns: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.shard_rows < 1:
-            raise UsageError(f"shard_rows is {self.shard_rows}; expected at least 1")
+        check_record(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +78,14 @@ class RunLimits:
         UsageError: a number is out of range.
     """
 
-    batch_rows: int = 64
-    deadline_s: float = 120.0
-    row_deadline_s: float = 1.0
-    global_deadline_s: float = 86_400.0
-    max_quarantined: float = 0.01
+    batch_rows: Count = 64
+    deadline_s: Positive = 120.0
+    row_deadline_s: NonNegative = 1.0
+    global_deadline_s: Positive = 86_400.0
+    max_quarantined: Fraction = 0.01
 
     def __post_init__(self) -> None:
-        deadlines = (self.deadline_s, self.global_deadline_s)
-        if self.batch_rows < 1 or min(deadlines) <= 0 or self.row_deadline_s < 0 or not 0 <= self.max_quarantined <= 1:
-            raise UsageError(
-                f"got {self}; expected batch_rows of at least 1, deadline_s and global_deadline_s above 0, "
-                "row_deadline_s of at least 0, and max_quarantined from 0 to 1"
-            )
+        check_record(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,19 +103,14 @@ class LeakRules:
         UsageError: a kind is unknown, or a number is out of range.
     """
 
-    near: float | None = None
-    accepted: dict[str, int] = field(default_factory=dict)
+    near: PositiveFraction | None = None
+    accepted: dict[Kind, Annotated[int, Range(0)]] = field(default_factory=dict)
     waived: list[str] = field(default_factory=list)
-    canaries: int = 200
-    seed: int = 0
+    canaries: Count = 200
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        if strangers := sorted(set(self.accepted) - set(KINDS)):
-            raise UsageError(f"accepted has {strangers[0]!r}; expected {', '.join(KINDS)}")
-        if self.near is not None and not 0 < self.near <= 1:
-            raise UsageError(f"near is {self.near}; expected above 0 and at most 1")
-        if self.canaries < 1 or self.seed < 0 or min(self.accepted.values(), default=0) < 0:
-            raise UsageError(f"got {self}; expected at least 1 canary, and a seed and numbers accepted from 0 on")
+        check_record(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,25 +148,39 @@ class CurationRecipe:
         return Path(self.pool.path)
 
 
+@dataclass(frozen=True, slots=True)
+class _Document:
+    """A recipe as it is written."""
+
+    pool: PoolSource
+    stage: list[dict[str, Any]]
+    name: str = ""
+    work: str = ""
+    limits: RunLimits = field(default_factory=RunLimits)
+    leaks: LeakRules = field(default_factory=LeakRules)
+
+
 def read_recipe(path: Path) -> CurationRecipe:
     """Read and check a recipe.
 
     Raises:
         UsageError: there is no such file, it is no TOML, or something in it is wrong: a line for each mistake.
     """
-    if not path.exists():
-        raise UsageError(f"{path}: no such file; expected a recipe in TOML")
-    with reading_file(path, "TOML"):
-        raw = tomllib.loads(path.read_text("utf-8"))
-    mistakes = _mistakes(raw)
+    values = read_document(path, "TOML", "a recipe")
+    stages = values.get("stage")
+    mistakes = check_options(_Document, values, str(path))
+    mistakes += [f"{path}: {mistake}" for mistake in _stage_mistakes(stages if isinstance(stages, list) else [])]
     if mistakes:
-        raise UsageError("\n".join(f"{path}: {mistake}" for mistake in mistakes))
-    here = path.absolute().parent
-    pool = PoolSource(**raw["pool"] | {"path": str(here / raw["pool"]["path"])})
-    work = here / raw.get("work", f"{path.stem}-work")
-    stages = tuple(_at(here, _stage(table)) for table in raw["stage"])
-    limits, leaks = RunLimits(**raw.get("limits", {})), LeakRules(**raw.get("leaks", {}))
-    return CurationRecipe(raw.get("name", path.stem), work, pool, limits, stages, leaks)
+        raise UsageError("\n".join(mistakes))
+    written, here = make_record(_Document, values, str(path)), path.absolute().parent
+    return CurationRecipe(
+        name=written.name or path.stem,
+        work=here / (written.work or f"{path.stem}-work"),
+        pool=replace(written.pool, path=str(here / written.pool.path)),
+        limits=written.limits,
+        stages=tuple(_at(here, _stage(table)) for table in written.stage),
+        leaks=written.leaks,
+    )
 
 
 def cut_recipe(recipe: CurationRecipe, last: str) -> CurationRecipe:
@@ -187,27 +195,13 @@ def cut_recipe(recipe: CurationRecipe, last: str) -> CurationRecipe:
     return replace(recipe, stages=recipe.stages[: names.index(last)])
 
 
-def _mistakes(raw: Mapping[str, Any]) -> list[str]:
-    known = [one.name for one in fields(CurationRecipe) if one.name != "stages"] + ["stage"]
-    mistakes = [f"unknown entry {name!r}; expected one of {', '.join(known)}" for name in raw if name not in known]
-    for name in ("name", "work"):
-        if not isinstance(raw.get(name, ""), str):
-            mistakes.append(f"{name} is {raw[name]!r}; expected a string")
-    for name, kind in (("pool", PoolSource), ("limits", RunLimits), ("leaks", LeakRules)):
-        table = raw.get(name, {})
-        if isinstance(table, dict):
-            mistakes += check_options(kind, table, f"[{name}]")
-        else:
-            mistakes.append(f"{name} is {table!r}; expected a table [{name}]")
-    tables = raw.get("stage")
-    if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
-        return [*mistakes, "has no stages; expected at least one table [[stage]]"]
-    return mistakes + _stage_mistakes(tables)
-
-
-def _stage_mistakes(tables: list[dict[str, Any]]) -> list[str]:
+def _stage_mistakes(tables: list[Any]) -> list[str]:
     mistakes, seen = [], {_POOL_STAGE}
+    if not tables:
+        return ["has no stages; expected at least one table [[stage]]"]
     for i, table in enumerate(tables, 1):
+        if not isinstance(table, dict):
+            continue  # told by the keys of the recipe
         if not isinstance(table.get("use"), str) or not isinstance(table.get("name", ""), str):
             mistakes.append(f'stage {i}: expected use = "OPERATION" and, if any, name = "NAME"; got {table}')
             continue

@@ -23,6 +23,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rope.config import Count, PositiveFraction, check_record
 from rope.curation.codes import coded_in_order
 from rope.curation.sampling.keyed_hash import keyed_hash
 from rope.domain import DOMAINS, Domain
@@ -77,19 +78,14 @@ class SampleSize:
         UsageError: both or none are given, or a number is out of range.
     """
 
-    rate: float | None = None
-    count: int | None = None
-    floor: int = 2
+    rate: PositiveFraction | None = None
+    count: Count | None = None
+    floor: Count = 2
 
     def __post_init__(self) -> None:
+        check_record(self)
         if (self.rate is None) == (self.count is None):
             raise UsageError(f"rate is {self.rate} and count is {self.count}; expected one of them")
-        if self.rate is not None and not 0 < self.rate <= 1:
-            raise UsageError(f"rate is {self.rate}; expected above 0 and at most 1")
-        if self.count is not None and self.count < 1:
-            raise UsageError(f"count is {self.count}; expected at least 1")
-        if self.floor < 1:
-            raise UsageError(f"floor is {self.floor}; expected at least 1, as nothing is known of what is never drawn")
 
 
 @dataclass(frozen=True, slots=True)

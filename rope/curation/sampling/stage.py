@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from rope.config import Count, PositiveFraction, Seed, check_record
 from rope.curation.pipeline.operation import NOT_SAMPLED, GlobalOperation, Outcome, rejects_of
 from rope.curation.sampling.keyed_hash import keyed_hash
 from rope.curation.sampling.sample import PURPOSE, SampleSize, draw_sample, join_units, make_units, row_weights
@@ -32,15 +33,14 @@ class SampleRows:
         UsageError: both or none of `rate` and `count` are given, or a number is out of range.
     """
 
-    seed: int
-    rate: float | None = None
-    count: int | None = None
-    floor: int = 2
+    seed: Seed
+    rate: PositiveFraction | None = None
+    count: Count | None = None
+    floor: Count = 2
     key: str = "product_hint"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seed < 1 << 64:
-            raise UsageError(f"seed is {self.seed}; expected 0 to 2**64 - 1")
+        check_record(self)
         self.size()
 
     def size(self) -> SampleSize:

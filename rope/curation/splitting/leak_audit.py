@@ -7,7 +7,7 @@ put among the validation vectors, and the audit says how many of them the search
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Final
+from typing import Final, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ __all__ = [
     "KINDS",
     "LEAK_SCHEMA",
     "SHARED",
+    "Kind",
     "LeakAudit",
     "Recall",
     "Search",
@@ -50,11 +51,13 @@ LEAK_SCHEMA: Final = pa.schema(
 one with the first of these by id. `pairs` says how often: 1 for a near pair, else the number of training samples, each
 as often as it shares something (two equal frames count twice); `cosine` is null unless near."""
 
-SHARED: Final = ("media", "session", "title")
-"""What samples may share, in the order of the table."""
+Kind = Literal["near", "media", "session", "title"]
 
-KINDS: Final = ("near", *SHARED)
+KINDS: Final = get_args(Kind)
 """All kinds of leaks."""
+
+SHARED: Final = KINDS[1:]
+"""What samples may share, in the order of the table."""
 
 _LIMIT: Final = 50
 """Neighbours that the search reports of one sample; more of them are no news."""

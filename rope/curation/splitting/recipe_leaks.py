@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from rope.curation.pipeline.accounting import Stages, kept_files
 from rope.curation.pipeline.operation import BUILT_IN
 from rope.curation.pipeline.recipe import CurationRecipe, LeakRules
-from rope.curation.splitting.leak_audit import LeakAudit, SplitSide, audit_leaks, to_markdown
+from rope.curation.splitting.leak_audit import KINDS, LeakAudit, SplitSide, audit_leaks, to_markdown
 from rope.curation.wide import read_vectors
 from rope.files import atomic_path
 
@@ -74,8 +74,9 @@ def leaks_refused(audit: LeakAudit, rules: LeakRules) -> list[str]:
     []
     """
     sentences = []
-    for kind, n in audit.leaking().items():
-        accepted = rules.accepted.get(kind, 0)
+    leaking = audit.leaking()
+    for kind in KINDS:
+        n, accepted = leaking[kind], rules.accepted.get(kind, 0)
         if n > accepted:
             first = audit.leaks.filter(pc.equal(audit.leaks["kind"], kind)).slice(0, 1).to_pylist()[0]
             pair = "{validation_domain} {validation_id} with {train_domain} {train_id} of train".format_map(first)

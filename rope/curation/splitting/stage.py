@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from rope.config import Count, PositiveFraction, Range, Seed, check_record
 from rope.curation.codes import coded_in_order
 from rope.curation.dedup.neighbours import near_pairs
 from rope.curation.pipeline.operation import GlobalOperation, Outcome, rejects_of
@@ -46,21 +47,14 @@ class SplitRows:
         UsageError: a number is out of range.
     """
 
-    n_validation: int
-    seed: int
-    near: float | None = None
-    max_shared: int = MAX_SHARED
+    n_validation: Count
+    seed: Seed
+    near: PositiveFraction | None = None
+    max_shared: Annotated[int, Range(2)] = MAX_SHARED
     freeze_val: str | None = None
 
     def __post_init__(self) -> None:
-        if self.n_validation < 1 or self.max_shared < 2:
-            raise UsageError(
-                f"n_validation is {self.n_validation} and max_shared {self.max_shared}; expected at least 1, and 2"
-            )
-        if not 0 <= self.seed < 1 << 64:
-            raise UsageError(f"seed is {self.seed}; expected 0 to 2**64 - 1")
-        if self.near is not None and not 0 < self.near <= 1:
-            raise UsageError(f"near is {self.near}; expected a cosine above 0 and at most 1")
+        check_record(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,14 @@ from rope.errors import UsageError
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "here:1: no JSON"),
-        ("[]", "here: expected a JSON object, got list"),
-        ("{}", "here: no seed"),
-        ('{"seed": 0, "epoch": 3}', "here: unknown field 'epoch'"),
-        ('{"seed": 0, "model": {"depth": 3}}', "here: model: unknown field 'depth'"),
-        ('{"seed": 0, "epochs": 0}', "epochs: 0 is out of range"),
-        ('{"seed": 0, "objective": "magic"}', "objective: 'magic' is out of range"),
-        ('{"seed": 0, "learning_rate": "much"}', "here: a field is of the wrong type"),
+        ("{", "here: not readable as JSON"),
+        ("[]", "here: expected keys with values at the top, got a list"),
+        ("{}", "here: lacks 'seed'; expected a whole number"),
+        ('{"seed": 0, "epoch": 3}', "here: unknown key 'epoch'; did you mean 'epochs'"),
+        ('{"seed": 0, "model": {"depth": 3}}', "here: model: unknown key 'depth'"),
+        ('{"seed": 0, "epochs": 0}', "epochs is 0; expected a whole number, at least 1"),
+        ('{"seed": 0, "objective": "magic"}', "objective is 'magic'; expected one of in_batch, dense, full_gallery"),
+        ('{"seed": 0, "learning_rate": "much"}', "here: learning_rate is 'much'; expected a finite number, above 0"),
     ],
 )
 def test_a_recipe_that_cannot_be_is_refused(text, message):

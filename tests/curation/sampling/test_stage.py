@@ -55,7 +55,7 @@ def test_the_files_and_the_order_of_rows_change_nothing(tmp_path):
 def test_what_cannot_be_meant_is_refused(tmp_path):
     with pytest.raises(UsageError, match="expected one of them"):
         SampleRows(seed=0)
-    with pytest.raises(UsageError, match="seed is -1; expected 0 to"):
+    with pytest.raises(UsageError, match="seed is -1; expected a whole number, at least 0"):
         SampleRows(seed=-1, rate=0.5)
     with pytest.raises(UsageError, match="no column 'content'; the rows have id, domain, category, product_hint"):
         list(sample_rows(write_shards(tmp_path, 1), SampleRows(seed=0, rate=0.5, key="content")))

@@ -134,7 +134,11 @@ def test_an_earlier_validation_set_stays(tmp_path):
     ("options", "error", "message"),
     [
         ({"n_validation": 0}, UsageError, "n_validation is 0"),
-        ({"n_validation": 2, "near": 2.0}, UsageError, r"near is 2\.0; expected a cosine"),
+        (
+            {"n_validation": 2, "near": 2.0},
+            UsageError,
+            r"near is 2\.0; expected a finite number, above 0",
+        ),
         ({"n_validation": 2, "near": 0.9}, UsageError, "no column 'embedding'"),
         ({"n_validation": 2, "freeze_val": "nowhere"}, UsageError, "nowhere has no products/validation"),
         ({"n_validation": 5}, DatasetError, "at most 2 can be chosen"),
