@@ -4,7 +4,7 @@ from typing import Annotated
 
 from baselines.fusion import FusedEmbedder, PooledImages
 from baselines.options import EmbeddingOptions, read_options
-from rope.config import Count, Range, value_of_text
+from rope.config import Count, NumberRange, value_of_text
 from rope.encoders.chinese_clip import DEFAULT_MODEL, load_chinese_clip
 
 __all__ = ["embedder"]
@@ -35,7 +35,7 @@ def embedder(
         precision=options.precision,
         device=options.device,
         vocabulary=vocabulary or None,
-        vision_head_width=value_of_text(Annotated[int, Range(0)], vision_head_width, "vision_head_width"),
+        vision_head_width=value_of_text(Annotated[int, NumberRange(0)], vision_head_width, "vision_head_width"),
         text_head_width=value_of_text(Count, text_head_width, "text_head_width"),
     )
     return FusedEmbedder("chinese-clip", PooledImages(encoder, options.pool), options)

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Final, Literal
 
-from rope.config import Count, NonNegative, Positive, PositiveFraction, Range, check_record, make_record
+from rope.config import Count, NonNegative, NumberRange, Positive, PositiveFraction, check_record, make_record
 from rope.documents import parse_document
 from rope.domain import DOMAINS, Domain
 from rope.errors import UsageError
@@ -110,7 +110,7 @@ class CopeConfig:
     text_mlp_width: Count = 3072
     text_positions: Count = 512
     text_token_types: Count = 2
-    text_dropout: Annotated[float, Range(0, below=1)] = 0.1
+    text_dropout: Annotated[float, NumberRange(0, below=1)] = 0.1
     vocabulary: Count = 21128
     text_domains: tuple[Domain, ...] = ("page",)
     vision: BackboneConfig | None = None
@@ -266,15 +266,15 @@ class LossConfig:
     """
 
     temperature: Positive = 0.05
-    smoothing: Annotated[float, Range(0, below=1)] = 0.1
+    smoothing: Annotated[float, NumberRange(0, below=1)] = 0.1
     weights: ContrastiveWeights = field(default_factory=ContrastiveWeights)
     alignment: AlignmentWeights = field(default_factory=AlignmentWeights)
     classification_weight: NonNegative = 1.0
     scale: Positive = 64.0
-    margin: Annotated[float, Range(0, below=2)] = 0.4
+    margin: Annotated[float, NumberRange(0, below=2)] = 0.4
     class_share: PositiveFraction = 1.0
     logit_adjustment: NonNegative = 0.0
-    class_balance: Annotated[float, Range(0, below=1)] = 0.0
+    class_balance: Annotated[float, NumberRange(0, below=1)] = 0.0
     value_cap: Positive | None = None
 
     def __post_init__(self) -> None:

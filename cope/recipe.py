@@ -8,7 +8,17 @@ from typing import Annotated, Any, Final, Literal
 import yaml
 
 from cope.config import CopeConfig, LossConfig
-from rope.config import Count, Fraction, NonNegative, Positive, PositiveFraction, Range, Seed, check_record, make_record
+from rope.config import (
+    Count,
+    Fraction,
+    NonNegative,
+    NumberRange,
+    Positive,
+    PositiveFraction,
+    Seed,
+    check_record,
+    make_record,
+)
 from rope.documents import read_document
 from rope.domain import DOMAINS
 from rope.errors import UsageError
@@ -76,14 +86,14 @@ class TrainingRecipe:
     text_weights: str | None = "hfl/rbt3"
     heads: Literal["random", "aligned"] = "random"
     tokenizer: str | None = "hfl/rbt3"
-    max_tokens: Annotated[int, Range(3)] = 32
+    max_tokens: Annotated[int, NumberRange(3)] = 32
     use_text: bool = True
     sampling: Sampling = "balanced"
     crop: PositiveFraction = 0.64
     flip: Fraction = 0.5
-    jitter: Annotated[float, Range(0, below=1)] = 0.0
+    jitter: Annotated[float, NumberRange(0, below=1)] = 0.0
     epochs: Count = 80
-    batch_size: Annotated[int, Range(2)] = 84
+    batch_size: Annotated[int, NumberRange(2)] = 84
     micro_batch: Count | None = None
     lr_text: NonNegative = 5e-5
     lr_vision: NonNegative = 5e-7
@@ -91,11 +101,11 @@ class TrainingRecipe:
     weight_decay: NonNegative = 0.01
     warmup_epochs: NonNegative = 2
     clip_norm: Positive | None = 5.0
-    spike_factor: Annotated[float, Range(above=1)] | None = 5.0
+    spike_factor: Annotated[float, NumberRange(above=1)] | None = 5.0
     precision: Precision = "float32"
     activation_checkpointing: bool = False
     compile: bool = False
-    eval_epochs: Annotated[int, Range(0)] = 5
+    eval_epochs: Annotated[int, NumberRange(0)] = 5
     save_steps: Count = 1000
     seed: Seed = 0
 

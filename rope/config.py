@@ -20,9 +20,9 @@ __all__ = [
     "Count",
     "Fraction",
     "NonNegative",
+    "NumberRange",
     "Positive",
     "PositiveFraction",
-    "Range",
     "Seed",
     "check_options",
     "check_record",
@@ -39,10 +39,10 @@ _SHOWN: Final = 80
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
-    """The numbers that a field may hold; part of an annotation: `Annotated[float, Range(above=0, most=1)]`.
+class NumberRange:
+    """The numbers that a field may hold; part of an annotation: `Annotated[float, NumberRange(above=0, most=1)]`.
 
-    >>> print(Range(1), Range(0, 1), Range(above=0, below=1), sep="; ")
+    >>> print(NumberRange(1), NumberRange(0, 1), NumberRange(above=0, below=1), sep="; ")
     at least 1; from 0 to 1; above 0 and below 1
     """
 
@@ -66,13 +66,13 @@ class Range:
         return " and ".join(f"{word} {limit}" for word, limit in limits.items() if limit is not None)
 
 
-Count = Annotated[int, Range(1)]
-Seed = Annotated[int, Range(0, below=2**64)]
+Count = Annotated[int, NumberRange(1)]
+Seed = Annotated[int, NumberRange(0, below=2**64)]
 """What every generator here takes."""
-Positive = Annotated[float, Range(above=0)]
-NonNegative = Annotated[float, Range(0)]
-Fraction = Annotated[float, Range(0, 1)]
-PositiveFraction = Annotated[float, Range(above=0, most=1)]
+Positive = Annotated[float, NumberRange(above=0)]
+NonNegative = Annotated[float, NumberRange(0)]
+Fraction = Annotated[float, NumberRange(0, 1)]
+PositiveFraction = Annotated[float, NumberRange(above=0, most=1)]
 
 
 def make_record(kind: type[Record], values: object, where: str) -> Record:
@@ -80,7 +80,7 @@ def make_record(kind: type[Record], values: object, where: str) -> Record:
 
     Args:
         kind: a dataclass whose fields are annotated with bool, int, float, str, Path, Literal, None, lists, tuples and
-            dicts of them, other dataclasses, or Any; numbers may have a `Range`.
+            dicts of them, other dataclasses, or Any; numbers may have a `NumberRange`.
         values: key -> value, as a file has them. Whole numbers are taken for fields of floats, lists for tuples.
         where: the file, which begins each line of an error.
 
@@ -263,11 +263,11 @@ def _is_sequence(origin: Any) -> bool:  # noqa: ANN401
     return isinstance(origin, type) and issubclass(origin, Sequence) and origin not in (str, bytes)
 
 
-def _without_limits(hint: Any) -> tuple[Any, list[Range]]:  # noqa: ANN401
+def _without_limits(hint: Any) -> tuple[Any, list[NumberRange]]:  # noqa: ANN401
     if get_origin(hint) is not Annotated:
         return hint, []
     base, *notes = get_args(hint)
-    return base, [note for note in notes if isinstance(note, Range)]
+    return base, [note for note in notes if isinstance(note, NumberRange)]
 
 
 def _untexted(hint: Any, text: str) -> Any:  # noqa: ANN401

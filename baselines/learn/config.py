@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Literal
 
-from rope.config import Count, NonNegative, Positive, Range, Seed, check_record, make_record
+from rope.config import Count, NonNegative, NumberRange, Positive, Seed, check_record, make_record
 from rope.documents import parse_document
 from rope.errors import UsageError
 
@@ -40,7 +40,7 @@ class LearnConfig:
     heads: Count = 12
     mlp_width: Count = 3072
     layers: Count = 4
-    dropout: Annotated[float, Range(0, below=1)] = 0.1
+    dropout: Annotated[float, NumberRange(0, below=1)] = 0.1
     item_tower: ItemTower = "alone"
 
     def __post_init__(self) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
-from rope.config import Count, NonNegative, Positive, Range, Seed, check_record
+from rope.config import Count, NonNegative, NumberRange, Positive, Seed, check_record
 
 __all__ = ["MAX_PIXELS", "FetchLimits", "host_of"]
 
@@ -56,8 +56,8 @@ class FetchLimits:
     max_bytes: Count = 32 << 20
     max_video_bytes: Count = 1 << 30
     video_total_s: Positive = 3600.0
-    max_pixels: Annotated[int, Range(1, MAX_PIXELS)] = MAX_PIXELS
-    max_redirects: Annotated[int, Range(0)] = 5
+    max_pixels: Annotated[int, NumberRange(1, MAX_PIXELS)] = MAX_PIXELS
+    max_redirects: Annotated[int, NumberRange(0)] = 5
     backoff_s: NonNegative = 1.0
     max_backoff_s: NonNegative = 60.0
     max_retry_after_s: NonNegative = 300.0

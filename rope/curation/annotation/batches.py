@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from rope.config import Count, Range, Seed, check_record
+from rope.config import Count, NumberRange, Seed, check_record
 from rope.curation.annotation.items import SCHEMA_VERSION, Item, Question
 from rope.errors import DatasetError, UsageError
 from rope.files import atomic_path
@@ -32,8 +32,8 @@ class BatchOptions:
     """
 
     tasks: Count = 2000
-    overlap: Annotated[float, Range(0, 0.5)] = 0.1
-    gold: Annotated[float, Range(0, 0.5)] = 0.03
+    overlap: Annotated[float, NumberRange(0, 0.5)] = 0.1
+    gold: Annotated[float, NumberRange(0, 0.5)] = 0.03
     seed: Seed = 0
 
     def __post_init__(self) -> None:

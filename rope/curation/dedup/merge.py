@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import numpy as np
 import numpy.typing as npt
 
-from rope.config import Count, Range, check_record
+from rope.config import Count, NumberRange, check_record
 from rope.curation.dedup.evidence import DomainPair, Evidence, Items, MediaPairs, find_evidence
 from rope.curation.dedup.linkage import components, link
 from rope.domain import DOMAINS
@@ -48,7 +48,7 @@ class MergeRules:
     thresholds: Mapping[DomainPair, float]
     max_products: Count = 50
     max_neighbours: Count = 50
-    cap: Annotated[int, Range(2)] = 200
+    cap: Annotated[int, NumberRange(2)] = 200
     vetoes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rope.config import Count, PositiveFraction, Range, check_record
+from rope.config import Count, NumberRange, PositiveFraction, check_record
 from rope.curation.codes import coded_in_order
 from rope.curation.dedup.evidence import DomainPair, MediaPairs, make_items
 from rope.curation.dedup.merge import Merge, MergeRules, PairLabels, merge_products
@@ -53,7 +53,7 @@ class MergeRows:
     copies: bool = True
     max_products: Count = 50
     max_neighbours: Count = 50
-    cap: Annotated[int, Range(2)] = 200
+    cap: Annotated[int, NumberRange(2)] = 200
     vetoes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:

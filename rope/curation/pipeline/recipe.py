@@ -24,9 +24,9 @@ from rope.config import (
     Count,
     Fraction,
     NonNegative,
+    NumberRange,
     Positive,
     PositiveFraction,
-    Range,
     Seed,
     check_options,
     check_record,
@@ -104,7 +104,7 @@ class LeakRules:
     """
 
     near: PositiveFraction | None = None
-    accepted: dict[Kind, Annotated[int, Range(0)]] = field(default_factory=dict)
+    accepted: dict[Kind, Annotated[int, NumberRange(0)]] = field(default_factory=dict)
     waived: list[str] = field(default_factory=list)
     canaries: Count = 200
     seed: Seed = 0

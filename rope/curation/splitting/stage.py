@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rope.config import Count, PositiveFraction, Range, Seed, check_record
+from rope.config import Count, NumberRange, PositiveFraction, Seed, check_record
 from rope.curation.codes import coded_in_order
 from rope.curation.dedup.neighbours import near_pairs
 from rope.curation.pipeline.operation import GlobalOperation, Outcome, rejects_of
@@ -50,7 +50,7 @@ class SplitRows:
     n_validation: Count
     seed: Seed
     near: PositiveFraction | None = None
-    max_shared: Annotated[int, Range(2)] = MAX_SHARED
+    max_shared: Annotated[int, NumberRange(2)] = MAX_SHARED
     freeze_val: str | None = None
 
     def __post_init__(self) -> None:
