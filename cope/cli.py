@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cope.onnx_cli import export
-from rope.console import new_app, run_app
+from rope.console import new_app, resumable, run_app
 from rope.extras import needed_by
 
 __all__ = ["app", "main"]
@@ -15,6 +15,7 @@ app = new_app("COPE: train, and print recipes.")
 
 
 @app.command()
+@resumable
 def train(
     data: Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset directory.", show_default=False)],
     out: Annotated[

@@ -124,7 +124,7 @@ def submit(
     ] = False,
     dtype: Annotated[
         Literal["float16", "int8"],
-        typer.Option(help="How the numbers are stored; int8 halves the file, with a scale for each vector."),
+        typer.Option(help="float16: two bytes for a number; int8: one, with a scale for each vector."),
     ] = "float16",
     dims: Annotated[
         int | None,

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -41,4 +42,5 @@ def serve_site(checked: CheckedBoard, port: int, announce: Callable[[str], None]
             raise UsageError(f"--port {port}: cannot be listened at ({error.strerror}); give another, or 0") from error
         with server:
             announce(f"http://127.0.0.1:{server.server_port}/")
-            server.serve_forever()
+            with suppress(KeyboardInterrupt):  # how it is meant to end
+                server.serve_forever()

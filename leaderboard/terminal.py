@@ -4,14 +4,12 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from rich.markup import escape
-from rich.table import Table
-
 from leaderboard.board import HEADLINE, METRICS, Board, BoardCell, BoardRow
 from leaderboard.checked_board import CheckedBoard
 from leaderboard.verify import Verdict
 from rope.bench.stats.compare import MEAN
 from rope.errors import UsageError
+from rope.table import Table
 
 __all__ = ["board_table", "build_lines", "public_lines", "verdict_lines"]
 
@@ -30,7 +28,7 @@ def board_table(board: Board, metric: str = HEADLINE[0]) -> Table:
     if metric not in METRICS:
         raise UsageError(f"--metric {metric!r}: expected one of {', '.join(METRICS)}")
     fingerprint = f" ({board.fingerprint[:12]})" if board.fingerprint else ""
-    table = Table(title=f"{metric} in %, {escape(board.dataset)}{fingerprint}", title_justify="left")
+    table = Table(f"{metric} in %, {board.dataset}{fingerprint}", n_keys=2)
     seeds = ["seeds"] if board.has_groups else []
     for heading in ("rank", "model", *board.columns, "95 % interval of the mean", *seeds, "status"):
         table.add_column(heading, justify="left" if heading in ("model", "status") else "right")
@@ -40,7 +38,7 @@ def board_table(board: Board, metric: str = HEADLINE[0]) -> Table:
         mean = row.cells.get((metric, MEAN))
         table.add_row(
             "-" if mean is None or mean.rank is None else str(mean.rank),
-            escape(row.name),
+            row.name,
             *("-" if cell is None else f"{100 * cell.value:.2f}" for cell in cells),
             "-"
             if mean is None or mean.low is None or mean.high is None
@@ -53,7 +51,7 @@ def board_table(board: Board, metric: str = HEADLINE[0]) -> Table:
         caveats.append(
             "one seed: the interval is over products alone; several: over products and seeds, lowest - highest"
         )
-    table.caption, table.caption_justify = "\n".join(caveats) or None, "left"
+    table.caption = "\n".join(caveats)
     return table
 
 

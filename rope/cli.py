@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from rope.asr.cli import app as asr
-from rope.console import new_app, output, parse_bytes, progress_bar, run_app
+from rope.console import new_app, output, parse_bytes, progress_bar, resumable, run_app
 from rope.curation.cli import app as curate
 from rope.domain import DOMAINS
 from rope.errors import UsageError
@@ -34,6 +34,17 @@ ReleaseFormat = Literal[
 ]
 """As `rope.sources.formats.Format`, whose module takes long to import."""
 
+Format = Annotated[
+    ReleaseFormat | None,
+    typer.Option(
+        "--format",
+        help="Whose release it is. rope: ROPE; product1m: Product1M; m5product: M5Product; lpr4m: LPR4M; "
+        "movingfashion: MovingFashion; grocery: the Grocery Store dataset; abo: Amazon Berkeley Objects; "
+        "abo-mvr: its benchmark of multi-view retrieval; folder: one of your own, with a table.",
+        show_default="told by the names of its files",
+    ),
+]
+
 Directory = Annotated[
     str,
     typer.Argument(metavar="OUT", help="A dataset directory, or its address, such as s3://b/OUT.", show_default=False),
@@ -41,15 +52,13 @@ Directory = Annotated[
 
 
 @app.command()
+@resumable
 def build(
     release: Annotated[
         Path, typer.Argument(metavar="RELEASE", help="Folder with the text files of a release.", show_default=False)
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Dataset directory to write.", show_default=False)],
-    release_format: Annotated[
-        ReleaseFormat | None,
-        typer.Option("--format", help="Format of the release.", show_default="told by the names of its files"),
-    ] = None,
+    release_format: Format = None,
     encoding: Annotated[
         str | None,
         typer.Option(
@@ -58,7 +67,7 @@ def build(
     ] = None,
     media: Annotated[
         Literal["embed", "reference"],
-        typer.Option(help="Put images and videos into the dataset, or only the paths of their files."),
+        typer.Option(help="embed: put images and videos into the dataset; reference: only the paths of their files."),
     ] = "embed",
     image_root: Annotated[
         Path | None,
@@ -100,6 +109,7 @@ def build(
 
 
 @app.command()
+@resumable
 def fetch(
     to: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the images.", show_default=False)],
     release: Annotated[
@@ -108,14 +118,19 @@ def fetch(
     ] = None,
     open_set: Annotated[
         Literal["abo", "grocery"] | None,
-        typer.Option("--open", help="Fetch a dataset under an open licence instead, all of it.", show_default=False),
+        typer.Option(
+            "--open",
+            help="Fetch all of a dataset under an open licence instead. abo: Amazon Berkeley Objects; grocery: the "
+            "Grocery Store dataset.",
+            show_default=False,
+        ),
     ] = None,
     prefix: Annotated[
         str | None, typer.Option(metavar="URL", help="What addresses begin with, before the name.", show_default=False)
     ] = None,
     layout: Annotated[
         Literal["files", "tar"] | None,
-        typer.Option(help="A file for each image, or tar shards.", show_default="what DIR has, or files"),
+        typer.Option(help="files: one for each image; tar: shards of many.", show_default="what DIR has, or files"),
     ] = None,
     frames: Annotated[
         int | None,
@@ -123,10 +138,7 @@ def fetch(
             min=1, help="Of each clip, only those that a model of so many frames is given.", show_default="all"
         ),
     ] = None,
-    release_format: Annotated[
-        ReleaseFormat | None,
-        typer.Option("--format", help="Format of the release.", show_default="told by the names of its files"),
-    ] = None,
+    release_format: Format = None,
     encoding: Annotated[
         str | None,
         typer.Option(help="Of text files without a byte order mark: gb18030, utf-16-le.", show_default="utf-8"),
@@ -294,7 +306,7 @@ def synthesize(
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
     layout: Annotated[
         Literal["release", "pool"],
-        typer.Option("--format", help="A release to build a dataset from, or a raw pool to curate."),
+        typer.Option("--format", help="release: to build a dataset from; pool: raw, to curate."),
     ] = "release",
     domains: Annotated[
         str, typer.Option(help="Domains of a release, separated by commas: page, video, live, and review.")
@@ -320,6 +332,7 @@ def synthesize(
 
 
 @app.command()
+@resumable
 def push(
     directory: Directory,
     repo: Annotated[str, typer.Option(metavar="ORG/NAME", help="Dataset repository on the Hub.", show_default=False)],
@@ -344,6 +357,7 @@ def push(
 
 
 @app.command()
+@resumable
 def pull(
     repo: Annotated[str, typer.Argument(metavar="ORG/NAME", help="Dataset repository on the Hub.", show_default=False)],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Dataset directory to write.", show_default=False)],
@@ -372,11 +386,12 @@ def croissant(directory: Directory) -> None:
 
 
 @app.command()
+@resumable
 def export(
     directory: Directory,
     to: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write.", show_default=False)],
     layout: Annotated[
-        Literal["webdataset"], typer.Option("--format", help="Tar files as the library webdataset reads them.")
+        Literal["webdataset"], typer.Option("--format", help="webdataset: tar files as that library reads them.")
     ] = "webdataset",
     shard_size: Annotated[str, typer.Option(help="Size of a tar file to aim at: bytes, or 64M, 1G.")] = "256M",
 ) -> None:
@@ -398,14 +413,13 @@ def _print_build(report: "BuildReport", out: Path) -> None:
 
 
 def _print_problems(problems: "Sequence[Problem]", directory: str) -> None:
-    from rich.table import Table
-    from rich.text import Text
+    from rope.table import Table
 
-    table = Table(title=Text(f"{directory}: {len(problems)} problems"), title_justify="left")
-    table.add_column("where", overflow="fold")
-    table.add_column("what", overflow="fold")
+    table = Table(f"{directory}: {len(problems)} problems")
+    table.add_column("where")
+    table.add_column("what")
     for problem in problems:
-        table.add_row(Text(problem.where), Text(problem.what))
+        table.add_row(problem.where, problem.what)
     output().print(table)
 
 

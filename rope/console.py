@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 
 from rope import clash
 from rope.errors import MissingExtraError, RopeError, UsageError
@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
     from rope.files import Address, AnyPath
 
-__all__ = ["dataset_of", "new_app", "output", "parse_bytes", "progress_bar", "run_app"]
+__all__ = ["dataset_of", "new_app", "output", "parse_bytes", "progress_bar", "resumable", "run_app"]
+
+_INTERRUPTED: Final = 130
+
+Command = TypeVar("Command", bound=Callable[..., None])
 
 
 def new_app(about: str) -> "typer.Typer":
@@ -59,6 +63,12 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def resumable(command: Command) -> Command:
+    """Mark a command that goes on where it was stopped: whoever interrupts it is told."""
+    command.__dict__["resumable"] = True
+    return command
+
+
 def run_app(app: "typer.Typer") -> NoReturn:
     """Run a command line to its exit code, with an error of the user's world as one sentence on stderr.
 
@@ -80,12 +90,27 @@ def run_app(app: "typer.Typer") -> NoReturn:
     except OSError as error:  # a full disk, a folder that is not ours to write
         _fail(str(error), 1)
     except KeyboardInterrupt:
-        _fail("interrupted", 130)
+        _interrupted(app)
+    except SystemExit as ended:  # typer makes an exit code of an interrupt
+        if ended.code == _INTERRUPTED:
+            _interrupted(app)
+        raise
     sys.exit(0)
+
+
+def _interrupted(app: "typer.Typer") -> NoReturn:
+    _, command = _asked(app)
+    goes_on = getattr(command, "resumable", False)
+    _fail(f"interrupted; the same command {'goes on where it stopped' if goes_on else 'begins anew'}", _INTERRUPTED)
 
 
 def _command(app: "typer.Typer") -> str:
     """The command that was asked for, as it is typed: `rope curate run`."""
+    return _asked(app)[0]
+
+
+def _asked(app: "typer.Typer") -> tuple[str, object]:
+    """The command that was asked for: as it is typed, and the function that it calls."""
     from typer.main import get_command
 
     command, words = get_command(app), [Path(sys.argv[0]).stem]
@@ -94,7 +119,7 @@ def _command(app: "typer.Typer") -> str:
         if word in commands:
             command = commands[word]
             words.append(word)
-    return " ".join(words)
+    return " ".join(words), getattr(command, "callback", None)
 
 
 def _fail(sentence: str, exit_code: int) -> NoReturn:
@@ -120,16 +145,18 @@ def progress_bar(description: str, total: int, *, shown: bool = True) -> Iterato
 
 
 def output(*, to_stderr: bool = False) -> "Console":
-    """The console for results; a pipe, which has no width of its own, gets 120 columns.
+    """The console for results; a pipe or a file has no width, so that nothing is broken in it.
 
     Args:
         to_stderr: leave stdout to a program that reads it.
     """
     from rich.console import Console
 
+    from rope.table import UNLIMITED
+
     console = Console(stderr=to_stderr)
     if not console.is_terminal:
-        console.width = max(console.width, 120)
+        console.width = UNLIMITED
     return console
 
 

@@ -1,8 +1,11 @@
 """What all command lines have in common."""
 
+import re
 import sys
+from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
+from typer.main import get_command
 
 import baselines.learn.cli
 import cope.cli
@@ -10,6 +13,7 @@ import leaderboard.cli
 import rope
 import rope.bench.cli
 import rope.cli
+from rope.console import new_app, resumable, run_app
 
 MAINS = {
     "rope": (rope.cli.main, "build"),
@@ -38,3 +42,68 @@ def test_h_is_help_of_the_program_and_of_a_command(program, monkeypatch, capsys)
     assert (code, "--version" in out, MAINS[program][1] in out) == (0, True, True)
     code, out = outcome(program, [MAINS[program][1], "-h"], monkeypatch, capsys)
     assert (code, "Usage" in out) == (0, True)
+
+
+RESUMABLE = {
+    "rope": {
+        "build",
+        "fetch",
+        "push",
+        "pull",
+        "export",
+        "asr transcribe",
+        "asr summarize",
+        "curate run",
+        "curate publish",
+    },
+    "rope-bench": {"run"},
+    "cope": {"train"},
+    "leaderboard": set(),
+    "baselines.learn": {"train"},
+}
+
+
+def commands(group, before=""):
+    """Every command below a group, by its name, which those of its groups come before."""
+    for name, command in group.commands.items():
+        yield from commands(command, f"{name} ") if hasattr(command, "commands") else [(f"{before}{name}", command)]
+
+
+@pytest.mark.parametrize("program", MAINS)
+def test_a_command_that_says_it_goes_on_is_marked_so_and_no_other(program):
+    app = sys.modules[MAINS[program][0].__module__].app
+    found = dict(commands(get_command(app)))
+    assert {name for name, one in found.items() if getattr(one.callback, "resumable", False)} == RESUMABLE[program]
+    promised = {name for name, one in found.items() if "go on" in one.help or "Resumes" in one.help}
+    assert promised <= RESUMABLE[program]
+
+
+@pytest.mark.parametrize(("marked", "told"), [(True, "goes on where it stopped"), (False, "begins anew")])
+def test_an_interrupt_says_what_the_same_command_does(marked, told, monkeypatch, capsys):
+    app = new_app("A program.")
+
+    def work() -> None:
+        raise KeyboardInterrupt
+
+    app.command()(resumable(work) if marked else work)
+    monkeypatch.setattr(sys, "argv", ["program", "work"])
+    with pytest.raises(SystemExit) as ended:
+        run_app(app)
+    assert (ended.value.code, capsys.readouterr().err) == (130, f"error: interrupted; the same command {told}\n")
+
+
+def choices():
+    """Every parameter of every command that takes one of a few words: its name, the words and its help."""
+    for program, (main, _) in MAINS.items():
+        for name, command in commands(get_command(sys.modules[main.__module__].app)):
+            for parameter, hint in get_type_hints(command.callback, include_extras=True).items():
+                literals = [one for one in (get_args(hint) or [None])[:1] for one in (one, *get_args(one))]
+                words = [word for one in literals if get_origin(one) is Literal for word in get_args(one)]
+                if words:
+                    yield f"{program} {name} {parameter}", words, hint.__metadata__[0].help or ""
+
+
+def test_help_explains_every_choice_in_the_order_of_the_choices():
+    for option, words, told in choices():
+        found = re.findall(r"(?:^|[;:.] )([\w-]+): ", told)
+        assert [word for word in found if word in words] == words, (option, words, told)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from rope.bench.recommend.cli import ColumnsOption
-from rope.console import new_app, run_app
+from rope.console import new_app, resumable, run_app
 from rope.errors import UsageError
 from rope.extras import needed_by
 from rope.files import reading_file
@@ -33,6 +33,7 @@ DomainOption = Annotated[
 
 
 @app.command()
+@resumable
 def train(
     files: Files,
     interactions: InteractionsFile,
@@ -68,7 +69,7 @@ def embed(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for items.npz and users.npz.")],
     stage: Annotated[
         Literal["validation", "test"],
-        typer.Option(help="Histories end before a user's last item, or before the last two."),
+        typer.Option(help="validation: histories end before a user's last two items; test: before the last."),
     ] = "test",
     columns: ColumnsOption = None,
     domain: DomainOption = None,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
+from rope.console import resumable
 from rope.errors import UsageError
 from rope.extras import needed_by
 
@@ -21,6 +22,7 @@ _N_DAMAGED_SHOWN: Final = 10
 
 
 @app.command()
+@resumable
 def transcribe(
     data: Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset directory.", show_default=False)],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Dataset directory to write.", show_default=False)],
@@ -34,7 +36,10 @@ def transcribe(
         ),
     ] = None,
     language: Annotated[str, typer.Option(help="Code of what is spoken, or auto for what the model hears.")] = "zh",
-    precision: Annotated[Literal["fp32", "bf16", "fp16"], typer.Option(help="What the model computes in.")] = "fp32",
+    precision: Annotated[
+        Literal["fp32", "bf16", "fp16"],
+        typer.Option(help="fp32: compute in float32; bf16: in bfloat16; fp16: in float16."),
+    ] = "fp32",
     batch_size: Annotated[int, typer.Option(min=1, help="Parts of at most 30 s that are heard together.")] = 8,
     cache: Annotated[
         Path | None, typer.Option(help="File that keeps texts.", show_default="in the cache folder of rope-bench")
@@ -58,6 +63,7 @@ def transcribe(
 
 
 @app.command()
+@resumable
 def summarize(
     data: Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset directory.", show_default=False)],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Dataset directory to write.", show_default=False)],
@@ -74,7 +80,7 @@ def summarize(
         str | None,
         typer.Option(metavar="NAME", help="Environment variable with the endpoint's key.", show_default="no key"),
     ] = None,
-    language: Annotated[Literal["zh", "en"], typer.Option(help="Of the prompt and its examples.")] = "zh",
+    language: Annotated[Literal["zh", "en"], typer.Option(help="zh: a Chinese prompt; en: an English one.")] = "zh",
     max_characters: Annotated[int, typer.Option(min=1, help="Of a text; the rest is cut off.")] = 2000,
     max_tokens: Annotated[int, typer.Option(min=1, help="Of a summary.")] = 96,
     concurrency: Annotated[int, typer.Option(min=1, help="Requests, or texts in a local batch, at a time.")] = 16,

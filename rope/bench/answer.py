@@ -6,10 +6,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from rich.table import Table
-
 from rope.bench.report import write_json
 from rope.bench.shown import as_html, as_text, json_text
+from rope.table import Table
 
 __all__ = ["Answer"]
 

@@ -13,7 +13,7 @@ from rope.bench.compute_options import Device, Memory, Threads, read_effort
 from rope.bench.json_option import JsonFile, is_file, put
 from rope.bench.recommend.cli import recommend
 from rope.bench.tsne_cli import tsne
-from rope.console import dataset_of, new_app, run_app
+from rope.console import dataset_of, new_app, resumable, run_app
 from rope.domain import Split
 from rope.errors import UsageError
 
@@ -43,7 +43,7 @@ Data = Annotated[
         show_default="$ROPE_DATA, else that of 'rope use', else the one built last",
     ),
 ]
-SplitOption = Annotated[Split, typer.Option(help="The split to score.")]
+SplitOption = Annotated[Split, typer.Option(help="train: what models learn from; validation: what results are of.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the support sets of one-shot classification.")]
 Trials = Annotated[int, typer.Option(min=1, help="Draws of the support set.")]
 TrainingSeed = Annotated[
@@ -109,6 +109,7 @@ def score(
 
 
 @app.command()
+@resumable
 def run(
     model: Annotated[
         str,
@@ -230,7 +231,11 @@ def compare(
     metric: Annotated[str, typer.Option(help="R@k, recall@k (k = 1, 5, 10, 20, 50), MRR or mAP.")] = "R@1",
     style: Annotated[
         Literal["table", "markdown", "latex", "json"],
-        typer.Option("--format", help="How to print it; bold only where the best is significantly better."),
+        typer.Option(
+            "--format",
+            help="table: for a terminal; markdown: for a page; latex: for a paper; json: as --json. Bold only where "
+            "the best is significantly better.",
+        ),
     ] = "table",
     json: JsonFile = None,
 ) -> None:

@@ -11,7 +11,8 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
+
+    from rope.table import Table
 
 __all__ = ["JsonFile", "is_file", "put"]
 

@@ -17,6 +17,7 @@ __all__ = [
     "KS",
     "QueryScores",
     "Summary",
+    "expected_at_random",
     "joined",
     "mean",
     "mean_by_product",
@@ -81,6 +82,26 @@ class Summary:
     mean_average_precision: float
     median_rank: float
     hit_rate_optimistic: dict[int, float]
+
+
+def expected_at_random(n_positives: IntArray, n_candidates: IntArray, k: int) -> float:
+    """R@k of an order drawn at random, the mean over queries: what a model that has learned nothing comes to.
+
+    The first k of N candidates hold none of P positives with the chance C(N - P, k) / C(N, k).
+
+    Args:
+        n_positives: int64 [n], P of each query, at least 1.
+        n_candidates: int64 [n], N of each query, at least P.
+        k: cut-off, at least 1.
+
+    >>> expected_at_random(np.array([1, 2]), np.array([4, 4]), 1), expected_at_random(np.array([1]), np.array([4]), 9)
+    (0.375, 1.0)
+    """
+    kinds, n_queries = np.unique(np.stack([n_positives, n_candidates]), axis=1, return_counts=True)
+    missed = np.ones(len(n_queries))
+    for taken in range(k):
+        missed *= np.maximum(kinds[1] - kinds[0] - taken, 0) / np.maximum(kinds[1] - taken, 1)
+    return math.fsum((n_queries * (1 - missed)).tolist()) / int(n_queries.sum())
 
 
 def score_pair(

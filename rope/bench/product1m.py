@@ -22,11 +22,11 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from rich.table import Table
 
 from rope.bench.io.embeddings import DomainEmbeddings
 from rope.errors import EmbeddingError, ReleaseError, UsageError
 from rope.sources.product1m import BETWEEN_FIELDS, labels_of
+from rope.table import Table
 
 __all__ = [
     "CUTOFFS",
@@ -252,9 +252,8 @@ def _read_labels(path: Path) -> list[tuple[str, list[str]]]:
 
 def figures_table(figures: Mapping[int, Product1mMetrics]) -> Table:
     """The means in percent, for a terminal."""
-    table = Table(title="Official metrics of Product1M, in %", title_justify="left")
-    for heading in ("K", "mAP", "Prec", "mAR"):
-        table.add_column(heading, justify="right")
+    table = Table("Official metrics of Product1M, in %")
+    table.add_columns("K", "mAP", "Prec", "mAR")
     for k, one in figures.items():
         table.add_row(str(k), *(f"{100 * value:.2f}" for value in _by_official_name(one).values()))
     return table

@@ -25,7 +25,7 @@ from rope.bench.stats.compare_tables import difference_table, standing_table
 from rope.bench.stats.long_tail import Third, tail_json, tail_of, tail_table
 from rope.bench.stats.query_ranks import QueryRanks, load_ranks
 from rope.bench.stats.seed_groups import Group, SeedRun, group_of
-from rope.bench.stats.slices import QuerySlice, slice_ranks, slice_table, slices_json
+from rope.bench.stats.slices import QuerySlice, left_out, slice_ranks, slice_table, slices_json
 from rope.bench.tsne import choose_points, lay_out
 from rope.bench.tsne import draw_map as draw_points
 from rope.console import progress_bar
@@ -35,6 +35,7 @@ from rope.dataset.manifest import read_manifest
 from rope.domain import Split, all_pairs, domains_of, with_published
 from rope.errors import UsageError
 from rope.files import Address, atomic_path
+from rope.table import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -101,8 +102,10 @@ def slices(result: Result, data: "Address | None" = None, *, pair: str = "mean")
     """
     ranks = _ranks(result)
     _check_pair(pair, [known.name for known in all_pairs(domains_of(ranks.pairs))])
-    found = slice_ranks(ranks, locate(data))
-    return Answer(found, [slice_table(found, pair)], {"schema_version": 1, "slices": slices_json(found)})
+    directory = locate(data)
+    found = slice_ranks(ranks, directory)
+    shown: list[str | Table] = [slice_table(found, pair), *left_out(ranks, directory, found, pair)]
+    return Answer(found, shown, {"schema_version": 1, "slices": slices_json(found)})
 
 
 def tail(
@@ -127,7 +130,7 @@ def tail(
         DatasetError: the dataset cannot be read.
     """
     ranks = _ranks(result)
-    _check_pair(pair, ranks.cross_pairs)
+    _check_pair(pair, ranks.compared_pairs)
     found = tail_of(ranks, locate(data), metric, counted_in)
     plain = {"schema_version": 1, "metric": metric, "parts": tail_json(found, metric)}
     return Answer(found, [tail_table(found, pair, metric)], plain)

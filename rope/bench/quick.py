@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from rope.bench.io.embeddings import DomainEmbeddings
-from rope.bench.metrics import KS, mean
-from rope.bench.ranking.engine import Effort, rank_pair
+from rope.bench.metrics import KS, expected_at_random, mean
+from rope.bench.ranking.engine import Effort, Labelled, PositiveRanks, rank_pair
 from rope.bench.score import scorable_pairs, sides_of
 from rope.dataset.directory import SampleLabels
 from rope.domain import DomainName
@@ -22,12 +21,13 @@ __all__ = ["QuickPair", "QuickScore", "quick_score"]
 
 @dataclass(frozen=True, slots=True)
 class QuickPair:
-    """Means over the queries of one pair that have a positive, as in `metrics.Summary`."""
+    """Means over the queries of one pair that have a positive, as in `metrics.Summary` and `score.PairScore`."""
 
     hit_rate: dict[int, float]
     mrr: float
     median_rank: float
     n_queries: int
+    at_random: dict[int, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +56,17 @@ def quick_score(
     cross = scorable_pairs(sides)
     if not cross or any(side.galleries is not None for side in sides.values()):
         raise DatasetError("a quick score is of pairs of whole domains, which this dataset lacks; make a full score")
-    above: dict[str, npt.NDArray[np.int64]] = {}
+    pairs: dict[str, QuickPair] = {}
     for pair in cross[::2]:
-        ranks = rank_pair(sides[pair.query].labelled, sides[pair.gallery].labelled, effort, best_only=True)
-        above[pair.name], above[pair.reverse.name] = (one.above for one in ranks)
-    pairs = {pair.name: _summarise(1 + above[pair.name]) for pair in cross}
+        a, b = sides[pair.query].labelled, sides[pair.gallery].labelled
+        forward, backward = rank_pair(a, b, effort, best_only=True)
+        pairs[pair.name], pairs[pair.reverse.name] = _summarise(forward, a, b), _summarise(backward, b, a)
     return QuickScore(mean(pair.hit_rate[1] for pair in pairs.values()), pairs)
 
 
-def _summarise(rank: npt.NDArray[np.int64]) -> QuickPair:
-    return QuickPair({k: mean(rank <= k) for k in KS}, mean(1 / rank), float(np.median(rank)), len(rank))
+def _summarise(ranks: PositiveRanks, queries: Labelled, gallery: Labelled) -> QuickPair:
+    rank = 1 + ranks.above
+    first, last = (np.searchsorted(gallery.products, queries.products, side) for side in ("left", "right"))
+    n_positives = (last - first)[last > first]
+    at_random = {k: expected_at_random(n_positives, np.full_like(n_positives, len(gallery)), k) for k in KS}
+    return QuickPair({k: mean(rank <= k) for k in KS}, mean(1 / rank), float(np.median(rank)), len(rank), at_random)

@@ -9,10 +9,9 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from rich.table import Table
 
 from rope.bench.io.provenance import EmbeddingsNote, Subject
-from rope.bench.metrics import KS, QueryScores, Summary, summarise
+from rope.bench.metrics import KS, QueryScores, Summary, mean, summarise
 from rope.bench.one_shot import OneShot
 from rope.bench.quick import QuickScore
 from rope.bench.ranking.similarity import TIE
@@ -22,6 +21,7 @@ from rope.bench.stats.intervals import Intervals, bounds, expected_interval, int
 from rope.bench.stats.query_ranks import PairRanks, QueryRanks
 from rope.domain import CROSS_DOMAIN_PAIRS
 from rope.files import atomic_path, sha256_of
+from rope.table import Table
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -38,6 +38,9 @@ __all__ = [
 SCHEMA_VERSION: Final = 2
 """Version of the JSON layout, which `result.schema.json` beside this file describes; version 1 had no
 interval of the expected accuracy, called that of the draws `ci95`, and gave the one-shot value for several shots."""
+
+_R_AT_K: Final = (f"R@{KS[0]}", f"R@{KS[0]} by chance", *(f"R@{k}" for k in KS[1:]))
+"""Columns of tables of retrieval; by chance: of an order drawn at random, which no model should be below."""
 
 
 def as_json(score: Score, subject: Subject, intervals: Intervals, ranks_file: Path | None) -> dict[str, Any]:
@@ -229,22 +232,21 @@ def write_ranks(path: Path, score: Score) -> None:
 
 def retrieval_table(score: Score, intervals: Intervals) -> Table:
     """All pairs in percent, for a terminal."""
-    table = Table(title="Retrieval, in % (R@k: queries with a positive in the top k)", title_justify="left")
+    table = Table("Retrieval, in % (R@k: queries with a positive in the top k)")
     table.add_column("pair")
-    for heading in (*(f"R@{k}" for k in KS), "MRR", "mAP", "median rank", "macro R@1", "ties", "queries"):
-        table.add_column(heading, justify="right")
+    table.add_columns(*_R_AT_K, "MRR", "mAP", "median rank", "macro R@1", "ties", "queries")
     is_cross = True
     for name, pair in score.pairs.items():
         if is_cross and pair.pair.query == pair.pair.gallery:
             table.add_section()
             is_cross = False
         if pair.micro is None or pair.macro is None:
-            table.add_row(name, *["-"] * (len(KS) + 5), "0")
+            table.add_row(name, *["-"] * (len(_R_AT_K) + 5), "0")
             continue
         micro = pair.micro
         table.add_row(
             name,
-            *(_percent(micro.hit_rate[k]) for k in KS),
+            *_rates(micro.hit_rate, pair.at_random),
             _percent(micro.mrr),
             _percent(micro.mean_average_precision),
             f"{micro.median_rank:g}",
@@ -253,7 +255,6 @@ def retrieval_table(score: Score, intervals: Intervals) -> Table:
             f"{pair.n_queries:,}",
         )
     table.caption = _headline(score, intervals)
-    table.caption_justify = "left"
     return table
 
 
@@ -262,19 +263,27 @@ def _headline(score: Score, intervals: Intervals) -> str:
         return "no cross-domain pair, so no headline: the dataset has one domain"
     low, high = intervals.headline.low, intervals.headline.high
     reach = "" if low is None or high is None else f" (95 % interval {_percent(low)} - {_percent(high)})"
-    return f"{headline_name(score)}: {_percent(score.headline)}{reach}"
+    cross = [pair.at_random[1] for pair in score.pairs.values() if pair.pair.query != pair.pair.gallery]
+    return f"{headline_name(score)}: {_percent(score.headline)}{reach}; by chance {_percent(mean(cross))}"
+
+
+def _rates(hit_rate: Mapping[int, float], at_random: Mapping[int, float]) -> list[str]:
+    """The cells of `_R_AT_K`."""
+    first, *further = (_percent(hit_rate[k]) for k in KS)
+    return [first, _percent(at_random[KS[0]]), *further]
 
 
 def quick_table(score: QuickScore) -> Table:
     """The cross-domain pairs of a quick score in percent, for a terminal."""
-    table = Table(title="Retrieval, in % (R@k: queries with a positive in the top k)", title_justify="left")
-    for heading in ("pair", *(f"R@{k}" for k in KS), "MRR", "median rank", "queries"):
-        table.add_column(heading, justify="left" if heading == "pair" else "right")
+    table = Table("Retrieval, in % (R@k: queries with a positive in the top k)")
+    table.add_column("pair")
+    table.add_columns(*_R_AT_K, "MRR", "median rank", "queries")
     for name, pair in score.pairs.items():
-        rates = (_percent(pair.hit_rate[k]) for k in KS)
+        rates = _rates(pair.hit_rate, pair.at_random)
         table.add_row(name, *rates, _percent(pair.mrr), f"{pair.median_rank:g}", f"{pair.n_queries:,}")
-    table.caption = f"mean R@1 of the {len(score.pairs)} cross-domain pairs: {_percent(score.headline)}"
-    table.caption_justify = "left"
+    by_chance = _percent(mean(pair.at_random[1] for pair in score.pairs.values()))
+    headline = f"mean R@1 of the {len(score.pairs)} cross-domain pairs: {_percent(score.headline)}"
+    table.caption = f"{headline}; by chance {by_chance}"
     return table
 
 
@@ -282,11 +291,11 @@ def one_shot_table(score: Score) -> Table:
     """Accuracy of one-shot classification in percent, for a terminal."""
     draws = "one draw" if score.draws.trials == 1 else f"{score.draws.trials} draws"
     title = f"{score.draws.shots}-shot classification, accuracy in %, {draws}"
-    table = Table(title=title, title_justify="left")
+    table = Table(title)
     is_exact = score.draws.shots == 1
     headings = ["expected", "95 %, products"] if is_exact else []
-    for heading in ("pair", *headings, "mean of draws", "std", "95 %, draws", "products", "queries"):
-        table.add_column(heading, justify="left" if heading == "pair" else "right")
+    table.add_column("pair")
+    table.add_columns(*headings, "mean of draws", "std", "95 %, draws", "products", "queries")
     for name, one_shot in score.one_shot.items():
         table.add_row(
             name,
@@ -303,7 +312,6 @@ def one_shot_table(score: Score) -> Table:
         if is_exact
         else "there is no closed form for several shots"
     )
-    table.caption_justify = "left"
     return table
 
 

@@ -28,7 +28,8 @@ from rope.extras import needed_by
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-    from rich.table import Table
+
+    from rope.table import Table
 
 __all__ = ["QuickReport", "Report", "report_on"]
 

@@ -8,7 +8,16 @@ from typing import Final
 import numpy as np
 
 from rope.bench.io.embeddings import DomainEmbeddings, align
-from rope.bench.metrics import QueryScores, Summary, mean, score_pair, score_within, summarise
+from rope.bench.metrics import (
+    KS,
+    QueryScores,
+    Summary,
+    expected_at_random,
+    mean,
+    score_pair,
+    score_within,
+    summarise,
+)
 from rope.bench.one_shot import Draws, OneShot, classify, support_bits
 from rope.bench.ranking.engine import Effort, Labelled
 from rope.bench.ranking.per_gallery import score_pair_by_group, score_within_by_group
@@ -48,6 +57,7 @@ class PairScore:
         queries: the scores of each query.
         query_ids: the sample id of each query in `queries`.
         query_products: the product id of each.
+        at_random: k -> R@k of an order drawn at random; empty where no query has a positive.
     """
 
     pair: Pair
@@ -60,6 +70,7 @@ class PairScore:
     queries: QueryScores
     query_ids: list[str]
     query_products: list[str]
+    at_random: dict[int, float]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -243,7 +254,16 @@ def _pair_score(pair: Pair, queries: QueryScores, sides: Mapping[DomainName, Sco
         queries=queries,
         query_ids=[asked.sample_ids[i] for i in queries.queries],
         query_products=[asked.product_ids[i] for i in queries.queries],
+        at_random=_at_random(pair, queries, sides) if n_queries else {},
     )
+
+
+def _at_random(pair: Pair, queries: QueryScores, sides: Mapping[DomainName, ScoredDomain]) -> dict[int, float]:
+    """Each query is compared with the gallery of its group, a query of its own domain without itself."""
+    groups, sizes = _groups(sides[pair.query]), Counter(_groups(sides[pair.gallery]))
+    itself = pair.query == pair.gallery
+    n_candidates = np.array([sizes[groups[i]] - itself for i in queries.queries], np.int64)
+    return {k: expected_at_random(queries.n_positives, n_candidates, k) for k in KS}
 
 
 def _r_at_1(pair: PairScore) -> float:

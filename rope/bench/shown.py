@@ -4,16 +4,14 @@ import json
 from collections.abc import Iterable, Mapping
 from html import escape
 from io import StringIO
-from typing import Any, Final
+from typing import Any
 
-from rich.console import Console, RenderableType
-from rich.table import Table
-from rich.text import Text
+from rich.console import Console
+
+from rope.console import output
+from rope.table import Table
 
 __all__ = ["as_html", "as_text", "json_text", "show"]
-
-_WIDTH: Final = 120
-"""Columns of a table that goes to no terminal."""
 
 
 def json_text(value: Mapping[str, Any]) -> str:
@@ -28,12 +26,12 @@ def show(parts: Iterable[str | Table], console: Console) -> None:
 
 
 def as_text(parts: Iterable[str | Table]) -> str:
-    """What a terminal of 120 columns would show, without colours.
+    """What the command would print here, without colours: as wide as the terminal, or unbroken where there is none.
 
     >>> as_text(["[bold] is the name"])
     '[bold] is the name'
     """
-    console = Console(file=StringIO(), width=_WIDTH, color_system=None)
+    console = Console(file=StringIO(), width=output().width, color_system=None)
     with console.capture() as capture:
         show(parts, console)
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
@@ -45,14 +43,9 @@ def as_html(parts: Iterable[str | Table]) -> str:
 
 
 def _table(table: Table) -> str:
-    head = "".join(f"<th>{_plain(column.header)}</th>" for column in table.columns)
-    rows = zip(*(column.cells for column in table.columns), strict=True)
-    body = "\n".join(f"<tr>{''.join(f'<td>{_plain(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    caption = "".join(f"<p>{_plain(text)}</p>" for text in (table.caption,) if text)
-    title = f"<caption>{_plain(table.title)}</caption>" if table.title else ""
+    head = "".join(f"<th>{escape(column.heading)}</th>" for column in table.columns)
+    rows = (f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in table.plain_rows())
+    body = "\n".join(rows)
+    caption = f"<p>{escape(table.caption)}</p>" if table.caption else ""
+    title = f"<caption>{escape(table.title)}</caption>" if table.title else ""
     return f"<table>{title}<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>{caption}"
-
-
-def _plain(part: RenderableType | None) -> str:
-    """A cell without the marks that a terminal turns into colours."""
-    return escape(Text.from_markup(part).plain if isinstance(part, str) else str(part or ""))

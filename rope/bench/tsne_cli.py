@@ -25,7 +25,9 @@ def tsne(
             show_default="$ROPE_DATA, else that of 'rope use', else the one built last",
         ),
     ] = None,
-    split: Annotated[Split, typer.Option(help="The split that the embeddings are of.")] = "validation",
+    split: Annotated[
+        Split, typer.Option(help="train: what models learn from; validation: what results are of.")
+    ] = "validation",
     products: Annotated[int, typer.Option(min=2, help="Products to draw, all samples of each.")] = 30,
     seed: Annotated[int, typer.Option(min=0, help="Of the products drawn, and of the map.")] = 0,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from rope.console import output
+from rope.console import output, resumable
 from rope.curation.annotation.cli import app as annotate
 
 if TYPE_CHECKING:
@@ -23,10 +23,12 @@ RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe in 
 
 
 @app.command()
+@resumable
 def run(
     recipe: RecipeFile,
     engine: Annotated[
-        Literal["local", "ray"], typer.Option(help="Processes of this machine, or a Ray cluster; the same results.")
+        Literal["local", "ray"],
+        typer.Option(help="local: processes of this machine; ray: a Ray cluster; the same results."),
     ] = "local",
     workers: Annotated[
         int | None, typer.Option(min=1, help="Shards at a time.", show_default="one for each core")
@@ -189,6 +191,7 @@ def threshold(
 
 
 @app.command()
+@resumable
 def publish(
     recipe: RecipeFile,
     out: Annotated[Path, typer.Option(metavar="DATASET", help="Dataset directory to write.", show_default=False)],

@@ -17,7 +17,7 @@ from scipy.special import stdtrit
 from rope.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rope.table import Table
 
 __all__ = ["Forecast", "Measure", "Range", "StageForecast", "annotator_hours", "forecast", "forecast_table", "wilson"]
 
@@ -169,14 +169,14 @@ def annotator_hours(rows: Range, seconds_per_item: float) -> Range:
 
 def forecast_table(name: str, made: Forecast) -> "Table":
     """The forecast for a terminal."""
-    from rich.table import Table
     from rich.text import Text
 
+    from rope.table import Table
+
     title = f"{name}: forecast for {made.n_rows:,.0f} rows, from {made.n_drawn:,} of the pool"
-    table = Table(title=Text(title), title_justify="left")
+    table = Table(title)
     table.add_column("stage")
-    for heading in ("rows kept", "95 %", "worker hours", "hours", "GB"):
-        table.add_column(heading, justify="right")
+    table.add_columns("rows kept", "95 %", "worker hours", "hours", "GB")
     for stage in made.stages:
         table.add_row(
             Text(stage.stage, style="bold"),

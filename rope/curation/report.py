@@ -17,7 +17,7 @@ from rope.domain import Frame
 from rope.sql import parquet_files
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rope.table import Table
 
 __all__ = ["CurationReport", "Example", "Scores", "StageReport", "funnel_table", "make_report"]
 
@@ -103,21 +103,21 @@ def make_report(recipe: CurationRecipe) -> CurationReport:
 
 def funnel_table(name: str, counts: Sequence[StageCount]) -> "Table":
     """The funnel for a terminal: a row for each stage, and below it one for each reason."""
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(f"{name}: what became of {counts[0].rows_in:,} rows"), title_justify="left")
+    from rope.table import Table
+
+    table = Table(f"{name}: what became of {counts[0].rows_in:,} rows", n_keys=2)
     table.add_column("stage")
     table.add_column("reason")
-    for heading in ("rows", "of the stage", "of the pool"):
-        table.add_column(heading, justify="right")
+    table.add_columns("rows", "of the stage", "of the pool")
     for count in counts:
         n_kept = sum(count.kept.values())
         shares = (_percent(n_kept, count.rows_in), _percent(n_kept, counts[0].rows_in))
         table.add_row(Text(count.stage, style="bold"), "kept", f"{n_kept:,}", *shares)
         for (fate, reason), n in sorted(_by_reason(count).items()):
             words = fate if fate == reason else f"{fate}: {reason}"
-            table.add_row("", Text(words), f"{n:,}", _percent(n, count.rows_in), _percent(n, counts[0].rows_in))
+            table.add_row("", words, f"{n:,}", _percent(n, count.rows_in), _percent(n, counts[0].rows_in))
     return table
 
 

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import duckdb
-from rich.table import Table
-from rich.text import Text
 
 from rope.dataset.manifest import DatasetManifest, read_manifest
 from rope.dataset.views import open_views
 from rope.domain import SPLITS, DomainName, Split, config_of, with_published
 from rope.files import AnyPath
+from rope.table import Table
 
 __all__ = ["CategorySize", "Description", "DomainFacts", "Spread", "describe", "sizes", "tables"]
 
@@ -145,25 +144,24 @@ def _categories(connection: duckdb.DuckDBPyConnection, domains: Sequence[DomainN
 
 def _overview_table(description: Description) -> Table:
     manifest = description.manifest
-    table = Table(title=Text(manifest.name), title_justify="left", show_header=False)
+    table = Table(manifest.name, show_header=False)
     table.add_column()
-    table.add_column(overflow="fold")
+    table.add_column()
     table.add_row("fingerprint", manifest.fingerprint)
     table.add_row("images", {"embed": "embedded", "reference": "paths of files elsewhere"}[manifest.media])
     table.add_row("shards", f"{len(manifest.shards):,} files, {description.n_bytes:,} bytes")
     for split, shown in sizes(manifest).items():
         table.add_row(split, shown)
     for fault, count in sorted(manifest.faults.items()):
-        table.add_row("fault of the source", Text(f"{fault}: {count:,}"))
+        table.add_row("fault of the source", f"{fault}: {count:,}")
     return table
 
 
 def _facts_table(facts: tuple[DomainFacts, ...]) -> Table:
-    table = Table(title="Samples (texts in characters; spreads as minimum / median / maximum)", title_justify="left")
+    table = Table("Samples (texts in characters; spreads as minimum / median / maximum)", n_keys=2)
     for heading in ("split", "domain"):
         table.add_column(heading)
-    for heading in ("samples", "no text", "text median", "p95", "longest", "frames", "of a product"):
-        table.add_column(heading, justify="right")
+    table.add_columns("samples", "no text", "text median", "p95", "longest", "frames", "of a product")
     for row in facts:
         table.add_row(
             row.split,
@@ -181,13 +179,12 @@ def _facts_table(facts: tuple[DomainFacts, ...]) -> Table:
 def _category_table(description: Description) -> Table:
     categories = description.categories
     shown = categories[:N_CATEGORIES]
-    table = Table(title=f"Categories ({len(shown)} of {len(categories)}, both splits)", title_justify="left")
+    table = Table(f"Categories ({len(shown)} of {len(categories)}, both splits)")
     table.add_column("category")
-    for heading in description.manifest.configs:
-        table.add_column(heading, justify="right")
+    table.add_columns(*description.manifest.configs)
     for category in shown:
         sizes = (category.n_products, *category.n_samples.values())
-        table.add_row(Text(category.name or "(none)"), *(f"{size:,}" for size in sizes))
+        table.add_row(category.name or "(none)", *(f"{size:,}" for size in sizes))
     return table
 
 

@@ -2,11 +2,15 @@
 
 import numpy as np
 import pytest
+from scipy.stats import hypergeom
 
+from rope.bench.io.provenance import Subject
 from rope.bench.one_shot import Draws
 from rope.bench.ranking.engine import Effort
 from rope.bench.report import headline_name
 from rope.bench.score import by_product, count_similarities, score
+from rope.bench.stats.compare import MEAN, compare
+from rope.bench.stats.query_ranks import ranks_of
 from rope.dataset.directory import SampleLabels
 from rope.errors import DatasetError
 from tests.bench.test_score import DRAWS, embeddings_of, random_case
@@ -40,6 +44,35 @@ def test_the_headline_is_the_mean_over_the_cross_domain_pairs_that_are_there():
     one = score(*only(random_case(4), "page"), DRAWS, Effort())
     assert one.headline is None
     assert headline_name(one) == "none: the dataset has one domain"
+
+
+def test_models_of_one_domain_are_compared_on_the_pair_that_there_is():
+    ranks = []
+    for seed in (4, 5):
+        vectors, _ = only(random_case(seed), "page")
+        _, labels = only(random_case(4), "page")
+        subject = Subject(f"model-{seed}", "small", "f" * 64, "validation", {})
+        ranks.append(ranks_of(score(vectors, labels, DRAWS, Effort()), subject))
+    found = compare(ranks, "R@1")
+    assert (found.columns, len(found.differences)) == ((MEAN,), 1)
+    r_at_1 = {one.origin.model: np.mean(one.pairs["P2P"].rank <= 1) for one in ranks}
+    assert {one.model: one.intervals[MEAN].value for one in found.standings} == pytest.approx(r_at_1)
+    assert found.notes[0] == "The dataset has one domain: the mean is of its pair with itself."
+
+
+def test_by_chance_is_what_random_orders_come_to():
+    vectors, labels = random_case(4)
+    result = score(vectors, labels, DRAWS, Effort())
+    for name in ("P2V", "P2P"):
+        pair = result.pairs[name]
+        n = pair.n_gallery - (name == "P2P")
+        for k, chance in pair.at_random.items():
+            none_found = [hypergeom.pmf(0, n, positives, min(k, n)) for positives in pair.queries.n_positives]
+            assert chance == pytest.approx(1 - np.mean(none_found)), (name, k)
+
+
+def test_by_chance_is_of_the_gallery_that_a_query_has():
+    assert score(*grouped_case(), DRAWS, Effort()).pairs["L2P"].at_random[1] == 0.5
 
 
 def grouped_case():

@@ -85,7 +85,10 @@ def tail(
     pair: Annotated[str, typer.Option(help="P2V and so on, or mean of the cross-domain pairs.")] = "mean",
     counted_in: Annotated[
         Split | None,
-        typer.Option(help="Split in which categories are counted.", show_default="the one that was scored"),
+        typer.Option(
+            help="Where categories are counted. train: what models learn from; validation: what results are of.",
+            show_default="the one that was scored",
+        ),
     ] = None,
     json: JsonFile = None,
 ) -> None:

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
-from rich.table import Table
-
 from rope.bench.answer import Answer
 from rope.bench.attributes.columns import read_column
 from rope.bench.attributes.report import as_json, attribute_table
@@ -18,6 +16,7 @@ from rope.dataset.locate import locate
 from rope.dataset.manifest import read_manifest
 from rope.domain import Split, with_published
 from rope.files import Address, AnyPath
+from rope.table import Table
 
 __all__ = ["predict_attribute"]
 

@@ -7,12 +7,12 @@ from importlib.metadata import version
 from typing import Any, Final
 
 import numpy as np
-from rich.table import Table
 
 from rope.bench.attributes.probes import INNER_FOLDS, STRENGTHS
 from rope.bench.attributes.score import MAJORITY, PROBE, AttributeScore, MethodScore
 from rope.bench.io.provenance import EmbeddingsNote, Subject
 from rope.bench.stats.intervals import Interval
+from rope.table import Table
 
 __all__ = ["SCHEMA_VERSION", "as_json", "attribute_table"]
 
@@ -112,11 +112,10 @@ class _Shown:
 
 def attribute_table(score: AttributeScore) -> Table:
     """A row a pair, learned from its first domain and tested on its second; in percent, for a terminal."""
-    table = Table(title=_title(score), title_justify="left", caption=_caption(score), caption_justify="left")
+    table = Table(_title(score), _caption(score))
     columns = _columns(score)
     table.add_column("pair")
-    for heading in (*(one.heading for one in columns), "samples"):
-        table.add_column(heading, justify="right")
+    table.add_columns(*(one.heading for one in columns), "samples")
     for pair, cell in score.methods[PROBE].items():
         numbers = {method: cells[pair].metrics for method, cells in score.methods.items()}
         table.add_row(pair, *(one.text(numbers) for one in columns), f"{cell.n_samples:,}")

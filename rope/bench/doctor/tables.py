@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 
-from rich.table import Table
 from rich.text import Text
 
 from rope.bench.doctor.charts import in_words
 from rope.bench.doctor.diagnosis import Diagnosis
 from rope.bench.doctor.retrieval import Retrieval
+from rope.table import Table
 
 __all__ = ["tables"]
 
@@ -27,21 +27,19 @@ def tables(diagnosis: Diagnosis) -> list[Table]:
 
 
 def _table(title: str, first: str, *others: str) -> Table:
-    table = Table(title=title, title_justify="left", caption_justify="left")
+    table = Table(title)
     table.add_column(first)
-    for heading in others:
-        table.add_column(heading, justify="right")
+    table.add_columns(*others)
     return table
 
 
 def _findings(diagnosis: Diagnosis) -> Table:
-    table = Table(title="Findings", title_justify="left", caption_justify="left", show_lines=True)
+    table = Table("Findings", show_lines=True)
     table.add_column("")
     table.add_column("what")
     table.add_column("what to do")
     for finding in diagnosis.findings:
-        # Text, since ids may hold square brackets, which rich would take for markup.
-        table.add_row(Text(finding.severity, _COLOURS[finding.severity]), Text(finding.what), Text(finding.advice))
+        table.add_row(Text(finding.severity, _COLOURS[finding.severity]), finding.what, finding.advice)
     left_out = [f"left out: {reason}" for reason in diagnosis.skipped]
     table.caption = "\n".join(left_out if diagnosis.findings else ["nothing stands out", *left_out])
     return table

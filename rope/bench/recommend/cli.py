@@ -49,11 +49,12 @@ def recommend(
         str | None, typer.Option(help="Whose samples the items are.", show_default="the only one in EMB")
     ] = None,
     stage: Annotated[
-        Literal["validation", "test"], typer.Option(help="Ask for the last item of a user, or the one before.")
+        Literal["validation", "test"],
+        typer.Option(help="validation: ask for a user's last item but one; test: for the last."),
     ] = "test",
     history: Annotated[
         Literal["exclude", "keep"],
-        typer.Option(help="What a user took before: left out of the user's gallery, or part of it."),
+        typer.Option(help="What a user took before. exclude: left out of the user's gallery; keep: part of it."),
     ] = "exclude",
     max_history: Annotated[
         int | None, typer.Option(min=1, help="Latest items that the mean is made of.", show_default="all")

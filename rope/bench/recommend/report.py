@@ -7,7 +7,6 @@ from importlib.metadata import version
 from typing import Any, Final
 
 import numpy as np
-from rich.table import Table
 
 from rope.bench.io.provenance import EmbeddingsNote
 from rope.bench.ranking.similarity import TIE
@@ -15,6 +14,7 @@ from rope.bench.recommend.interactions import Stage
 from rope.bench.recommend.score import METRICS, RecommendMetrics, RecommendScore, figures_json
 from rope.bench.stats.intervals import Interval
 from rope.domain import DomainName
+from rope.table import Table
 
 __all__ = [
     "PROTOCOL_VERSION",
@@ -133,9 +133,9 @@ def as_json(score: RecommendScore, task: RecommendProvenance) -> dict[str, Any]:
 
 def metric_table(score: RecommendScore) -> Table:
     """Every metric of every method over all users, in percent with its interval, for a terminal."""
-    table = Table(title="Recommendation, in % (95 % interval over users)", title_justify="left")
-    for heading in ("method", *METRICS):
-        table.add_column(heading, justify="left" if heading == "method" else "right")
+    table = Table("Recommendation, in % (95 % interval over users)")
+    table.add_column("method")
+    table.add_columns(*METRICS)
     for method, slices in score.methods.items():
         table.add_row(method, *(_with_interval(slices["all"].metrics[metric]) for metric in METRICS))
     return table
@@ -143,9 +143,9 @@ def metric_table(score: RecommendScore) -> Table:
 
 def slice_table(score: RecommendScore, metric: str) -> Table:
     """One metric of every method for each slice, in percent with its interval, for a terminal."""
-    table = Table(title=f"{metric} by slice, in %", title_justify="left")
-    for heading in ("slice", "users", *score.methods):
-        table.add_column(heading, justify="left" if heading == "slice" else "right")
+    table = Table(f"{metric} by slice, in %")
+    table.add_column("slice")
+    table.add_columns("users", *score.methods)
     by_slice: dict[str, Mapping[str, RecommendMetrics]] = {
         name: {method: slices[name] for method, slices in score.methods.items()}
         for name in next(iter(score.methods.values()))

@@ -7,7 +7,6 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from rich.table import Table
 
 from rope.bench.answer import Answer
 from rope.bench.io.embeddings import DomainEmbeddings
@@ -25,6 +24,7 @@ from rope.bench.recommend.users import mean_of_history, read_user_vectors
 from rope.console import progress_bar
 from rope.domain import DomainName, with_published
 from rope.errors import DatasetError, UsageError
+from rope.table import Table
 
 __all__ = ["MEAN_OF_HISTORY", "USER_VECTORS", "score_recommendations"]
 

@@ -176,12 +176,14 @@ class Comparison:
     def notes(self) -> tuple[str, ...]:
         """What intervals and tests are over, a sentence each."""
         runs = {len(standing.runs) for standing in self.standings}
+        told = [] if len(self.columns) > 1 else ["The dataset has one domain: the mean is of its pair with itself."]
         if runs == {1}:
-            return (
+            told.append(
                 "One run of each model: intervals and tests are over products alone. Another training seed would move "
-                "the numbers too; --group takes several runs of a model.",
+                "the numbers too; --group takes several runs of a model."
             )
-        told = ["Several seeds: intervals and tests are over products and training seeds, both random and crossed."]
+            return tuple(told)
+        told += ["Several seeds: intervals and tests are over products and training seeds, both random and crossed."]
         if 1 in runs:
             told.append(
                 "One seed: the interval is over products alone, and a comparison with it is of that one run; another "
@@ -195,7 +197,11 @@ class Comparison:
 
 
 def columns_of(ranks: QueryRanks) -> tuple[str, ...]:
-    """What models are compared on: the cross-domain pairs of the dataset, and `MEAN`."""
+    """What models are compared on: the cross-domain pairs of the dataset, and `MEAN`.
+
+    With one domain it is `MEAN` alone, which is that of its one pair: a column that said the same again would be one
+    more comparison to correct for.
+    """
     return (*ranks.cross_pairs, MEAN)
 
 

@@ -1,37 +1,34 @@
 """A comparison of models as tables for a terminal, Markdown and LaTeX."""
 
-from rich.markup import escape
-from rich.table import Table
-
 from rope.bench.stats.compare import MEAN, SIGNIFICANT, Comparison, Difference, Standing, leads
 from rope.bench.stats.intervals import Interval
+from rope.table import Table
 
 __all__ = ["as_latex", "as_markdown", "difference_table", "standing_table"]
 
 
 def standing_table(comparison: Comparison) -> Table:
     """The models with their ranks, the pairs and their mean in percent, for a terminal."""
-    caption = " ".join(_footnotes(comparison))
-    table = Table(title=_title(comparison), title_justify="left", caption=caption, caption_justify="left")
+    table = Table(_title(comparison), " ".join(_footnotes(comparison)), n_keys=2)
     for heading in _standing_headings(comparison):
         table.add_column(heading, justify="left" if heading == "model" else "right")
     for standing in comparison.standings:
         values = [_percent(standing.intervals[column].value) for column in comparison.columns]
-        cells = (str(standing.rank), escape(standing.model), *values, _range(standing.intervals[MEAN]))
+        cells = (str(standing.rank), standing.model, *values, _range(standing.intervals[MEAN]))
         table.add_row(*cells, *_seeds(standing, comparison))
     return table
 
 
 def difference_table(comparison: Comparison) -> Table:
     """Every two models in every column, in percentage points, for a terminal."""
-    table = Table(title="Differences, in percentage points", title_justify="left")
+    table = Table("Differences, in percentage points", n_keys=2)
     for heading in _difference_headings(comparison):
         table.add_column(heading, justify="left" if heading in ("models", "on") else "right")
     for one in comparison.differences:
         if one.column == comparison.columns[0]:
             table.add_section()
         names = f"{one.a} - {one.b}" if one.column == comparison.columns[0] else ""
-        table.add_row(escape(names), *_cells(one, comparison))
+        table.add_row(names, *_cells(one, comparison))
     return table
 
 

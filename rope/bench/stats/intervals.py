@@ -224,7 +224,7 @@ def over_runs(runs: Sequence[MetricEstimate]) -> MetricEstimate:
 
 def mean_of_pairs(ranks: QueryRanks, metric: str) -> MetricEstimate:
     """The mean of a metric over the cross-domain pairs of the dataset; with `R@1`, the headline."""
-    pairs = [ranks.pairs[name] for name in ranks.cross_pairs]
+    pairs = [ranks.pairs[name] for name in ranks.compared_pairs]
     n_products = len(ranks.product_ids)
     return average([micro_estimate(query_values(pair, metric), pair.products, n_products) for pair in pairs])
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
 import numpy as np
-from rich.table import Table
 from scipy.special import stdtrit
 
 from rope.bench.stats.intervals import TAIL, Interval, MetricEstimate, average, micro_estimate, share_interval
@@ -20,6 +19,7 @@ from rope.dataset.manifest import read_manifest
 from rope.domain import Split
 from rope.errors import UsageError
 from rope.files import AnyPath
+from rope.table import Table
 
 __all__ = ["Counting", "Third", "gap_interval", "tail_json", "tail_of", "tail_table"]
 
@@ -103,11 +103,12 @@ def tail_json(thirds: Sequence[Third], metric: str) -> list[dict[str, Any]]:
 
 def tail_table(thirds: Sequence[Third], pair: str, metric: str) -> Table:
     """The thirds of one pair, or of `mean`, in percent, for a terminal."""
-    table = Table(title=f"Head, torso and tail of {pair}, {metric} in %", title_justify="left")
+    table = Table(f"Head, torso and tail of {pair}, {metric} in %", n_keys=2)
     table.caption = f"few: fewer than {FEW_PRODUCTS} products, too few for the interval to be relied on"
-    table.caption_justify = "left"
-    for heading in ("counting", "part", metric, "95 %", "groups", "products", "queries", ""):
-        table.add_column(heading, justify="left" if heading in ("counting", "part", "") else "right")
+    table.add_column("counting")
+    table.add_column("part")
+    table.add_columns(metric, "95 %", "groups", "products", "queries")
+    table.add_column()
     for one in (one for one in thirds if one.pair == pair):
         low, high = one.score.low, one.score.high
         table.add_row(
@@ -162,7 +163,7 @@ class _Part:
 
 def _thirds(ranks: QueryRanks, counting: Counting, groups: Mapping[str, tuple[str, str]], metric: str) -> list[Third]:
     """The three parts and the gap, in the mean of the cross-domain pairs and in each."""
-    by_pair = {name: _parts(ranks, name, groups, metric) for name in ranks.cross_pairs}
+    by_pair = {name: _parts(ranks, name, groups, metric) for name in ranks.compared_pairs}
     everywhere = [name for name in THIRDS if by_pair and all(name in parts for parts in by_pair.values())]
     mean = {name: _together([parts[name] for parts in by_pair.values()]) for name in everywhere}
     return [row for pair, parts in {"mean": mean, **by_pair}.items() for row in _rows(counting, pair, parts)]

@@ -123,6 +123,11 @@ class QueryRanks:
         """The names of the cross-domain pairs, in order."""
         return tuple(pair.name for pair in cross_domain_pairs(domains_of(self.pairs)) if pair.name in self.pairs)
 
+    @property
+    def compared_pairs(self) -> tuple[str, ...]:
+        """The pairs that models are compared on: the cross-domain ones, or that of a dataset of one domain."""
+        return self.cross_pairs or tuple(self.pairs)
+
 
 def query_values(pair: PairRanks, metric: str) -> FloatArray:
     """What each query scored in one of `METRICS`: float64 [n] between 0 and 1.

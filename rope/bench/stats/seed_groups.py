@@ -105,10 +105,10 @@ def check_comparable(models: Sequence[Group]) -> None:
     """
     runs = [run for model in models for run in model.runs]
     for run in runs:
-        if not run.ranks.cross_pairs:
+        if not run.ranks.pairs:
             raise UsageError(
-                f"{run.label} was scored on {run.ranks.origin.dataset}, which has no two domains; results are compared "
-                "on the pairs of different domains"
+                f"{run.label} was scored on {run.ranks.origin.dataset}, where no query has a positive; there is "
+                "nothing to compare"
             )
     if len(models) < 2:
         raise UsageError(f"a comparison needs at least two models, got {len(models)}")
@@ -121,7 +121,7 @@ def check_comparable(models: Sequence[Group]) -> None:
         )
     for other in runs[1:]:
         _check_same_task(runs[0], other)
-    for name in runs[0].ranks.cross_pairs:
+    for name in runs[0].ranks.compared_pairs:
         if len(np.unique(runs[0].ranks.pairs[name].products)) < 2:
             raise UsageError(f"{name} has queries of one product only, and a comparison needs at least two products")
     _check_runs(models)
@@ -207,12 +207,12 @@ def _check_same_task(first: SeedRun, other: SeedRun) -> None:
                 f"{names} cannot be compared: they were scored on different {what}, {wanted} and {found}; score both "
                 "on the same"
             )
-    if first.ranks.cross_pairs != other.ranks.cross_pairs:
+    if first.ranks.compared_pairs != other.ranks.compared_pairs:
         raise UsageError(
-            f"{names} cannot be compared: the first has the pairs {', '.join(first.ranks.cross_pairs)}, the second "
-            f"{', '.join(other.ranks.cross_pairs)}; score both with the same rope-bench"
+            f"{names} cannot be compared: the first has the pairs {', '.join(first.ranks.compared_pairs)}, the second "
+            f"{', '.join(other.ranks.compared_pairs)}; score both with the same rope-bench"
         )
-    for name in first.ranks.cross_pairs:
+    for name in first.ranks.compared_pairs:
         ours, theirs = first.ranks.pairs[name], other.ranks.pairs[name]
         same = ours.query_ids == theirs.query_ids and np.array_equal(ours.n_positives, theirs.n_positives)
         same &= first.ranks.product_ids == other.ranks.product_ids and np.array_equal(ours.products, theirs.products)

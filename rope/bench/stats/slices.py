@@ -7,7 +7,6 @@ from typing import Any, Final, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
-from rich.table import Table
 
 from rope.bench.metrics import KS
 from rope.bench.stats.intervals import Interval, MetricEstimate, average, micro_estimate, share_interval
@@ -17,6 +16,7 @@ from rope.dataset.manifest import read_manifest
 from rope.domain import DomainName, Split, config_of, domains_of, pair_of
 from rope.errors import UsageError
 from rope.files import AnyPath
+from rope.table import Table
 
 __all__ = [
     "FEW_PRODUCTS",
@@ -25,6 +25,7 @@ __all__ = [
     "QuerySlice",
     "SliceKind",
     "bin_name",
+    "left_out",
     "product_thirds",
     "read_text_lengths",
     "slice_ranks",
@@ -166,14 +167,50 @@ def slices_json(slices: Sequence[QuerySlice]) -> list[dict[str, Any]]:
     ]
 
 
+def left_out(ranks: QueryRanks, directory: AnyPath, slices: Sequence[QuerySlice], pair: str) -> list[str]:
+    """Which queries no slice of a pair, or of `mean`, holds and why: a sentence for each reason.
+
+    Args:
+        ranks: of one model.
+        directory: the dataset directory that was scored.
+        slices: of these ranks.
+        pair: `P2V` and so on, or `mean`.
+    """
+    labels = read_labels(directory, ranks.origin.split)
+    pairs = ranks.compared_pairs if pair == "mean" else (pair,)
+    told = []
+    n_all = {name: len(labels[pair_of(name).query].sample_ids) for name in pairs}
+    without = {name: n_all[name] - (len(ranks.pairs[name].rank) if name in ranks.pairs else 0) for name in pairs}
+    if sum(without.values()):
+        listed = ", ".join(f"{n:,} of {n_all[name]:,} in {name}" for name, n in without.items() if n)
+        told.append(f"in no slice, as they have no positive: {listed}")
+    if pair == "mean":
+        told += [sentence for kind in get_args(SliceKind) if (sentence := _without_mean(slices, kind, pairs))]
+    return told
+
+
+def _without_mean(slices: Sequence[QuerySlice], kind: SliceKind, pairs: Sequence[str]) -> str | None:
+    """The parts of a kind that some pair has no query of."""
+    with_mean = {one.name for one in slices if one.kind == kind and one.pair == "mean"}
+    n_queries: dict[str, int] = {}
+    for one in slices:
+        if one.kind == kind and one.pair in pairs and one.name not in with_mean:
+            n_queries[one.name] = n_queries.get(one.name, 0) + one.n_queries
+    if not n_queries:
+        return None
+    listed = ", ".join(f"{name} ({n:,})" for name, n in n_queries.items())
+    return f"{kind}: no mean where a pair has no such query; give --pair to see {listed}"
+
+
 def slice_table(slices: Sequence[QuerySlice], pair: str) -> Table:
     """The slices of one pair, or of `mean`, in percent, for a terminal."""
     shown = [one for one in slices if one.pair == pair]
-    table = Table(title=f"Slices of {pair}, in %, with the 95 % interval of R@1", title_justify="left")
+    table = Table(f"Slices of {pair}, in %, with the 95 % interval of R@1", n_keys=2)
     table.caption = f"few: fewer than {FEW_PRODUCTS} products, too few for the interval to be relied on"
-    table.caption_justify = "left"
-    for heading in ("by", "slice", *(f"R@{k}" for k in KS), "R@1, 95 %", "queries", "products", ""):
-        table.add_column(heading, justify="left" if heading in ("by", "slice", "") else "right")
+    table.add_column("by")
+    table.add_column("slice")
+    table.add_columns(*(f"R@{k}" for k in KS), "R@1, 95 %", "queries", "products")
+    table.add_column()
     for before, one in zip([None, *shown], shown, strict=False):
         first = before is None or before.kind != one.kind
         if first:
@@ -255,7 +292,7 @@ def _slices(ranks: QueryRanks, kind: SliceKind, name: str, chosen: Mapping[str, 
         if queries.any()
     }
     counts = {pair: int(np.count_nonzero(chosen[pair])) for pair in estimates}
-    cross = ranks.cross_pairs
+    cross = ranks.compared_pairs
     if cross and all(pair in estimates for pair in cross):
         estimates["mean"] = {k: average([estimates[pair][k] for pair in cross]) for k in KS}
         counts["mean"] = sum(counts[pair] for pair in cross)

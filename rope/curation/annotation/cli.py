@@ -20,7 +20,7 @@ def export(
     folder: Folder,
     question: Annotated[
         Literal["same_product", "product_name"],
-        typer.Option(help="same_product: a clip beside the page of its product hint. product_name: one row."),
+        typer.Option(help="same_product: a clip beside the page of its product hint; product_name: one row."),
     ] = "same_product",
     stage: Annotated[str | None, typer.Option(help="Whose kept rows.", show_default="the last")] = None,
     media_prefix: Annotated[

@@ -16,7 +16,7 @@ from rope.curation.pipeline.runner import finished_stages
 from rope.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rope.table import Table
 
 __all__ = ["cuts_from_labels", "read_labels", "scores", "sketch_of", "sweep_table"]
 
@@ -56,11 +56,10 @@ def sweep_table(sketch: Sketch, step: float) -> "Table":
     Raises:
         UsageError: `step` is not a multiple of 0.001.
     """
-    from rich.table import Table
+    from rope.table import Table
 
     table = Table()
-    for heading in ("cut", *sketch.strata, "all"):
-        table.add_column(heading, justify="right")
+    table.add_columns("cut", *sketch.strata, "all")
     totals = [*sketch.counts.sum(axis=1).tolist(), int(sketch.counts.sum())]
     for cut in _cuts(sketch, step):
         kept = n_kept(sketch, cut).tolist()

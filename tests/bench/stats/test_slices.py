@@ -1,5 +1,6 @@
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,10 +11,13 @@ from rope.bench.io.provenance import Subject
 from rope.bench.one_shot import Draws
 from rope.bench.ranking.engine import Effort
 from rope.bench.score import score
-from rope.bench.stats.query_ranks import ranks_of
+from rope.bench.stats.intervals import Interval
+from rope.bench.stats.query_ranks import PairRanks, ranks_of
 from rope.bench.stats.slices import (
     QuerySlice,
+    _without_mean,
     bin_name,
+    left_out,
     product_thirds,
     read_text_lengths,
     slice_ranks,
@@ -108,6 +112,29 @@ def test_the_mean_is_over_the_six_pairs(slices):
     six = [tail[pair.name] for pair in CROSS_DOMAIN_PAIRS]
     assert tail["mean"].hit_rate[1].value == pytest.approx(np.mean([one.hit_rate[1].value for one in six]))
     assert tail["mean"].n_queries == sum(one.n_queries for one in six)
+
+
+def test_a_part_that_a_pair_lacks_is_in_no_mean_and_named():
+    none = Interval(0.0, None, None, 1)
+    found = [QuerySlice("positives", "1", pair, n, 1, {1: none}) for pair, n in (("P2V", 7), ("V2P", 5), ("mean", 12))]
+    found += [
+        QuerySlice("positives", "2-4", "P2V", 3, 1, {1: none}),
+        QuerySlice("positives", "5-9", "P2V", 1, 1, {1: none}),
+    ]
+    assert _without_mean(found, "positives", ["P2V", "V2P"]) == (
+        "positives: no mean where a pair has no such query; give --pair to see 2-4 (3), 5-9 (1)"
+    )
+    assert _without_mean(found, "category", ["P2V", "V2P"]) is None
+
+
+def test_queries_without_a_positive_are_counted_by_pair(slices, ranks, directory):
+    assert left_out(ranks, directory, slices, "mean") == []
+    pair = ranks.pairs["P2V"]
+    arrays = {name: getattr(pair, name)[3:] for name in PairRanks.__slots__}
+    fewer = replace(ranks, pairs={**ranks.pairs, "P2V": PairRanks(**arrays)})
+    sentence = "in no slice, as they have no positive: 3 of 60 in P2V"
+    assert left_out(fewer, directory, slices, "mean") == left_out(fewer, directory, slices, "P2V") == [sentence]
+    assert left_out(fewer, directory, slices, "V2P") == []
 
 
 def test_lengths_count_characters_not_bytes(directory):
