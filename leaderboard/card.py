@@ -10,7 +10,8 @@ from leaderboard.schema import check, read_small
 from leaderboard.strict_yaml import parse_yaml
 from leaderboard.text import check_texts
 from rope.domain import DomainName, in_order
-from rope.errors import RopeError, UsageError
+from rope.errors import RopeError
+from rope.files import check_file
 
 __all__ = ["Card", "TrainingRun", "card_of", "check_modalities", "read_card"]
 
@@ -107,8 +108,7 @@ def read_card(path: Path) -> dict[str, Any]:
         UsageError: there is no such file, or PyYAML is not installed.
         RopeError: it is larger than 64 KiB, not the YAML of `leaderboard.strict_yaml`, or does not fit the schema.
     """
-    if not path.exists():
-        raise UsageError(f"{path}: no such file; expected a model card, described in docs/leaderboard.md")
+    check_file(path, "a model card, described in docs/leaderboard.md")
     raw = parse_yaml(read_small(path, _MAX_BYTES), str(path))
     if not isinstance(raw, dict):
         raise RopeError(f"{path}: expected a mapping at the top, such as 'id: my-model'")

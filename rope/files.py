@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 from unicodedata import normalize
 
-from rope.errors import FileError, RopeError
+from rope.errors import FileError, RopeError, UsageError
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -52,7 +52,12 @@ def atomic_path(target: Path) -> Iterator[Path]:
     ...         _ = temporary.write_text("whole")
     ...     (Path(folder) / "a.txt").read_text()
     'whole'
+
+    Raises:
+        UsageError: `target` is a folder.
     """
+    if target.is_dir():
+        raise UsageError(f"{target}: is a folder; expected the name of a file to write")
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
@@ -76,11 +81,9 @@ def sha256_of(path: AnyPath) -> str:
 def kind_of(path: Path) -> str:
     """What a file seems to be by its first bytes; empty where they tell nothing.
 
-    >>> kind_of(Path(__file__).parent)
-    'a folder'
+    >>> kind_of(Path(__file__))
+    ''
     """
-    if path.is_dir():
-        return "a folder"
     try:
         with path.open("rb") as file:
             return kind_of_start(file.read(512))
@@ -98,6 +101,26 @@ def kind_of_start(start: bytes) -> str:
         return "an empty file"
     shown = start.lstrip().lower() if start.lstrip()[:1] == b"<" else start
     return next((kind for beginning, kind in _BEGINNINGS.items() if shown.startswith(beginning)), "")
+
+
+def check_file(path: Path, expected: str) -> None:
+    """Refuse a path that is no file.
+
+    Args:
+        path: what was given as a file.
+        expected: what it should be: `a recipe in TOML`.
+
+    >>> check_file(Path(__file__).parent / "nowhere.toml", "a recipe in TOML")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    rope.errors.UsageError: ...nowhere.toml: no such file; expected a recipe in TOML
+
+    Raises:
+        UsageError: it does not exist, or is a folder.
+    """
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder; expected {expected}: give the file itself")
+    if not path.exists():
+        raise UsageError(f"{path}: no such file; expected {expected}")
 
 
 def on_disk(root: Path, name: str) -> Path:
@@ -144,6 +167,8 @@ def reading_file(path: Path, expected: str) -> Iterator[None]:
     except (RopeError, AssertionError):
         raise
     except Exception as error:
+        if path.is_dir():
+            raise FileError(f"{path}: is a folder; expected {expected}: give the file itself") from error
         kind = kind_of(path)
         if kind and kind not in expected and expected.split()[0] not in kind:  # what a parser makes of it says nothing
             raise FileError(f"{path}: not readable as {expected}; it is {kind}") from error

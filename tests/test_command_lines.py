@@ -14,6 +14,8 @@ import rope
 import rope.bench.cli
 import rope.cli
 from rope.console import new_app, resumable, run_app
+from rope.errors import UsageError
+from rope.files import atomic_path
 
 MAINS = {
     "rope": (rope.cli.main, "build"),
@@ -107,3 +109,30 @@ def test_help_explains_every_choice_in_the_order_of_the_choices():
     for option, words, told in choices():
         found = re.findall(r"(?:^|[;:.] )([\w-]+): ", told)
         assert [word for word in found if word in words] == words, (option, words, told)
+
+
+@pytest.mark.parametrize(
+    ("program", "words", "told"),
+    [
+        ("rope-bench", ["compare", ".", ".."], "expected the JSON that rope-bench score --json writes"),
+        ("rope-bench", ["slices", "."], "expected the JSON that rope-bench score --json writes"),
+        ("rope", ["curate", "run", "."], "expected a recipe in TOML"),
+        ("cope", ["train", "data", "--out", "run", "--config", "."], "expected a recipe in YAML"),
+    ],
+)
+def test_a_folder_in_the_place_of_a_file_is_told_which_file_is_expected(program, words, told, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [program, *words])
+    with pytest.raises(SystemExit) as ended:
+        MAINS[program][0]()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == f"error: .: is a folder; {told}: give the file itself\n"
+
+
+def test_a_folder_is_refused_as_a_file_to_write_before_anything_is_done(tmp_path, monkeypatch, capsys):
+    for option in ("--json", "--save-ranks"):
+        monkeypatch.setattr(sys, "argv", ["rope-bench", "score", "nowhere.parquet", option, "."])
+        with pytest.raises(SystemExit) as ended:
+            MAINS["rope-bench"][0]()
+        assert (ended.value.code, "is a directory" in capsys.readouterr().err) == (2, True)
+    with pytest.raises(UsageError, match="is a folder; expected the name of a file to write"), atomic_path(tmp_path):
+        pass

@@ -12,7 +12,7 @@ from rope.bench.recommend.cli import ColumnsOption
 from rope.console import new_app, resumable, run_app
 from rope.errors import UsageError
 from rope.extras import needed_by
-from rope.files import reading_file
+from rope.files import check_file, reading_file
 
 if TYPE_CHECKING:
     from rope.bench.io.embeddings import DomainEmbeddings
@@ -52,8 +52,7 @@ def train(
     from baselines.learn.train import train as run
     from rope.bench.recommend.interactions import leave_one_out
 
-    if not recipe.is_file():
-        raise UsageError(f"{recipe}: no such file; expected the fields of a recipe as JSON")
+    check_file(recipe, "the fields of a recipe as JSON")
     with reading_file(recipe, "a recipe in JSON"):
         what = read_recipe(recipe.read_text("utf-8"), str(recipe))
     items, known, _ = _load(files, interactions, columns, domain)

@@ -59,12 +59,14 @@ ResultFile = Annotated[
     Path | None,
     typer.Option(
         "--json",
+        dir_okay=False,
         help="Write the result as JSON here, and its ranks beside it; - is stdout, and the tables go to stderr.",
         show_default=False,
     ),
 ]
 RanksFile = Annotated[
-    Path | None, typer.Option(help="Write the rank of every query here, as Parquet.", show_default="beside --json")
+    Path | None,
+    typer.Option(dir_okay=False, help="Write the rank of every query here, as Parquet.", show_default="beside --json"),
 ]
 
 
@@ -280,7 +282,7 @@ def doctor(
     name: Name = None,
     memory: Memory = None,
     threads: Threads = None,
-    html: Annotated[Path | None, typer.Option(help="Write the page here.", show_default=False)] = None,
+    html: Annotated[Path | None, typer.Option(dir_okay=False, help="Write the page here.", show_default=False)] = None,
     json: JsonFile = None,
 ) -> None:
     """Diagnose embeddings: faulty rows, hubs, the gap between domains, bottlenecks, what smaller vectors cost."""

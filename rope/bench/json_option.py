@@ -22,6 +22,7 @@ JsonFile = Annotated[
     Path | None,
     typer.Option(
         "--json",
+        dir_okay=False,
         help="Write every number here as JSON; - is stdout, and what else is shown goes to stderr.",
         show_default=False,
     ),

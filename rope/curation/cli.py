@@ -73,7 +73,8 @@ def status(recipe: RecipeFile) -> None:
 def report(
     recipe: RecipeFile,
     html: Annotated[
-        Path | None, typer.Option(help="Write a page with scores and example images too.", show_default=False)
+        Path | None,
+        typer.Option(dir_okay=False, help="Write a page with scores and examples too.", show_default=False),
     ] = None,
 ) -> None:
     """Show how many rows each stage has kept, and why it has not kept the others."""

@@ -15,7 +15,7 @@ from rope.dataset.directory import open_shard, shard_names
 from rope.dataset.manifest import read_manifest
 from rope.domain import SPLITS, with_published
 from rope.errors import UsageError
-from rope.files import AnyPath, reading_file, sha256_of
+from rope.files import AnyPath, check_file, reading_file, sha256_of
 
 __all__ = ["Column", "read_column"]
 
@@ -111,8 +111,7 @@ def _read_products(directory: AnyPath) -> pa.Table:
 
 
 def _read_file(file: Path) -> pa.Table:
-    if not file.is_file():
-        raise UsageError(f"{file}: no such file; expected CSV or Parquet with a column {_KEY}")
+    check_file(file, f"CSV or Parquet with a column {_KEY}")
     if file.suffix == ".csv":
         return _read_csv(file)
     if file.suffix != ".parquet":

@@ -7,8 +7,8 @@ import numpy.typing as npt
 
 from rope.bench.ranking.similarity import Vectors
 from rope.bench.recommend.interactions import Sequences
-from rope.errors import EmbeddingError, UsageError
-from rope.files import atomic_path, reading_file
+from rope.errors import EmbeddingError
+from rope.files import atomic_path, check_file, reading_file
 
 __all__ = ["mean_of_history", "read_user_vectors", "write_user_vectors"]
 
@@ -75,8 +75,7 @@ def read_user_vectors(path: Path, user_ids: list[str], dim: int) -> npt.NDArray[
         EmbeddingError: its vectors have another dimension than `dim`, or a user has no vector, two, or one without a
             direction.
     """
-    if not path.is_file():
-        raise UsageError(f"{path}: no such file; expected .npz with the arrays user_ids and users")
+    check_file(path, ".npz with the arrays user_ids and users")
     with (
         reading_file(path, ".npz with the arrays user_ids and users"),
         path.open("rb") as file,

@@ -22,7 +22,7 @@ from rope.bench.metrics import KS, mean
 from rope.bench.score import PROTOCOL_VERSION, Score
 from rope.domain import SPLITS, DomainName, Split, all_pairs, cross_domain_pairs, domains_of
 from rope.errors import UsageError
-from rope.files import reading_file, sha256_of
+from rope.files import check_file, reading_file, sha256_of
 
 __all__ = [
     "METRICS",
@@ -236,8 +236,7 @@ def _pair_names(column: pa.ChunkedArray, path: Path) -> list[str]:
 
 
 def _read_result(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        raise UsageError(f"{path}: no such file; expected the JSON that rope-bench score --json writes")
+    check_file(path, "the JSON that rope-bench score --json writes")
     with reading_file(path, _RESULT):
         raw = json.loads(path.read_text("utf-8"))
     if not isinstance(raw, dict):
@@ -270,8 +269,7 @@ def _training_seed(raw: Mapping[str, Any], path: Path) -> int | None:
 def _read_table(path: Path) -> pa.Table:
     """The table with exactly the columns wanted, of the types wanted, and without nulls."""
     schema = RANKS_SCHEMA
-    if not path.exists():
-        raise UsageError(f"{path}: no such file; expected what rope-bench score --save-ranks writes")
+    check_file(path, "what rope-bench score --save-ranks writes")
     with reading_file(path, "Parquet"), pq.ParquetFile(path) as file:
         present = [name for name in schema.names if file.schema_arrow.names.count(name) == 1]
         table = file.read(columns=present)

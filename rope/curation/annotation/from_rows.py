@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from rope.curation.annotation.items import Item, Question, media_digest
 from rope.errors import DatasetError, UsageError
+from rope.files import check_file
 
 __all__ = ["name_items", "pair_items", "read_gold", "read_rows", "with_gold"]
 
@@ -110,8 +111,7 @@ def read_gold(path: Path) -> dict[str, str]:
     Raises:
         UsageError: there is no such file, or a column is missing.
     """
-    if not path.is_file():
-        raise UsageError(f"{path}: no such file; expected a CSV with the columns item_id and answer")
+    check_file(path, "a CSV with the columns item_id and answer")
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)
         if not {"item_id", "answer"} <= set(reader.fieldnames or ()):

@@ -14,6 +14,7 @@ from rope.curation.pipeline.manifest import ShardManifest
 from rope.curation.pipeline.recipe import CurationRecipe
 from rope.curation.pipeline.runner import finished_stages
 from rope.errors import UsageError
+from rope.files import check_file
 
 if TYPE_CHECKING:
     from rope.table import Table
@@ -74,8 +75,7 @@ def read_labels(path: Path) -> list[dict[str, Any]]:
     Raises:
         UsageError: there is no such file, or a column is missing.
     """
-    if not path.is_file():
-        raise UsageError(f"{path}: no such file; expected labels as Parquet or CSV")
+    check_file(path, "labels as Parquet or CSV")
     if path.suffix == ".csv":
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows: list[dict[str, Any]] = list(csv.DictReader(file))
