@@ -170,7 +170,7 @@ def preset_purpose(name: str) -> str:
 def _read(source: str, beside: Path | None, chain: tuple[str, ...]) -> dict[str, Any]:
     path = _PRESET_FOLDER / f"{source}.yaml" if source in PRESETS else (beside or Path()) / source
     if path.is_dir():
-        raise UsageError(f"{source}: is a folder; expected a recipe in YAML: give the file itself")
+        raise UsageError(f"{source}: is a folder; expected a recipe in YAML")
     if not path.is_file():
         raise UsageError(f"{source}: no such file, and no preset; presets are {', '.join(PRESETS)}")
     if str(path) in chain:

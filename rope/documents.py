@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from rope.errors import FileError, UsageError
 from rope.extras import needed_by
-from rope.files import reading_file
+from rope.files import check_file, reading_file
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -34,11 +34,7 @@ def read_document(path: Path, syntax: Syntax, what: str) -> dict[str, Any]:
     Raises:
         UsageError: there is no such file, or it is anything else; one sentence that names it.
     """
-    expected = f"expected {what} in {syntax}"
-    if not path.exists():
-        raise UsageError(f"{path}: no such file; {expected}")
-    if path.is_dir():
-        raise UsageError(f"{path}: is a folder; {expected}")
+    check_file(path, f"{what} in {syntax}")
     with reading_file(path, syntax):
         content = path.read_bytes()
         try:
@@ -48,7 +44,7 @@ def read_document(path: Path, syntax: Syntax, what: str) -> dict[str, Any]:
                 raise FileError(f"{path}: is UTF-16; save it as UTF-8") from error
             raise
     if not text.strip():
-        raise UsageError(f"{path}: is empty; {expected}")
+        raise UsageError(f"{path}: is empty; expected {what} in {syntax}")
     return parse_document(text, syntax, str(path))
 
 

@@ -118,7 +118,7 @@ def check_file(path: Path, expected: str) -> None:
         UsageError: it does not exist, or is a folder.
     """
     if path.is_dir():
-        raise UsageError(f"{path}: is a folder; expected {expected}: give the file itself")
+        raise UsageError(f"{path}: is a folder; expected {expected}")
     if not path.exists():
         raise UsageError(f"{path}: no such file; expected {expected}")
 
@@ -168,7 +168,7 @@ def reading_file(path: Path, expected: str) -> Iterator[None]:
         raise
     except Exception as error:
         if path.is_dir():
-            raise FileError(f"{path}: is a folder; expected {expected}: give the file itself") from error
+            raise FileError(f"{path}: is a folder; expected {expected}") from error
         kind = kind_of(path)
         if kind and kind not in expected and expected.split()[0] not in kind:  # what a parser makes of it says nothing
             raise FileError(f"{path}: not readable as {expected}; it is {kind}") from error

@@ -125,7 +125,7 @@ def test_a_folder_in_the_place_of_a_file_is_told_which_file_is_expected(program,
     with pytest.raises(SystemExit) as ended:
         MAINS[program][0]()
     assert ended.value.code == 2
-    assert capsys.readouterr().err == f"error: .: is a folder; {told}: give the file itself\n"
+    assert capsys.readouterr().err == f"error: .: is a folder; {told}\n"
 
 
 def test_a_folder_is_refused_as_a_file_to_write_before_anything_is_done(tmp_path, monkeypatch, capsys):
