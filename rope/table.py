@@ -15,7 +15,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
-__all__ = ["UNLIMITED", "Column", "Table"]
+__all__ = ["UNLIMITED", "Table"]
 
 UNLIMITED: Final = 1_000_000
 """Columns of a console that has no width of its own: a pipe or a file."""
@@ -34,7 +34,7 @@ Justify = Literal["left", "right"]
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class _Column:
     """What a column is headed, and whether it holds numbers, at the right, or texts, at the left."""
 
     heading: str
@@ -66,12 +66,12 @@ class Table:
     n_keys: int = 1
     show_header: bool = True
     show_lines: bool = False
-    columns: list[Column] = field(default_factory=list)
+    columns: list[_Column] = field(default_factory=list)
     rows: list[_Row] = field(default_factory=list)
 
     def add_column(self, heading: str = "", *, justify: Justify = "left") -> None:
         """Add a column at the right; numbers, and all else that must not be broken, are justified right."""
-        self.columns.append(Column(heading, justify))
+        self.columns.append(_Column(heading, justify))
 
     def add_columns(self, *headings: str) -> None:
         """Add columns of numbers."""
@@ -143,7 +143,7 @@ class _Need:
     whole: int
 
 
-def _need(column: Column, cells: Sequence[str], has_heading: bool) -> _Need:
+def _need(column: _Column, cells: Sequence[str], has_heading: bool) -> _Need:
     heading = _text(column.heading).plain if has_heading else ""
     lines = [line for cell in cells for line in cell.splitlines()]
     whole = max(map(cell_len, [heading, *lines]), default=0)
