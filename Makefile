@@ -54,11 +54,13 @@ bench: install
 	$(BIN)/python benchmarks/score.py
 	$(BIN)/python benchmarks/build.py
 
-# A night's work. Less: make mutants MUTANTS='cope.losses*'. Then .venv/bin/mutmut browse shows what survived.
+# A fault at a time, some of each module: make mutants SAMPLE=40 SEED=0 ONLY=rope/bench/stats
+SAMPLE = 20
+SEED = 0
+ONLY =
 mutants: install
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[mutants]'
-	$(BIN)/mutmut run $(MUTANTS)
-	$(BIN)/mutmut results
+	nice -n 15 $(BIN)/python benchmarks/mutants.py --sample $(SAMPLE) --seed $(SEED) --only '$(ONLY)'
 
 clean:
 	rm -rf build demo mutants .venv .mypy_cache .pytest_cache .ruff_cache

@@ -1,5 +1,6 @@
 import io
 import json
+from dataclasses import replace
 from importlib import import_module
 
 import numpy as np
@@ -8,7 +9,7 @@ import typer
 from rich.console import Console
 
 from rope.bench.attributes.cli import tail
-from rope.bench.stats.intervals import estimate, micro_estimate
+from rope.bench.stats.intervals import Interval, estimate, micro_estimate
 from rope.bench.stats.long_tail import gap_interval, tail_json, tail_of, tail_table
 from rope.bench.stats.query_ranks import PairRanks, QueryRanks, RanksProvenance, query_values
 from rope.dataset.manifest import read_manifest
@@ -142,6 +143,11 @@ def test_the_table_and_the_json_say_what_was_counted(ranks, directory):
     rows = json.loads(json.dumps(tail_json(thirds, "R@1"), allow_nan=False))
     assert {row["part"] for row in rows} == {"head", "torso", "tail", "head - tail"}
     assert all(row["few_products"] for row in rows)
+    torso, shown = next(pair for pair in zip(thirds, rows, strict=True) if pair[0].name == "torso")
+    assert shown["ci95"] == [torso.score.low, torso.score.high]
+    assert f"{100 * torso.score.low:.2f} - {100 * torso.score.high:.2f}" in text
+    alone = replace(torso, score=Interval(1.0, None, None, 1))
+    assert tail_json([alone], "R@1")[0]["ci95"] is None
 
 
 def test_the_command_reads_a_result_and_the_ranks_beside_it(ranks, directory, tmp_path, capsys, monkeypatch):

@@ -16,7 +16,7 @@ from rope.bench.report import as_json, write_json, write_ranks
 from rope.bench.score import score
 from rope.bench.stats.intervals import intervals_of
 from rope.bench.stats.query_ranks import load_ranks, ranks_of
-from rope.bench.stats.seed_groups import read_groups
+from rope.bench.stats.seed_groups import check_comparable, read_groups
 from rope.errors import UsageError
 from tests.bench.test_score import random_case
 
@@ -72,7 +72,7 @@ def test_groups_are_files_patterns_of_files_or_patterns_of_names(results, monkey
         ([], ["tiny="], "expected NAME=FILE,FILE"),
         ([], ["tiny=gone-*.json"], r"gone-\*.json is no file, and no file matches it"),
         ([], ["tiny=tiny-*.json,tiny-0.json"], "--group tiny: tiny-0.json is given twice"),
-        ([], ["a=tiny-0.json", "b=tiny-*.json"], "tiny-0.json is given twice; a run counts once"),
+        ([], ["a=tiny-0.json", "b=tiny-*.json"], "^--group: tiny-0.json is given twice; a run counts once"),
         (["tiny-0.json", "tiny-0.json"], [], "is given twice"),
         (["tiny-0.json"], ["huge*"], r"'huge\*': matches no model among the results, which are tiny"),
         (["tiny-0.json"], ["tiny", "t*"], r"'t\*': matches no model"),
@@ -83,6 +83,27 @@ def test_groups_that_mean_nothing_or_two_things_are_refused(results, monkeypatch
     monkeypatch.chdir(results)
     with pytest.raises(UsageError, match=message):
         read_groups([results / name for name in singles], groups)
+
+
+def copied(result, path, **changes):
+    """A result under another name, beside its ranks."""
+    raw = json.loads(result.read_text("utf-8"))
+    path.write_text(json.dumps(raw | changes), "utf-8")
+    (path.parent / raw["ranks"]["file"]).write_bytes(result.with_suffix(".ranks.parquet").read_bytes())
+    return path
+
+
+def test_the_runs_of_a_group_are_ordered_by_seed(results, tmp_path):
+    for name, seed in [("a", 2), ("b", 0), ("c", 1)]:
+        copied(results / f"tiny-{seed}.json", tmp_path / f"{name}.json")
+    assert shape(read_groups([], [f"tiny={tmp_path}/*.json"])) == {"tiny": ["b.json", "c.json", "a.json"]}
+
+
+def test_two_models_may_be_of_the_same_vectors_unless_one_has_several_runs(results, tmp_path):
+    again = copied(results / "tiny-0.json", tmp_path / "again.json", model="again")
+    check_comparable(read_groups([results / "tiny-0.json", again], []))
+    with pytest.raises(UsageError, match="share a run"):
+        check_comparable(read_groups([again], [f"tiny={results}/tiny-*.json"]))
 
 
 def test_a_result_keeps_the_seed_and_the_hashes(results):

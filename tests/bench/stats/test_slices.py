@@ -1,5 +1,6 @@
 import io
 import json
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ from rich.console import Console
 
 from rope.bench.io.embeddings import DomainEmbeddings
 from rope.bench.io.provenance import Subject
+from rope.bench.metrics import KS
 from rope.bench.one_shot import Draws
 from rope.bench.ranking.engine import Effort
 from rope.bench.score import score
@@ -35,12 +37,15 @@ TEXTS = [None, "", "九个字的标题在这里呢", "a" * 20, "b" * 500]
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory):
-    """Thirty products; product i has 1 + i % 3 samples a domain, and every third is of no category."""
+    """Thirty products; product i has 1 + i % 3 samples a domain, and every third is of no category.
+
+    Samples of the three domains share their ids but not their texts.
+    """
     tables = small_tables()
     ids = {str(i): [f"{i}-{j}" for j in range(1 + i % 3)] for i in range(30)}
-    for config in CONFIG_OF.values():
+    for shift, config in enumerate(CONFIG_OF.values()):
         tables[f"{config}/validation"] = [
-            sample(one, key, 1, text=TEXTS[n % 5], category=None)
+            sample(one, key, 1, text=TEXTS[(n + shift) % 5], category=None)
             for key in ids
             for n, one in enumerate(ids[key], int(key))
         ]
@@ -105,6 +110,20 @@ def test_a_slice_is_the_mean_over_its_queries(slices, ranks):
     assert tea.hit_rate[5].value == pytest.approx(np.mean(pair.rank[of_tea] <= 5))
     assert (tea.n_queries, tea.n_products, tea.has_few_products) == (20, 10, True)
     assert tea.hit_rate[1].low < tea.hit_rate[1].value < tea.hit_rate[1].high
+
+
+def test_the_lengths_of_a_pair_are_those_of_its_queries(slices, directory):
+    names_of = {None: "no text", 0: "0-9", 10: "10-19", 20: "20-39", 500: "80 or more"}
+    for pair in CROSS_DOMAIN_PAIRS:
+        lengths = read_text_lengths(directory, pair.query, "validation")
+        shown = {one.name: one.n_queries for one in slices if one.kind == "text length" and one.pair == pair.name}
+        assert shown == Counter(names_of[length] for length in lengths.values())
+
+
+def test_products_are_ordered_by_their_samples_in_all_domains(slices):
+    # Ten products each of 9, 6 and 3 samples, 180 in all: a third of the samples ends at 60 and at 120.
+    shown = {one.name: one.n_products for one in slices if one.kind == "product size" and one.pair == "P2V"}
+    assert shown == {"head": 7, "torso": 3 + 5, "tail": 5 + 10}
 
 
 def test_the_mean_is_over_the_six_pairs(slices):
@@ -179,8 +198,24 @@ def test_json_and_table_say_which_slices_have_few_products(slices):
     rows = json.loads(json.dumps(slices_json(slices), allow_nan=False))
     assert len(rows) == len(slices)
     assert {row["few_products"] for row in rows if row["by"] == "category"} == {True}
+    assert all(
+        row["ci95"][f"R@{k}"] == [hits.low, hits.high]
+        for row, one in zip(rows, slices, strict=True)
+        for k, hits in one.hit_rate.items()
+    )
     console = Console(record=True, width=160, file=io.StringIO())
     console.print(slice_table(slices, "mean"))
     text = console.export_text()
     assert text.count(" few │") == sum(one.has_few_products for one in slices if one.pair == "mean")
     assert all(name in text for name in ("torso", "no text", "tea"))
+    assert [text.count(kind) for kind in ("category", "product size", "positives", "text length")] == [2, 1, 1, 1]
+    (tea,) = [one for one in slices if (one.name, one.pair) == ("tea", "mean")]
+    assert f"{100 * tea.hit_rate[1].low:.2f} - {100 * tea.hit_rate[1].high:.2f}" in text
+
+
+def test_a_slice_of_one_product_has_no_interval():
+    alone = QuerySlice("category", "tea", "P2V", 2, 1, {k: Interval(0.5, None, None, 1) for k in KS})
+    assert slices_json([alone])[0]["ci95"] == {f"R@{k}": None for k in KS}
+    console = Console(record=True, width=160, file=io.StringIO())
+    console.print(slice_table([alone], "P2V"))
+    assert " - │" in console.export_text()
