@@ -13,9 +13,9 @@ from rope.console import run_app
 from rope.errors import DatasetError, UsageError
 from tests.dataset.conftest import small_tables, write_tables
 from tests.releases import tiny_release, write_release
+from tests.stored import RELEASE, release_counts
 
 ROOT = Path(__file__).parents[1]
-GROCERY = ROOT.parent / "shared" / "data" / "grocery-release"
 HEAVY = {"numpy", "pyarrow", "datasets", "duckdb", "PIL"}
 
 
@@ -79,7 +79,6 @@ def test_info_shows_tables_and_writes_the_sheet(rope, small, tmp_path):
     assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.skipif(not GROCERY.is_dir(), reason="the grocery release is not beside the project")
 @pytest.mark.parametrize("media", ["embed", "reference"])
 def test_a_release_of_photos_is_built_checked_described_and_loaded(media, rope, tmp_path, monkeypatch):
     import datasets
@@ -87,13 +86,13 @@ def test_a_release_of_photos_is_built_checked_described_and_loaded(media, rope, 
     from rope.dataset.load import load_dataset
 
     out = tmp_path / "grocery"
-    code, said, _ = rope("build", GROCERY, out, "--media", media, "--shard-size", "4M")
-    assert (code, said.split("; fingerprint")[0]) == (
-        0,
-        f"{out}: built; train: 61 products, 179 pages, 124 videos, 80 lives; "
-        "validation: 20 products, 63 pages, 40 videos, 25 lives",
+    code, said, _ = rope("build", RELEASE, out, "--media", media, "--shard-size", "4M")
+    counts = "; ".join(
+        f"{split}: " + ", ".join(f"{n} {kind}" for kind, n in kinds.items())
+        for split, kinds in release_counts().items()
     )
-    assert rope("build", GROCERY, out, "--media", media, "--shard-size", "4M")[1].startswith(f"{out}: is up to date")
+    assert (code, said.split("; fingerprint")[0]) == (0, f"{out}: built; {counts}")
+    assert rope("build", RELEASE, out, "--media", media, "--shard-size", "4M")[1].startswith(f"{out}: is up to date")
     code, said, _ = rope("validate", out, "--decode")
     assert (code, "sound" in said) == (0, True), said
     assert rope("info", out, "--sheet", tmp_path / "sheet.png")[0] == 0

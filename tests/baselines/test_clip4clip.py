@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import numpy as np
@@ -13,27 +12,25 @@ from baselines.clip4clip_heads import HEADS, QuickGelu, SeqLstm, SeqTransf, pool
 from rope.encoders.pixels import clip_pixels
 from rope.errors import UsageError
 from tests.baselines.checkpoints import clip_tokenizer, save_clip4clip
-
-GOLDEN = Path(__file__).parents[3] / "shared" / "reference" / "baselines"
-needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason="the vectors of the official code are not there")
+from tests.stored import facts, tensors
 
 
 def golden_checkpoint(folder: Path, head: str) -> Path:
     """The authors' checkpoint of a head: that of CLIP and the head's keys in one file."""
-    state = torch.load(GOLDEN / "clip4clip_public_clip.bin.0", weights_only=True)
+    state = tensors("clip4clip/clip")
     if head != "meanP":
-        state |= torch.load(GOLDEN / f"clip4clip_public_{head}_extra.bin.0", weights_only=True)
+        state |= tensors(f"clip4clip/{head}")
     torch.save(state, folder / "pytorch_model.bin.0")
     return folder / "pytorch_model.bin.0"
 
 
 def golden_inputs() -> tuple[torch.Tensor, list[list[torch.Tensor]]]:
-    stored = np.load(GOLDEN / "clip4clip_public_inputs.npz")
+    stored = tensors("clip4clip/inputs")
     mean, std = (stored[f"pixel_{name}"][:, None, None] for name in ("mean", "std"))
-    pixels = torch.tensor((stored["video_uint8"].astype(np.float32) / 255 - mean) / std)
+    pixels = (stored["video_uint8"].float() / 255 - mean) / std
     lengths = stored["video_mask"].sum(axis=1)
     clips = [list(video[: int(length)]) for video, length in zip(pixels, lengths, strict=True)]
-    return torch.tensor(stored["input_ids"]).long(), clips
+    return stored["input_ids"].long(), clips
 
 
 def golden_model(folder: Path, head: str, precision: str = "fp32") -> Clip4Clip:
@@ -48,20 +45,18 @@ def similarity(model: Clip4Clip) -> np.ndarray:
 
 
 def golden(name: str) -> np.ndarray:
-    return np.load(GOLDEN / "clip4clip_public_outputs.npz")[name]
+    return tensors("clip4clip/outputs")[name].numpy()
 
 
 def error(head: str, model: Clip4Clip) -> float:
     return float(np.abs(similarity(model) - golden(f"fp32/{head}/sim")).max())
 
 
-@needs_golden
 @pytest.mark.parametrize("head", HEADS)
 def test_logits_are_those_of_the_official_code(head, tmp_path):
     assert error(head, golden_model(tmp_path, head)) < 1e-4
 
 
-@needs_golden
 @pytest.mark.parametrize("head", ["meanP", "seqLSTM", "seqTransf"])
 def test_vectors_are_those_of_the_official_code(head, tmp_path):
     model = golden_model(tmp_path, head)
@@ -70,14 +65,12 @@ def test_vectors_are_those_of_the_official_code(head, tmp_path):
     assert np.allclose(model.encode_tokens(ids), golden("fp32/text_embed_raw"), atol=2e-5, rtol=0)
 
 
-@needs_golden
 @pytest.mark.parametrize("head", HEADS)
 def test_half_precision_is_about_as_far_off_as_the_official_one(head, tmp_path):
     official = max(np.abs(golden(f"fp16/{name}/sim") - golden(f"fp32/{name}/sim")).max() for name in HEADS)
     assert error(head, golden_model(tmp_path, head, "fp16")) < 1.1 * official
 
 
-@needs_golden
 @pytest.mark.parametrize("mistake", ["gelu", "no length per frame", "no final length"])
 def test_a_mistake_would_be_seen(mistake, tmp_path, monkeypatch):
     def careless(frames, mask):
@@ -94,7 +87,6 @@ def test_a_mistake_would_be_seen(mistake, tmp_path, monkeypatch):
     assert error("meanP", model) > 1e-3
 
 
-@needs_golden
 @pytest.mark.parametrize("head", ["seqTransf", "tightTransf"])
 def test_the_heads_need_the_mask(head, tmp_path):
     model = golden_model(tmp_path, head)
@@ -104,18 +96,16 @@ def test_the_heads_need_the_mask(head, tmp_path):
     assert np.abs(found - golden(f"fp32/{head}/sim")).max() > 1e-3
 
 
-@needs_golden
 @pytest.mark.parametrize("head", ["seqTransf", "tightTransf"])
 def test_the_heads_need_quick_gelu(head, tmp_path, monkeypatch):
     monkeypatch.setattr(QuickGelu, "forward", lambda self, x: nn.functional.gelu(x))
     assert error(head, golden_model(tmp_path, head)) > 1e-4
 
 
-@needs_golden
 def test_pixels_are_those_of_the_official_transform():
-    stored = np.load(GOLDEN / "clip4clip_public_preprocess.npz")
+    stored = tensors("clip4clip/preprocess")
     for i in range(4):
-        assert np.array_equal(clip_pixels(stored[f"img{i}"], 32), stored[f"out{i}"])
+        assert np.array_equal(clip_pixels(stored[f"img{i}"].numpy(), 32), stored[f"out{i}"])
 
 
 def test_pooling_is_the_loop_that_it_stands_for():
@@ -155,14 +145,13 @@ def test_tokens_end_and_are_padded_with_zeros():
     assert (long[0], long[-1], len(long)) == (start, end, 6)
 
 
-@needs_golden
 def test_tokens_are_those_of_the_official_code():
     open_clip = pytest.importorskip("open_clip", reason="open_clip, which brings CLIP's word pieces, is not installed")
     theirs = open_clip.SimpleTokenizer()
     marks = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}  # open_clip's names, and CLIP's
     words = {marks.get(word, word): i for word, i in theirs.encoder.items()}
     tokenizer = CLIPTokenizer(vocab=words, merges=list(theirs.bpe_ranks))
-    rows = json.loads((GOLDEN / "clip4clip_public_aux.json").read_text("utf-8"))["tokens"]["rows"]
+    rows = facts("clip4clip/tokens")
     found = tokenize(tokenizer, [row["text"] for row in rows])
     assert found.tolist() == [row["input_ids"] for row in rows]
 

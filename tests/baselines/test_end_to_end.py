@@ -9,16 +9,13 @@ from baselines.clip4clip_heads import HEADS
 from rope.bench.cli import app
 from rope.dataset.build import build_dataset
 from tests.baselines import checkpoints
-
-GROCERY = Path(__file__).parents[3] / "shared" / "data" / "grocery-release"
-
-pytestmark = pytest.mark.skipif(not GROCERY.is_dir(), reason="the grocery release is not beside the project")
+from tests.stored import RELEASE
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("grocery") / "data"
-    build_dataset(GROCERY, out, progress=False)
+    build_dataset(RELEASE, out, progress=False)
     return out
 
 

@@ -1,9 +1,10 @@
-import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 from transformers import (
     BertConfig,
@@ -34,17 +35,18 @@ from baselines.transformers_model import load_transformers_model
 from rope.errors import UsageError
 from tests.baselines.checkpoints import SIDE, bert_words, save_clip, scrambled
 from tests.baselines.samples import picture, samples
-
-GOLDEN = Path(__file__).parents[3] / "shared" / "reference" / "baselines"
-needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason="the vectors of the official code are not there")
+from tests.stored import GOLDEN, facts, tensors
 
 
 def stored(name: str) -> np.ndarray:
-    return np.load(GOLDEN / "fashionclip_public_io.npz")[name]
+    return tensors("fashion_clip/io")[name].numpy()
 
 
-def golden_model():
-    return load_transformers_model(str(GOLDEN / "fashionclip_public_model"), precision="fp32", device="cpu")
+@pytest.fixture
+def golden_model(tmp_path):
+    folder = shutil.copytree(GOLDEN / "fashion_clip", tmp_path / "fashion_clip")
+    save_file(tensors("fashion_clip/weights"), folder / "model.safetensors", metadata={"format": "pt"})
+    return load_transformers_model(str(folder), precision="fp32", device="cpu")
 
 
 def image_error(model) -> float:
@@ -52,26 +54,22 @@ def image_error(model) -> float:
     return float(np.abs(found.numpy() - stored("image_embed_raw_pil")).max())
 
 
-@needs_golden
-def test_images_are_those_of_the_official_fashion_clip():
-    model = golden_model()
-    pixels = [model.prepare(stored(f"image_{i}")) for i in range(4)]
+def test_images_are_those_of_the_official_fashion_clip(golden_model):
+    pixels = [golden_model.prepare(stored(f"image_{i}")) for i in range(4)]
     assert np.array_equal(torch.stack(pixels), stored("pixel_values_pil"))
-    assert image_error(model) < 2e-5
+    assert image_error(golden_model) < 2e-5
 
 
-@needs_golden
-def test_texts_are_those_of_the_official_fashion_clip():
-    texts = json.loads((GOLDEN / "fashionclip_public_meta.json").read_text("utf-8"))["texts"]
-    assert np.allclose(golden_model().encode_texts(texts), stored("text_embed_raw"), atol=2e-5, rtol=0)
+def test_texts_are_those_of_the_official_fashion_clip(golden_model):
+    assert np.allclose(
+        golden_model.encode_texts(facts("fashion_clip/texts")), stored("text_embed_raw"), atol=2e-5, rtol=0
+    )
 
 
-@needs_golden
-def test_another_activation_would_be_seen():
-    model = golden_model()
-    for layer in model._model.vision_model.encoder.layers:
+def test_another_activation_would_be_seen(golden_model):
+    for layer in golden_model._model.vision_model.encoder.layers:
         layer.mlp.activation_fn = nn.GELU()
-    assert image_error(model) > 1e-3
+    assert image_error(golden_model) > 1e-3
 
 
 def test_a_model_of_images_alone_gives_its_pooled_output(tmp_path):

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -8,8 +6,7 @@ from transformers import XCLIPConfig, XCLIPModel
 from baselines.xclip import XClip, embedder, load_xclip
 from tests.baselines.checkpoints import save_xclip
 from tests.baselines.samples import samples
-
-GOLDEN = Path(__file__).parents[3] / "shared" / "reference" / "cope" / "cope_public_xclip.npz"
+from tests.stored import tensors
 
 RENAMED = {
     "visual.class_embedding": "vision_model.embeddings.class_embedding",
@@ -33,10 +30,10 @@ RENAMED = {
 def golden_state(stored):
     """The authors' weights under transformers' names."""
     state = {}
-    for name in stored.files:
+    for name, value in stored.items():
         if not name.startswith("state."):
             continue
-        key, value = name.removeprefix("state."), torch.tensor(stored[name])
+        key = name.removeprefix("state.")
         for old, new in RENAMED.items():
             key = key.replace(old, new)
         if key == "visual.proj":
@@ -71,11 +68,10 @@ class Nothing:
         return {}
 
 
-@pytest.mark.skipif(not GOLDEN.is_file(), reason="the vectors of the official code are not there")
 def test_videos_are_those_of_the_official_tower():
-    stored = np.load(GOLDEN)
+    stored = tensors("cope/xclip")
     model = XClip(golden_model(stored), Nothing(), Nothing())
-    found = model.encode_clips([list(clip) for clip in torch.tensor(stored["in.T8.image"])])
+    found = model.encode_clips([list(clip) for clip in stored["in.T8.image"]])
     assert np.allclose(found, stored["out.T8.video_features"], atol=2e-5, rtol=0)
 
 

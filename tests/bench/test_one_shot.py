@@ -1,6 +1,5 @@
 import itertools
 from decimal import Decimal
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,8 +26,7 @@ from rope.dataset.directory import SampleLabels, read_labels
 from rope.dataset.manifest import read_manifest
 from rope.errors import EmbeddingError
 from tests.bench.reference import float32
-
-GROCERY = Path(__file__).parents[3] / "shared" / "data" / "grocery-release"
+from tests.stored import RELEASE
 
 
 def labelled(vectors, products) -> Labelled:
@@ -101,9 +99,8 @@ def test_the_expectation_lies_where_the_draws_do():
     assert abs(result.mean - result.expected) < 4 * result.std / np.sqrt(2000)
 
 
-@pytest.mark.skipif(not GROCERY.is_dir(), reason="the grocery release is not beside the project")
 def test_the_expectation_lies_where_the_draws_do_on_real_photos(tmp_path):
-    build_dataset(GROCERY, tmp_path / "grocery", progress=False)
+    build_dataset(RELEASE, tmp_path / "grocery", progress=False)
     files = [run_embedder(Handcrafted(), tmp_path / "grocery", tmp_path / "e.parquet", progress=False)]
     labels = read_labels(tmp_path / "grocery", "validation")
     embeddings, labels, _ = load_subject(files, read_manifest(tmp_path / "grocery"), "validation", labels, "floor")

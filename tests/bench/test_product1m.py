@@ -1,6 +1,5 @@
 import io
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,20 +21,17 @@ from rope.bench.product1m import (
 )
 from rope.errors import EmbeddingError, ReleaseError, UsageError
 from tests.sources.other_releases import write_product1m
+from tests.stored import GOLDEN
 
-REFERENCE = Path(__file__).parents[2].parent / "shared" / "reference" / "baselines"
-CASE = REFERENCE / "product1m_public_case"
-
-needs_case = pytest.mark.skipif(not CASE.is_dir(), reason="the recorded runs of the official script are not here")
+CASE = GOLDEN / "product1m"
 
 
 def official(figures: Product1mMetrics) -> dict[str, float]:
     return {"mAP": figures.average_precision, "Prec": figures.precision, "mAR": figures.average_recall}
 
 
-@needs_case
 def test_every_query_scores_what_the_official_script_gave_it():
-    recorded = json.loads((REFERENCE / "product1m_public_results.json").read_text("utf-8"))["per_query"]
+    recorded = json.loads((CASE / "results.json").read_text("utf-8"))["per_query"]
     truth, ranking = read_truth(CASE), read_ranking(CASE / "retrieval_id_list.txt")
     assert {query for query, _ in ranking} == set(recorded)
     for query, found in ranking:
@@ -44,9 +40,8 @@ def test_every_query_scores_what_the_official_script_gave_it():
             assert got == pytest.approx(recorded[query][f"top{k}"], abs=1e-12), (query, k)
 
 
-@needs_case
 def test_the_means_are_those_of_the_official_script():
-    recorded = json.loads((REFERENCE / "product1m_public_results.json").read_text("utf-8"))["overall"]
+    recorded = json.loads((CASE / "results.json").read_text("utf-8"))["overall"]
     got = figures_json(evaluate_ranking(read_ranking(CASE / "retrieval_id_list.txt"), read_truth(CASE)))
     assert set(got) == set(recorded)
     for name, figures in got.items():

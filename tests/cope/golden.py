@@ -1,24 +1,15 @@
 """Reference outputs of the authors' modules, and models that hold their weights."""
 
-from pathlib import Path
-
-import numpy as np
-import pytest
 import torch
 
 from cope.config import CopeConfig
 from cope.model import Cope
-
-FOLDER = Path(__file__).parents[2].parent / "shared" / "reference" / "cope"
+from tests.stored import tensors
 
 
 def golden(name):
     """Name -> tensor, of one file."""
-    path = FOLDER / f"cope_public_{name}.npz"
-    if not path.exists():
-        pytest.skip(f"the reference outputs {path.name} are not beside the repository")
-    with np.load(path) as arrays:
-        return {key: torch.from_numpy(arrays[key]) for key in arrays.files if arrays[key].dtype.kind != "U"}
+    return tensors(f"cope/{name}")
 
 
 def below(arrays, prefix):

@@ -58,7 +58,8 @@ def test_the_authors_losses_and_gradients(which, weight, total):
     far = {}
     for name, gradient in theirs.items():
         parts = renamed({name: gradient}, "golden")  # three where query, key and value are one; compared as one
-        far[name] = relative(torch.cat([gradients[part] for part in parts]), torch.cat(list(parts.values())))
+        expected = torch.cat(list(parts.values()))  # of the patches' filters, the first few are stored
+        far[name] = relative(torch.cat([gradients[part] for part in parts])[: len(expected)], expected)
     assert {name: error for name, error in far.items() if error >= 1e-4} == {}
     assert len(far) == 19
     length = torch.stack([gradient.double().norm() for gradient in gradients.values()]).norm()

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -7,8 +5,7 @@ from PIL import Image
 
 from cope.pixels import Augment, _crop_box, normalised
 from rope.feed import stack_frames
-
-FIXTURE = Path(__file__).parents[2].parent / "shared" / "reference" / "cope" / "cope_public_data.npz"
+from tests.cope.golden import golden
 
 
 def gradient(height=90, width=60):
@@ -50,15 +47,13 @@ def test_a_flip_mirrors(flip, is_mirrored):
 
 
 def test_images_are_those_of_the_released_code_at_inference():
-    if not FIXTURE.exists():
-        pytest.skip("the golden vectors of the released code are not here")
-    golden = np.load(FIXTURE)
+    arrays = golden("pixels")
     for name in ("img0", "img1", "img2", "img3"):
-        expected = golden[f"{name}.infer"]
+        expected = arrays[f"{name}.infer"]
         side = expected.shape[-1]
         frames = [
-            np.array(Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR))
-            for pixels in golden[f"{name}.uint8"]
+            np.array(Image.fromarray(pixels.numpy()).resize((side, side), Image.Resampling.BILINEAR))
+            for pixels in arrays[f"{name}.uint8"]
         ]
         made = normalised(stack_frames(frames, np.random.default_rng(0)))
         np.testing.assert_allclose(made, expected, atol=2e-6)

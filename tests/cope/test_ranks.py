@@ -12,7 +12,7 @@ from cope.ranks import (
     shard_bounds,
     undo_average,
 )
-from tests.cope.golden import FOLDER, below, golden, largest, relative
+from tests.cope.golden import below, golden, largest, relative
 from tests.cope.several import JOBS, run_in_processes
 
 
@@ -49,8 +49,7 @@ def test_undoing_the_average_multiplies_the_gradient_alone():
 @pytest.fixture(scope="module")
 def on_two(tmp_path_factory):
     """What each job returns on two processes; all jobs in one start, which is what takes the time."""
-    jobs = [job for job in JOBS if job != "authors_case" or FOLDER.exists()]
-    return run_in_processes(jobs, 2, tmp_path_factory.mktemp("ranks"))
+    return run_in_processes(list(JOBS), 2, tmp_path_factory.mktemp("ranks"))
 
 
 @pytest.mark.slow

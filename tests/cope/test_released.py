@@ -6,7 +6,8 @@ import torch
 from cope.model import Cope
 from cope.released import load_released, translate
 from rope.errors import RopeError, UsageError
-from tests.cope.golden import FOLDER, below, golden, largest
+from tests.cope.golden import below, golden, largest
+from tests.stored import GOLDEN
 
 DEAD = {f"{d}_fusion_model.fc2.{k}" for d in ("item", "photo", "live") for k in ("weight", "bias")} | {
     f"{d}_fusion_model.attention_pooling.projection.{k}" for d in ("photo", "live") for k in ("weight", "bias")
@@ -53,9 +54,7 @@ def test_the_embeddings_of_the_authors(checkpoint):
 
 @pytest.mark.parametrize(("name", "text_layers", "n_weights"), [("rbt3", 3, 173_229_824), ("rbt6", 6, 194_493_440)])
 def test_every_tensor_of_the_real_configurations_has_a_place(name, text_layers, n_weights):
-    path = FOLDER / f"STATE_DICT_KEYS_{name}.tsv"
-    if not path.exists():
-        pytest.skip(f"the list of tensors {path.name} is not beside the repository")
+    path = GOLDEN / "cope" / f"tensors_{name}.tsv"
     rows = [line.split("\t") for line in path.read_text("utf-8").splitlines() if line.startswith("module.")]
     state = {
         key: torch.empty(

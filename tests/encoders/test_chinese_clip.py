@@ -1,4 +1,3 @@
-import json
 import re
 from itertools import product
 from pathlib import Path
@@ -11,17 +10,15 @@ from rope.encoders.chinese_clip import BACKENDS, ChineseClip, load_chinese_clip
 from rope.encoders.pixels import clip_pixels, square_pixels
 from rope.errors import UsageError
 from tests.baselines.checkpoints import bert_words, save_chinese_clip
-
-GOLDEN = Path(__file__).parents[3] / "shared" / "reference" / "baselines"
-needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason="the vectors of the official code are not there")
+from tests.stored import facts, tensors
 
 
 def stored(name: str) -> np.ndarray:
-    return np.load(GOLDEN / "cnclip_public_io.npz")[name]
+    return tensors("chinese_clip/io")[name].numpy()
 
 
 def titles() -> list[str]:
-    return json.loads((GOLDEN / "cnclip_public_meta.json").read_text("utf-8"))["config"]["titles"]
+    return facts("chinese_clip/titles")
 
 
 def golden_vocabulary(folder: Path) -> Path:
@@ -39,8 +36,9 @@ def golden_vocabulary(folder: Path) -> Path:
 def golden_model(folder: Path, backend: str = "transformers", precision: str = "fp32") -> ChineseClip:
     if backend == "cn_clip":
         pytest.importorskip("cn_clip", reason="cn_clip, the official package, is not installed")
+    torch.save({"state_dict": tensors("chinese_clip/weights")}, folder / "checkpoint.pt")
     return load_chinese_clip(
-        str(GOLDEN / "cnclip_public_ckpt.pt"),
+        str(folder / "checkpoint.pt"),
         backend=backend,
         precision=precision,
         device="cpu",
@@ -55,7 +53,6 @@ def text_error(model: ChineseClip, monkeypatch) -> float:
     return float(np.abs(model.encode_texts(titles()).numpy() - stored("text_embed_raw")).max())
 
 
-@needs_golden
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_images_are_those_of_the_official_code(backend, tmp_path):
     model = golden_model(tmp_path, backend)
@@ -64,19 +61,16 @@ def test_images_are_those_of_the_official_code(backend, tmp_path):
     assert np.allclose(model.encode_images(pixels), stored("image_embed_raw"), atol=2e-5, rtol=0)
 
 
-@needs_golden
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_texts_are_those_of_the_official_code(backend, tmp_path, monkeypatch):
     assert text_error(golden_model(tmp_path, backend), monkeypatch) < 2e-5
 
 
-@needs_golden
 def test_tokens_are_those_of_the_official_code(tmp_path):
     pytest.importorskip("cn_clip", reason="cn_clip, which brings the words, is not installed")
     assert np.array_equal(golden_model(tmp_path).tokenize(titles()), stored("input_ids"))
 
 
-@needs_golden
 def test_without_the_mask_the_padding_would_be_read(tmp_path, monkeypatch):
     model = golden_model(tmp_path)
     network = model._model
@@ -85,7 +79,6 @@ def test_without_the_mask_the_padding_would_be_read(tmp_path, monkeypatch):
     assert text_error(model, monkeypatch) > 0.1
 
 
-@needs_golden
 def test_training_mode_would_be_seen(tmp_path, monkeypatch):
     model = golden_model(tmp_path)
     model._model.train()
@@ -93,13 +86,11 @@ def test_training_mode_would_be_seen(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@needs_golden
 def test_nothing_drops_out(backend, tmp_path):
     model = golden_model(tmp_path, backend)
     assert not any(module.training for module in model._model.modules())
 
 
-@needs_golden
 def test_a_centre_crop_would_be_seen():
     assert np.abs(clip_pixels(stored("image_0"), 32).numpy() - stored("pixel_values")[0]).max() > 1
     assert np.array_equal(square_pixels(stored("image_0"), 32), stored("pixel_values")[0])
@@ -181,7 +172,6 @@ def test_a_weight_that_a_checkpoint_lacks_is_named(lost, tmp_path):
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-@needs_golden
 def test_the_official_package_computes_in_half_precision(precision, tmp_path):
     whole, half = (golden_model(tmp_path, "cn_clip", p) for p in ("fp32", precision))
     images = [whole.prepare(stored("image_0"))]

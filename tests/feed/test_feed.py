@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import torch
 
 from rope.dataset.build import build_dataset
@@ -14,6 +13,7 @@ from rope.synthetic.release import write_release
 from tests.feed.readers import plain
 from tests.releases import tiny_release
 from tests.releases import write_release as write_tiny
+from tests.stored import RELEASE, release_counts
 
 READER = ClipReader(n_frames=8, size=32)
 
@@ -64,12 +64,8 @@ def test_without_torch_the_extra_is_named():
     )
 
 
-RELEASE = Path(__file__).parents[2].parent / "shared" / "data" / "grocery-release"
-
-
-@pytest.mark.skipif(not RELEASE.is_dir(), reason="the grocery release is not here")
 def test_real_photos_are_fed(tmp_path):
     build_dataset(RELEASE, tmp_path / "data", progress=False)
     by_product, _ = sources(tmp_path / "data")
     products = [product for batch in Feed(by_product, num_workers=2) for product in batch.product_ids]
-    assert len(products) == len(set(products)) == 61
+    assert len(products) == len(set(products)) == release_counts()["train"]["products"]

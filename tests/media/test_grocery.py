@@ -1,6 +1,4 @@
-"""Real photos: the videos of a release beside the JPEGs that they were made of."""
-
-from pathlib import Path
+"""Real photos: a video beside the JPEGs that it was made of."""
 
 import numpy as np
 import pytest
@@ -8,42 +6,27 @@ from PIL import Image
 
 from rope.domain import Video
 from rope.media import count_frames, decode_video
+from tests.stored import DATA
 
 pytest.importorskip("av", reason="PyAV is not installed")
 
 from tests.media.videos import psnr
 
-RELEASE = Path(__file__).parents[2].parent / "shared" / "data" / "grocery-release"
-pytestmark = pytest.mark.skipif(not RELEASE.is_dir(), reason="the folder of real photos is not there")
+FOLDER = DATA / "grocery" / "video"
 
 
-def jpegs_of_videos():
-    """Video id -> the names of its frames, in the order of their numbers."""
-    frames: dict[str, list[tuple[int, str]]] = {}
-    for prefix in ("training", "test"):
-        for line in (RELEASE / f"{prefix}_video_frames.txt").read_text("utf-8").splitlines():
-            video, number, name = line.split(", ")
-            frames.setdefault(video, []).append((int(number), name))
-    return {video: [name for _, name in sorted(rows)] for video, rows in frames.items()}
-
-
-def centred(name):
-    """A JPEG on the black square that the videos have."""
+def centred(path):
+    """A JPEG on the black square that the video has."""
     canvas = Image.new("RGB", (320, 320))
-    with Image.open(RELEASE / "images" / name) as image:
+    with Image.open(path) as image:
         canvas.paste(image, ((320 - image.width) // 2, (320 - image.height) // 2))
     return np.asarray(canvas)
 
 
 @pytest.mark.parametrize("from_bytes", [True, False])
-def test_videos_show_their_jpegs(from_bytes):
-    names = jpegs_of_videos()
-    paths = sorted((RELEASE / "videos").glob("*.mp4"))
-    assert len(paths) == 40
-    worst = {}
-    for path in paths:
-        video = Video(path.read_bytes()) if from_bytes else Video(None, str(path))
-        expected = [centred(name) for name in names[path.stem]]
-        assert count_frames(video) == len(expected)
-        worst[path.stem] = min(map(psnr, decode_video(video, len(expected)), expected))
-    assert min(worst.values()) >= 34
+def test_a_video_shows_its_jpegs(from_bytes):
+    path = FOLDER / "video.mp4"
+    video = Video(path.read_bytes()) if from_bytes else Video(None, str(path))
+    expected = [centred(frame) for frame in sorted(FOLDER.glob("*.jpg"))]
+    assert count_frames(video) == len(expected) == 5
+    assert min(map(psnr, decode_video(video, len(expected)), expected)) >= 34

@@ -20,8 +20,7 @@ from rope.share.webdataset import escape_id, export_webdataset
 from tests.dataset.conftest import sample, small_tables, write_tables
 from tests.share.conftest import files_of
 from tests.sources.other_releases import write_movingfashion
-
-GROCERY = Path(__file__).parents[3] / "shared" / "data" / "grocery-release"
+from tests.stored import RELEASE, release_counts
 
 ODD_IDS = ["a.b", "c/d", "e f", "果", "%2E", "x" * 150]
 
@@ -73,11 +72,11 @@ def test_webdataset_groups_samples_whatever_their_ids(odd, tmp_path):
     assert all(row["0000.jpg"].size == (12, 12) for row in read)
 
 
-@pytest.mark.skipif(not GROCERY.is_dir(), reason="the grocery release is not beside the project")
 def test_photos_come_out_as_they_went_in(tmp_path):
-    build_dataset(GROCERY, tmp_path / "grocery", progress=False)
+    build_dataset(RELEASE, tmp_path / "grocery", progress=False)
     report = export_webdataset(tmp_path / "grocery", tmp_path / "tars", shard_bytes=4 << 20)
-    assert report.n_samples == 179 + 124 + 80 + 63 + 40 + 25
+    counts = release_counts()
+    assert report.n_samples == sum(kinds[kind] for kinds in counts.values() for kind in ("pages", "videos", "lives"))
     found = {}
     for path in sorted((tmp_path / "tars").glob("lives-*.tar")):
         found |= members(path)
@@ -89,7 +88,7 @@ def test_photos_come_out_as_they_went_in(tmp_path):
                 assert json.loads(found.pop(f"{live.sample_id}.json"))["text"] == live.text
     assert not found
     read = read_with_webdataset((tmp_path / "tars").glob("lives-validation-*.tar"))
-    assert len(read) == 25
+    assert len(read) == counts["validation"]["lives"]
 
 
 def test_time_owner_and_mode_say_nothing_about_the_machine(small, tmp_path):

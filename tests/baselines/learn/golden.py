@@ -1,29 +1,19 @@
-"""The golden vectors of the authors' release, where they are at hand."""
-
-import json
-from pathlib import Path
-
-import numpy as np
-import pytest
-import torch
+"""The golden vectors of the authors' release."""
 
 from baselines.learn.config import LearnConfig
-
-FOLDER = Path(__file__).parents[3].parent / "shared" / "reference" / "baselines"
-
-needs_golden = pytest.mark.skipif(not FOLDER.is_dir(), reason="the golden vectors are in a folder beside the project")
+from tests.stored import facts, tensors
 
 CONFIG = LearnConfig(input_dim=48, output_dim=24, width=32, heads=4, mlp_width=64, layers=2)
 
 
-def arrays() -> dict[str, torch.Tensor]:
-    with np.load(FOLDER / "learn_public_io.npz") as archive:
-        return {name: torch.from_numpy(archive[name]) for name in archive.files}
+def arrays() -> dict:
+    return tensors("learn/io")
 
 
 def stated() -> dict:
-    return json.loads((FOLDER / "learn_public_meta.json").read_text("utf-8"))
+    """The losses and figures that the authors' code gave."""
+    return facts("learn/figures")
 
 
 def checkpoint() -> dict:
-    return torch.load(FOLDER / "learn_public_ckpt.pt", weights_only=True)
+    return {"state_dict": tensors("learn/weights")}

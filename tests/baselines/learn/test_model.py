@@ -4,7 +4,7 @@ import torch
 from baselines.learn.config import LearnConfig
 from baselines.learn.model import Learn, causal_mask, load_released
 from rope.errors import UsageError
-from tests.baselines.learn.golden import CONFIG, arrays, checkpoint, needs_golden
+from tests.baselines.learn.golden import CONFIG, arrays, checkpoint
 
 TINY = {"input_dim": 6, "output_dim": 4, "width": 8, "heads": 2, "mlp_width": 8, "layers": 2, "dropout": 0.0}
 
@@ -14,7 +14,6 @@ def tiny(item_tower: str = "alone") -> Learn:
     return Learn(LearnConfig(**TINY, item_tower=item_tower)).eval()
 
 
-@needs_golden
 @torch.no_grad()
 def test_the_released_model_is_reproduced():
     golden, model = arrays(), load_released(checkpoint(), CONFIG).eval()

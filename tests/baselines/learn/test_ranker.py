@@ -1,7 +1,7 @@
 import pytest
 
 from baselines.learn.ranker import released_figures
-from tests.baselines.learn.golden import arrays, needs_golden, stated
+from tests.baselines.learn.golden import arrays, stated
 
 CASES = {
     "model_scores": ("scores", "target_ids", None),
@@ -11,7 +11,6 @@ CASES = {
 }
 
 
-@needs_golden
 @pytest.mark.parametrize("case", CASES)
 def test_the_released_figures_are_reproduced_to_the_last_bit(case):
     golden = arrays()
@@ -19,7 +18,6 @@ def test_the_released_figures_are_reproduced_to_the_last_bit(case):
     assert released_figures(scores, targets, history) == stated()["metrics"][case]
 
 
-@needs_golden
 def test_a_short_last_batch_counts_as_much_as_the_others():
     golden = arrays()
     parts = [slice(0, 3), slice(3, 6), slice(6, 8)]

@@ -18,8 +18,8 @@ from rope.bench.io.readers import read_embeddings
 from rope.bench.io.writer import write_embeddings
 from rope.domain import DOMAINS
 from rope.errors import FileError, UsageError
+from tests.stored import facts
 
-SHARED = Path(__file__).parents[3].parent / "shared"
 IDS = ["7", "12", "9"]
 # Values that float16, bfloat16 and text hold exactly.
 VECTORS = {domain: (np.arange(12).reshape(3, 4) - 5.5 + i).astype(np.float32) for i, domain in enumerate(DOMAINS)}
@@ -304,10 +304,7 @@ def test_text_keeps_every_bit_of_a_float32(vectors):
 
 
 def test_lines_that_the_authors_code_wrote_are_read(tmp_path):
-    reference = SHARED / "reference" / "cope" / "cope_public_tsv_title.json"
-    if not reference.exists():
-        pytest.skip("the lines recorded from the authors' code are not here")
-    recorded = json.loads(reference.read_text("utf-8"))
+    recorded = facts("cope/dump")
     for kind in ("item", "photo", "live"):
         (tmp_path / f"0_{kind}").write_text(recorded[f"{kind}_line"])
     found = read_embeddings([tmp_path])

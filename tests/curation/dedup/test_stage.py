@@ -1,5 +1,4 @@
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -13,8 +12,7 @@ from rope.curation.pipeline.recipe import read_recipe
 from rope.curation.pipeline.runner import run_recipe
 from rope.errors import UsageError
 from tests.curation.pools import column, local
-
-POOL = Path(__file__).parents[3].parent / "shared" / "data" / "grocery-pool"
+from tests.stored import POOL
 
 
 def write(path, rows):
@@ -119,8 +117,6 @@ def test_thumbnails_are_of_the_frame_that_shows_the_product(tmp_path):
 
 
 def test_copies_in_a_real_pool_become_one_product(tmp_path):
-    if not POOL.exists():
-        pytest.skip("the pool of real photos is not here")
     pq.write_table(
         (pool := pq.read_table(POOL / "pool.parquet")).set_column(0, "id", pool["id"].cast(pa.string())),
         tmp_path / "pool.parquet",

@@ -1,6 +1,5 @@
 import hashlib
 import io
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,6 +13,7 @@ from rope.curation.pipeline.runner import run_recipe
 from rope.errors import UsageError
 from rope.synthetic.pool import write_pool
 from tests.curation.pools import column, local, recipe_of
+from tests.stored import POOL
 
 
 def jpeg(width=30, height=20):
@@ -91,10 +91,7 @@ def test_the_poisoned_rows_of_a_synthetic_pool_are_rejected_and_no_others(tmp_pa
 
 
 def test_photos_are_all_kept(tmp_path):
-    pool = Path(__file__).parents[3].parent / "shared" / "data" / "grocery-pool"
-    if not pool.is_dir():
-        pytest.skip("the pool of photos is not beside the project")
-    rows = pq.read_table(pool / "pool.parquet").slice(0, 40).to_pylist()
+    rows = pq.read_table(POOL / "pool.parquet").slice(0, 40).to_pylist()
     for row in rows:
-        outcome = look(pool / row["image"], min_side=100)
+        outcome = look(POOL / row["image"], min_side=100)
         assert outcome.kept.num_rows == 1
