@@ -4,9 +4,10 @@ The same function trains on one CPU, one GPU or, started by `accelerate launch`,
 on at the exact next step.
 """
 
+import hashlib
 import json
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from math import isfinite
@@ -167,6 +168,8 @@ class _Run:
     feed: Feed[ProductBatch]
     step: int
     recent: list[float]
+    frozen: dict[str, torch.Tensor]  # parameters that never move; a state has their hash only
+    frozen_hash: str
     feed_before: dict[str, Any] | None = None  # where the feed stood before the batch of this step
 
     def take_step(self, batch: ProductBatch, total: int, out: Path) -> None:
@@ -282,7 +285,9 @@ class _Run:
         if self.centres is not None:
             parts["centres"] = self.centres.state_dict()
         if self.ranks.rank == 0:
-            parts["model"] = self.accelerator.unwrap_model(self.model).state_dict()
+            model = self.accelerator.unwrap_model(self.model)
+            parts["model"] = {name: tensor for name, tensor in model.state_dict().items() if name not in self.frozen}
+            parts["frozen"] = self.frozen_hash
         else:
             parts["optimizers"] = parts["optimizers"][1:]  # that of the model is the same on every rank
         progress = Progress(self.step, self.ranks.size, feed or self.feed.state_dict(), self.recent)
@@ -292,7 +297,13 @@ class _Run:
         """Go on from a saved state."""
         own = load_state(folder, found, self.ranks)
         first = own if self.ranks.rank == 0 else load_state(folder, found, replace(self.ranks, rank=0))
-        self.accelerator.unwrap_model(self.model).load_state_dict(first["model"])
+        if first.get("frozen", self.frozen_hash) != self.frozen_hash:
+            raise UsageError(
+                f"{folder.parent}: the frozen towers have other weights now than when this run was saved; put "
+                "those back, or start anew in another folder"
+            )
+        frozen = {} if "frozen" not in first else self.frozen  # states of earlier versions hold these too
+        self.accelerator.unwrap_model(self.model).load_state_dict({**frozen, **first["model"]})
         states = [first["optimizers"][0], *own["optimizers"][1 if self.ranks.rank == 0 else 0 :]]
         for optimizer, state in zip(self.optimizers, states, strict=True):
             optimizer.load_state_dict(state)
@@ -377,7 +388,19 @@ def _prepare(
     prepared = accelerator.prepare_model(model)
     class_of = {product: i for i, product in enumerate(sorted(products.product_ids))}
     feed: Any = None  # made by the caller, which knows the workers
-    return _Run(recipe, accelerator, ranks, prepared, tokenizer, towers, centres, optimizers, class_of, feed, 0, [])
+    frozen = {name: weight.detach() for name, weight in model.named_parameters() if not weight.requires_grad}
+    return _Run(
+        recipe, accelerator, ranks, prepared, tokenizer, towers, centres, optimizers, class_of, feed, 0, [],
+        frozen, _hash_of(frozen),
+    )  # fmt: skip
+
+
+def _hash_of(tensors: Mapping[str, torch.Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {[*tensor.shape]} ".encode())
+        digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def _tail(products: BalancedProducts, recipe: TrainingRecipe) -> Tail | None:

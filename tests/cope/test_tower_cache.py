@@ -106,3 +106,40 @@ def test_heads_cannot_begin_alike_without_features(recipe, tmp_path):
     moving = replace(recipe, heads="aligned", crop=0.5)
     with pytest.raises(UsageError, match="heads: aligned begins with the features of two frozen towers"):
         train(dataset(), tmp_path / "run", moving, cache=tmp_path / "towers", progress=False)
+
+
+def test_a_saved_state_leaves_out_what_is_frozen_and_goes_on_to_the_same_bytes(recipe, cached, tmp_path):
+    out = tmp_path / "run"
+    train(dataset(), out, recipe, cache=cached / "towers", stop_after=2, progress=False)
+    (state,) = (out / "state").glob("*.pt")
+    saved = torch.load(state, weights_only=True)
+    left_out = load_file(cached / "run" / "model.safetensors").keys() - saved["model"].keys()
+    assert {name.partition(".")[0] for name in left_out} == {"vision", "text"}
+    AcceleratorState._reset_state(reset_partial_state=True)
+    train(dataset(), out, recipe, cache=cached / "towers", progress=False)
+    assert (out / "model.safetensors").read_bytes() == (cached / "run" / "model.safetensors").read_bytes()
+
+
+def test_a_state_with_all_weights_as_earlier_versions_wrote_it_goes_on_too(recipe, cached, tmp_path):
+    out = tmp_path / "run"
+    train(dataset(), out, recipe, cache=cached / "towers", stop_after=2, progress=False)
+    (path,) = (out / "state").glob("*.pt")
+    saved = torch.load(path, weights_only=True)
+    del saved["frozen"]
+    whole = load_file(cached / "run" / "model.safetensors")
+    saved["model"] = {**whole, **saved["model"]}
+    torch.save(saved, path)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    train(dataset(), out, recipe, cache=cached / "towers", progress=False)
+    assert (out / "model.safetensors").read_bytes() == (cached / "run" / "model.safetensors").read_bytes()
+
+
+def test_a_run_does_not_go_on_with_other_frozen_weights(recipe, cached, tmp_path):
+    out = tmp_path / "run"
+    train(dataset(), out, recipe, cache=cached / "towers", stop_after=2, progress=False)
+    (path,) = (out / "state").glob("*.pt")
+    saved = torch.load(path, weights_only=True)
+    torch.save(saved | {"frozen": "0" * 64}, path)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    with pytest.raises(UsageError, match="the frozen towers have other weights now than when this run was saved"):
+        train(dataset(), out, recipe, cache=cached / "towers", progress=False)
