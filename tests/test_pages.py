@@ -369,3 +369,11 @@ class TestTheChecks:
             "rope.nowhere",
             "rope.domain.Pear",
         ]
+
+
+def test_every_file_that_the_walks_name_exists():
+    files = [f"/{path.relative_to(ROOT)}" for package in OURS for path in (ROOT / package).rglob("*.py")]
+    files += [f"/{path.relative_to(ROOT)}" for folder in ("tests", "docs") for path in (ROOT / folder).glob("*.py")]
+    named = set(re.findall(r"[\w/]+\.py", (ROOT / "docs" / "architecture.md").read_text("utf-8")))
+    assert len(named) > 40
+    assert {name for name in named if not any(file.endswith(f"/{name}") for file in files)} == set()
