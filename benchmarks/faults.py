@@ -13,6 +13,7 @@ import libcst as cst
 from libcst import matchers, metadata
 from mutmut.mutation.mutators import mutation_operators, operator_arg_removal, operator_assignment
 
+_IS_INSTANCE = matchers.Call(matchers.Name("isinstance"))
 _UNTOUCHED = (cst.Annotation, cst.Decorator, cst.Raise, cst.Assert, cst.Import, cst.ImportFrom)
 
 
@@ -47,7 +48,9 @@ class _Planter(cst.CSTVisitor):
         self._in_table = 0
 
     def on_visit(self, node: cst.CSTNode) -> bool:
-        if isinstance(node, _UNTOUCHED) or _is_strict(node) or (self._in_table and isinstance(node, cst.BaseString)):
+        if isinstance(node, _UNTOUCHED) or _is_strict(node) or matchers.matches(node, _IS_INSTANCE):
+            return False
+        if self._in_table and isinstance(node, cst.BaseString):
             return False
         if isinstance(node, cst.FunctionDef):
             self._functions.append(node)

@@ -120,6 +120,9 @@ def test_a_changed_card_is_named_with_the_field(new, base, data):
     edit(entry, lambda raw: raw["card"].update(code="https://example.org/other"))
     (found,) = problems(new, data, base=base)
     assert "card.code 'https://example.org/code' -> 'https://example.org/other'" in found
+    alpha, beta = check(new, [data], base=base).verdicts
+    assert (alpha.is_rescored, alpha.stage) == (True, "vectors")
+    assert (beta.is_rescored, beta.stage) == (False, "last release")
 
 
 def test_one_byte_of_whitespace_is_a_change(new, base, data):
@@ -157,6 +160,7 @@ def test_a_name_that_reads_like_that_of_another_row_is_refused(new, base, data, 
     (found,) = problems(new, data, base=base)
     assert f"{identity}/" in found
     assert "its name or id reads like that of" in found
+    assert {(one.is_rescored, one.stage) for one in check(new, [data], base=base).refused} == {(False, "board")}
 
 
 def test_without_a_last_release_nobody_can_tell_who_was_first(new, data, results):
@@ -168,6 +172,13 @@ def test_rows_outside_of_the_folders_of_models_are_refused(new, data):
     for path in (new / "alpha").iterdir():
         shutil.copy(path, new)
     assert any("outside of the folder of a model" in text for text in problems(new, data))
+
+
+def test_verdicts_are_by_path(new, data):
+    (new / "beta" / "a.txt").touch()
+    found = [verdict.path for verdict in check(new, [data]).verdicts]
+    assert len(found) == 3
+    assert found == sorted(found, key=str)
 
 
 @pytest.mark.parametrize("folder", ["Alpha", "a\n::error::b", "\u202ealpha", "x" * 70])

@@ -1,16 +1,20 @@
 """Tampered submissions, one a test: each is refused, with the reason."""
 
+import itertools
 import json
 import pickle
 import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from leaderboard.checked_board import check
 from leaderboard.submit import submit
 from leaderboard.vectors import MAX_BYTES, as_stored, write_vectors
+from rope.bench.io.embeddings import embeddings_sha256
 from rope.bench.io.readers import read_embeddings
 from rope.bench.io.writer import write_embeddings
 from rope.errors import RopeError
@@ -121,6 +125,62 @@ def test_whatever_one_number_becomes_the_row_is_refused_and_nothing_breaks(alpha
         path.write_text(json.dumps(raw), "utf-8")
         edit(entry_of(alpha), lambda entry: entry["score"].update(sha256=sha256_of(path)))
         assert bool(problems(alpha, data)) == is_changed, (*parents, last)
+
+
+def test_the_first_numbers_that_differ_are_told_and_the_others_counted(alpha, data):
+    edit(part(alpha, ".score.json"), _every("one_shot", expected=0.99, expected_ci95=[0.98, 1.0]))
+    forge(alpha)
+    found = problems(alpha, data)
+    assert len(found) == 4
+    assert ["one_shot." in text for text in found] == [True, True, True, False]
+    assert "and 9 more numbers differ" in found[3]  # two numbers of six pairs
+
+
+def test_ranks_of_which_the_numbers_follow_but_that_are_not_of_the_vectors_are_refused(alpha, data):
+    """Two queries of one product take each other's place: every mean and interval stays."""
+    path = part(alpha, ".score.ranks.parquet")
+    table = pq.read_table(path)
+    rows = table.to_pylist()
+    first, second = next(
+        (a, b)
+        for a, b in itertools.combinations(range(len(rows)), 2)
+        if (rows[a]["pair"], rows[a]["product_id"]) == (rows[b]["pair"], rows[b]["product_id"])
+        and rows[a]["rank"] != rows[b]["rank"]
+    )
+    ids = table["query_id"].to_pylist()
+    ids[first], ids[second] = ids[second], ids[first]
+    at = table.column_names.index("query_id")
+    pq.write_table(table.set_column(at, "query_id", pa.array(ids)), path, compression="zstd")
+    forge(alpha)
+    (found,) = problems(alpha, data)
+    assert "the ranks are not those of its vectors" in found
+
+
+def test_without_the_dataset_vectors_are_still_those_of_the_score(alpha):
+    def unscored():
+        return [text for verdict in check(alpha, [], allow_unscored=True).verdicts for text in verdict.problems]
+
+    assert unscored() == []
+    rewrite(alpha, lambda rows: rows.sample_ids.reverse())
+    assert [text.partition("the vectors of ")[2] for text in unscored()] == [
+        f"{domain}s are not those that were scored (their hash differs)" for domain in ("page", "video", "live")
+    ]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0])
+def test_without_the_dataset_every_vector_still_has_a_direction(alpha, value):
+    path = part(alpha, ".embeddings.parquet")
+    stored = {domain: as_stored(one, "float16") for domain, one in read_embeddings([path]).items()}
+    for one in stored.values():
+        one.numbers[3] = value
+    write_vectors(path, stored)
+    hashes = {domain: embeddings_sha256(one) for domain, one in read_embeddings([path]).items()}
+    score = part(alpha, ".score.json")
+    edit(score, lambda raw: [raw["embeddings"][domain].update(sha256=text) for domain, text in hashes.items()])
+    forge(alpha)
+    (verdict,) = check(alpha, [], allow_unscored=True).verdicts
+    assert len(verdict.problems) == 3
+    assert all("hold NaN, infinity or a row of zeros" in text for text in verdict.problems)
 
 
 def test_embeddings_of_another_model_are_refused(alpha, results, data):
