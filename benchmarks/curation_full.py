@@ -295,8 +295,12 @@ def stage_rows(recipe: CurationRecipe) -> Iterator[tuple[str, str, float]]:
 
 def audits(recipe: CurationRecipe) -> Iterator[tuple[str, str, float]]:
     """Name, what it has found, and when it ended."""
-    books = audit(recipe)
-    yield "audit of the books", f"{books.n_raw:,} | {', '.join(books.problems) or 'they close'}", time.time()
+    accounting = audit(recipe)
+    yield (
+        "audit of the row accounting",
+        f"{accounting.n_raw:,} | {', '.join(accounting.problems) or 'it adds up'}",
+        time.time(),
+    )
     leaks = audit_split(recipe, finished_stages(recipe))
     canaries = sum(recall.found for recall in leaks.recalls), sum(recall.canaries for recall in leaks.recalls)
     found = ", ".join(f"{kind} {n}" for kind, n in leaks.leaking().items() if n) or "none"
@@ -327,7 +331,7 @@ def answers(recipe: CurationRecipe, n_products: int) -> Mapping[str, str]:
         "pair recall": f"{recall:.5f}",
         "pair precision": f"{precision:.4f}; among products in planted groups alone {own_precision:.4f}",
         "largest group": f"{sizes(group_id).max()}, planted {sizes(truth[in_groups]).max()}; "
-        f"members of a planted group in a larger one: {strangers(group_id, truth):,}",
+        f"members of a planted group in a larger one: {unexpected_members(group_id, truth):,}",
         "validation products": f"{validation:,}; products on both sides: {straddling:,}",
     }
 
@@ -340,7 +344,7 @@ def sizes(labels: Ints) -> Ints:
     return np.unique(labels, return_counts=True)[1]
 
 
-def strangers(found: Ints, truth: Ints) -> int:
+def unexpected_members(found: Ints, truth: Ints) -> int:
     """Products of planted groups that share a group with a product of none, or of another."""
     _, at, size = np.unique(found, return_inverse=True, return_counts=True)
     _, own, own_size = np.unique(np.stack([at, truth]), axis=1, return_inverse=True, return_counts=True)

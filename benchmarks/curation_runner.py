@@ -1,4 +1,4 @@
-"""What shards, manifests and books cost: our runner beside a plain loop, Daft and Ray Data doing the same job.
+"""What shards, manifests and row accounting cost: our runner beside a plain loop, Daft and Ray Data doing the same job.
 
     python -m benchmarks.curation_runner [--rows 1000000] [--peers PYTHON]
 

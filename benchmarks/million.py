@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rope.bench.ranking.engine import Effort, Labelled, rank_pair
+from rope.bench.ranking.engine import ComputeSettings, Labelled, rank_pair
 from rope.bench.ranking.similarity import Vectors
 from rope.console import progress_bar
 
@@ -48,8 +48,8 @@ def main() -> None:
             sides.append(Labelled(Vectors.of(np.load(path, mmap_mode="r")), products))
         started = time.perf_counter()
         with progress_bar("ranking", n * n) as advance:
-            effort = Effort(device=options.device, advance=advance)
-            both = rank_pair(*sides, effort, best_only=not options.all_positives)
+            compute = ComputeSettings(device=options.device, advance=advance)
+            both = rank_pair(*sides, compute, best_only=not options.all_positives)
         seconds = time.perf_counter() - started
     for ranks in both:
         best = ranks.above[ranks.offsets[:-1]]

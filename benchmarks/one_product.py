@@ -35,7 +35,7 @@ def measure(folder: Path, memory: int | None, full: bool) -> dict:
     from rope.bench.io.embeddings import DomainEmbeddings
     from rope.bench.one_shot import Draws
     from rope.bench.quick import quick_score
-    from rope.bench.ranking.engine import Effort
+    from rope.bench.ranking.engine import ComputeSettings
     from rope.bench.score import score
     from rope.dataset.directory import SampleLabels
 
@@ -45,13 +45,13 @@ def measure(folder: Path, memory: int | None, full: bool) -> dict:
         ids = [str(i) for i in range(len(products))]
         labels[domain] = SampleLabels(ids, [f"{product:05d}" for product in products])
         embeddings[domain] = DomainEmbeddings(ids, vectors, "float32")
-    effort = Effort(memory)
+    compute = ComputeSettings(memory)
     before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
     if full:
-        scored = score(embeddings, labels, Draws(seed=0), effort)
+        scored = score(embeddings, labels, Draws(seed=0), compute)
         found = {name: pair.micro.hit_rate[1] for name, pair in scored.pairs.items() if pair.micro is not None}
     else:
-        found = {name: pair.hit_rate[1] for name, pair in quick_score(embeddings, labels, effort).pairs.items()}
+        found = {name: pair.hit_rate[1] for name, pair in quick_score(embeddings, labels, compute).pairs.items()}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "what": "everything" if full else "quick",

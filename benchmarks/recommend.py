@@ -19,12 +19,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from rope.bench.ranking.engine import Effort
+from rope.bench.ranking.engine import ComputeSettings
 from rope.bench.ranking.similarity import Vectors
 from rope.bench.recommend.floors import item_neighbours, rank_by_neighbours, rank_by_popularity
 from rope.bench.recommend.interactions import Interactions, Sequences, leave_one_out
-from rope.bench.recommend.places import hidden_items, rank_by_vectors
 from rope.bench.recommend.score import RecommendScore, score
+from rope.bench.recommend.target_ranks import hidden_items, rank_by_vectors
 from rope.bench.recommend.users import mean_of_history
 from rope.synthetic.interactions import Planted, plant_interactions
 
@@ -55,7 +55,7 @@ def planted(seed: int) -> None:
     content = Vectors.of(made.content)
 
     def scored(name: str, items: Vectors, users: np.ndarray) -> RecommendScore:
-        return score(items, users, split, Effort(threads=1), name=name, neighbours=50, exclude_history=True)
+        return score(items, users, split, ComputeSettings(threads=1), name=name, neighbours=50, exclude_history=True)
 
     show(scored("mean of history", content, mean_of_history(content, split.history)))
     objectives: tuple[Objective, ...] = ("full_gallery", "dense")
@@ -96,9 +96,9 @@ def speed(n_users: int, n_items: int, dim: int, device: str, *, neighbours: bool
     split = leave_one_out(Interactions([], [], taken), "test")
     items, hidden = Vectors.of(vectors), hidden_items(split, exclude_history=True)
     _, users = timed("mean of history", lambda: mean_of_history(items, split.history))
-    effort = Effort(device=device)
-    rank_by_vectors(items, users[:100], split.targets[:100], hidden.take(np.arange(100)), effort)  # compiles
-    seconds, _ = timed("ranks", lambda: rank_by_vectors(items, users, split.targets, hidden, effort))
+    compute = ComputeSettings(device=device)
+    rank_by_vectors(items, users[:100], split.targets[:100], hidden.take(np.arange(100)), compute)  # compiles
+    seconds, _ = timed("ranks", lambda: rank_by_vectors(items, users, split.targets, hidden, compute))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     multiplied = users[:BARE_USERS]
     seconds_of_some, _ = timed(f"bare product, {len(multiplied):,} users", lambda: product(multiplied, vectors, device))

@@ -27,7 +27,7 @@ HEADINGS = (
     "bare product, s",
     "quick",
     "all positives",
-    "and survival",
+    "and one-shot expectation",
     "faiss, k = 50",
     "peak MB",
 )
@@ -45,7 +45,7 @@ def measure(n: int, dim: int) -> list[float]:
     import torch  # noqa: F401 (the quick score loads it)
 
     from rope.bench.one_shot import Draws, support_bits
-    from rope.bench.ranking.engine import Effort, Labelled, rank_pair
+    from rope.bench.ranking.engine import ComputeSettings, Labelled, rank_pair
     from rope.bench.ranking.similarity import Vectors
 
     rng = np.random.default_rng(0)
@@ -59,7 +59,7 @@ def measure(n: int, dim: int) -> list[float]:
     a, b = sides
     warm = Labelled(a.vectors.take(np.arange(600)), products[:600])
     bits = support_bits(products, Draws(seed=0))
-    rank_pair(warm, warm, Effort(), drawn=(bits[:600], bits[:600]))
+    rank_pair(warm, warm, ComputeSettings(), drawn=(bits[:600], bits[:600]))
 
     def product() -> None:
         out = np.empty((2048, n), np.float32)
@@ -75,9 +75,9 @@ def measure(n: int, dim: int) -> list[float]:
 
     bare = timed(product)
     ours = [
-        timed(lambda: rank_pair(a, b, Effort(), best_only=True)),
-        timed(lambda: rank_pair(a, b, Effort())),
-        timed(lambda: rank_pair(a, b, Effort(), drawn=(bits, bits))),
+        timed(lambda: rank_pair(a, b, ComputeSettings(), best_only=True)),
+        timed(lambda: rank_pair(a, b, ComputeSettings())),
+        timed(lambda: rank_pair(a, b, ComputeSettings(), drawn=(bits, bits))),
     ]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return [bare, *(seconds / bare for seconds in [*ours, timed(search)]), peak]

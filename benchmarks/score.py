@@ -84,7 +84,7 @@ def _sides(folder: Path) -> dict:
 
 def _rank(folder: Path, pairs: tuple, **options: object) -> dict:
     """Certified ranks of some pairs, in both directions."""
-    from rope.bench.ranking.engine import Effort, rank_pair
+    from rope.bench.ranking.engine import ComputeSettings, rank_pair
 
     best_only = bool(options.pop("best_only", False))
     warm_up(best_only)
@@ -92,7 +92,7 @@ def _rank(folder: Path, pairs: tuple, **options: object) -> dict:
     started = time.perf_counter()
     result, n_rechecked = {}, 0
     for a, b in pairs:
-        both = rank_pair(sides[a], sides[b], Effort(**options), best_only=best_only)
+        both = rank_pair(sides[a], sides[b], ComputeSettings(**options), best_only=best_only)
         for name, ranks in zip((f"{a}-{b}", f"{b}-{a}"), both, strict=True):
             best = ranks.above[ranks.offsets[:-1][np.diff(ranks.offsets) > 0]]
             result[name] = float((best == 0).mean())
@@ -127,7 +127,7 @@ def task_everything(folder: Path) -> dict:
     """Six pairs, three same-domain pairs, macro means and 20 draws of one-shot classification."""
     from rope.bench.io.embeddings import DomainEmbeddings
     from rope.bench.one_shot import Draws
-    from rope.bench.ranking.engine import Effort
+    from rope.bench.ranking.engine import ComputeSettings
     from rope.bench.score import by_product, score
     from rope.dataset.directory import SampleLabels
 
@@ -137,7 +137,7 @@ def task_everything(folder: Path) -> dict:
     labels = {d: SampleLabels(ids[d], [f"{p:05d}" for p in products[d]]) for d in SIZES}
     embeddings = {d: DomainEmbeddings(ids[d], vectors.pop(d), "float32") for d in SIZES}
     started = time.perf_counter()
-    result = score(embeddings, {d: by_product(labels[d]) for d in SIZES}, Draws(seed=0), Effort())
+    result = score(embeddings, {d: by_product(labels[d]) for d in SIZES}, Draws(seed=0), ComputeSettings())
     return {"seconds": time.perf_counter() - started, "headline": result.headline}
 
 
@@ -270,13 +270,13 @@ def task_mteb_pair(folder: Path) -> dict:
 def warm_up(best_only: bool = False) -> None:
     """Compile and load libraries, where there is something to compile or load; that takes as long for any size."""
     from rope.bench.ranking.backends import has_fast_bfloat16
-    from rope.bench.ranking.engine import Effort, Labelled, rank_pair
+    from rope.bench.ranking.engine import ComputeSettings, Labelled, rank_pair
     from rope.bench.ranking.similarity import Vectors
 
     if best_only and has_fast_bfloat16():
         import torch  # noqa: F401
     side = Labelled(Vectors.of(np.eye(64, dtype=np.float32) + np.float32(0.1)), np.arange(64) // 2)
-    rank_pair(side, side, Effort())
+    rank_pair(side, side, ComputeSettings())
 
 
 SPLIT_TASKS = {

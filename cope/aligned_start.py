@@ -1,7 +1,8 @@
 """Heads on frozen towers that begin as one random projection for all domains, instead of one for each.
 
-Projections drawn for each domain by itself make the domains strangers: what pretrained towers know across domains has
-to be learned again from the training products. Begun alike, a product is found across domains before the first step.
+Projections that are drawn independently for each domain leave the domains unaligned: what pretrained towers know across
+domains has to be learned again from the training products. With the same projection for all, a product is found across
+domains before the first step.
 """
 
 from typing import Final

@@ -17,7 +17,7 @@ from leaderboard.release import changed_rows, kept_rows, stray_files
 from leaderboard.schema import read_json
 from leaderboard.text import skeleton
 from leaderboard.verify import Verdict, verify_entry
-from rope.bench.ranking.engine import Effort
+from rope.bench.ranking.engine import ComputeSettings
 from rope.errors import RopeError, UsageError
 
 __all__ = ["CheckedBoard", "CheckedRow", "check"]
@@ -89,7 +89,7 @@ def check(
     base: Path | None = None,
     allow_changed: Collection[str] = (),
     allow_unscored: bool = False,
-    effort: Effort | None = None,
+    compute: ComputeSettings | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> CheckedBoard:
     """Check every row in a folder of results, every file, and all rows together.
@@ -100,7 +100,7 @@ def check(
         base: the results of the last release; each of its rows must still be there, with the same bytes.
         allow_changed: ids of models whose rows in `base` may be changed or lost.
         allow_unscored: let rows of a dataset that is not given pass, as not scored; they are a problem otherwise.
-        effort: how to spend the machine; it changes no number.
+        compute: how to spend the machine; it changes no number.
         advance: told of each row that is done.
 
     Raises:
@@ -111,7 +111,7 @@ def check(
     strays = [Verdict(path, False, (f"{path}: {why}",), "names") for path, why in stray_files(root)]
     rows = []
     for path in _entries(root):
-        rows.append(verify_entry(path, known, effort or Effort(), allow_unscored=allow_unscored))
+        rows.append(verify_entry(path, known, compute or ComputeSettings(), allow_unscored=allow_unscored))
         advance(1)
     kept: set[Path] = set()
     if base is not None:

@@ -53,10 +53,10 @@ def verify(
     from leaderboard.checked_board import check
     from leaderboard.entry import entry_paths
     from leaderboard.terminal import public_lines, verdict_lines
-    from rope.bench.ranking.engine import Effort
+    from rope.bench.ranking.engine import ComputeSettings
     from rope.console import progress_bar
 
-    effort = Effort(threads=threads)
+    compute = ComputeSettings(threads=threads)
     try:
         with progress_bar("verifying", len(entry_paths(path))) as advance:
             verdicts = check(
@@ -65,7 +65,7 @@ def verify(
                 base=base,
                 allow_changed=allow_changed or (),
                 allow_unscored=allow_unscored,
-                effort=effort,
+                compute=compute,
                 advance=advance,
             ).verdicts
     except Exception as error:
@@ -93,11 +93,13 @@ def build(
     from leaderboard.entry import entry_paths
     from leaderboard.site import build_site
     from leaderboard.terminal import build_lines
-    from rope.bench.ranking.engine import Effort
+    from rope.bench.ranking.engine import ComputeSettings
     from rope.console import progress_bar
 
     with progress_bar("building", 3 * len(entry_paths(path))) as advance:
-        checked = check(path, data or [], allow_unscored=True, effort=Effort(threads=threads), advance=advance)
+        checked = check(
+            path, data or [], allow_unscored=True, compute=ComputeSettings(threads=threads), advance=advance
+        )
         boards = build_site(checked, out, leave_out=leave_out, advance=advance)
     for line in build_lines(checked, leave_out=leave_out):
         typer.echo(line)
@@ -139,13 +141,13 @@ def submit(
     from leaderboard.entry import read_entry
     from leaderboard.submit import Storage
     from leaderboard.submit import submit as write_submission
-    from rope.bench.ranking.engine import Effort
+    from rope.bench.ranking.engine import ComputeSettings
 
     card, directory = read_card(model_card), dataset_of(data)
-    effort = Effort(threads=threads)
+    compute = ComputeSettings(threads=threads)
     storage = Storage(dtype, dims)
     entry = write_submission(
-        files, card, directory, out, effort=effort, with_embeddings=not without_embeddings, storage=storage
+        files, card, directory, out, compute=compute, with_embeddings=not without_embeddings, storage=storage
     )
     change = read_entry(entry).rounding_change
     told = "" if change is None else f"; {dtype} changes no metric by more than {100 * change:.3f} points"

@@ -12,9 +12,9 @@ from leaderboard.entry import PARTS
 from leaderboard.schema import SCHEMA_VERSION
 from leaderboard.vectors import MAX_BYTES, StoredDtype, StoredVectors, as_stored, stored_bytes, write_vectors
 from rope.bench.io.embeddings import DomainEmbeddings
-from rope.bench.io.provenance import Subject, load_subject, note_of
+from rope.bench.io.provenance import Provenance, load_provenance, note_of
 from rope.bench.one_shot import Draws
-from rope.bench.ranking.engine import Effort
+from rope.bench.ranking.engine import ComputeSettings
 from rope.bench.report import write_json
 from rope.bench.result import Report, report_on
 from rope.bench.score import Score, score
@@ -75,7 +75,7 @@ def submit(
     data: AnyPath,
     out: Path,
     *,
-    effort: Effort | None = None,
+    compute: ComputeSettings | None = None,
     with_embeddings: bool = True,
     storage: Storage | None = None,
 ) -> Path:
@@ -88,7 +88,7 @@ def submit(
         card: as `leaderboard.card.read_card` returns it.
         data: the dataset directory; two domains or more, split `validation`.
         out: a folder of results; the model gets a folder of its own in it.
-        effort: how to spend the machine; it changes no number.
+        compute: how to spend the machine; it changes no number.
         with_embeddings: False leaves the vectors out, and the row is `claimed`.
         storage: how the vectors are kept; whole and as float16 unless said otherwise.
 
@@ -99,19 +99,19 @@ def submit(
             have no more dimensions than `storage` wants of them.
         EmbeddingError: the embeddings do not fit the dataset.
     """
-    effort, storage, model = effort or Effort(), storage or Storage(), card_of(card, "the card")
+    compute, storage, model = compute or ComputeSettings(), storage or Storage(), card_of(card, "the card")
     manifest, labels = read_manifest(data), read_labels(data, "validation")
     _check_dataset(data, labels)
     check_modalities(model, list(labels), "the card")
-    given, ordered, subject = load_subject(files, manifest, "validation", labels, model.name)
-    subject = replace(subject, training_seed=None if model.run is None else model.run.seed)
+    given, ordered, provenance = load_provenance(files, manifest, "validation", labels, model.name)
+    provenance = replace(provenance, training_seed=None if model.run is None else model.run.seed)
     dim = next(iter(given.values())).vectors.shape[1]
     if storage.dims is not None:
         given = {domain: cut(rows, storage.dims, domain) for domain, rows in given.items()}
     if with_embeddings:
         check_size(given, storage.dtype)
-    before = score(given, ordered, DRAWS, effort)
-    stored = score_as_stored(given, ordered, subject, effort, storage.dtype)
+    before = score(given, ordered, DRAWS, compute)
+    stored = score_as_stored(given, ordered, provenance, compute, storage.dtype)
     change = largest_change(before, stored.report.score, storage.dtype)
     folder, stem = out / model.id, manifest.fingerprint
     names = {part: folder / f"{stem}{suffix}" for part, suffix in PARTS.items()}
@@ -191,15 +191,15 @@ def check_size(embeddings: Mapping[DomainName, DomainEmbeddings], dtype: StoredD
 def score_as_stored(
     embeddings: Mapping[DomainName, DomainEmbeddings],
     labels: Mapping[DomainName, SampleLabels],
-    subject: Subject,
-    effort: Effort,
+    provenance: Provenance,
+    compute: ComputeSettings,
     dtype: StoredDtype,
 ) -> Scored:
     """Round aligned vectors to the type that they are stored in, and score what everybody reads from the file."""
     vectors = {domain: as_stored(rows, dtype) for domain, rows in embeddings.items()}
     decoded = {domain: rows.decoded() for domain, rows in vectors.items()}
     notes = {domain: note_of(rows) for domain, rows in decoded.items()}
-    return Scored(report_on(decoded, labels, replace(subject, embeddings=notes), DRAWS, effort), vectors)
+    return Scored(report_on(decoded, labels, replace(provenance, embeddings=notes), DRAWS, compute), vectors)
 
 
 def largest_change(before: Score, after: Score, dtype: StoredDtype) -> float:

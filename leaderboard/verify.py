@@ -20,9 +20,9 @@ from leaderboard.submit import DRAWS
 from leaderboard.text import printable
 from leaderboard.vectors import MAX_BYTES, check_vectors_file
 from rope.bench.io.embeddings import DomainEmbeddings, embeddings_sha256
-from rope.bench.io.provenance import load_subject
+from rope.bench.io.provenance import load_provenance
 from rope.bench.io.readers import read_embeddings
-from rope.bench.ranking.engine import Effort
+from rope.bench.ranking.engine import ComputeSettings
 from rope.bench.report import retrieval_json
 from rope.bench.result import report_on
 from rope.bench.score import PROTOCOL_VERSION
@@ -78,18 +78,20 @@ class Verdict:
         return replace(self, stage=stage, problems=tuple(f"{self.path}: {text}" for text in problems))
 
 
-def verify_entry(path: Path, known: Sequence[KnownDataset], effort: Effort, *, allow_unscored: bool = False) -> Verdict:
+def verify_entry(
+    path: Path, known: Sequence[KnownDataset], compute: ComputeSettings, *, allow_unscored: bool = False
+) -> Verdict:
     """Check one row by itself.
 
     Args:
         path: the file of the entry.
         known: the datasets that have a board.
-        effort: how to spend the machine.
+        compute: how to spend the machine.
         allow_unscored: let a row pass whose dataset is not given, or not known at all.
     """
     verdict = Verdict(path, False, ())
     try:
-        for verdict in _stages(path, known, effort, allow_unscored):
+        for verdict in _stages(path, known, compute, allow_unscored):
             if verdict.problems:
                 break
     except MissingExtraError:  # not the row's fault
@@ -102,7 +104,9 @@ def verify_entry(path: Path, known: Sequence[KnownDataset], effort: Effort, *, a
     return verdict
 
 
-def _stages(path: Path, known: Sequence[KnownDataset], effort: Effort, allow_unscored: bool) -> Iterator[Verdict]:
+def _stages(
+    path: Path, known: Sequence[KnownDataset], compute: ComputeSettings, allow_unscored: bool
+) -> Iterator[Verdict]:
     """The verdict as it is before and after each check, cheap ones first; the caller stops at the first problem."""
     told = Verdict(path, False, ())
     yield told
@@ -128,7 +132,7 @@ def _stages(path: Path, known: Sequence[KnownDataset], effort: Effort, allow_uns
     if entry.status == "recomputed":
         if dataset.directory is not None:
             yield told.with_problems("vectors", [])
-            found = _rescore(entry, ranks, dataset.directory, effort)
+            found = _rescore(entry, ranks, dataset.directory, compute)
             yield replace(told.with_problems("vectors", found), is_rescored=not found)
         else:
             yield told.with_problems("dataset", [] if allow_unscored else [_not_given(entry)])
@@ -220,18 +224,18 @@ def _numbers_problems(score: Mapping[str, Any], ranks: QueryRanks) -> list[str]:
     ]
 
 
-def _rescore(entry: LeaderboardEntry, ranks: QueryRanks, data: Path, effort: Effort) -> list[str]:
+def _rescore(entry: LeaderboardEntry, ranks: QueryRanks, data: Path, compute: ComputeSettings) -> list[str]:
     """Score the vectors again and compare every number."""
     labels, vectors = read_labels(data, SPLIT), entry.part("embeddings")
     if leaks := _leaks(data, read_embeddings([vectors], with_published(labels))):
         return leaks
-    embeddings, ordered, subject = load_subject([vectors], read_manifest(data), SPLIT, labels, entry.card.name)
+    embeddings, ordered, provenance = load_provenance([vectors], read_manifest(data), SPLIT, labels, entry.card.name)
     assert entry.score is not None
     told = entry.score["embeddings"]
-    for domain, note in subject.embeddings.items():
+    for domain, note in provenance.embeddings.items():
         if note.sha256 != told[domain]["sha256"]:
             return [f"the vectors of {domain}s are not those that were scored (their hash differs)"]
-    report = report_on(embeddings, ordered, subject, DRAWS, effort)
+    report = report_on(embeddings, ordered, provenance, DRAWS, compute)
     rescored = report.to_dict()
     problems = [
         f"{where} is {told}, but its vectors give {value}"

@@ -9,9 +9,12 @@ from collections.abc import Callable, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
-__all__ = ["MOVED", "RENAMED", "install"]
+__all__ = ["MOVED", "RENAMED", "install", "renamed_argument", "renamed_attribute"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 MOVED: Final = {
     "rope.bench.embeddings": "rope.bench.io.embeddings",
@@ -80,6 +83,10 @@ MOVED: Final = {
     "rope.curation.estimate": "rope.curation.sampling.estimate",
     "rope.curation.explain": "rope.curation.dedup.explain",
     "rope.curation.merge_tables": "rope.curation.dedup.merge_tables",
+    "rope.asr.hearing": "rope.asr.transcriber",
+    "rope.bench.recommend.places": "rope.bench.recommend.target_ranks",
+    "rope.fetch.pacing": "rope.fetch.rate_limit",
+    "rope.sources.thinning": "rope.sources.frame_subsampling",
 }
 """Old name -> new name; remove with the release after 0.1.
 
@@ -96,15 +103,24 @@ RENAMED: Final = {
     "leaderboard.entry": {"Entry": "LeaderboardEntry"},
     "leaderboard.projection": {"Point": "MapPoint"},
     "rope.asr.answers": {"Answer": "ChatAnswer", "Lost": "UnansweredChat"},
+    "rope.asr.transcriber": {"Listener": "Transcriber", "Mute": "Untranscribed", "iter_mute": "iter_untranscribed"},
+    "rope.bench": {"Effort": "ComputeSettings"},
     "rope.bench.attributes.examples": {"Pool": "LabelledSamples"},
     "rope.bench.attributes.score": {"Cell": "MethodScore"},
+    "rope.bench.compute_options": {"read_effort": "read_compute"},
     "rope.bench.doctor.frontier": {"Point": "FrontierPoint"},
     "rope.bench.doctor.geometry": {"Shape": "DomainGeometry"},
     "rope.bench.doctor.hubs": {"Hub": "HubSample"},
     "rope.bench.doctor.rows": {"Fault": "RowFault", "Side": "UsableRows"},
+    "rope.bench.io.provenance": {"Subject": "Provenance", "load_subject": "load_provenance"},
     "rope.bench.product1m": {"Figures": "Product1mMetrics"},
+    "rope.bench.ranking.engine": {"Effort": "ComputeSettings"},
+    "rope.bench.ranking.one_shot_expectation": {"survival": "win_chances"},
+    "rope.bench.ranking.pair_counts": {"Tally": "PairCounts"},
+    "rope.bench.ranking.records": {"Effort": "ComputeSettings"},
     "rope.bench.recommend.report": {"Options": "RecommendOptions", "Task": "RecommendProvenance"},
     "rope.bench.recommend.score": {"Figures": "RecommendMetrics"},
+    "rope.bench.recommend.target_ranks": {"Places": "TargetRanks"},
     "rope.bench.running.embedder": {"Origin": "EmbedderOrigin"},
     "rope.bench.running.share": {"Share": "RunShare"},
     "rope.bench.running.source": {"Source": "ModelSource"},
@@ -118,6 +134,8 @@ RENAMED: Final = {
     "rope.curation.dedup.explain": {"Step": "MergeStep"},
     "rope.curation.dedup.merge": {"Labels": "PairLabels"},
     "rope.curation.pipeline.accounting": {"Step": "RowFate"},
+    "rope.curation.pipeline.fault_injection": {"Chaos": "FaultInjection", "ChaosError": "InjectedError"},
+    "rope.curation.pipeline.ingest": {"Admit": "IngestOptions", "admit": "ingest_rows"},
     "rope.curation.pipeline.manifest": {"Manifest": "ShardManifest", "Part": "ShardPart"},
     "rope.curation.pipeline.pool": {"Pool": "RawPool", "Slice": "PoolSlice"},
     "rope.curation.pipeline.recipe": {"Limits": "RunLimits", "Recipe": "CurationRecipe"},
@@ -138,6 +156,7 @@ RENAMED: Final = {
     "rope.fetch.outcome": {"Job": "FetchJob", "Lost": "LostImage"},
     "rope.media.packets": {"Run": "PacketRange"},
     "rope.sources.faults": {"Fault": "ReleaseFault"},
+    "rope.sources.frame_subsampling": {"thin_frames": "subsample_frames"},
     "rope.sources.media_files": {"Entry": "MediaEntry"},
     "rope.sources.source": {"Source": "ReleaseSource"},
     "rope.synthetic.planting": {"Row": "PlantedRow"},
@@ -151,6 +170,36 @@ def install() -> None:
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.append(_Finder())
         sys.meta_path.insert(0, _RenamedNames())
+
+
+def renamed_argument(old: str, new: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """A decorator that takes the keyword argument `old` for `new`, with a warning."""
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        @functools.wraps(function)
+        def call(*args: P.args, **options: P.kwargs) -> T:
+            if old in options:
+                _warn(f"the argument {old}", new, 3)
+                options[new] = options.pop(old)
+            return function(*args, **options)
+
+        return call
+
+    return decorate
+
+
+def renamed_attribute(old: str, new: str) -> property:
+    """A property `old` that gives the attribute `new`, with a warning."""
+
+    def attribute(self: object) -> object:
+        _warn(f"the attribute {old}", new, 3)
+        return getattr(self, new)
+
+    return property(attribute)
+
+
+def _warn(old: str, new: str, level: int) -> None:
+    warnings.warn(f"{old} is now {new}; the old name goes with the next release", DeprecationWarning, stacklevel=level)
 
 
 class _Finder(MetaPathFinder):
@@ -171,9 +220,7 @@ class _Alias(Loader):
         self._new = new
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        warnings.warn(
-            f"{self._old} is now {self._new}; the old name goes with the next release", DeprecationWarning, stacklevel=2
-        )
+        _warn(self._old, self._new, 3)
         return _copy_of(importlib.import_module(self._new), self._old)
 
     def exec_module(self, module: ModuleType) -> None:
@@ -211,12 +258,7 @@ def _run_and_add_old_names(exec_module: Callable[[ModuleType], None], module: Mo
 
     def __getattr__(name: str) -> object:  # noqa: N807  the module's
         if name in renamed:
-            new = f"{module.__name__}.{renamed[name]}"
-            warnings.warn(
-                f"{module.__name__}.{name} is now {new}; the old name goes with the next release",
-                DeprecationWarning,
-                stacklevel=2,
-            )
+            _warn(f"{module.__name__}.{name}", f"{module.__name__}.{renamed[name]}", 3)
             return getattr(module, renamed[name])
         if own is not None:
             return own(name)

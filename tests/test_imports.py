@@ -1,11 +1,15 @@
 """Imports point one way: no cycle, nothing upward, and nothing heavy until it is needed."""
 
 import ast
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from rope.curation.pipeline.engine_local import PRELOAD
+from rope.moved import MOVED
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = [name for name in ("rope", "baselines", "cope", "leaderboard") if (ROOT / name).is_dir()]
@@ -129,3 +133,7 @@ def test_a_repeated_name_is_seen(tmp_path):
         (tmp_path / "rope").mkdir(exist_ok=True)
         (tmp_path / "rope" / f"{name}.py").write_text("class Row: ...\nclass _Row: ...\n")
     assert repeated_classes(tmp_path, ["rope"]) == {"Row": ["rope/a.py", "rope/b.py"]}
+
+
+def test_what_workers_preload_is_what_there_is():
+    assert {module for module in PRELOAD if importlib.util.find_spec(module) is None or module in MOVED} == set()

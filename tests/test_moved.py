@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from rope.moved import MOVED, RENAMED
+from rope.moved import MOVED, RENAMED, renamed_argument, renamed_attribute
 
 
 @pytest.mark.parametrize(("old", "new"), MOVED.items())
@@ -46,3 +46,18 @@ def test_old_names_work_in_a_fresh_process_also_through_an_old_module():
     command = [sys.executable, "-W", "always", "-c", program.replace("        ", "")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stderr.count("DeprecationWarning") == 4
+
+
+def test_an_old_argument_and_attribute_work_and_say_what_they_are_called_now():
+    @renamed_argument("effort", "compute")
+    def function(*, compute):
+        return compute
+
+    class Report:
+        provenance = 5
+        subject = renamed_attribute("subject", "provenance")
+
+    with pytest.warns(DeprecationWarning, match="the argument effort is now compute"):
+        assert function(effort=3) == 3
+    with pytest.warns(DeprecationWarning, match="the attribute subject is now provenance"):
+        assert Report().subject == 5

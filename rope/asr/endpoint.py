@@ -15,7 +15,7 @@ from rope.asr.prompt import Message
 from rope.config import Count, NonNegative, Positive, Seed, check_record
 from rope.errors import RopeError, UsageError
 from rope.fetch.limits import FetchLimits
-from rope.fetch.pacing import Turns, backoff_s, jitter, retry_after_s
+from rope.fetch.rate_limit import Turns, backoff_s, jitter, retry_after_s
 
 __all__ = ["Endpoint", "EndpointOptions", "parse_answer"]
 

@@ -10,8 +10,8 @@ from typing import Final, Literal
 import pyarrow as pa
 
 from rope.asr.cache import AnswerCache, open_cache
-from rope.asr.hearing import Listener, Media, Mute, iter_mute, list_media, sound_hash
 from rope.asr.rewrite import SPOKEN, check_target, write_with_texts
+from rope.asr.transcriber import Media, Transcriber, Untranscribed, iter_untranscribed, list_media, sound_hash
 from rope.asr.whisper import Whisper
 from rope.console import progress_bar
 from rope.dataset.manifest import DatasetManifest, read_manifest
@@ -99,7 +99,7 @@ def transcribe_dataset(
     if check_target(out, source, lineage):
         return TranscriptReport(read_manifest(out), {}, (), 0, is_new=False)
     with open_cache(cache) as answers:
-        n_heard = _hear_missing(iter_mute(directory, shards, files), found, model, answers, progress)
+        n_heard = _hear_missing(iter_untranscribed(directory, shards, files), found, model, answers, progress)
         texts, counts = _texts(found, answers)
 
         def replaced(config: str, rows: pa.Table) -> list[str | None]:
@@ -117,20 +117,20 @@ def _look(directory: Path, shards: list[str], files: Media, model: Whisper, prog
     found = _Found({}, 0, {})
     with progress_bar("looking for sound", len(shards), shown=progress) as advance:
         for name in shards:
-            for mute in iter_mute(directory, [name], files):
-                _add(found, mute, model)
+            for sample in iter_untranscribed(directory, [name], files):
+                _add(found, sample, model)
             advance(1)
     return found
 
 
-def _add(found: _Found, mute: Mute, model: Whisper) -> None:
-    if mute.sound is None:
+def _add(found: _Found, sample: Untranscribed, model: Whisper) -> None:
+    if sample.sound is None:
         found.n_without_file += 1
         return
     try:
-        found.keys[mute.config, mute.sample_id] = _key(model, sound_hash(mute.sound))
+        found.keys[sample.config, sample.sample_id] = _key(model, sound_hash(sample.sound))
     except DatasetError as error:
-        found.damaged[mute.config, mute.sample_id] = f"{mute.name}: {error}"
+        found.damaged[sample.config, sample.sample_id] = f"{sample.name}: {error}"
 
 
 def _key(model: Whisper, content: str) -> str:
@@ -155,25 +155,27 @@ def _nothing(directory: Path, found: _Found, media: Path | None) -> str:
     )
 
 
-def _hear_missing(mutes: Iterable[Mute], found: _Found, model: Whisper, answers: AnswerCache, progress: bool) -> int:
+def _hear_missing(
+    untranscribed: Iterable[Untranscribed], found: _Found, model: Whisper, answers: AnswerCache, progress: bool
+) -> int:
     """Hear the sounds whose texts are not kept; returns how many."""
     there = answers.get(list(dict.fromkeys(found.keys.values())))
     missing = {key for key in found.keys.values() if key not in there}
-    n_missing, listener = len(missing), Listener(model, answers)
+    n_missing, transcriber = len(missing), Transcriber(model, answers)
     if not missing:
         return 0
     with progress_bar("transcribing", n_missing, shown=progress) as advance:
-        for mute in mutes:
-            key = found.keys.get((mute.config, mute.sample_id), "")
-            if mute.sound is None or key not in missing:
+        for sample in untranscribed:
+            key = found.keys.get((sample.config, sample.sample_id), "")
+            if sample.sound is None or key not in missing:
                 continue
             missing.remove(key)
             try:
-                listener.listen(key, mute.sound)
+                transcriber.listen(key, sample.sound)
             except DatasetError as error:
-                _leave_out(found, key, f"{mute.name}: {error}")
+                _leave_out(found, key, f"{sample.name}: {error}")
             advance(1)
-        listener.finish()
+        transcriber.finish()
     return n_missing
 
 

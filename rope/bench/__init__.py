@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rope.bench.questions import draw_map as draw_map
     from rope.bench.questions import slices as slices
     from rope.bench.questions import tail as tail
-    from rope.bench.ranking.engine import Effort as Effort
+    from rope.bench.ranking.engine import ComputeSettings as ComputeSettings
     from rope.bench.recommend.run import score_recommendations as score_recommendations
     from rope.bench.result import QuickReport as QuickReport
     from rope.bench.result import Report as Report
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answer",
+    "ComputeSettings",
     "Draws",
-    "Effort",
     "Evaluator",
     "QuickReport",
     "Report",
@@ -46,7 +46,7 @@ __all__ = [
 _HOMES: Final = {
     "Answer": "rope.bench.answer",
     "Draws": "rope.bench.one_shot",
-    "Effort": "rope.bench.ranking.engine",
+    "ComputeSettings": "rope.bench.ranking.engine",
     "QuickReport": "rope.bench.result",
     "Report": "rope.bench.result",
     "evaluate": "rope.bench.evaluation",

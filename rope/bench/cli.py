@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from rope.bench.attributes.cli import attributes, tail
-from rope.bench.compute_options import Device, Memory, Threads, read_effort
+from rope.bench.compute_options import Device, Memory, Threads, read_compute
 from rope.bench.json_option import JsonFile, is_file, put
 from rope.bench.recommend.cli import recommend
 from rope.bench.tsne_cli import tsne
@@ -19,7 +19,7 @@ from rope.errors import UsageError
 
 if TYPE_CHECKING:
     from rope.bench.one_shot import Draws
-    from rope.bench.ranking.engine import Effort
+    from rope.bench.ranking.engine import ComputeSettings
     from rope.files import AnyPath
 
 __all__ = ["main"]
@@ -97,15 +97,15 @@ def score(
     from rope.bench.evaluation import evaluate
     from rope.bench.one_shot import Draws
 
-    effort = read_effort(memory, threads, device)
+    compute = read_compute(memory, threads, device)
     if not quick:
         draws = Draws(seed, trials, shots)
-        _score(files, dataset_of(data), split, name, draws, effort, json, save_ranks, training_seed)
+        _score(files, dataset_of(data), split, name, draws, compute, json, save_ranks, training_seed)
         return
     if save_ranks is not None:
         raise UsageError("--quick: a quick score has no ranks to keep; leave out --quick, or --save-ranks")
     report = evaluate(
-        files, dataset_of(data), split=split, name=name, quick=True, effort=effort, training_seed=training_seed
+        files, dataset_of(data), split=split, name=name, quick=True, compute=compute, training_seed=training_seed
     )
     put(report.tables(), json, report.to_dict())
 
@@ -156,7 +156,7 @@ def run(
     from rope.bench.running.share import parse_share
 
     own = None if share is None else parse_share(share)
-    directory, draws, effort = dataset_of(data), Draws(seed, trials, shots), read_effort(memory, threads, device)
+    directory, draws, compute = dataset_of(data), Draws(seed, trials, shots), read_compute(memory, threads, device)
     embedder, origin = find_embedder(model)
     run_embedder(
         embedder,
@@ -175,7 +175,7 @@ def run(
         return
     if training_seed is None:
         training_seed = getattr(embedder, "training_seed", None)
-    _score([out], directory, split, embedder.name, draws, effort, json, save_ranks, training_seed)
+    _score([out], directory, split, embedder.name, draws, compute, json, save_ranks, training_seed)
 
 
 def _score(
@@ -184,7 +184,7 @@ def _score(
     split: Split,
     model: str | None,
     draws: "Draws",
-    effort: "Effort",
+    compute: "ComputeSettings",
     json: Path | None,
     save_ranks: Path | None,
     training_seed: int | None,
@@ -197,7 +197,7 @@ def _score(
         split=split,
         name=model,
         draws=draws,
-        effort=effort,
+        compute=compute,
         training_seed=training_seed,
         progress=True,
     )
@@ -288,8 +288,8 @@ def doctor(
     """Diagnose embeddings: faulty rows, hubs, the gap between domains, bottlenecks, what smaller vectors cost."""
     from rope.bench.questions import diagnose
 
-    effort = read_effort(memory, threads, "cpu")
-    answer = diagnose(files, dataset_of(data), split=split, name=name, effort=effort, progress=True)
+    compute = read_compute(memory, threads, "cpu")
+    answer = diagnose(files, dataset_of(data), split=split, name=name, compute=compute, progress=True)
     console = put(answer.shown, json, answer.plain)
     if html is not None:
         answer.save_page(html)

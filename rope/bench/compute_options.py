@@ -11,9 +11,9 @@ from rope.errors import UsageError
 from rope.extras import needed_by
 
 if TYPE_CHECKING:
-    from rope.bench.ranking.engine import Effort
+    from rope.bench.ranking.engine import ComputeSettings
 
-__all__ = ["Device", "Memory", "Threads", "read_effort"]
+__all__ = ["Device", "Memory", "Threads", "read_compute"]
 
 Memory = Annotated[
     str | None,
@@ -26,13 +26,13 @@ Device = Annotated[str, typer.Option(help="Where to compute: cpu, or an accelera
 Threads = Annotated[int | None, typer.Option(min=1, help="Worker threads.", show_default="one a processor")]
 
 
-def read_effort(memory: str | None, threads: int | None, device: str) -> "Effort":
+def read_compute(memory: str | None, threads: int | None, device: str) -> "ComputeSettings":
     """What the options say.
 
     Raises:
         UsageError: `memory` is no size, or torch is not there or cannot use the device.
     """
-    from rope.bench.ranking.engine import Effort
+    from rope.bench.ranking.engine import ComputeSettings
     from rope.console import parse_bytes
 
     if device != "cpu":
@@ -43,4 +43,4 @@ def read_effort(memory: str | None, threads: int | None, device: str) -> "Effort
             OnDevice(device)
         except (RuntimeError, AssertionError) as error:  # torch's ways of saying that it has no such device
             raise UsageError(f"--device {device}: torch cannot use it here: {str(error).splitlines()[0]}") from error
-    return Effort(None if memory is None else parse_bytes(memory, "--memory"), threads, device=device)
+    return ComputeSettings(None if memory is None else parse_bytes(memory, "--memory"), threads, device=device)

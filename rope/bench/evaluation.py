@@ -7,7 +7,7 @@ from rope.bench.io.given import Given, embeddings_of, name_of
 from rope.bench.io.provenance import describe
 from rope.bench.one_shot import Draws
 from rope.bench.quick import quick_score
-from rope.bench.ranking.engine import Effort
+from rope.bench.ranking.engine import ComputeSettings
 from rope.bench.result import QuickReport, Report, report_on
 from rope.bench.score import count_similarities
 from rope.console import progress_bar
@@ -16,6 +16,7 @@ from rope.dataset.locate import locate
 from rope.dataset.manifest import read_manifest
 from rope.domain import Split, with_published
 from rope.files import Address
+from rope.moved import renamed_argument
 
 __all__ = ["evaluate"]
 
@@ -29,7 +30,7 @@ def evaluate(
     name: str | None = None,
     quick: Literal[False] = False,
     draws: Draws | None = None,
-    effort: Effort | None = None,
+    compute: ComputeSettings | None = None,
     training_seed: int | None = None,
     progress: bool = False,
 ) -> Report: ...
@@ -42,10 +43,11 @@ def evaluate(
     name: str | None = None,
     quick: Literal[True],
     draws: Draws | None = None,
-    effort: Effort | None = None,
+    compute: ComputeSettings | None = None,
     training_seed: int | None = None,
     progress: bool = False,
 ) -> QuickReport: ...
+@renamed_argument("effort", "compute")
 def evaluate(
     embeddings: Given,
     data: "Address | None" = None,
@@ -54,7 +56,7 @@ def evaluate(
     name: str | None = None,
     quick: bool = False,
     draws: Draws | None = None,
-    effort: Effort | None = None,
+    compute: ComputeSettings | None = None,
     training_seed: int | None = None,
     progress: bool = False,
 ) -> Report | QuickReport:
@@ -70,7 +72,7 @@ def evaluate(
         quick: R@k, MRR and median rank of the cross-domain pairs alone, several times as fast.
         draws: of the support sets of one-shot classification; None for 20 draws of one shot with seed 0, as the
             command. A quick score has none.
-        effort: how to spend the machine; it changes no number.
+        compute: how to spend the machine; it changes no number.
         training_seed: of the training run that made the model, which the result keeps.
         progress: draw a bar on stderr, if that is a terminal.
 
@@ -82,10 +84,12 @@ def evaluate(
     directory = locate(data)
     labels = read_labels(directory, split)
     given = embeddings_of(embeddings, with_published(labels))
-    aligned, ordered, subject = describe(given, read_manifest(directory), split, labels, name or name_of(embeddings))
-    subject, effort = replace(subject, training_seed=training_seed), effort or Effort()
+    aligned, ordered, provenance = describe(given, read_manifest(directory), split, labels, name or name_of(embeddings))
+    provenance, compute = replace(provenance, training_seed=training_seed), compute or ComputeSettings()
     if quick:
-        return QuickReport(quick_score(aligned, ordered, effort), subject)
+        return QuickReport(quick_score(aligned, ordered, compute), provenance)
     draws = draws or Draws(seed=0)
     with progress_bar("scoring", count_similarities(ordered, draws), shown=progress) as advance:
-        return report_on(aligned, ordered, subject, draws, replace(effort, advance=advance) if progress else effort)
+        return report_on(
+            aligned, ordered, provenance, draws, replace(compute, advance=advance) if progress else compute
+        )

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from rope.bench.ranking.engine import Effort, Labelled, PositiveRanks, reduce_pair, reduce_within
+from rope.bench.ranking.engine import ComputeSettings, Labelled, PositiveRanks, reduce_pair, reduce_within
 
 __all__ = [
     "KS",
@@ -48,7 +48,7 @@ class QueryScores:
         average_precision: float64 in (0, 1].
         hits: int64 [n, len(KS)], how many positives are among the first k.
         n_rechecked: comparisons of all queries that were settled one by one.
-        chances: float64 [n], the mean of `PositiveRanks.survival` over the query's positives; None where that is.
+        chances: float64 [n], the mean of `PositiveRanks.win_chances` over the query's positives; None where that is.
         won: uint64 [n, n_words], see `PositiveRanks.won`; None where that is.
     """
 
@@ -105,16 +105,16 @@ def expected_at_random(n_positives: IntArray, n_candidates: IntArray, k: int) ->
 
 
 def score_pair(
-    a: Labelled, b: Labelled, effort: Effort, drawn: tuple[BitArray, BitArray] | None = None
+    a: Labelled, b: Labelled, compute: ComputeSettings, drawn: tuple[BitArray, BitArray] | None = None
 ) -> tuple[QueryScores, QueryScores]:
     """Score the queries of two domains in both directions, see `engine.reduce_pair`."""
-    forward, backward = reduce_pair(score_queries, a, b, effort, drawn=drawn)
+    forward, backward = reduce_pair(score_queries, a, b, compute, drawn=drawn)
     return joined(forward), joined(backward)
 
 
-def score_within(a: Labelled, effort: Effort) -> QueryScores:
+def score_within(a: Labelled, compute: ComputeSettings) -> QueryScores:
     """Score the queries of a domain within itself, see `engine.reduce_within`."""
-    return joined(reduce_within(score_queries, a, effort))
+    return joined(reduce_within(score_queries, a, compute))
 
 
 def score_queries(ranks: PositiveRanks, first_query: int = 0) -> QueryScores:
@@ -143,8 +143,8 @@ def score_queries(ranks: PositiveRanks, first_query: int = 0) -> QueryScores:
     precision = np.bincount(owner, weights=order / position, minlength=len(queries))
     hits = np.stack([np.bincount(owner[position <= k], minlength=len(queries)) for k in KS], axis=1)
     chances = None
-    if ranks.survival is not None:
-        chances = np.bincount(owner, weights=ranks.survival, minlength=len(queries)) / n_positives
+    if ranks.win_chances is not None:
+        chances = np.bincount(owner, weights=ranks.win_chances, minlength=len(queries)) / n_positives
     return QueryScores(
         queries=first_query + queries,
         n_positives=n_positives,

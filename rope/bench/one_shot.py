@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy.special import chdtri, stdtrit
 
 from rope.bench.metrics import QueryScores, mean
-from rope.bench.ranking.engine import Effort, Labelled, rank_one_way
+from rope.bench.ranking.engine import ComputeSettings, Labelled, rank_one_way
 from rope.bench.ranking.similarity import Vectors, float32_units
 from rope.errors import EmbeddingError
 
@@ -98,7 +98,9 @@ class OneShot:
     products: IntArray = field(repr=False, compare=False)
 
 
-def classify(support: Labelled, queries: Labelled, scores: QueryScores, draws: Draws, effort: Effort) -> OneShot:
+def classify(
+    support: Labelled, queries: Labelled, scores: QueryScores, draws: Draws, compute: ComputeSettings
+) -> OneShot:
     """Classify every query in each draw of the support set.
 
     Args:
@@ -106,7 +108,7 @@ def classify(support: Labelled, queries: Labelled, scores: QueryScores, draws: D
         queries: the domain that is classified (B of A2B).
         scores: of the queries in the support domain, made with the `support_bits` of the support domain.
         draws: seed, trials and shots; a product with fewer samples than shots gives all it has.
-        effort: how to spend the machine.
+        compute: how to spend the machine.
 
     Raises:
         ValueError: no query has a product in the support domain.
@@ -120,7 +122,7 @@ def classify(support: Labelled, queries: Labelled, scores: QueryScores, draws: D
         accuracies = _accuracies(scores, draws)
     else:
         queries_known = Labelled(queries.vectors.take(known), products)
-        accuracies = [_classify_once(support, queries_known, draws, trial, effort) for trial in range(draws.trials)]
+        accuracies = [_classify_once(support, queries_known, draws, trial, compute) for trial in range(draws.trials)]
     chances = scores.chances if draws.shots == 1 else None
     std = math.sqrt(_variance(accuracies)) if draws.trials > 1 else None
     return OneShot(
@@ -146,10 +148,10 @@ def _accuracies(scores: QueryScores, draws: Draws) -> list[float]:
     return [mean(scores.won[:, word] >> np.uint64(bit) & np.uint64(1)) for word, bit in trials]
 
 
-def _classify_once(support: Labelled, queries: Labelled, draws: Draws, trial: int, effort: Effort) -> float:
+def _classify_once(support: Labelled, queries: Labelled, draws: Draws, trial: int, compute: ComputeSettings) -> float:
     """The accuracy in one trial, with the mean of several supports a product."""
     prototypes = _prototypes(support, draw_supports(support.products, draws, trial))
-    ranks = rank_one_way(queries, prototypes, effort, best_only=True)  # one positive: its product's prototype
+    ranks = rank_one_way(queries, prototypes, compute, best_only=True)  # one positive: its product's prototype
     return mean(ranks.above == 0)
 
 

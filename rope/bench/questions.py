@@ -16,8 +16,8 @@ from rope.bench.doctor.diagnosis import diagnose as diagnose_aligned
 from rope.bench.doctor.page import render_page
 from rope.bench.doctor.tables import tables as diagnosis_tables
 from rope.bench.io.given import Given, embeddings_of, name_of
-from rope.bench.io.provenance import Subject, warn_of_others
-from rope.bench.ranking.engine import Effort
+from rope.bench.io.provenance import Provenance, warn_of_others
+from rope.bench.ranking.engine import ComputeSettings
 from rope.bench.result import Report
 from rope.bench.stats.compare import Comparison, comparison_json
 from rope.bench.stats.compare import compare as compare_groups
@@ -35,6 +35,7 @@ from rope.dataset.manifest import read_manifest
 from rope.domain import Split, all_pairs, domains_of, with_published
 from rope.errors import UsageError
 from rope.files import Address, atomic_path
+from rope.moved import renamed_argument, renamed_attribute
 from rope.table import Table
 
 if TYPE_CHECKING:
@@ -51,15 +52,17 @@ class Diagnosed(Answer[Diagnosis]):
     """What the doctor says, and of what.
 
     Attributes:
-        subject: the model, the dataset and the split.
+        provenance: the model, the dataset and the split.
     """
 
-    subject: Subject
+    provenance: Provenance
+
+    subject = renamed_attribute("subject", "provenance")
 
     def save_page(self, path: str | PathLike[str]) -> None:
         """Write the page of `rope-bench doctor --html`: one file that loads nothing else."""
         with atomic_path(Path(path)) as temporary:
-            temporary.write_text(render_page(self.value, self.subject), "utf-8")
+            temporary.write_text(render_page(self.value, self.provenance), "utf-8")
 
 
 def compare(
@@ -136,13 +139,14 @@ def tail(
     return Answer(found, [tail_table(found, pair, metric)], plain)
 
 
+@renamed_argument("effort", "compute")
 def diagnose(
     embeddings: Given,
     data: "Address | None" = None,
     *,
     split: Split = "validation",
     name: str | None = None,
-    effort: Effort | None = None,
+    compute: ComputeSettings | None = None,
     progress: bool = False,
 ) -> Diagnosed:
     """Look for faulty rows, hubs, gaps between domains, bottlenecks, and what smaller vectors would cost.
@@ -154,17 +158,17 @@ def diagnose(
         data: the dataset directory; None for the one that `rope.dataset.locate.find` finds.
         split: the split that they are of.
         name: what to call the model; None for the stem of the first file.
-        effort: how to spend the machine.
+        compute: how to spend the machine.
         progress: draw a bar on stderr, if that is a terminal.
     """
     directory = locate(data)
     manifest, labels = read_manifest(directory), read_labels(directory, split)
-    given, effort = embeddings_of(embeddings, with_published(labels)), effort or Effort()
+    given, compute = embeddings_of(embeddings, with_published(labels)), compute or ComputeSettings()
     warn_of_others(given, manifest, split)
     with progress_bar("diagnosing", count_similarities(given, labels), shown=progress) as advance:
-        found = diagnose_aligned(given, labels, replace(effort, advance=advance) if progress else effort)
-    subject = Subject(name or name_of(embeddings), manifest.name, manifest.fingerprint, split, {})
-    return Diagnosed(found, diagnosis_tables(found), diagnosis_json(found), subject)
+        found = diagnose_aligned(given, labels, replace(compute, advance=advance) if progress else compute)
+    provenance = Provenance(name or name_of(embeddings), manifest.name, manifest.fingerprint, split, {})
+    return Diagnosed(found, diagnosis_tables(found), diagnosis_json(found), provenance)
 
 
 def draw_map(

@@ -10,7 +10,7 @@ import numpy as np
 
 from rope.bench.io.embeddings import DomainEmbeddings
 from rope.bench.metrics import KS, expected_at_random, mean
-from rope.bench.ranking.engine import Effort, Labelled, PositiveRanks, rank_pair
+from rope.bench.ranking.engine import ComputeSettings, Labelled, PositiveRanks, rank_pair
 from rope.bench.score import scorable_pairs, sides_of
 from rope.dataset.directory import SampleLabels
 from rope.domain import DomainName
@@ -39,14 +39,16 @@ class QuickScore:
 
 
 def quick_score(
-    embeddings: Mapping[DomainName, DomainEmbeddings], labels: Mapping[DomainName, SampleLabels], effort: Effort
+    embeddings: Mapping[DomainName, DomainEmbeddings],
+    labels: Mapping[DomainName, SampleLabels],
+    compute: ComputeSettings,
 ) -> QuickScore:
     """Score the cross-domain pairs of one split of a dataset.
 
     Args:
         embeddings: for each domain of `labels`, vectors in any order; they meet their labels by sample id.
         labels: for each domain, the sample and product ids.
-        effort: how to spend the machine.
+        compute: how to spend the machine.
 
     Raises:
         EmbeddingError: the embeddings are not of these samples, see `rope.bench.io.embeddings.align`.
@@ -59,7 +61,7 @@ def quick_score(
     pairs: dict[str, QuickPair] = {}
     for pair in cross[::2]:
         a, b = sides[pair.query].labelled, sides[pair.gallery].labelled
-        forward, backward = rank_pair(a, b, effort, best_only=True)
+        forward, backward = rank_pair(a, b, compute, best_only=True)
         pairs[pair.name], pairs[pair.reverse.name] = _summarise(forward, a, b), _summarise(backward, b, a)
     return QuickScore(mean(pair.hit_rate[1] for pair in pairs.values()), pairs)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rope.bench.io.provenance import EmbeddingsNote, Subject
+from rope.bench.io.provenance import EmbeddingsNote, Provenance
 from rope.bench.metrics import KS, QueryScores, Summary, mean, summarise
 from rope.bench.one_shot import OneShot
 from rope.bench.quick import QuickScore
@@ -43,22 +43,22 @@ _R_AT_K: Final = (f"R@{KS[0]}", f"R@{KS[0]} by chance", *(f"R@{k}" for k in KS[1
 """Columns of tables of retrieval; by chance: of an order drawn at random, which no model should be below."""
 
 
-def as_json(score: Score, subject: Subject, intervals: Intervals, ranks_file: Path | None) -> dict[str, Any]:
+def as_json(score: Score, provenance: Provenance, intervals: Intervals, ranks_file: Path | None) -> dict[str, Any]:
     """The result as a JSON object: fractions in full precision, null where a number is not defined.
 
     All but `harness` follows from the embeddings, the dataset, the protocol version and the seed.
 
     Args:
         score: the numbers.
-        subject: what they are of.
+        provenance: what they are of.
         intervals: of the numbers.
         ranks_file: what `write_ranks` has written; None where the ranks were not kept.
     """
     ci95 = intervals_json(intervals)
     return {
         "schema_version": SCHEMA_VERSION,
-        "model": subject.model,
-        "training_seed": subject.training_seed,
+        "model": provenance.model,
+        "training_seed": provenance.training_seed,
         "headline": {
             "metric": headline_name(score),
             "value": score.headline,
@@ -71,8 +71,8 @@ def as_json(score: Score, subject: Subject, intervals: Intervals, ranks_file: Pa
             "shots": score.draws.shots,
             "tie": TIE,
         },
-        "dataset": {"name": subject.dataset, "fingerprint": subject.fingerprint, "split": subject.split},
-        "embeddings": _embeddings_json(subject),
+        "dataset": {"name": provenance.dataset, "fingerprint": provenance.fingerprint, "split": provenance.split},
+        "embeddings": _embeddings_json(provenance),
         "pairs": {name: _pair_json(pair, ci95["pairs"].get(name)) for name, pair in score.pairs.items()},
         "one_shot": {name: _one_shot_json(one_shot) for name, one_shot in score.one_shot.items()},
         "ranks": None if ranks_file is None else {"file": ranks_file.name, "sha256": sha256_of(ranks_file)},
@@ -170,17 +170,17 @@ def _one_shot_json(one_shot: OneShot) -> dict[str, Any]:
     }
 
 
-def quick_json(score: QuickScore, subject: Subject) -> dict[str, Any]:
+def quick_json(score: QuickScore, provenance: Provenance) -> dict[str, Any]:
     """A quick score as a JSON object; `quick` says what it is, and without ranks and intervals nothing compares it."""
     metric = f"mean R@1 of the {len(score.pairs)} cross-domain pairs"
     return {
         "quick": True,
-        "model": subject.model,
-        "training_seed": subject.training_seed,
+        "model": provenance.model,
+        "training_seed": provenance.training_seed,
         "headline": {"metric": metric, "value": score.headline},
         "protocol": {"version": PROTOCOL_VERSION, "tie": TIE},
-        "dataset": {"name": subject.dataset, "fingerprint": subject.fingerprint, "split": subject.split},
-        "embeddings": _embeddings_json(subject),
+        "dataset": {"name": provenance.dataset, "fingerprint": provenance.fingerprint, "split": provenance.split},
+        "embeddings": _embeddings_json(provenance),
         "pairs": {
             name: {
                 "n_queries": pair.n_queries,
@@ -193,10 +193,10 @@ def quick_json(score: QuickScore, subject: Subject) -> dict[str, Any]:
     }
 
 
-def _embeddings_json(subject: Subject) -> dict[str, dict[str, Any]]:
+def _embeddings_json(provenance: Provenance) -> dict[str, dict[str, Any]]:
     return {
         domain: {field: getattr(note, field) for field in EmbeddingsNote.__slots__}
-        for domain, note in subject.embeddings.items()
+        for domain, note in provenance.embeddings.items()
     }
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rope.bench.io.embeddings import DomainEmbeddings
-from rope.bench.io.provenance import Subject
+from rope.bench.io.provenance import Provenance
 from rope.bench.one_shot import Draws
 from rope.bench.quick import QuickScore
-from rope.bench.ranking.engine import Effort
+from rope.bench.ranking.engine import ComputeSettings
 from rope.bench.report import as_json, one_shot_table, quick_json, quick_table, retrieval_table, write_json, write_ranks
 from rope.bench.score import Score, score
 from rope.bench.shown import as_html, as_text, json_text
@@ -25,6 +25,7 @@ from rope.dataset.directory import SampleLabels
 from rope.domain import DomainName
 from rope.errors import UsageError
 from rope.extras import needed_by
+from rope.moved import renamed_attribute
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -40,16 +41,18 @@ class Report:
 
     Attributes:
         score: every number, with the scores of each query.
-        subject: what they are of: model, dataset, split, and a hash of the vectors.
+        provenance: what they are of: model, dataset, split, and a hash of the vectors.
     """
 
     score: Score
-    subject: Subject
+    provenance: Provenance
+
+    subject = renamed_attribute("subject", "provenance")
 
     @cached_property
     def ranks(self) -> QueryRanks:
         """The rank of every query: what intervals, comparisons and slices are computed from."""
-        return ranks_of(self.score, self.subject)
+        return ranks_of(self.score, self.provenance)
 
     @cached_property
     def intervals(self) -> Intervals:
@@ -89,7 +92,7 @@ class Report:
         Args:
             ranks: what `save_ranks` has written, which the result then names; null where it is None.
         """
-        full = as_json(self.score, self.subject, self.intervals, None if ranks is None else Path(ranks))
+        full = as_json(self.score, self.provenance, self.intervals, None if ranks is None else Path(ranks))
         plain: dict[str, Any] = json.loads(json_text(full))  # tuples become lists, as in the file
         return plain
 
@@ -125,18 +128,18 @@ class Report:
         """
         with needed_by("to_pandas"):
             from pandas import DataFrame
-        return DataFrame([_row(self.subject.model, name, pair, self.one_shot) for name, pair in self.pairs.items()])
+        return DataFrame([_row(self.provenance.model, name, pair, self.one_shot) for name, pair in self.pairs.items()])
 
     def tables(self) -> "list[str | Table]":
         """What a terminal shows: the title, then the tables."""
         one_shot = [one_shot_table(self.score)] if self.score.one_shot else []
-        return [_title(self.subject), retrieval_table(self.score, self.intervals), *one_shot]
+        return [_title(self.provenance), retrieval_table(self.score, self.intervals), *one_shot]
 
     def __str__(self) -> str:
         return as_text(self.tables())
 
     def __repr__(self) -> str:
-        return f"Report({_title(self.subject)}: headline {self.headline})"
+        return f"Report({_title(self.provenance)}: headline {self.headline})"
 
     def _repr_html_(self) -> str:
         """What notebooks show."""
@@ -149,11 +152,13 @@ class QuickReport:
 
     Attributes:
         score: the numbers.
-        subject: what they are of.
+        provenance: what they are of.
     """
 
     score: QuickScore
-    subject: Subject
+    provenance: Provenance
+
+    subject = renamed_attribute("subject", "provenance")
 
     @property
     def headline(self) -> float:
@@ -163,7 +168,7 @@ class QuickReport:
     @property
     def pairs(self) -> dict[str, dict[str, Any]]:
         """`P2V` and so on -> R@k, MRR, median rank and the number of queries."""
-        pairs: dict[str, dict[str, Any]] = quick_json(self.score, self.subject)["pairs"]
+        pairs: dict[str, dict[str, Any]] = quick_json(self.score, self.provenance)["pairs"]
         return pairs
 
     def metrics(self) -> dict[str, float]:
@@ -173,7 +178,7 @@ class QuickReport:
 
     def to_dict(self) -> dict[str, Any]:
         """What `rope-bench score --quick --json` writes; `quick` is true in it, and nothing takes it for a result."""
-        return quick_json(self.score, self.subject)
+        return quick_json(self.score, self.provenance)
 
     def to_json(self) -> str:
         """The text of `to_dict`."""
@@ -195,18 +200,18 @@ class QuickReport:
         """
         with needed_by("to_pandas"):
             from pandas import DataFrame
-        model = self.subject.model
+        model = self.provenance.model
         return DataFrame([{"model": model, "pair": name, **pair} for name, pair in self.pairs.items()])
 
     def tables(self) -> "list[str | Table]":
         """What a terminal shows: the title, then the table."""
-        return [_title(self.subject), quick_table(self.score)]
+        return [_title(self.provenance), quick_table(self.score)]
 
     def __str__(self) -> str:
         return as_text(self.tables())
 
     def __repr__(self) -> str:
-        return f"QuickReport({_title(self.subject)}: headline {self.headline})"
+        return f"QuickReport({_title(self.provenance)}: headline {self.headline})"
 
     def _repr_html_(self) -> str:
         """What notebooks show."""
@@ -216,16 +221,16 @@ class QuickReport:
 def report_on(
     embeddings: Mapping[DomainName, DomainEmbeddings],
     labels: Mapping[DomainName, SampleLabels],
-    subject: Subject,
+    provenance: Provenance,
     draws: Draws,
-    effort: Effort,
+    compute: ComputeSettings,
 ) -> Report:
     """Score embeddings that `rope.bench.io.provenance` has described; the arguments and errors are those of `score`."""
-    return Report(score(embeddings, labels, draws, effort), subject)
+    return Report(score(embeddings, labels, draws, compute), provenance)
 
 
-def _title(subject: Subject) -> str:
-    return f"{subject.model} on {subject.dataset}, {subject.split} split ({subject.fingerprint[:12]})"
+def _title(provenance: Provenance) -> str:
+    return f"{provenance.model} on {provenance.dataset}, {provenance.split} split ({provenance.fingerprint[:12]})"
 
 
 def _row(model: str, name: str, pair: Mapping[str, Any], one_shot: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

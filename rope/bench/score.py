@@ -19,7 +19,7 @@ from rope.bench.metrics import (
     summarise,
 )
 from rope.bench.one_shot import Draws, OneShot, classify, support_bits
-from rope.bench.ranking.engine import Effort, Labelled
+from rope.bench.ranking.engine import ComputeSettings, Labelled
 from rope.bench.ranking.per_gallery import score_pair_by_group, score_within_by_group
 from rope.bench.ranking.similarity import Vectors
 from rope.dataset.directory import SampleLabels
@@ -106,7 +106,7 @@ def score(
     embeddings: Mapping[DomainName, DomainEmbeddings],
     labels: Mapping[DomainName, SampleLabels],
     draws: Draws,
-    effort: Effort,
+    compute: ComputeSettings,
 ) -> Score:
     """Score the embeddings of one split of a dataset, on all pairs of the domains that it has.
 
@@ -115,7 +115,7 @@ def score(
             the order of the labels are not copied.
         labels: for each domain of the dataset, the sample and product ids, and the galleries if it has any.
         draws: of the support sets of one-shot classification.
-        effort: how to spend the machine; its `advance` is told of `count_similarities` in all.
+        compute: how to spend the machine; its `advance` is told of `count_similarities` in all.
 
     Raises:
         EmbeddingError: the embeddings are not of these samples, see `rope.bench.io.embeddings.align`.
@@ -127,13 +127,13 @@ def score(
     scores: dict[str, QueryScores] = {}
     for pair in cross[::2]:
         a, b = sides[pair.query], sides[pair.gallery]
-        scores[pair.name], scores[pair.reverse.name] = _score_pair(a, b, draws, effort, is_grouped)
+        scores[pair.name], scores[pair.reverse.name] = _score_pair(a, b, draws, compute, is_grouped)
     for domain, side in sides.items():
-        scores[Pair(domain, domain).name] = _score_within(side, effort, is_grouped)
+        scores[Pair(domain, domain).name] = _score_within(side, compute, is_grouped)
     pairs = {pair.name: _pair_score(pair, scores[pair.name], sides) for pair in all_pairs(sides)}
     one_shot = {
         pair.name: classify(
-            sides[pair.query].labelled, sides[pair.gallery].labelled, scores[pair.reverse.name], draws, effort
+            sides[pair.query].labelled, sides[pair.gallery].labelled, scores[pair.reverse.name], draws, compute
         )
         for pair in cross
         if not is_grouped
@@ -219,18 +219,18 @@ def _products_by_group(side: ScoredDomain) -> set[tuple[int, str | None]]:
 
 
 def _score_pair(
-    a: ScoredDomain, b: ScoredDomain, draws: Draws, effort: Effort, is_grouped: bool
+    a: ScoredDomain, b: ScoredDomain, draws: Draws, compute: ComputeSettings, is_grouped: bool
 ) -> tuple[QueryScores, QueryScores]:
     if is_grouped:
-        return score_pair_by_group(a.labelled, b.labelled, _groups(a), _groups(b), effort)
+        return score_pair_by_group(a.labelled, b.labelled, _groups(a), _groups(b), compute)
     drawn = support_bits(a.labelled.products, draws), support_bits(b.labelled.products, draws)
-    return score_pair(a.labelled, b.labelled, effort, drawn)
+    return score_pair(a.labelled, b.labelled, compute, drawn)
 
 
-def _score_within(side: ScoredDomain, effort: Effort, is_grouped: bool) -> QueryScores:
+def _score_within(side: ScoredDomain, compute: ComputeSettings, is_grouped: bool) -> QueryScores:
     if is_grouped:
-        return score_within_by_group(side.labelled, _groups(side), effort)
-    return score_within(side.labelled, effort)
+        return score_within_by_group(side.labelled, _groups(side), compute)
+    return score_within(side.labelled, compute)
 
 
 def _count_pairs(queries: SampleLabels, gallery: SampleLabels) -> int:

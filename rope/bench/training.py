@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from rope.bench.evaluation import evaluate
 from rope.bench.io.given import to_numbers
-from rope.bench.ranking.engine import Effort
+from rope.bench.ranking.engine import ComputeSettings
 from rope.bench.result import QuickReport
 from rope.dataset.directory import iter_samples
 from rope.dataset.locate import locate
@@ -24,6 +24,7 @@ from rope.domain import DomainName, Sample, Split
 from rope.errors import UsageError
 from rope.extras import needed_by
 from rope.files import Address, AnyPath
+from rope.moved import renamed_argument, renamed_attribute
 
 if TYPE_CHECKING:
     from transformers import TrainerCallback
@@ -47,6 +48,9 @@ class Evaluator:
         history: step -> report, of every step that was scored.
     """
 
+    effort = renamed_attribute("effort", "compute")
+
+    @renamed_argument("effort", "compute")
     def __init__(
         self,
         data: "Address | None" = None,
@@ -56,7 +60,7 @@ class Evaluator:
         log: Log | None = None,
         prefix: str = "rope/",
         batch_size: int = 64,
-        effort: Effort | None = None,
+        compute: ComputeSettings | None = None,
     ) -> None:
         """Find the dataset, and embed nothing yet.
 
@@ -67,7 +71,7 @@ class Evaluator:
             log: told `QuickReport.metrics`, with `prefix` before each name.
             prefix: see `log`.
             batch_size: samples handed to the model at a time.
-            effort: how to spend the machine on the scores.
+            compute: how to spend the machine on the scores.
 
         Raises:
             UsageError: `every` or `batch_size` is below 1, or the dataset does not exist.
@@ -76,7 +80,7 @@ class Evaluator:
             raise UsageError(f"every and batch_size must be at least 1, got {every} and {batch_size}")
         self.data = locate(data)
         self.every, self.split, self.batch_size = every, split, batch_size
-        self.log, self.prefix, self.effort = log, prefix, effort
+        self.log, self.prefix, self.compute = log, prefix, compute
         self.history: dict[int, QuickReport] = {}
 
     def is_due(self, step: int) -> bool:
@@ -95,7 +99,7 @@ class Evaluator:
     def score(self, step: int, embed: Embed) -> QuickReport:
         """Score the model now, whatever the step."""
         vectors = embed_split(embed, self.data, self.split, batch_size=self.batch_size)
-        report = evaluate(vectors, self.data, split=self.split, name=f"step {step}", quick=True, effort=self.effort)
+        report = evaluate(vectors, self.data, split=self.split, name=f"step {step}", quick=True, compute=self.compute)
         self.history[step] = report
         if self.log is not None:
             self.log(self.metrics(report), step)

@@ -37,15 +37,21 @@ def run(
         str | None, typer.Option(help="Of the Ray cluster, or auto.", show_default="a new one on this machine")
     ] = None,
     until: Annotated[str | None, typer.Option(metavar="STAGE", help="Stop after it.", show_default="the last")] = None,
-    chaos: Annotated[
+    inject_faults: Annotated[
         int | None,
-        typer.Option(metavar="SEED", help="For tests: strike workers and files; the result is the same.", hidden=True),
+        typer.Option(
+            "--inject-faults",
+            "--chaos",  # its name until 0.1
+            metavar="SEED",
+            help="For tests: strike workers and files; the result is the same.",
+            hidden=True,
+        ),
     ] = None,
 ) -> None:
-    """Run what is not up to date; repeat it to go on where it stopped. Ends with the funnel, and checks the books."""
-    from rope.curation.pipeline.accounting import audit as check_books
+    """Run what is not up to date; repeat it to go on where it stopped. Ends with the funnel and the row accounting."""
+    from rope.curation.pipeline.accounting import audit as check_accounting
     from rope.curation.pipeline.accounting import funnel
-    from rope.curation.pipeline.fault_injection import Chaos
+    from rope.curation.pipeline.fault_injection import FaultInjection
     from rope.curation.pipeline.recipe import cut_recipe, read_recipe
     from rope.curation.pipeline.runner import finished_stages, run_recipe
     from rope.curation.report import funnel_table
@@ -53,9 +59,14 @@ def run(
     checked = read_recipe(recipe)
     made = checked if until is None else cut_recipe(checked, until)
     with _engines(engine, workers, address) as open_engine:
-        run_recipe(checked, open_engine, until=until, chaos=None if chaos is None else Chaos(chaos))
+        run_recipe(
+            checked,
+            open_engine,
+            until=until,
+            fault_injection=None if inject_faults is None else FaultInjection(inject_faults),
+        )
     output().print(funnel_table(made.name, funnel(finished_stages(made))))
-    _end_with(check_books(made).problems, recipe)
+    _end_with(check_accounting(made).problems, recipe)
 
 
 @app.command()
@@ -114,17 +125,17 @@ def audit(recipe: RecipeFile) -> None:
 
     Of rows that are split, show what leaks between the splits too; more of it than the recipe accepts is a problem.
     """
-    from rope.curation.pipeline.accounting import audit as check_books
+    from rope.curation.pipeline.accounting import audit as check_accounting
     from rope.curation.pipeline.recipe import read_recipe
     from rope.curation.pipeline.runner import finished_stages
     from rope.curation.splitting.leak_audit import to_markdown
     from rope.curation.splitting.recipe_leaks import audit_split, is_split, leaks_refused, write_leaks
 
     checked = read_recipe(recipe)
-    found = check_books(checked)
+    found = check_accounting(checked)
     _end_with(found.problems, recipe)
     shown = ", ".join(f"{n:,} {fate}" for fate, n in found.fates.items())
-    typer.echo(f"{recipe}: the books close; of {found.n_raw:,} rows: {shown}")
+    typer.echo(f"{recipe}: every row is accounted for; of {found.n_raw:,} rows: {shown}")
     stages = finished_stages(checked)
     if is_split(stages):
         leaks = audit_split(checked, stages)
@@ -210,9 +221,9 @@ def publish(
     typer.echo(f"{out}: sound; {', '.join(sizes)}")
 
 
-def _end_with(problems: tuple[str, ...], subject: Path) -> None:
+def _end_with(problems: tuple[str, ...], place: Path) -> None:
     for problem in problems:
-        typer.echo(f"{subject}: {problem}")
+        typer.echo(f"{place}: {problem}")
     if problems:
         raise typer.Exit(1)
 

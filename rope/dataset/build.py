@@ -32,8 +32,8 @@ from rope.files import atomic_path, sha256_of
 from rope.schema import FORMAT_VERSION, product_schema
 from rope.sources.faults import FaultCount, ReleaseFault
 from rope.sources.formats import Format, find_source
+from rope.sources.frame_subsampling import subsample_frames
 from rope.sources.source import ReleaseSource
-from rope.sources.thinning import thin_frames
 from rope.sources.unusable import commonest, refuse_unusable
 from rope.sql import literal
 
@@ -224,11 +224,11 @@ def _claim(plan: _Plan) -> None:
     if plan.out.exists() and not plan.out.is_dir():
         raise UsageError(f"{plan.out}: is a file; expected a folder that is empty or does not exist")
     ours = {plan.folder.name, *plan.configs, *_FILES}
-    strangers = sorted(path.name for path in _inside(plan.out) if path.name not in ours)
+    unexpected = sorted(path.name for path in _inside(plan.out) if path.name not in ours)
     is_unfinished = plan.folder.exists() or all(path.name == FAULTS_NAME for path in _inside(plan.out))
-    if strangers or not is_unfinished:
+    if unexpected or not is_unfinished:
         raise UsageError(
-            f"{plan.out}: exists and is no unfinished build (it holds {', '.join(strangers) or 'other files'}); "
+            f"{plan.out}: exists and is no unfinished build (it holds {', '.join(unexpected) or 'other files'}); "
             "choose a folder that is empty or does not exist"
         )
     stats = {name: (plan.release.folder / name).stat() for name in plan.release.files}
@@ -266,7 +266,7 @@ def _open_staged(plan: _Plan, memory_bytes: int, progress: bool) -> duckdb.DuckD
                 hashes = plan.release.stage(connection, advance)
             if plan.n_frames is not None:
                 tables = [f"{split}_{domain}" for split in plan.release.splits for domain in plan.release.domains]
-                thin_frames(connection, tables, plan.n_frames)
+                subsample_frames(connection, tables, plan.n_frames)
             connection.execute("CHECKPOINT")
             with atomic_path(done) as temporary:
                 temporary.write_text(json.dumps(hashes), "utf-8")

@@ -25,8 +25,8 @@ from rope.fetch.outcome import FetchJob
 from rope.fetch.store import Layout, load_stored
 from rope.fetch.tables import connect, keep_one
 from rope.files import atomic_path
+from rope.sources.frame_subsampling import subsample_frames
 from rope.sources.source import ReleaseSource
-from rope.sources.thinning import thin_frames
 from rope.sources.unusable import refuse_unusable
 from rope.sql import literal
 
@@ -125,7 +125,7 @@ def _write_wanted(connection: duckdb.DuckDBPyConnection, source: ReleaseSource, 
         INSERT INTO listed SELECT subject, subject, concat(file, ':', line), 'image'
         FROM faults WHERE kind = 'bad_image_name' ORDER BY file, line""")
     if n_frames is not None:
-        thin_frames(connection, tables, n_frames)
+        subsample_frames(connection, tables, n_frames)
     for table in tables:
         connection.execute(
             f"INSERT INTO listed SELECT image, {stored_name_sql('image')}, NULL, 'image' FROM frames_{table}"

@@ -20,7 +20,7 @@ from rope.fetch.addresses import PublicResolver, check_host, proxy_for, redirect
 from rope.fetch.limits import FetchLimits
 from rope.fetch.names import STATE_NAME, name_fault, shown_prefix, url_of
 from rope.fetch.outcome import Fetched, FetchError, FetchJob, LostImage
-from rope.fetch.pacing import Turns, backoff_s, jitter, retry_after_s
+from rope.fetch.rate_limit import Turns, backoff_s, jitter, retry_after_s
 from rope.fetch.verify import check_file, verify, verify_file
 
 __all__ = ["Client"]

@@ -233,7 +233,7 @@ class _Upload:
         """Compare the repository with the dataset, and make the commits that are missing."""
         tree = self._api.list_repo_tree(self._repo, repo_type="dataset", recursive=True)
         there = {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
-        _refuse_strangers(self._repo, there)
+        _refuse_unexpected(self._repo, there)
         same = {name for name in self._names if name in there and self._is_same(name, there[name])}
         commits = plan_push({name: self._path(name).stat().st_size for name in self._names}, there, same)
         for i, commit in enumerate(commits):
@@ -277,11 +277,11 @@ class _Upload:
         return bool(remote.blob_id == hashlib.sha1(b"blob %d\0%s" % (len(content), content)).hexdigest())  # noqa: S324
 
 
-def _refuse_strangers(repo: str, there: Collection[str]) -> None:
+def _refuse_unexpected(repo: str, there: Collection[str]) -> None:
     """Raise if a repository is in use for something else: files, and none of them of a dataset, whole or half."""
-    strangers = sorted(name for name in there if name not in _NEUTRAL_NAMES)
-    if strangers and not any(name == MANIFEST_NAME or is_shard_name(name) for name in strangers):
+    unexpected = sorted(name for name in there if name not in _NEUTRAL_NAMES)
+    if unexpected and not any(name == MANIFEST_NAME or is_shard_name(name) for name in unexpected):
         raise DatasetError(
-            f"{repo}: holds {strangers[0]} and nothing of a dataset of this format, so it is in use for something "
+            f"{repo}: holds {unexpected[0]} and nothing of a dataset of this format, so it is in use for something "
             "else; push to a repository that is new or empty"
         )

@@ -11,7 +11,7 @@ from baselines.mteb_tasks import HIT_RATES, mteb_tasks, relevant_documents, task
 from rope.bench.io.readers import read_embeddings
 from rope.bench.io.writer import write_embeddings
 from rope.bench.quick import quick_score
-from rope.bench.ranking.engine import Effort
+from rope.bench.ranking.engine import ComputeSettings
 from rope.bench.running.run import run_embedder
 from rope.dataset.directory import SampleLabels, iter_samples, read_labels
 from rope.dataset.manifest import read_manifest
@@ -140,7 +140,7 @@ def test_hit_rates_of_mteb_are_the_recalls_of_this_project(data, tmp_path, monke
     result = mteb.evaluate(model, tasks, cache=None, show_progress_bar=False)
     found = {task.task_name: task.scores["validation"][0] for task in result.task_results}
     manifest = read_manifest(data)
-    ours = quick_score(our_vectors(data, tmp_path), read_labels(data, "validation"), Effort()).pairs
+    ours = quick_score(our_vectors(data, tmp_path), read_labels(data, "validation"), ComputeSettings()).pairs
     expected = {
         task_name(pair_of(name), manifest, "validation"): [pair.hit_rate[k] for k in HIT_RATES]
         for name, pair in ours.items()

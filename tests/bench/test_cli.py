@@ -179,8 +179,8 @@ def without_one(given):
     given["video"] = [given["video"][0][1:], given["video"][1][1:]]
 
 
-def with_stranger(given):
-    given["page"][0][0] = "stranger"
+def with_unknown_id(given):
+    given["page"][0][0] = "unexpected"
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def with_stranger(given):
         (with_nan, "NaN"),
         (with_zero, "zero"),
         (without_one, "without an embedding"),
-        (with_stranger, "stranger"),
+        (with_unknown_id, "unexpected"),
     ],
 )
 def test_embeddings_that_do_not_fit_are_named(change, words, rope_bench, dataset, embeddings, tmp_path):

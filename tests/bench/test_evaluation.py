@@ -111,9 +111,9 @@ def test_narrow_numbers_are_named_and_widened(dataset, embeddings):
     widened = {d: (ids, v.float().numpy()) for d, (ids, v) in given.items()}
     narrow = evaluate(given, dataset)
     assert narrow.pairs == evaluate(widened, dataset).pairs
-    assert narrow.subject.embeddings["page"].stored_dtype == "bfloat16"
+    assert narrow.provenance.embeddings["page"].stored_dtype == "bfloat16"
     half = evaluate({d: (ids, v.astype(np.float16)) for d, (ids, v) in arrays(embeddings).items()}, dataset)
-    assert half.subject.embeddings["live"].stored_dtype == "float16"
+    assert half.provenance.embeddings["live"].stored_dtype == "float16"
 
 
 def test_tensors_of_other_kinds():

@@ -10,7 +10,7 @@ from torchmetrics.functional.retrieval import (
 )
 
 from rope.bench.metrics import KS, mean, mean_by_product, score_queries, summarise
-from rope.bench.ranking.engine import Effort, Labelled, PositiveRanks, rank_one_way
+from rope.bench.ranking.engine import ComputeSettings, Labelled, PositiveRanks, rank_one_way
 from rope.bench.ranking.similarity import Vectors
 
 
@@ -87,7 +87,7 @@ def case():
     similarities = units[0] @ units[1].T
     relevant = queries.products[:, None] == gallery.products
     keep = relevant.any(axis=1)
-    summary = summarise(score_queries(rank_one_way(queries, gallery, Effort())))
+    summary = summarise(score_queries(rank_one_way(queries, gallery, ComputeSettings())))
     return summary, similarities[keep], relevant[keep]
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from baselines.handcrafted import Handcrafted
 from rope.bench.io.embeddings import DomainEmbeddings
-from rope.bench.io.provenance import load_subject
+from rope.bench.io.provenance import load_provenance
 from rope.bench.metrics import score_queries
 from rope.bench.one_shot import (
     Draws,
@@ -16,7 +16,7 @@ from rope.bench.one_shot import (
     std_bound,
     support_bits,
 )
-from rope.bench.ranking.engine import Effort, Labelled, rank_one_way
+from rope.bench.ranking.engine import ComputeSettings, Labelled, rank_one_way
 from rope.bench.ranking.similarity import Vectors, exact_cosine
 from rope.bench.running.run import run_embedder
 from rope.bench.score import score
@@ -34,11 +34,11 @@ def labelled(vectors, products) -> Labelled:
 
 
 def ranked(support, queries, draws):
-    return score_queries(rank_one_way(queries, support, Effort(), drawn=support_bits(support.products, draws)))
+    return score_queries(rank_one_way(queries, support, ComputeSettings(), drawn=support_bits(support.products, draws)))
 
 
 def classified(support, queries, draws):
-    return classify(support, queries, ranked(support, queries, draws), draws, Effort())
+    return classify(support, queries, ranked(support, queries, draws), draws, ComputeSettings())
 
 
 def two_domains(seed: int):
@@ -103,8 +103,8 @@ def test_the_expectation_lies_where_the_draws_do_on_real_photos(tmp_path):
     build_dataset(RELEASE, tmp_path / "grocery", progress=False)
     files = [run_embedder(Handcrafted(), tmp_path / "grocery", tmp_path / "e.parquet", progress=False)]
     labels = read_labels(tmp_path / "grocery", "validation")
-    embeddings, labels, _ = load_subject(files, read_manifest(tmp_path / "grocery"), "validation", labels, "floor")
-    result = score(embeddings, labels, Draws(seed=0, trials=2000), Effort())
+    embeddings, labels, _ = load_provenance(files, read_manifest(tmp_path / "grocery"), "validation", labels, "floor")
+    result = score(embeddings, labels, Draws(seed=0, trials=2000), ComputeSettings())
     for one_shot in result.one_shot.values():
         assert abs(one_shot.mean - one_shot.expected) < 3 * one_shot.std / np.sqrt(2000)
 
@@ -245,7 +245,7 @@ def test_the_seed_of_a_score_decides_its_draws(shots):
         for domain, rows in labels.items()
     }
     found = [
-        score(embeddings, labels, Draws(seed=seed, trials=6, shots=shots), Effort()).one_shot["P2V"].accuracies
+        score(embeddings, labels, Draws(seed=seed, trials=6, shots=shots), ComputeSettings()).one_shot["P2V"].accuracies
         for seed in (0, 0, 1, 2)
     ]
     assert found[0] == found[1]

@@ -15,7 +15,7 @@ from rope.bench.io.embeddings import align
 from rope.bench.io.readers import read_embeddings
 from rope.bench.io.writer import write_embeddings
 from rope.bench.one_shot import Draws
-from rope.bench.ranking.engine import Effort
+from rope.bench.ranking.engine import ComputeSettings
 from rope.bench.score import score
 from rope.dataset.build import build_dataset
 from rope.dataset.directory import read_labels
@@ -70,7 +70,7 @@ def test_the_pairs_of_three_domains_score_what_they_score_alone(four_domains, sc
         for domain, rows in three.items()
     }
     write_embeddings(tmp_path / "e.parquet", given)
-    alone = score(align(read_embeddings([tmp_path / "e.parquet"]), three), three, Draws(0), Effort())
+    alone = score(align(read_embeddings([tmp_path / "e.parquet"]), three), three, Draws(0), ComputeSettings())
     result = json.loads((scored / "r.json").read_text("utf-8"))
     assert {name: pair.micro.hit_rate[1] for name, pair in alone.pairs.items()} == {
         name: result["pairs"][name]["R@1"] for name in [*CROSS[:6], *WITHIN[:3]]

@@ -29,7 +29,7 @@ def shown(out):
 
 
 def test_compare(rope_bench, reports, tmp_path):
-    files = [tmp_path / f"{report.subject.model}.json" for report in reports]
+    files = [tmp_path / f"{report.provenance.model}.json" for report in reports]
     for report, file in zip(reports, files, strict=True):
         report.save(file)
     code, out, _ = rope_bench("compare", *files, "--metric", "mAP", "--json", tmp_path / "c.json")

@@ -7,10 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from rope.bench.io.provenance import EmbeddingsNote, Subject
+from rope.bench.io.provenance import EmbeddingsNote, Provenance
 from rope.bench.metrics import mean
 from rope.bench.one_shot import Draws
-from rope.bench.ranking.engine import Effort
+from rope.bench.ranking.engine import ComputeSettings
 from rope.bench.report import (
     as_json,
     one_shot_table,
@@ -25,16 +25,16 @@ from rope.domain import DOMAINS
 from tests.bench.test_score import random_case
 
 NOTE = EmbeddingsNote(n=20, dim=5, stored_dtype="float32", n_duplicates_dropped=0, sha256="a" * 64)
-SUBJECT = Subject("model", "mini", "0" * 64, "validation", dict.fromkeys(DOMAINS, NOTE))
+PROVENANCE = Provenance("model", "mini", "0" * 64, "validation", dict.fromkeys(DOMAINS, NOTE))
 
 
 @pytest.fixture(scope="module")
 def result():
-    return score(*random_case(3), Draws(seed=0, trials=2), Effort())
+    return score(*random_case(3), Draws(seed=0, trials=2), ComputeSettings())
 
 
 def intervals(result):
-    return intervals_of(ranks_of(result, SUBJECT))
+    return intervals_of(ranks_of(result, PROVENANCE))
 
 
 def schema():
@@ -43,7 +43,7 @@ def schema():
 
 def test_json_obeys_its_schema(result, tmp_path):
     write_ranks(tmp_path / "ranks.parquet", result)
-    write_json(tmp_path / "result.json", as_json(result, SUBJECT, intervals(result), tmp_path / "ranks.parquet"))
+    write_json(tmp_path / "result.json", as_json(result, PROVENANCE, intervals(result), tmp_path / "ranks.parquet"))
     written = json.loads((tmp_path / "result.json").read_text("utf-8"))
     jsonschema.Draft202012Validator(schema()).validate(written)
     assert written["pairs"]["P2V"]["R@1"] == result.pairs["P2V"].micro.hit_rate[1]
@@ -53,8 +53,8 @@ def test_json_obeys_its_schema(result, tmp_path):
 
 
 def test_several_shots_have_no_expected_value(tmp_path):
-    several = score(*random_case(3), Draws(seed=0, trials=2, shots=3), Effort())
-    written = json.loads(json.dumps(as_json(several, SUBJECT, intervals(several), None)))
+    several = score(*random_case(3), Draws(seed=0, trials=2, shots=3), ComputeSettings())
+    written = json.loads(json.dumps(as_json(several, PROVENANCE, intervals(several), None)))
     jsonschema.Draft202012Validator(schema()).validate(written)
     assert {(one["expected"], one["expected_ci95"]) for one in written["one_shot"].values()} == {(None, None)}
     console = Console(width=140, record=True, file=io.StringIO())
@@ -63,7 +63,7 @@ def test_several_shots_have_no_expected_value(tmp_path):
 
 
 def test_results_of_version_1_still_obey_the_schema(result):
-    old = json.loads(json.dumps(as_json(result, SUBJECT, intervals(result), None)))
+    old = json.loads(json.dumps(as_json(result, PROVENANCE, intervals(result), None)))
     for of_pair in old["one_shot"].values():
         of_pair["ci95"] = of_pair.pop("ci95_draws")
         of_pair["std_bound"] = 1130.0
@@ -75,8 +75,8 @@ def test_results_of_version_1_still_obey_the_schema(result):
 @pytest.mark.parametrize("trials", [1, 2])
 def test_undefined_numbers_are_null(trials, tmp_path):
     embeddings, labels = random_case(0, n_products=20, n=20)
-    few = score(embeddings, labels, Draws(seed=0, trials=trials), Effort())
-    assert (as_json(few, SUBJECT, intervals(few), None)["one_shot"]["P2V"]["std"] is None) == (trials == 1)
+    few = score(embeddings, labels, Draws(seed=0, trials=trials), ComputeSettings())
+    assert (as_json(few, PROVENANCE, intervals(few), None)["one_shot"]["P2V"]["std"] is None) == (trials == 1)
 
 
 def test_nan_is_never_written(tmp_path):

@@ -4,10 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rope.bench.io.embeddings import DomainEmbeddings
-from rope.bench.io.provenance import Subject
+from rope.bench.io.provenance import Provenance
 from rope.bench.metrics import KS
 from rope.bench.one_shot import Draws
-from rope.bench.ranking.engine import Effort
+from rope.bench.ranking.engine import ComputeSettings
 from rope.bench.report import as_json
 from rope.bench.score import by_product, count_similarities, score
 from rope.bench.stats.intervals import intervals_of
@@ -18,7 +18,7 @@ from rope.errors import DatasetError
 from tests.bench.reference import float32, score_slowly
 
 DRAWS = Draws(seed=0, trials=3)
-SUBJECT = Subject("model", "mini", "0" * 64, "validation", {})
+PROVENANCE = Provenance("model", "mini", "0" * 64, "validation", {})
 
 
 def embeddings_of(vectors, ids=None) -> DomainEmbeddings:
@@ -41,7 +41,7 @@ def numbers(result) -> dict:
     """All that is reported, but for what depends on the machine."""
     return {
         key: value
-        for key, value in as_json(result, SUBJECT, intervals_of(ranks_of(result, SUBJECT)), None).items()
+        for key, value in as_json(result, PROVENANCE, intervals_of(ranks_of(result, PROVENANCE)), None).items()
         if key != "harness"
     }
 
@@ -50,7 +50,7 @@ def numbers(result) -> dict:
 @given(st.integers(0, 2**32))
 def test_every_pair_equals_double_loops(seed):
     embeddings, labels = random_case(seed)
-    result = score(embeddings, labels, DRAWS, Effort())
+    result = score(embeddings, labels, DRAWS, ComputeSettings())
     for pair in all_pairs(DOMAINS):
         slow = score_slowly(
             embeddings[pair.query].vectors,
@@ -77,7 +77,7 @@ def test_every_pair_equals_double_loops(seed):
 @given(st.integers(0, 2**32), st.integers(1, 3), st.sampled_from([1, 1 << 28]))
 def test_rows_blocks_and_threads_change_no_number(seed, threads, memory_bytes):
     embeddings, labels = random_case(seed)
-    expected = numbers(score(embeddings, labels, DRAWS, Effort()))
+    expected = numbers(score(embeddings, labels, DRAWS, ComputeSettings()))
     order = {domain: by_product(labels[domain]) for domain in DOMAINS}
     shuffled = {
         domain: embeddings_of(
@@ -86,13 +86,13 @@ def test_rows_blocks_and_threads_change_no_number(seed, threads, memory_bytes):
         )
         for domain in DOMAINS
     }
-    assert numbers(score(shuffled, order, DRAWS, Effort(memory_bytes, threads))) == expected
+    assert numbers(score(shuffled, order, DRAWS, ComputeSettings(memory_bytes, threads))) == expected
 
 
 def test_constant_embeddings_score_zero_and_say_so():
     _, labels = random_case(0)
     constant = {domain: embeddings_of(np.ones((20, 4))) for domain in DOMAINS}
-    result = score(constant, labels, DRAWS, Effort())
+    result = score(constant, labels, DRAWS, ComputeSettings())
     assert result.headline == 0
     for pair in CROSS_DOMAIN_PAIRS:
         assert result.pairs[pair.name].micro.hit_rate_optimistic[1] == 1
@@ -102,7 +102,7 @@ def test_constant_embeddings_score_zero_and_say_so():
 def test_perfect_embeddings_score_one():
     _, labels = random_case(1)
     axes = {domain: embeddings_of(np.eye(8)[[int(p[1:]) for p in labels[domain].product_ids]]) for domain in DOMAINS}
-    result = score(axes, labels, DRAWS, Effort())
+    result = score(axes, labels, DRAWS, ComputeSettings())
     assert result.headline == 1
     assert all(pair.micro.mean_average_precision == 1 for pair in result.pairs.values())
     assert all(one_shot.mean == 1 for one_shot in result.one_shot.values())
@@ -112,7 +112,7 @@ def test_a_domain_without_repeated_products_has_no_score_within_itself():
     ids = ["a", "b"]
     labels = {domain: SampleLabels(ids, ["p", "q"]) for domain in DOMAINS}
     embeddings = {domain: embeddings_of(np.eye(2), ids) for domain in DOMAINS}
-    pair = score(embeddings, labels, DRAWS, Effort()).pairs["P2P"]
+    pair = score(embeddings, labels, DRAWS, ComputeSettings()).pairs["P2P"]
     assert (pair.n_queries, pair.n_no_positive, pair.micro, pair.macro) == (0, 2, None, None)
 
 
@@ -120,11 +120,11 @@ def test_domains_without_a_common_product_cannot_be_scored():
     labels = {domain: SampleLabels(["a"], [domain]) for domain in DOMAINS}
     embeddings = {domain: embeddings_of([[1, 0]], ["a"]) for domain in DOMAINS}
     with pytest.raises(DatasetError, match="no product has both a page and a video"):
-        score(embeddings, labels, DRAWS, Effort())
+        score(embeddings, labels, DRAWS, ComputeSettings())
 
 
 def test_progress_adds_up():
     embeddings, labels = random_case(2)
     done = []
-    score(embeddings, labels, DRAWS, Effort(threads=1, advance=done.append))
+    score(embeddings, labels, DRAWS, ComputeSettings(threads=1, advance=done.append))
     assert sum(done) == pytest.approx(count_similarities(labels, DRAWS), rel=0.4)

@@ -15,7 +15,7 @@ def test_a_recipe_is_run_reported_explained_and_audited(curate, tmp_path):
     assert "work: what became of 6 rows" in out
     assert "rejected: unwanted" in out
     assert curate("status", path)[1].endswith("poison: done, 1 of 1 shards are there\n")
-    assert curate("audit", path) == (0, f"{path}: the books close; of 6 rows: 5 kept, 1 rejected\n", "")
+    assert curate("audit", path) == (0, f"{path}: every row is accounted for; of 6 rows: 5 kept, 1 rejected\n", "")
     assert curate("why", path, "r02")[1] == (
         "pool: kept; text row r02, category a\npoison: rejected: unwanted, score 3; as asked\n"
     )
@@ -23,7 +23,7 @@ def test_a_recipe_is_run_reported_explained_and_audited(curate, tmp_path):
     assert "<!doctype html>" in (tmp_path / "page.html").read_text()
 
 
-def test_books_that_do_not_close_end_with_1_and_a_sentence(curate, tmp_path):
+def test_counts_that_do_not_add_up_end_with_1_and_a_sentence(curate, tmp_path):
     write_rows(tmp_path / "pool.parquet", ["a", "a"])
     recipe_of(tmp_path, POISON)
     code, out, _ = curate("run", tmp_path / "work.toml", "--workers", 1)

@@ -52,7 +52,7 @@ def test_the_page_is_followed_from_its_first_command_to_its_last(tmp_path, monke
             main()
         assert not ended.value.code, f"{command}: {capsys.readouterr()}"
     said = capsys.readouterr().out
-    assert "the books close" in said
+    assert "every row is accounted for" in said
     assert "rejected: low_brightness" in said
     assert re.search(r"answers\.csv: \d+ answers are new, 0 were known", said)
     assert re.search(r"^video: .*\d+ labels, \d.* of them match", said, re.MULTILINE)

@@ -9,7 +9,7 @@ from rope.bench.attributes.columns import read_column
 from rope.bench.attributes.report import as_json, attribute_table
 from rope.bench.attributes.score import AttributeScore, Embedded, Settings, count_rounds, score_attribute
 from rope.bench.io.given import Given, embeddings_of, name_of
-from rope.bench.io.provenance import Subject, describe
+from rope.bench.io.provenance import Provenance, describe
 from rope.console import progress_bar
 from rope.dataset.directory import read_labels
 from rope.dataset.locate import locate
@@ -55,17 +55,17 @@ def predict_attribute(
     """
     directory, settings, model = locate(data), settings or Settings(seed=0), name or name_of(embeddings)
     wanted = read_column(directory, column, None if labels is None else Path(labels), separator)
-    tested, subject = _embedded(embeddings, directory, "validation", model)
+    tested, provenance = _embedded(embeddings, directory, "validation", model)
     learned, learned_of = (None, None) if train is None else _embedded(train, directory, "train", model)
     with progress_bar("learning", count_rounds(tested, settings, learned), shown=progress) as advance:
         found = score_attribute(wanted, tested, settings, learned, advance)
-    title = f"{model} on {subject.dataset}, validation split ({subject.fingerprint[:12]})"
+    title = f"{model} on {provenance.dataset}, validation split ({provenance.fingerprint[:12]})"
     shown: Sequence[str | Table] = [title, attribute_table(found)]
-    return Answer(found, shown, as_json(found, subject, learned_of))
+    return Answer(found, shown, as_json(found, provenance, learned_of))
 
 
-def _embedded(given: Given, directory: AnyPath, split: Split, model: str) -> tuple[Embedded, Subject]:
+def _embedded(given: Given, directory: AnyPath, split: Split, model: str) -> tuple[Embedded, Provenance]:
     labels = read_labels(directory, split)
     vectors = embeddings_of(given, with_published(labels))
-    aligned, ordered, subject = describe(vectors, read_manifest(directory), split, labels, model)
-    return Embedded(aligned, ordered), subject
+    aligned, ordered, provenance = describe(vectors, read_manifest(directory), split, labels, model)
+    return Embedded(aligned, ordered), provenance

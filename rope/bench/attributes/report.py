@@ -10,7 +10,7 @@ import numpy as np
 
 from rope.bench.attributes.probes import INNER_FOLDS, STRENGTHS
 from rope.bench.attributes.score import MAJORITY, PROBE, AttributeScore, MethodScore
-from rope.bench.io.provenance import EmbeddingsNote, Subject
+from rope.bench.io.provenance import EmbeddingsNote, Provenance
 from rope.bench.stats.intervals import Interval
 from rope.table import Table
 
@@ -20,7 +20,7 @@ SCHEMA_VERSION: Final = 1
 """Version of the JSON layout."""
 
 
-def as_json(score: AttributeScore, test: Subject, train: Subject | None) -> dict[str, Any]:
+def as_json(score: AttributeScore, test: Provenance, train: Provenance | None) -> dict[str, Any]:
     """The result as a JSON object: fractions in full precision, null for an interval where there is none.
 
     All but `harness` follows from the embeddings, the dataset, the labels and the settings; the last digits of the
@@ -71,10 +71,10 @@ def as_json(score: AttributeScore, test: Subject, train: Subject | None) -> dict
     }
 
 
-def _notes(subject: Subject) -> dict[str, Any]:
+def _notes(provenance: Provenance) -> dict[str, Any]:
     return {
         domain: {name: getattr(note, name) for name in EmbeddingsNote.__slots__}
-        for domain, note in subject.embeddings.items()
+        for domain, note in provenance.embeddings.items()
     }
 
 

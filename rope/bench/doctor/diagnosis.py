@@ -13,7 +13,7 @@ from rope.bench.doctor.geometry import DomainGeometry, Gap, Moments, measure_gap
 from rope.bench.doctor.retrieval import Retrieval, count_rankings, diagnose_retrieval
 from rope.bench.doctor.rows import RowReport, UsableRows, number_products, sort_out
 from rope.bench.io.embeddings import DomainEmbeddings
-from rope.bench.ranking.engine import Effort
+from rope.bench.ranking.engine import ComputeSettings
 from rope.dataset.directory import SampleLabels
 from rope.domain import DomainName, in_order, label_of
 
@@ -45,7 +45,9 @@ class Diagnosis:
 
 
 def diagnose(
-    embeddings: Mapping[DomainName, DomainEmbeddings], labels: Mapping[DomainName, SampleLabels], effort: Effort
+    embeddings: Mapping[DomainName, DomainEmbeddings],
+    labels: Mapping[DomainName, SampleLabels],
+    compute: ComputeSettings,
 ) -> Diagnosis:
     """Look at the embeddings of one split, whether or not they can be scored.
 
@@ -54,7 +56,7 @@ def diagnose(
     Args:
         embeddings: as read, in any order; domains may be missing.
         labels: of every domain of the dataset.
-        effort: how to spend the machine; its `advance` is told of at most `count_similarities` in all.
+        compute: how to spend the machine; its `advance` is told of at most `count_similarities` in all.
     """
     number = number_products(labels)
     rows: dict[DomainName, RowReport] = {}
@@ -67,7 +69,7 @@ def diagnose(
     shapes = {domain: measure_shape(of_domain) for domain, of_domain in of.items()}
     gaps = _gaps(sides, of)
     skipped = _obstacles(rows, sides, labels)
-    retrieval = None if skipped else diagnose_retrieval(sides, of, effort)
+    retrieval = None if skipped else diagnose_retrieval(sides, of, compute)
     if retrieval is not None and retrieval.frontier is None:
         skipped.append(
             "The cost frontier: most queries tie, so there is nothing to lose by making the vectors smaller."

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from rope.bench.doctor.geometry import Moments, units
 from rope.bench.metrics import mean, score_queries
-from rope.bench.ranking.engine import Effort, Labelled, PositiveRanks, rank_pair
+from rope.bench.ranking.engine import ComputeSettings, Labelled, PositiveRanks, rank_pair
 from rope.bench.ranking.similarity import Vectors
 from rope.domain import DomainName, cross_domain_pairs
 
@@ -96,7 +96,7 @@ def share_at_1(ranks: PositiveRanks, n_queries: int) -> float:
 
 
 def measure_frontier(
-    sides: Mapping[DomainName, Labelled], of: Mapping[DomainName, Moments], full: Accuracy, effort: Effort
+    sides: Mapping[DomainName, Labelled], of: Mapping[DomainName, Moments], full: Accuracy, compute: ComputeSettings
 ) -> tuple[FrontierPoint, ...]:
     """Score the truncated, the int8 and the binary variants beside the vectors as they are.
 
@@ -108,15 +108,15 @@ def measure_frontier(
         sides: the domains, in order and of one dimension; every pair has a product in common.
         of: their moments.
         full: what the vectors score as they are.
-        effort: how to spend the machine.
+        compute: how to spend the machine.
     """
     dim = next(iter(sides.values())).vectors.dim
     points = [FrontierPoint("float32", 4 * dim, full)]
     for kept in truncations(dim):
         arrays = {domain: np.ascontiguousarray(side.vectors.raw[:, :kept]) for domain, side in sides.items()}
-        points.append(FrontierPoint(f"first {kept}", 4 * kept, score_variant(sides, arrays, full, effort)))
-    points.append(FrontierPoint("int8", dim, score_variant(sides, _int8(sides), full, effort)))
-    points.append(FrontierPoint("binary", -(-dim // 8), _score_signs(sides, _signs(sides, of), full, effort)))
+        points.append(FrontierPoint(f"first {kept}", 4 * kept, score_variant(sides, arrays, full, compute)))
+    points.append(FrontierPoint("int8", dim, score_variant(sides, _int8(sides), full, compute)))
+    points.append(FrontierPoint("binary", -(-dim // 8), _score_signs(sides, _signs(sides, of), full, compute)))
     return tuple(points)
 
 
@@ -134,7 +134,9 @@ def centre(sides: Mapping[DomainName, Labelled], of: Mapping[DomainName, Moments
     return {domain: _mapped(side.vectors, less_centroid(domain)) for domain, side in sides.items()}
 
 
-def score_variant(sides: Mapping[DomainName, Labelled], arrays: Arrays, full: Accuracy, effort: Effort) -> Accuracy:
+def score_variant(
+    sides: Mapping[DomainName, Labelled], arrays: Arrays, full: Accuracy, compute: ComputeSettings
+) -> Accuracy:
     """R@1 of the rows of `arrays`, float32 [n, dim] in the order of `sides`; rows of zeros are lost."""
     kept = {domain: array.any(axis=1) for domain, array in arrays.items()}
     left: dict[DomainName, Labelled] = {
@@ -147,7 +149,7 @@ def score_variant(sides: Mapping[DomainName, Labelled], arrays: Arrays, full: Ac
     for pair in cross_domain_pairs(sides)[::2]:
         a, b = left[pair.query], left[pair.gallery]
         if len(a) and len(b):
-            for name, ranks in zip((pair.name, pair.reverse.name), rank_pair(a, b, effort), strict=True):
+            for name, ranks in zip((pair.name, pair.reverse.name), rank_pair(a, b, compute), strict=True):
                 r_at_1[name] = share_at_1(ranks, n_queries[name])
     return Accuracy.of(r_at_1, full.r_at_1, n_lost)
 
@@ -183,20 +185,22 @@ def _signs(sides: Mapping[DomainName, Labelled], of: Mapping[DomainName, Moments
     }
 
 
-def _score_signs(sides: Mapping[DomainName, Labelled], signs: Arrays, full: Accuracy, effort: Effort) -> Accuracy:
+def _score_signs(
+    sides: Mapping[DomainName, Labelled], signs: Arrays, full: Accuracy, compute: ComputeSettings
+) -> Accuracy:
     """R@1 of vectors of +1 and -1: a query is right if its best positive beats every negative, ties against it."""
     n_queries = _count_queries(sides)
     r_at_1: dict[str, float] = {}
     for pair in cross_domain_pairs(sides)[::2]:
         a, b = pair.query, pair.gallery
-        hits = _sign_hits(signs[a], sides[a].products, signs[b], sides[b].products, effort)
+        hits = _sign_hits(signs[a], sides[a].products, signs[b], sides[b].products, compute)
         for name, n_hits in zip((pair.name, pair.reverse.name), hits, strict=True):
             r_at_1[name] = n_hits / n_queries[name]
     return Accuracy.of(r_at_1, full.r_at_1, n_lost=0)
 
 
 def _sign_hits(
-    a: Float32Array, a_products: IntArray, b: Float32Array, b_products: IntArray, effort: Effort
+    a: Float32Array, a_products: IntArray, b: Float32Array, b_products: IntArray, compute: ComputeSettings
 ) -> tuple[int, int]:
     """Queries of a that are right in b, and of b in a."""
     best_a, best_b = (np.full((2, len(side)), -np.inf, np.float32) for side in (a, b))  # [positive or negative, n]
@@ -214,9 +218,9 @@ def _sign_hits(
             with lock:
                 best_a[:, rows] = np.maximum(best_a[:, rows], in_rows)
                 best_b[:, columns] = np.maximum(best_b[:, columns], in_columns)
-            effort.advance(negatives.size)
+            compute.advance(negatives.size)
 
-    n_threads = effort.threads or os.cpu_count() or 1
+    n_threads = compute.threads or os.cpu_count() or 1
     with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(n_threads) as pool:
         for finished in [pool.submit(work, top) for top in range(0, len(a), _HEIGHT)]:
             finished.result()

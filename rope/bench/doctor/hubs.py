@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from rope.bench.ranking.engine import Effort
+from rope.bench.ranking.engine import ComputeSettings
 from rope.bench.ranking.similarity import Vectors, float32_units
 
 __all__ = ["LIST_LENGTH", "HubSample", "Hubness", "measure_hubness", "nearest"]
@@ -87,7 +87,7 @@ def measure_hubness(lists: IntArray, gallery_ids: Sequence[str]) -> Hubness:
     )
 
 
-def nearest(queries: Vectors, gallery: Vectors, k: int, effort: Effort) -> IntArray:
+def nearest(queries: Vectors, gallery: Vectors, k: int, compute: ComputeSettings) -> IntArray:
     """The k most similar gallery rows of each query, the most similar first, by float32 cosine.
 
     Memory does not grow with the gallery: each block of similarities only adds what beats the k-th best so far.
@@ -96,13 +96,13 @@ def nearest(queries: Vectors, gallery: Vectors, k: int, effort: Effort) -> IntAr
         queries: n vectors.
         gallery: at least k vectors of the same dimension.
         k: length of a list.
-        effort: threads and progress; blocks have a fixed size.
+        compute: threads and progress; blocks have a fixed size.
 
     Returns:
         int64 [n, k].
 
     >>> line = Vectors.of(np.array([[1, 0], [2, 1], [0, 1]], np.float32))
-    >>> nearest(line, line, 2, Effort()).tolist()
+    >>> nearest(line, line, 2, ComputeSettings()).tolist()
     [[0, 1], [1, 0], [2, 1]]
     """
 
@@ -115,10 +115,10 @@ def nearest(queries: Vectors, gallery: Vectors, k: int, effort: Effort) -> IntAr
             right = min(left + _WIDTH, len(gallery))
             block = rows @ float32_units(gallery, left, right).T  # [height, width]
             values, columns = _merge(values, columns, block, left, k)
-            effort.advance(block.size)
+            compute.advance(block.size)
         return columns
 
-    n_threads = effort.threads or os.cpu_count() or 1
+    n_threads = compute.threads or os.cpu_count() or 1
     with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(n_threads) as pool:
         return np.concatenate(list(pool.map(work, range(0, len(queries), _HEIGHT))))
 

@@ -10,18 +10,18 @@ from markupsafe import Markup
 
 from rope.bench.doctor.charts import Line, histograms, in_words, lines, pair_style, tones_of
 from rope.bench.doctor.diagnosis import Diagnosis, as_json
-from rope.bench.io.provenance import Subject
+from rope.bench.io.provenance import Provenance
 from rope.domain import Pair, cross_domain_pairs, domain_of_label, domains_of
 
 __all__ = ["render_page"]
 
 
-def render_page(diagnosis: Diagnosis, subject: Subject) -> str:
-    """Render the page: a complete HTML document, the same for the same diagnosis and subject.
+def render_page(diagnosis: Diagnosis, provenance: Provenance) -> str:
+    """Render the page: a complete HTML document, the same for the same diagnosis and provenance.
 
     Args:
         diagnosis: of the embeddings.
-        subject: what they are called; its notes on the embeddings are not shown.
+        provenance: what they are called; its notes on the embeddings are not shown.
     """
     data = as_json(diagnosis)
     environment = Environment(
@@ -37,7 +37,7 @@ def render_page(diagnosis: Diagnosis, subject: Subject) -> str:
     domains = list(data["rows"])
     return template.render(
         data=data,
-        subject=subject,
+        provenance=provenance,
         domains=domains,
         tones=tones_of(domains),
         n_pairs=len(cross_domain_pairs(domains)),

@@ -22,7 +22,7 @@ from rope.bench.doctor.growth import Growth, average_growth, measure_growth
 from rope.bench.doctor.hubs import LIST_LENGTH, Hubness, measure_hubness, nearest
 from rope.bench.doctor.rows import UsableRows
 from rope.bench.metrics import mean, score_queries
-from rope.bench.ranking.engine import Effort, Labelled, PositiveRanks, rank_pair
+from rope.bench.ranking.engine import ComputeSettings, Labelled, PositiveRanks, rank_pair
 from rope.domain import DomainName, Pair, cross_domain_pairs, label_of
 
 __all__ = ["PairDiagnosis", "Retrieval", "Triangle", "count_rankings", "diagnose_retrieval", "follow"]
@@ -103,25 +103,25 @@ class Retrieval:
 
 
 def diagnose_retrieval(
-    sides: Mapping[DomainName, UsableRows], of: Mapping[DomainName, Moments], effort: Effort
+    sides: Mapping[DomainName, UsableRows], of: Mapping[DomainName, Moments], compute: ComputeSettings
 ) -> Retrieval:
     """Rank the cross-domain pairs, as they are and changed, and look at the neighbours.
 
     Args:
         sides: two domains or more, in order and of one dimension; every two have a product in common.
         of: their moments.
-        effort: how to spend the machine; its `advance` is told of `count_rankings` times the similarities of
+        compute: how to spend the machine; its `advance` is told of `count_rankings` times the similarities of
             every two domains in all.
     """
     labelled = {domain: side.labelled for domain, side in sides.items()}
     cross = cross_domain_pairs(sides)
-    ranks = _rank_all(labelled, effort)
+    ranks = _rank_all(labelled, compute)
     lists = {
         pair.name: nearest(
             labelled[pair.query].vectors,
             labelled[pair.gallery].vectors,
             min(LIST_LENGTH, len(labelled[pair.gallery])),
-            effort,
+            compute,
         )
         for pair in cross
     }
@@ -139,7 +139,7 @@ def diagnose_retrieval(
         n_products=len(np.unique(np.concatenate([side.products for side in labelled.values()]))),
         full=full,
         tied=tied,
-        centred=score_variant(labelled, centre(labelled, of), full, effort),
+        centred=score_variant(labelled, centre(labelled, of), full, compute),
         pairs=pairs,
         asymmetry={pair.name.replace("2", "-"): r_at_1[pair.name] - r_at_1[pair.reverse.name] for pair in cross[::2]},
         by_domain=by_domain,
@@ -148,15 +148,15 @@ def diagnose_retrieval(
         sizes=sizes,
         growth=growth,
         mean_growth=average_growth([*growth.values()]) if growth else None,
-        frontier=None if tied > _COLLAPSED else measure_frontier(labelled, of, full, effort),
+        frontier=None if tied > _COLLAPSED else measure_frontier(labelled, of, full, compute),
     )
 
 
-def _rank_all(sides: Mapping[DomainName, Labelled], effort: Effort) -> dict[str, PositiveRanks]:
+def _rank_all(sides: Mapping[DomainName, Labelled], compute: ComputeSettings) -> dict[str, PositiveRanks]:
     """Rank the cross-domain pairs, each beside its reverse."""
     ranks: dict[str, PositiveRanks] = {}
     for pair in cross_domain_pairs(sides)[::2]:
-        ranks[pair.name], ranks[pair.reverse.name] = rank_pair(sides[pair.query], sides[pair.gallery], effort)
+        ranks[pair.name], ranks[pair.reverse.name] = rank_pair(sides[pair.query], sides[pair.gallery], compute)
     return ranks
 
 

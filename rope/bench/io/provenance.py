@@ -13,7 +13,7 @@ from rope.dataset.directory import SampleLabels
 from rope.dataset.manifest import DatasetManifest
 from rope.domain import DomainName, Split, with_published
 
-__all__ = ["EmbeddingsNote", "Subject", "describe", "load_subject", "note_of", "warn_of_others"]
+__all__ = ["EmbeddingsNote", "Provenance", "describe", "load_provenance", "note_of", "warn_of_others"]
 
 _log: Final = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class EmbeddingsNote:
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class Provenance:
     """What was scored, on what.
 
     Attributes:
@@ -50,13 +50,13 @@ class Subject:
     training_seed: int | None = None
 
 
-def load_subject(
+def load_provenance(
     files: Sequence[Path],
     manifest: DatasetManifest,
     split: Split,
     labels: Mapping[DomainName, SampleLabels],
     model: str,
-) -> tuple[dict[DomainName, DomainEmbeddings], dict[DomainName, SampleLabels], Subject]:
+) -> tuple[dict[DomainName, DomainEmbeddings], dict[DomainName, SampleLabels], Provenance]:
     """Read embeddings and `describe` them.
 
     Args:
@@ -79,7 +79,7 @@ def describe(
     split: Split,
     labels: Mapping[DomainName, SampleLabels],
     model: str,
-) -> tuple[dict[DomainName, DomainEmbeddings], dict[DomainName, SampleLabels], Subject]:
+) -> tuple[dict[DomainName, DomainEmbeddings], dict[DomainName, SampleLabels], Provenance]:
     """Check embeddings against the labels of a split, and say what a score of them is a score of.
 
     Ids can be those of the split where texts, images or labels are not. So where the file says what it was embedded
@@ -102,7 +102,7 @@ def describe(
     warn_of_others(embeddings, manifest, split)
     aligned = align(embeddings, ordered)
     notes = {domain: note_of(rows) for domain, rows in aligned.items()}
-    return aligned, ordered, Subject(model, manifest.name, manifest.fingerprint, split, notes)
+    return aligned, ordered, Provenance(model, manifest.name, manifest.fingerprint, split, notes)
 
 
 def warn_of_others(embeddings: Mapping[DomainName, DomainEmbeddings], manifest: DatasetManifest, split: Split) -> None:

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from rope.bench.ranking.backends import Arithmetic, Rectangle
-from rope.bench.ranking.pair_counts import CountOfProduct, Tally
-from rope.bench.ranking.records import Effort, Labelled
+from rope.bench.ranking.pair_counts import CountOfProduct, PairCounts
+from rope.bench.ranking.records import ComputeSettings, Labelled
 
 __all__ = ["count_blocks"]
 
@@ -27,17 +27,17 @@ _MIN_WIDTH: Final = 16
 def count_blocks(
     a: Labelled,
     b: Labelled,
-    forward: Tally,
-    backward: Tally | None,
+    forward: PairCounts,
+    backward: PairCounts | None,
     arithmetics: Sequence[Arithmetic],
-    effort: Effort,
+    compute: ComputeSettings,
 ) -> None:
     """Visit every block once, a row of blocks a task. `forward is backward` for a domain with itself.
 
     A block that no entry of either direction is to be compared with is not made.
     """
     same = forward is backward
-    height, width = _block_shape(arithmetics[0].shape, a.vectors.dim, effort.memory // effort.n_threads)
+    height, width = _block_shape(arithmetics[0].shape, a.vectors.dim, compute.memory // compute.n_threads)
     rows, columns = _cuts(a.products, height), _cuts(b.products, width)
     if same:  # the columns of the squares on the diagonal end where the rows do
         columns = [cut for top, bottom in rows for cut in _cuts(a.products[top:bottom], width, top)]
@@ -51,12 +51,12 @@ def count_blocks(
             if backward and not (same and left < bottom) and backward.has_entries(left, right):
                 waiting.append((backward, True))  # a diagonal square holds both directions
             maker.settle(waiting, left, right)
-            effort.advance((bottom - top) * (right - left))
+            compute.advance((bottom - top) * (right - left))
 
-    _in_threads(work, rows, effort)
-    for tally, queries, gallery, sizes in ((forward, a, b, (height, width)), (backward, b, a, (width, height))):
-        if tally is not None and tally.has_costs:
-            _add_costs_of_cut_products(tally, queries, gallery, arithmetics, effort, sizes)
+    _in_threads(work, rows, compute)
+    for counts, queries, gallery, sizes in ((forward, a, b, (height, width)), (backward, b, a, (width, height))):
+        if counts is not None and counts.has_costs:
+            _add_costs_of_cut_products(counts, queries, gallery, arithmetics, compute, sizes)
 
 
 class _Maker:
@@ -68,8 +68,8 @@ class _Maker:
         self._units = arithmetics[0].units(a.vectors, top, bottom)
         self._block: Any = None
 
-    def settle(self, waiting: Sequence[tuple[Tally | CountOfProduct, bool]], left: int, right: int) -> None:
-        """Count the block of these columns for all tallies, each with whether it is mirrored."""
+    def settle(self, waiting: Sequence[tuple[PairCounts | CountOfProduct, bool]], left: int, right: int) -> None:
+        """Count the block of these columns for all pair counts, each with whether it is mirrored."""
         top, bottom = self._rows
         if not waiting:
             return
@@ -81,55 +81,55 @@ class _Maker:
             # again for this one, which took a third as long as the counting itself.
             self._block = block
             waiting = [
-                (tally, mirrored)
-                for tally, mirrored in waiting
-                if not tally.add(arithmetic, block, (top, bottom), (left, right), mirrored=mirrored)
+                (counts, mirrored)
+                for counts, mirrored in waiting
+                if not counts.add(arithmetic, block, (top, bottom), (left, right), mirrored=mirrored)
             ]
             if not waiting or self._level + 1 == len(self._arithmetics):
                 break
             self._level += 1  # so it will be with the blocks beside this one
             self._units = self._arithmetics[self._level].units(self._a.vectors, top, bottom)
-        for tally, mirrored in waiting:
+        for counts, mirrored in waiting:
             masked = _mask(shared, (bottom - top, right - left))
             place = (left, top) if mirrored else (top, left)
-            tally.add_exactly(*place, masked.T if mirrored else masked)
+            counts.add_exactly(*place, masked.T if mirrored else masked)
 
 
 def _add_costs_of_cut_products(
-    tally: Tally,
+    counts: PairCounts,
     queries: Labelled,
     gallery: Labelled,
     arithmetics: Sequence[Arithmetic],
-    effort: Effort,
+    compute: ComputeSettings,
     sizes: tuple[int, int],
 ) -> None:
     """What products larger than a block cost: a cost belongs to all samples of a product, so these are counted first.
 
     Args:
-        tally: of the queries in the gallery.
+        counts: of the queries in the gallery.
         queries: the rows of its blocks.
         gallery: the columns.
         arithmetics: as for `count_blocks`.
-        effort: likewise.
+        compute: likewise.
         sizes: rows and columns of a block.
     """
     height, width = sizes
     for left, right in _large_products(gallery.products, width):
 
         def work(top: int, bottom: int, left: int = left, right: int = right) -> None:
-            if not tally.has_entries(top, bottom):
+            if not counts.has_entries(top, bottom):
                 return
             maker = _Maker(queries, gallery, arithmetics, top, bottom)
-            count = CountOfProduct(tally, top, bottom, left)
+            count = CountOfProduct(counts, top, bottom, left)
             for start in range(left, right, width):
                 maker.settle([(count, False)], start, min(start + width, right))
             count.add_cost()
 
-        _in_threads(work, _cuts(queries.products, height), effort)
+        _in_threads(work, _cuts(queries.products, height), compute)
 
 
-def _in_threads(work: Callable[[int, int], None], parts: Iterable[tuple[int, int]], effort: Effort) -> None:
-    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(effort.n_threads) as pool:
+def _in_threads(work: Callable[[int, int], None], parts: Iterable[tuple[int, int]], compute: ComputeSettings) -> None:
+    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(compute.n_threads) as pool:
         for finished in [pool.submit(work, *part) for part in parts]:
             finished.result()
 

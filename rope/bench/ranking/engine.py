@@ -22,13 +22,13 @@ import numpy.typing as npt
 
 from rope.bench.ranking.backends import Arithmetic, Bfloat16, Float32, has_fast_bfloat16
 from rope.bench.ranking.blockwise import count_blocks
-from rope.bench.ranking.pair_counts import Tally, runs_of
-from rope.bench.ranking.records import Effort, Labelled, PositiveRanks
+from rope.bench.ranking.pair_counts import PairCounts, runs_of
+from rope.bench.ranking.records import ComputeSettings, Labelled, PositiveRanks
 from rope.bench.ranking.rowwise import reduce_rows
 
 __all__ = [
     "MANY_POSITIVES",
-    "Effort",
+    "ComputeSettings",
     "Labelled",
     "PositiveRanks",
     "rank_one_way",
@@ -55,7 +55,7 @@ _WORD_BYTES: Final = 24
 """What a positive takes while it is counted, and more for each word of support sets."""
 
 _QUERY_BYTES: Final = 4096
-"""What positives may take for each query, beside `Effort.memory`."""
+"""What positives may take for each query, beside `ComputeSettings.memory`."""
 
 _COARSE_PAYS: Final = 2**30
 _LOADING_PAYS: Final = 2**37
@@ -67,7 +67,7 @@ def reduce_pair(
     reduce: Reduce[T],
     a: Labelled,
     b: Labelled,
-    effort: Effort,
+    compute: ComputeSettings,
     *,
     best_only: bool = False,
     drawn: tuple[BitArray, BitArray] | None = None,
@@ -79,11 +79,11 @@ def reduce_pair(
             all but one part then have no positives.
         a: queries of the first result, gallery of the second.
         b: the reverse.
-        effort: how to spend the machine.
+        compute: how to spend the machine.
         best_only: rank the best positive of each query alone, in less than half the time: enough for R@k, the
             reciprocal and the median rank.
         drawn: the support sets that the samples of a and of b are in, as bits: uint64 [n, n_words], see
-            `one_shot.support_bits`. With it, `PositiveRanks.survival` and `PositiveRanks.won` are computed too.
+            `one_shot.support_bits`. With it, `PositiveRanks.win_chances` and `PositiveRanks.won` are computed too.
 
     Returns:
         What was made of the ranks of a's queries in b, and of b's queries in a.
@@ -92,18 +92,18 @@ def reduce_pair(
         ValueError: the dimensions differ.
     """
     ways = [_Way.of(a, b, best_only, drawn and drawn[1]), _Way.of(b, a, best_only, drawn and drawn[0])]
-    plan = _plan(ways, effort)
+    plan = _plan(ways, compute)
     if plan.in_bands:
-        return _in_parts(reduce, ways[0], plan, effort), _in_parts(reduce, ways[1], plan, effort)
-    arithmetics = _choose(effort, a, b, best_only)
-    forward, backward = (way.tally(arithmetics, plan.asked(way)) for way in ways)
-    count_blocks(a, b, forward, backward, arithmetics, _share(effort, plan.block_share))
+        return _in_parts(reduce, ways[0], plan, compute), _in_parts(reduce, ways[1], plan, compute)
+    arithmetics = _choose(compute, a, b, best_only)
+    forward, backward = (way.pair_counts(arithmetics, plan.asked(way)) for way in ways)
+    count_blocks(a, b, forward, backward, arithmetics, _share(compute, plan.block_share))
     found = []
-    for tally in (forward, backward):
-        found.append([reduce(_ranks_of(tally), 0)])
-        tally.forget()
+    for counts in (forward, backward):
+        found.append([reduce(_ranks_of(counts), 0)])
+        counts.forget()
     for way, parts in zip(ways, found, strict=True):
-        parts.extend(_one_by_one(reduce, way, plan, effort))
+        parts.extend(_one_by_one(reduce, way, plan, compute))
     return found[0], found[1]
 
 
@@ -111,61 +111,61 @@ def reduce_one_way(
     reduce: Reduce[T],
     queries: Labelled,
     gallery: Labelled,
-    effort: Effort,
+    compute: ComputeSettings,
     *,
     best_only: bool = False,
     drawn: BitArray | None = None,
 ) -> list[T]:
     """Rank the positives of the queries in the gallery, a part at a time, like the first result of `reduce_pair`."""
     way = _Way.of(queries, gallery, best_only, drawn)
-    return _in_parts(reduce, way, _plan([way], effort), effort)
+    return _in_parts(reduce, way, _plan([way], compute), compute)
 
 
-def reduce_within(reduce: Reduce[T], a: Labelled, effort: Effort) -> list[T]:
+def reduce_within(reduce: Reduce[T], a: Labelled, compute: ComputeSettings) -> list[T]:
     """Rank the positives of a domain within itself, a part at a time; a query is no part of its own gallery.
 
     Where it is one part, only the blocks on and above the diagonal of the symmetric similarity matrix are computed.
     """
     way = _Way.of(a, a, best_only=False, drawn=None, is_within=True)
-    plan = _plan([way], effort)
+    plan = _plan([way], compute)
     if plan.in_bands:
-        return _in_parts(reduce, way, plan, effort)
-    arithmetics = _choose(effort, a, a, best_only=False)
-    tally = way.tally(arithmetics, plan.asked(way))
-    count_blocks(a, a, tally, tally, arithmetics, _share(effort, plan.block_share))
-    parts = [reduce(_ranks_of(tally), 0)]
-    tally.forget()
-    return [*parts, *_one_by_one(reduce, way, plan, effort)]
+        return _in_parts(reduce, way, plan, compute)
+    arithmetics = _choose(compute, a, a, best_only=False)
+    counts = way.pair_counts(arithmetics, plan.asked(way))
+    count_blocks(a, a, counts, counts, arithmetics, _share(compute, plan.block_share))
+    parts = [reduce(_ranks_of(counts), 0)]
+    counts.forget()
+    return [*parts, *_one_by_one(reduce, way, plan, compute)]
 
 
 def rank_pair(
     a: Labelled,
     b: Labelled,
-    effort: Effort,
+    compute: ComputeSettings,
     *,
     best_only: bool = False,
     drawn: tuple[BitArray, BitArray] | None = None,
 ) -> tuple[PositiveRanks, PositiveRanks]:
     """All ranks of `reduce_pair` at once, which takes memory for each positive unless `best_only`."""
-    forward, backward = reduce_pair(_keep, a, b, effort, best_only=best_only, drawn=drawn)
+    forward, backward = reduce_pair(_keep, a, b, compute, best_only=best_only, drawn=drawn)
     return _joined(len(a), forward), _joined(len(b), backward)
 
 
 def rank_one_way(
     queries: Labelled,
     gallery: Labelled,
-    effort: Effort,
+    compute: ComputeSettings,
     *,
     best_only: bool = False,
     drawn: BitArray | None = None,
 ) -> PositiveRanks:
     """All ranks of `reduce_one_way` at once."""
-    return _joined(len(queries), reduce_one_way(_keep, queries, gallery, effort, best_only=best_only, drawn=drawn))
+    return _joined(len(queries), reduce_one_way(_keep, queries, gallery, compute, best_only=best_only, drawn=drawn))
 
 
-def rank_within(a: Labelled, effort: Effort) -> PositiveRanks:
+def rank_within(a: Labelled, compute: ComputeSettings) -> PositiveRanks:
     """All ranks of `reduce_within` at once."""
-    return _joined(len(a), reduce_within(_keep, a, effort))
+    return _joined(len(a), reduce_within(_keep, a, compute))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -193,12 +193,12 @@ class _Way:
         """Positives of each query that are counted."""
         return np.minimum(self.n_positives, 1) if self.best_only else self.n_positives
 
-    def tally(
+    def pair_counts(
         self, arithmetics: Sequence[Arithmetic], asked: BoolArray | None, start: int = 0, stop: int | None = None
-    ) -> Tally:
+    ) -> PairCounts:
         """For the queries `start:stop`, those of them that are asked for."""
         queries = self.queries.part(start, len(self.queries) if stop is None else stop)
-        return Tally(
+        return PairCounts(
             queries.vectors,
             queries.products,
             self.gallery.vectors,
@@ -232,11 +232,11 @@ class _Plan:
         return way.n_entries <= MANY_POSITIVES if self.one_by_one else None
 
 
-def _plan(ways: Sequence[_Way], effort: Effort) -> _Plan:
+def _plan(ways: Sequence[_Way], compute: ComputeSettings) -> _Plan:
     """One pass where memory holds all positives; else without the queries that have most; else in bands of queries."""
     n_words = max(0 if way.drawn is None else way.drawn.shape[1] for way in ways)
     n_queries = sum(len(way.queries) for way in ways)
-    room = (effort.memory + _QUERY_BYTES * n_queries) // (_ENTRY_BYTES + _WORD_BYTES * n_words)
+    room = (compute.memory + _QUERY_BYTES * n_queries) // (_ENTRY_BYTES + _WORD_BYTES * n_words)
     n_entries = [way.n_entries for way in ways]
     total = sum(int(n.sum()) for n in n_entries)
     few = sum(int(n[n <= MANY_POSITIVES].sum()) for n in n_entries)
@@ -244,53 +244,55 @@ def _plan(ways: Sequence[_Way], effort: Effort) -> _Plan:
     return _Plan(room, one_by_one, one_by_one and few > room, few / total if one_by_one else 1.0)
 
 
-def _in_parts(reduce: Reduce[T], way: _Way, plan: _Plan, effort: Effort) -> list[T]:
+def _in_parts(reduce: Reduce[T], way: _Way, plan: _Plan, compute: ComputeSettings) -> list[T]:
     """Rank one direction, band by band, and then the queries that have most positives."""
-    arithmetics = _choose(effort, way.queries, way.gallery, way.best_only)
+    arithmetics = _choose(compute, way.queries, way.gallery, way.best_only)
     asked = plan.asked(way)
     found = []
     for start, stop in runs_of(way.n_entries if asked is None else np.where(asked, way.n_entries, 0), plan.room):
-        tally = way.tally(arithmetics, asked, start, stop)
+        counts = way.pair_counts(arithmetics, asked, start, stop)
         band = way.queries.part(start, stop)
-        count_blocks(band, way.gallery, tally, None, arithmetics, _share(effort, plan.block_share / 2))
-        found.append(reduce(_ranks_of(tally), start))
-    return [*found, *_one_by_one(reduce, way, plan, effort)]
+        count_blocks(band, way.gallery, counts, None, arithmetics, _share(compute, plan.block_share / 2))
+        found.append(reduce(_ranks_of(counts), start))
+    return [*found, *_one_by_one(reduce, way, plan, compute)]
 
 
-def _one_by_one(reduce: Reduce[T], way: _Way, plan: _Plan, effort: Effort) -> list[T]:
+def _one_by_one(reduce: Reduce[T], way: _Way, plan: _Plan, compute: ComputeSettings) -> list[T]:
     asked = plan.asked(way)
     if asked is None:
         return []
     rows = np.flatnonzero(~asked)
     share = (1 - plan.block_share) / 2 * len(way.queries) / max(len(rows), 1)
     return reduce_rows(
-        reduce, way.queries, rows, way.gallery, _share(effort, share), drawn=way.drawn, is_within=way.is_within
+        reduce, way.queries, rows, way.gallery, _share(compute, share), drawn=way.drawn, is_within=way.is_within
     )
 
 
-def _share(effort: Effort, share: float) -> Effort:
+def _share(compute: ComputeSettings, share: float) -> ComputeSettings:
     """The same, with as much progress told as is due to a part of the work."""
-    return effort if share == 1 else replace(effort, advance=lambda n: effort.advance(int(n * share)))
+    return compute if share == 1 else replace(compute, advance=lambda n: compute.advance(int(n * share)))
 
 
-def _choose(effort: Effort, a: Labelled, b: Labelled, best_only: bool) -> Sequence[Arithmetic]:
+def _choose(compute: ComputeSettings, a: Labelled, b: Labelled, best_only: bool) -> Sequence[Arithmetic]:
     """bfloat16 leaves open too much of the crowd of negatives that lie among the lesser positives."""
-    if effort.arithmetics is not None:
-        return effort.arithmetics
-    if effort.device != "cpu":
+    if compute.arithmetics is not None:
+        return compute.arithmetics
+    if compute.device != "cpu":
         from rope.bench.ranking.torch_backend import OnDevice  # brings torch
 
         return (
-            [OnDevice(effort.device, "bfloat16"), OnDevice(effort.device)] if best_only else [OnDevice(effort.device)]
+            [OnDevice(compute.device, "bfloat16"), OnDevice(compute.device)]
+            if best_only
+            else [OnDevice(compute.device)]
         )
     n_multiplications = len(a) * len(b) * a.vectors.dim
     pays = n_multiplications >= (_COARSE_PAYS if "torch" in sys.modules else _LOADING_PAYS)
     return [Bfloat16(), Float32()] if best_only and pays and has_fast_bfloat16() else [Float32()]
 
 
-def _ranks_of(tally: Tally) -> PositiveRanks:
+def _ranks_of(counts: PairCounts) -> PositiveRanks:
     return PositiveRanks(
-        tally.offsets, tally.above, tally.above_optimistic, tally.n_rechecked, tally.survival(), tally.won()
+        counts.offsets, counts.above, counts.above_optimistic, counts.n_rechecked, counts.win_chances(), counts.won()
     )
 
 
@@ -307,15 +309,17 @@ def _joined(n_queries: int, parts: Sequence[tuple[PositiveRanks, int]]) -> Posit
         n_positives[first : first + len(ranks.offsets) - 1] += np.diff(ranks.offsets)
     offsets = np.concatenate([[0], np.cumsum(n_positives)])
     above, above_optimistic = np.zeros((2, offsets[-1]), np.int64)
-    survival = None if parts[0][0].survival is None else np.zeros(offsets[-1])
+    win_chances = None if parts[0][0].win_chances is None else np.zeros(offsets[-1])
     won = None if parts[0][0].won is None else np.zeros((n_queries, parts[0][0].won.shape[1]), np.uint64)
     for ranks, first in parts:
         n = len(ranks.offsets) - 1
         shift = np.repeat(offsets[first : first + n] - ranks.offsets[:-1], np.diff(ranks.offsets))
         places = np.arange(len(ranks.above)) + shift
         above[places], above_optimistic[places] = ranks.above, ranks.above_optimistic
-        if survival is not None and ranks.survival is not None:
-            survival[places] = ranks.survival
+        if win_chances is not None and ranks.win_chances is not None:
+            win_chances[places] = ranks.win_chances
         if won is not None and ranks.won is not None:
             won[first : first + n] |= ranks.won
-    return PositiveRanks(offsets, above, above_optimistic, sum(ranks.n_rechecked for ranks, _ in parts), survival, won)
+    return PositiveRanks(
+        offsets, above, above_optimistic, sum(ranks.n_rechecked for ranks, _ in parts), win_chances, won
+    )

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from rope.bench.ranking.blocks import MAX_COST, Prices
 
-__all__ = ["Costs", "survival"]
+__all__ = ["Costs", "win_chances"]
 
 IntArray = npt.NDArray[np.int64]
 BitArray = npt.NDArray[np.uint64]
@@ -91,12 +91,12 @@ def _log2(k: int) -> int:
         return int((bits * (1 << 56)).to_integral_value(ROUND_HALF_EVEN))
 
 
-def survival(costs: IntArray) -> FloatArray:
+def win_chances(costs: IntArray) -> FloatArray:
     """The chance that goes with each total of costs: 2^-cost, or 0 from 40 bits on.
 
     Only additions, multiplications and powers of two, so that it is the same on every machine; within 10^-15.
 
-    >>> survival(np.array([0, 2**40, 3 * 2**39, MAX_COST]))
+    >>> win_chances(np.array([0, 2**40, 3 * 2**39, MAX_COST]))
     array([1.        , 0.5       , 0.35355339, 0.        ])
     """
     whole = costs >> _UNIT_BITS

@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from rope.bench.ranking.backends import Arithmetic, Float32, Limits
 from rope.bench.ranking.blocks import MAX_COST
-from rope.bench.ranking.one_shot_expectation import Costs, survival
+from rope.bench.ranking.one_shot_expectation import Costs, win_chances
 from rope.bench.ranking.similarity import TIE, Vectors, exact_cosine, float64_bound, float64_matrix, float64_pairs
 
-__all__ = ["CountOfProduct", "Tally", "runs_of"]
+__all__ = ["CountOfProduct", "PairCounts", "runs_of"]
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -41,7 +41,7 @@ class _Counted(NamedTuple):
     more: tuple[IntArray, IntArray]
 
 
-class Tally:
+class PairCounts:
     """Counts for the queries of one domain against the gallery of another.
 
     An entry is a positive of a query; the entries of query q are `offsets[q]:offsets[q + 1]`, best first.
@@ -83,7 +83,7 @@ class Tally:
                 own; None if they are not.
             asked: bool [n_queries], the queries that have entries; None for all.
             best_only: take the best positive of each query alone.
-            drawn: uint64 [n_gallery, n_words], see `survival.Costs`; None to leave costs and draws alone.
+            drawn: uint64 [n_gallery, n_words], see `win_chances.Costs`; None to leave costs and draws alone.
         """
         self._queries, self._gallery, self._place = queries, gallery, place
         self._first: IntArray = np.searchsorted(gallery_products, query_products, side="left")
@@ -374,9 +374,9 @@ class Tally:
         )
         self._limits = {}
 
-    def survival(self) -> FloatArray | None:
-        """See `engine.PositiveRanks.survival`."""
-        return None if self._costs is None else survival(self.costs)
+    def win_chances(self) -> FloatArray | None:
+        """See `records.PositiveRanks.win_chances`."""
+        return None if self._costs is None else win_chances(self.costs)
 
     def won(self) -> BitArray | None:
         """See `engine.PositiveRanks.won`."""
@@ -441,10 +441,10 @@ class CountOfProduct:
         above: int64 [entries of the queries].
     """
 
-    def __init__(self, tally: Tally, top: int, bottom: int, start: int) -> None:
+    def __init__(self, counts: PairCounts, top: int, bottom: int, start: int) -> None:
         """Of the queries `top:bottom`, and the product that begins at gallery sample `start`."""
-        self._tally, self._rows, self._start = tally, (top, bottom), start
-        self.above: IntArray = np.zeros(tally.offsets[bottom] - tally.offsets[top], np.int64)
+        self._pair_counts, self._rows, self._start = counts, (top, bottom), start
+        self.above: IntArray = np.zeros(counts.offsets[bottom] - counts.offsets[top], np.int64)
 
     def add(
         self,
@@ -455,27 +455,27 @@ class CountOfProduct:
         *,
         mirrored: bool = False,
     ) -> bool:
-        """As `Tally.add`; its rows are queries."""
+        """As `PairCounts.add`; its rows are queries."""
         assert not mirrored, "these blocks serve one direction"
-        counted = self._tally.compare(arithmetic, block, rows, columns)
+        counted = self._pair_counts.compare(arithmetic, block, rows, columns)
         if counted is None:
             return False
         self.above += counted.above
         return True
 
     def add_exactly(self, top: int, left: int, masked: BoolArray) -> None:
-        """As `Tally.add_exactly`."""
+        """As `PairCounts.add_exactly`."""
         step = max(1, _PIECE // masked.shape[1])
-        first = self._tally.offsets[self._rows[0]]
+        first = self._pair_counts.offsets[self._rows[0]]
         for start in range(0, len(masked), step):
             part = masked[start : start + step]
-            counted, _ = self._tally.compare_exactly(top + start, left, part)
-            ends = self._tally.offsets[[top + start, top + start + len(part)]] - first
+            counted, _ = self._pair_counts.compare_exactly(top + start, left, part)
+            ends = self._pair_counts.offsets[[top + start, top + start + len(part)]] - first
             self.above[ends[0] : ends[1]] += counted.above
 
     def add_cost(self) -> None:
         """Add the cost of what was counted."""
-        self._tally.add_cost_of_product(*self._rows, self._start, self.above)
+        self._pair_counts.add_cost_of_product(*self._rows, self._start, self.above)
 
 
 def runs_of(sizes: IntArray, most: int) -> list[tuple[int, int]]:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rope.bench.metrics import QueryScores, joined, score_pair, score_queries, score_within
-from rope.bench.ranking.engine import Effort, Labelled, PositiveRanks
+from rope.bench.ranking.engine import ComputeSettings, Labelled, PositiveRanks
 
 __all__ = ["score_pair_by_group", "score_within_by_group"]
 
@@ -21,7 +21,7 @@ Groups = Sequence[str | None]
 
 
 def score_pair_by_group(
-    a: Labelled, b: Labelled, groups_a: Groups, groups_b: Groups, effort: Effort
+    a: Labelled, b: Labelled, groups_a: Groups, groups_b: Groups, compute: ComputeSettings
 ) -> tuple[QueryScores, QueryScores]:
     """Score the queries of two domains in both directions, as `metrics.score_pair`, each query within its group.
 
@@ -33,22 +33,22 @@ def score_pair_by_group(
         b: the reverse.
         groups_a: the group of each sample of a.
         groups_b: the group of each sample of b.
-        effort: how to spend the machine.
+        compute: how to spend the machine.
 
     Raises:
         ValueError: the dimensions differ, or there are not as many groups as samples.
     """
     rows_a, rows_b = _rows_of(a, groups_a), _rows_of(b, groups_b)
     shared = [group for group in rows_a if group in rows_b]
-    scores = [score_pair(_take(a, rows_a[group]), _take(b, rows_b[group]), effort) for group in shared]
+    scores = [score_pair(_take(a, rows_a[group]), _take(b, rows_b[group]), compute) for group in shared]
     forward = _put_together([(rows_a[group], one) for group, (one, _) in zip(shared, scores, strict=True)])
     backward = _put_together([(rows_b[group], one) for group, (_, one) in zip(shared, scores, strict=True)])
     return forward, backward
 
 
-def score_within_by_group(a: Labelled, groups: Groups, effort: Effort) -> QueryScores:
+def score_within_by_group(a: Labelled, groups: Groups, compute: ComputeSettings) -> QueryScores:
     """Score the queries of a domain within itself, as `metrics.score_within`, each query within its group."""
-    return _put_together([(rows, score_within(_take(a, rows), effort)) for rows in _rows_of(a, groups).values()])
+    return _put_together([(rows, score_within(_take(a, rows), compute)) for rows in _rows_of(a, groups).values()])
 
 
 def _rows_of(samples: Labelled, groups: Groups) -> dict[str | None, IntArray]:

@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from rope.bench.ranking.backends import Arithmetic
 from rope.bench.ranking.similarity import Vectors
+from rope.moved import renamed_attribute
 
-__all__ = ["Effort", "Labelled", "PositiveRanks"]
+__all__ = ["ComputeSettings", "Labelled", "PositiveRanks"]
 
 IntArray = npt.NDArray[np.int64]
 BitArray = npt.NDArray[np.uint64]
@@ -58,7 +59,7 @@ class PositiveRanks:
         above: int64 [n_entries]; negatives at least as similar as the positive: ties count against the model.
         above_optimistic: int64 [n_entries]; negatives strictly more similar.
         n_rechecked: comparisons that were left open by the blocks and settled one by one.
-        survival: float64 [n_entries]; the chance that the positive is more similar than everything in a support set
+        win_chances: float64 [n_entries]; the chance that the positive is more similar than everything in a support set
             of one sample, drawn at random, of each other product of the gallery; None where it was not asked for.
         won: uint64 [n_queries, n_words]; bit t is set if the query's own product is the most similar in support set
             t; None where it was not asked for.
@@ -68,12 +69,14 @@ class PositiveRanks:
     above: IntArray
     above_optimistic: IntArray
     n_rechecked: int
-    survival: FloatArray | None = None
+    win_chances: FloatArray | None = None
     won: BitArray | None = None
+
+    survival = renamed_attribute("survival", "win_chances")
 
 
 @dataclass(frozen=True, slots=True)
-class Effort:
+class ComputeSettings:
     """How to spend the machine; changes the time that ranking takes, never the ranks.
 
     Attributes:

@@ -17,8 +17,8 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from rope.bench.ranking.blocks import MAX_COST
-from rope.bench.ranking.one_shot_expectation import Costs, survival
-from rope.bench.ranking.records import Effort, Labelled, PositiveRanks
+from rope.bench.ranking.one_shot_expectation import Costs, win_chances
+from rope.bench.ranking.records import ComputeSettings, Labelled, PositiveRanks
 from rope.bench.ranking.similarity import TIE, exact_cosine, float64_bound, float64_matrix
 
 __all__ = ["reduce_rows"]
@@ -45,7 +45,7 @@ def reduce_rows(
     queries: Labelled,
     asked: IntArray,
     gallery: Labelled,
-    effort: Effort,
+    compute: ComputeSettings,
     *,
     drawn: BitArray | None = None,
     is_within: bool = False,
@@ -57,21 +57,21 @@ def reduce_rows(
         queries: all of them.
         asked: int64, ascending; the queries to rank.
         gallery: what they are ranked in.
-        effort: how to spend the machine.
+        compute: how to spend the machine.
         drawn: see `engine.rank_one_way`.
         is_within: the queries are the gallery, and each is left out of its own.
 
     Returns:
         In the order of the queries.
     """
-    n_workers = max(1, min(effort.n_threads, effort.memory // (_ROW_BYTES * len(gallery) + 1)))
-    height = (effort.memory // n_workers - _ROW_BYTES * len(gallery)) // (40 * len(gallery) + 1)
+    n_workers = max(1, min(compute.n_threads, compute.memory // (_ROW_BYTES * len(gallery) + 1)))
+    height = (compute.memory // n_workers - _ROW_BYTES * len(gallery)) // (40 * len(gallery) + 1)
     height = min(max(1, height), _MOST_ROWS)
     ranker = _Ranker.of(queries, gallery, drawn, is_within)
 
     def work(top: int, bottom: int) -> T:
         result = reduce(ranker.rank(top, bottom), top)
-        effort.advance((bottom - top) * len(gallery))
+        compute.advance((bottom - top) * len(gallery))
         return result
 
     with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(n_workers) as pool:
@@ -169,7 +169,7 @@ class _Ranker:
             above=above.ravel(),
             above_optimistic=above_optimistic.ravel(),
             n_rechecked=n_rechecked,
-            survival=None if chances is None else chances.ravel(),
+            win_chances=None if chances is None else chances.ravel(),
             won=won,
         )
 
@@ -228,7 +228,7 @@ class _Row:
         return found
 
     def chances(self, prices: _Prices) -> FloatArray:
-        """For each positive, best first, its chance to win, see `engine.PositiveRanks.survival`: float64 [P].
+        """For each positive, best first, its chance to win, see `records.PositiveRanks.win_chances`: float64 [P].
 
         The negatives of a product come into play one after the other, best first, each at a step more.
         """
@@ -242,7 +242,7 @@ class _Row:
         costs = np.cumsum(np.bincount(keys - segments * (n + 1), weights=steps, minlength=n + 1)[:-1])
         n_alive = int(np.searchsorted(costs, MAX_COST))
         found = np.zeros(n)
-        found[:n_alive] = survival(costs[:n_alive].astype(np.int64))
+        found[:n_alive] = win_chances(costs[:n_alive].astype(np.int64))
         return found
 
     def won(self, prices: _Prices) -> BitArray:

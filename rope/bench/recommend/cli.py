@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from rope.bench.compute_options import Device, Memory, Threads, read_effort
+from rope.bench.compute_options import Device, Memory, Threads, read_compute
 from rope.bench.json_option import JsonFile, put
 
 __all__ = ["ColumnsOption", "recommend"]
@@ -85,7 +85,7 @@ def recommend(
         columns=None if columns is None else parse_columns(columns),
         users=users,
         options=options,
-        effort=read_effort(memory, threads, device),
+        compute=read_compute(memory, threads, device),
         progress=True,
     )
     put(answer.shown, json, answer.plain)

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from rope.bench.ranking.similarity import TIE
 from rope.bench.recommend.interactions import LeaveOneOut, Sequences
-from rope.bench.recommend.places import Places
+from rope.bench.recommend.target_ranks import TargetRanks
 
 __all__ = ["Neighbours", "item_neighbours", "rank_by_neighbours", "rank_by_popularity"]
 
@@ -32,13 +32,13 @@ class Neighbours:
     weights: FloatArray
 
 
-def rank_by_popularity(n_items: int, split: LeaveOneOut, hidden: Sequences) -> Places:
+def rank_by_popularity(n_items: int, split: LeaveOneOut, hidden: Sequences) -> TargetRanks:
     """Rank each user's target by how often it was taken in training; items taken equally often are ties.
 
     Args:
         n_items: size of the gallery.
         split: what was taken, and what is asked.
-        hidden: see `places.hidden_items`.
+        hidden: see `target_ranks.hidden_items`.
     """
     counts = np.bincount(split.training.items, minlength=n_items)
     ordered, own, owners = np.sort(counts), counts[split.targets], hidden.owners
@@ -46,7 +46,7 @@ def rank_by_popularity(n_items: int, split: LeaveOneOut, hidden: Sequences) -> P
     at_least = n_items - np.searchsorted(ordered, own, "left") - 1
     more = n_items - np.searchsorted(ordered, own, "right")
     theirs = counts[hidden.items]
-    return Places(
+    return TargetRanks(
         at_least - np.bincount(owners[theirs >= own[owners]], minlength=n_users),
         more - np.bincount(owners[theirs > own[owners]], minlength=n_users),
         n_items - 1 - hidden.lengths,
@@ -100,7 +100,7 @@ def _neighbours_of(
     return left[is_near], right[is_near], weights[is_near]
 
 
-def rank_by_neighbours(near: Neighbours, split: LeaveOneOut, hidden: Sequences) -> Places:
+def rank_by_neighbours(near: Neighbours, split: LeaveOneOut, hidden: Sequences) -> TargetRanks:
     """Rank each user's target by the sum of its weights as a neighbour of what the user took.
 
     An item that is no neighbour of anything taken has the sum 0, and ties with all others of that kind. Sums closer
@@ -126,7 +126,7 @@ def rank_by_neighbours(near: Neighbours, split: LeaveOneOut, hidden: Sequences) 
         n_zero = n_items - 1 - gone.lengths - np.bincount(users, minlength=len(rows))
         above[rows] = counted + np.where(mine < TIE, n_zero, 0)
         optimistic[rows] = np.bincount(users[sums >= mine[users] + TIE], minlength=len(rows))
-    return Places(above, optimistic, n_items - 1 - hidden.lengths)
+    return TargetRanks(above, optimistic, n_items - 1 - hidden.lengths)
 
 
 def _distinct(sequences: Sequences) -> tuple[IntArray, IntArray]:

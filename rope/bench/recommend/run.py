@@ -12,7 +12,7 @@ from rope.bench.answer import Answer
 from rope.bench.io.embeddings import DomainEmbeddings
 from rope.bench.io.given import Given, embeddings_of, name_of
 from rope.bench.io.provenance import note_of
-from rope.bench.ranking.engine import Effort
+from rope.bench.ranking.engine import ComputeSettings
 from rope.bench.ranking.similarity import Vectors
 from rope.bench.recommend.columns import Columns
 from rope.bench.recommend.gallery import align_items, choose_domain, interactions_sha256
@@ -24,6 +24,7 @@ from rope.bench.recommend.users import mean_of_history, read_user_vectors
 from rope.console import progress_bar
 from rope.domain import DomainName, with_published
 from rope.errors import DatasetError, UsageError
+from rope.moved import renamed_argument
 from rope.table import Table
 
 __all__ = ["MEAN_OF_HISTORY", "USER_VECTORS", "score_recommendations"]
@@ -33,6 +34,7 @@ USER_VECTORS: Final = "user vectors"
 """What the two kinds of user vectors are called among the methods."""
 
 
+@renamed_argument("effort", "compute")
 def score_recommendations(
     embeddings: Given,
     interactions: str | PathLike[str],
@@ -40,7 +42,7 @@ def score_recommendations(
     columns: Columns | None = None,
     users: str | PathLike[str] | None = None,
     options: RecommendOptions | None = None,
-    effort: Effort | None = None,
+    compute: ComputeSettings | None = None,
     progress: bool = False,
 ) -> Answer[RecommendScore]:
     """Score embeddings of items by how well they foretell what each user takes next, among all items.
@@ -51,7 +53,7 @@ def score_recommendations(
         columns: which of its columns hold users, items and times; None for those of the usual names.
         users: a file with vectors of the users, see `users.read_user_vectors`; None for the mean of what each took.
         options: what to ask, and how; None for the defaults of the command.
-        effort: how to spend the machine.
+        compute: how to spend the machine.
         progress: draw a bar on stderr, if that is a terminal.
 
     Raises:
@@ -61,7 +63,9 @@ def score_recommendations(
     """
     options, place = options or RecommendOptions(model=name_of(embeddings)), Path(interactions)
     known = read_interactions(place, columns)
-    found, task = _run(embeddings, known, place.name, None if users is None else Path(users), options, effort, progress)
+    found, task = _run(
+        embeddings, known, place.name, None if users is None else Path(users), options, compute, progress
+    )
     shown: list[str | Table] = [*_said(found, task), metric_table(found), slice_table(found, "NDCG@10")]
     return Answer(found, shown, as_json(found, task))
 
@@ -87,7 +91,7 @@ def _run(
     interactions_name: str,
     users: Path | None,
     options: RecommendOptions,
-    effort: Effort | None,
+    compute: ComputeSettings | None,
     progress: bool,
 ) -> tuple[RecommendScore, RecommendProvenance]:
     if users is not None and options.max_history is not None:
@@ -98,14 +102,14 @@ def _run(
     split = leave_one_out(known, options.stage)
     if len(split.users) == 0:
         raise DatasetError(f"{interactions_name}: no user has three interactions, so nobody can be asked")
-    vectors, effort = Vectors.of(items.vectors), effort or Effort()
+    vectors, compute = Vectors.of(items.vectors), compute or ComputeSettings()
     asking = _user_vectors(users, vectors, known, split, options.max_history)
     with progress_bar("ranking", len(asking) * len(vectors), shown=progress) as advance:
         result = score(
             vectors,
             asking,
             split,
-            replace(effort, advance=advance) if progress else effort,
+            replace(compute, advance=advance) if progress else compute,
             name=MEAN_OF_HISTORY if users is None else USER_VECTORS,
             neighbours=options.neighbours,
             exclude_history=options.exclude_history,

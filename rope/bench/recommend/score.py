@@ -1,4 +1,4 @@
-"""From places to numbers: what each user's place is worth, the means with their intervals, whole and by slice."""
+"""From ranks to numbers: each user's metrics, and their means with intervals, over all users and by slice."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,11 +7,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from rope.bench.ranking.engine import Effort
+from rope.bench.ranking.engine import ComputeSettings
 from rope.bench.ranking.similarity import Vectors
 from rope.bench.recommend.floors import item_neighbours, rank_by_neighbours, rank_by_popularity
 from rope.bench.recommend.interactions import LeaveOneOut
-from rope.bench.recommend.places import Places, hidden_items, rank_by_vectors
+from rope.bench.recommend.target_ranks import TargetRanks, hidden_items, rank_by_vectors
 from rope.bench.stats.intervals import Interval, micro_estimate, share_interval
 
 __all__ = ["KS", "METRICS", "RecommendMetrics", "RecommendScore", "figures_of", "score", "slices_of", "user_values"]
@@ -55,7 +55,7 @@ def score(
     items: Vectors,
     users: npt.NDArray[np.float32],
     split: LeaveOneOut,
-    effort: Effort,
+    compute: ComputeSettings,
     *,
     name: str,
     neighbours: int,
@@ -67,46 +67,46 @@ def score(
         items: the gallery; `split` speaks of its rows.
         users: float32 [n, dim], one for each user that is asked.
         split: what is asked.
-        effort: how to spend the machine.
+        compute: how to spend the machine.
         name: what to call the vectors among the methods.
         neighbours: neighbours of an item that item-kNN keeps.
         exclude_history: leave what a user took before out of the user's gallery.
     """
     hidden, n_items = hidden_items(split, exclude_history=exclude_history), len(items)
     near = item_neighbours(n_items, split.training, neighbours)
-    places = {
-        name: rank_by_vectors(items, users, split.targets, hidden, effort),
+    ranks = {
+        name: rank_by_vectors(items, users, split.targets, hidden, compute),
         "popularity": rank_by_popularity(n_items, split, hidden),
         "item-kNN": rank_by_neighbours(near, split, hidden),
     }
     slices = slices_of(split, n_items)
-    return RecommendScore({method: figures_of(ranked, slices) for method, ranked in places.items()})
+    return RecommendScore({method: figures_of(ranked, slices) for method, ranked in ranks.items()})
 
 
-def user_values(places: Places, *, optimistic: bool = False) -> dict[str, FloatArray]:
+def user_values(ranks: TargetRanks, *, optimistic: bool = False) -> dict[str, FloatArray]:
     """What each user scores, metric -> float64 [n] between 0 and 1.
 
     With `above` items before the one asked for: Recall@k is 1 where above < k, NDCG@k is then 1 / log2(above + 2), the
     reciprocal rank 1 / (above + 1), and AUC the share of the other items that are not before it. One item is asked of
     each user, so Recall@k is also the hit rate, and the best possible DCG is 1.
 
-    >>> values = user_values(Places(np.array([0, 2, 99]), np.array([0, 2, 99]), np.full(3, 100)))
+    >>> values = user_values(TargetRanks(np.array([0, 2, 99]), np.array([0, 2, 99]), np.full(3, 100)))
     >>> {metric: value.round(3).tolist() for metric, value in values.items() if "50" not in metric}
     {'Recall@10': [1.0, 1.0, 0.0], 'NDCG@10': [1.0, 0.5, 0.0], 'MRR': [1.0, 0.333, 0.01], 'AUC': [1.0, 0.98, 0.01]}
     """
-    above = places.above_optimistic if optimistic else places.above
+    above = ranks.above_optimistic if optimistic else ranks.above
     found = {k: above < k for k in KS}
     return {
         **{f"Recall@{k}": found[k].astype(np.float64) for k in KS},
         **{f"NDCG@{k}": found[k] / np.log2(above + 2) for k in KS},
         "MRR": 1 / (above + 1),
-        "AUC": 1 - above / np.maximum(places.n_negatives, 1),
+        "AUC": 1 - above / np.maximum(ranks.n_negatives, 1),
     }
 
 
-def figures_of(places: Places, slices: Mapping[str, BoolArray]) -> dict[str, RecommendMetrics]:
+def figures_of(ranks: TargetRanks, slices: Mapping[str, BoolArray]) -> dict[str, RecommendMetrics]:
     """The figures of each slice that has a user; users are independent of each other, so each is a cluster."""
-    values, optimistic = user_values(places), user_values(places, optimistic=True)
+    values, optimistic = user_values(ranks), user_values(ranks, optimistic=True)
     return {
         name: RecommendMetrics(
             n_users=int(chosen.sum()),

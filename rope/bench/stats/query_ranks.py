@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rope.bench.io.provenance import Subject
+from rope.bench.io.provenance import Provenance
 from rope.bench.metrics import KS, mean
 from rope.bench.score import PROTOCOL_VERSION, Score
 from rope.domain import SPLITS, DomainName, Split, all_pairs, cross_domain_pairs, domains_of
@@ -145,16 +145,16 @@ def query_values(pair: PairRanks, metric: str) -> FloatArray:
     return 1 / pair.rank if metric == "MRR" else pair.average_precision
 
 
-def ranks_of(score: Score, subject: Subject) -> QueryRanks:
+def ranks_of(score: Score, provenance: Provenance) -> QueryRanks:
     """The ranks of a score that is still in memory; the same as after `write_ranks` and `read_ranks`."""
     origin = RanksProvenance(
-        subject.model,
-        subject.dataset,
-        subject.fingerprint,
-        subject.split,
+        provenance.model,
+        provenance.dataset,
+        provenance.fingerprint,
+        provenance.split,
         PROTOCOL_VERSION,
-        subject.training_seed,
-        {domain: note.sha256 for domain, note in subject.embeddings.items()},
+        provenance.training_seed,
+        {domain: note.sha256 for domain, note in provenance.embeddings.items()},
     )
     columns = {
         name: {

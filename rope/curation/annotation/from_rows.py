@@ -128,6 +128,6 @@ def with_gold(items: Iterable[Item], gold: Mapping[str, str]) -> list[Item]:
         UsageError: an answer is none that the question allows, or belongs to no item.
     """
     made = [replace(item, gold=gold[item.item_id]) if item.item_id in gold else item for item in items]
-    if strangers := sorted(gold.keys() - {item.item_id for item in made}):
-        raise UsageError(f"known answers for {len(strangers)} items that are not there, such as {strangers[0]}")
+    if unexpected := sorted(gold.keys() - {item.item_id for item in made}):
+        raise UsageError(f"known answers for {len(unexpected)} items that are not there, such as {unexpected[0]}")
     return made

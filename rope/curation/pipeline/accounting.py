@@ -1,4 +1,4 @@
-"""The books of a run: every raw row in exactly one of kept, rejected, quarantined and not sampled."""
+"""The row accounting of a run: every raw row in exactly one of kept, rejected, quarantined and not sampled."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -46,7 +46,7 @@ class StageCount:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """Whether the books close.
+    """Whether every row is accounted for.
 
     Attributes:
         n_raw: rows of the pool.

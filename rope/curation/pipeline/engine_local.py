@@ -20,9 +20,9 @@ from rope.errors import UsageError
 __all__ = ["PRELOAD", "LocalEngine", "local_engine"]
 
 PRELOAD: Final = tuple(
-    f"rope.curation.{name}" for name in ("admission", "operations.decode", "operations.filter", "shards")
+    f"rope.curation.{name}" for name in ("pipeline.ingest", "operations.decode", "filtering.stage", "pipeline.worker")
 )
-"""Modules that a worker has imported before its first task, whose deadline they are no part of."""
+"""Modules that a worker imports before its first task, so that they do not count towards the task's deadline."""
 
 
 class LocalEngine:

@@ -1,4 +1,4 @@
-"""Faults on purpose: a run under chaos must end with the bytes of a calm run.
+"""Fault injection: a run that is struck on purpose must end with the bytes of an undisturbed run.
 
 Whether a task is struck follows from the seed, the task and the number of the attempt, so a run can be repeated. No
 task is struck in its third attempt or later, so that a struck one is never taken for one that cannot be done.
@@ -13,7 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-__all__ = ["CALM_ATTEMPT", "FAULTS", "Chaos", "ChaosError", "Fault", "strike_after", "strike_before", "strike_writing"]
+__all__ = [
+    "CALM_ATTEMPT",
+    "FAULTS",
+    "Fault",
+    "FaultInjection",
+    "InjectedError",
+    "strike_after",
+    "strike_before",
+    "strike_writing",
+]
 
 Fault = Literal["raise", "segfault", "hang", "kill", "full_disk", "torn", "flipped"]
 FAULTS: Final[tuple[Fault, ...]] = get_args(Fault)
@@ -26,12 +35,12 @@ CALM_ATTEMPT: Final = 2
 _BEFORE: Final = frozenset({"raise", "segfault", "hang", "kill"})
 
 
-class ChaosError(Exception):
-    """The exception that chaos raises."""
+class InjectedError(Exception):
+    """The exception that fault injection raises."""
 
 
 @dataclass(frozen=True, slots=True)
-class Chaos:
+class FaultInjection:
     """Which faults strike.
 
     Attributes:
@@ -47,9 +56,9 @@ class Chaos:
     def draw(self, task: str, attempt: int) -> Fault | None:
         """What strikes an attempt at a task.
 
-        >>> Chaos(seed=1, rate=1.0, faults=("kill",)).draw("decode/00000", 0)
+        >>> FaultInjection(seed=1, rate=1.0, faults=("kill",)).draw("decode/00000", 0)
         'kill'
-        >>> Chaos(seed=1, rate=1.0).draw("decode/00000", CALM_ATTEMPT) is None
+        >>> FaultInjection(seed=1, rate=1.0).draw("decode/00000", CALM_ATTEMPT) is None
         True
         """
         if attempt >= CALM_ATTEMPT:
@@ -64,12 +73,12 @@ def strike_before(fault: Fault | None) -> None:
     """Carry out a fault of the time before a task begins; nothing for the others.
 
     Raises:
-        ChaosError: the fault is `raise`.
+        InjectedError: the fault is `raise`.
     """
     if fault not in _BEFORE:
         return
     if fault == "raise":
-        raise ChaosError("raised by chaos")
+        raise InjectedError("raised by fault injection")
     if fault == "hang":
         time.sleep(3600)
     os.kill(os.getpid(), signal.SIGSEGV if fault == "segfault" else signal.SIGKILL)

@@ -17,7 +17,7 @@ from rope.curation.pipeline.operation import MapOperation, Outcome, Reject, divi
 from rope.curation.pipeline.pool import VIDEO_SUFFIXES
 from rope.domain import DOMAINS
 
-__all__ = ["ADMIT", "ROW_SCHEMA", "Admit", "admit"]
+__all__ = ["ADMIT", "ROW_SCHEMA", "IngestOptions", "ingest_rows"]
 
 _FILE: Final = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
@@ -33,7 +33,7 @@ ROW_SCHEMA: Final = pa.schema(
         ("session", pa.string()),
     ]
 )
-"""An admitted row; paths are absolute. A page has frames, a video or live clip has frames or a video file."""
+"""A row of the pool after ingest; paths are absolute. A page has frames; a video or live clip has frames or a video."""
 
 _WORDS: Final = ("text", "category", "product_hint", "session")
 _IS_VIDEO: Final = rf"(?i)[^/]({'|'.join(sorted(suffix.replace('.', '[.]') for suffix in VIDEO_SUFFIXES))})$"
@@ -44,7 +44,7 @@ Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Admit:
+class IngestOptions:
     """Options, which the pool itself gives.
 
     Attributes:
@@ -56,10 +56,10 @@ class Admit:
     columns: dict[str, str]
 
 
-def admit(batch: pa.RecordBatch, options: Admit) -> Outcome:
+def ingest_rows(batch: pa.RecordBatch, options: IngestOptions) -> Outcome:
     """Bring raw rows into `ROW_SCHEMA`; rejects those without an id, with an unknown domain, or without media.
 
-    A row without an id gets one that begins with `?` and is a hash of the row, for the books.
+    A row without an id gets one that begins with `?` and is a hash of the row, for the accounting.
     """
     given = {ours: batch[theirs] for ours, theirs in options.columns.items()}
     ids, has_id = _ids(batch, options)
@@ -76,7 +76,7 @@ def admit(batch: pa.RecordBatch, options: Admit) -> Outcome:
     return divide(rows, _verdicts(rows, has_id))
 
 
-ADMIT: Final = MapOperation(version=3, options=Admit, apply=admit)
+ADMIT: Final = MapOperation(version=3, options=IngestOptions, apply=ingest_rows)
 """The first stage of every recipe."""
 
 
@@ -102,7 +102,7 @@ class _Files:
         return self.file.take(pa.array(first, mask=~has_one))
 
 
-def _ids(batch: pa.RecordBatch, options: Admit) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
+def _ids(batch: pa.RecordBatch, options: IngestOptions) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
     """The ids as strings, hashes of the row where there is none, and which rows have one."""
     ids = _strings(batch[options.columns["id"]])
     has_id = pc.is_valid(_trimmed(ids)).to_numpy(zero_copy_only=False)
@@ -111,7 +111,7 @@ def _ids(batch: pa.RecordBatch, options: Admit) -> tuple[pa.Array, npt.NDArray[n
     return pc.replace_with_mask(ids, pa.array(~has_id), pa.array(hashes, pa.string())), has_id
 
 
-def _row_hash(raw: Mapping[str, Any], options: Admit) -> str:
+def _row_hash(raw: Mapping[str, Any], options: IngestOptions) -> str:
     given = {ours: raw[theirs] for ours, theirs in options.columns.items()}
     return hashlib.sha256(repr(sorted(given.items())).encode()).hexdigest()[:16]
 

@@ -37,7 +37,7 @@ __all__ = [
 Fate = Literal["kept", "rejected", "quarantined", "not sampled"]
 
 NOT_SAMPLED: Final = "not sampled"
-"""The reason of a row that no fault kept out; the books count it apart from rejected rows."""
+"""The reason of a row that no fault kept out; the accounting counts it apart from rejected rows."""
 
 BUILT_IN: Final[Mapping[str, str]] = {
     "decode": "rope.curation.operations.decode:DECODE",

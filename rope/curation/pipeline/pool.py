@@ -149,9 +149,9 @@ def _common_schema(paths: Sequence[Path]) -> pa.Schema:
 
 
 def _columns(schema: pa.Schema, renamed: Mapping[str, str], path: Path) -> dict[str, str]:
-    strangers = sorted(set(renamed) - set(COLUMNS))
-    if strangers:
-        raise UsageError(f"pool: no column {strangers[0]!r} to rename; expected one of {', '.join(COLUMNS)}")
+    unexpected = sorted(set(renamed) - set(COLUMNS))
+    if unexpected:
+        raise UsageError(f"pool: no column {unexpected[0]!r} to rename; expected one of {', '.join(COLUMNS)}")
     columns = {ours: renamed.get(ours, ours) for ours in COLUMNS}
     has = {ours: theirs for ours, theirs in columns.items() if theirs in schema.names}
     missing = [columns[ours] for ours in ("id", "domain", *renamed) if ours not in has]

@@ -19,7 +19,7 @@ from typing import Any, Final, Literal
 from filelock import FileLock, Timeout
 
 from rope.console import progress_bar
-from rope.curation.pipeline.fault_injection import Chaos
+from rope.curation.pipeline.fault_injection import FaultInjection
 from rope.curation.pipeline.manifest import ShardManifest, read_manifest
 from rope.curation.pipeline.operation import GlobalOperation, MapOperation, load_operation
 from rope.curation.pipeline.pool import PoolSlice, RawPool, open_pool, slices
@@ -66,7 +66,7 @@ def run_recipe(
     open_engine: OpenEngine,
     *,
     until: str | None = None,
-    chaos: Chaos | None = None,
+    fault_injection: FaultInjection | None = None,
     progress: bool = True,
 ) -> dict[str, list[ShardManifest]]:
     """Make what is stale of all stages, and leave the rest alone; a killed run is continued by the next.
@@ -77,7 +77,7 @@ def run_recipe(
         recipe: what to make.
         open_engine: gives the workers.
         until: the last stage to make; None for all. What later stages have made before stays where it is.
-        chaos: faults on purpose, for tests.
+        fault_injection: faults on purpose, for tests.
         progress: whether to draw bars on stderr.
 
     Returns:
@@ -92,7 +92,7 @@ def run_recipe(
         damages = Counter[str]()
         while True:
             try:
-                done = _run_stages(made, open_engine, damages.total(), chaos, progress)
+                done = _run_stages(made, open_engine, damages.total(), fault_injection, progress)
             except DamagedError as error:
                 damages[str(error)] += 1
                 if damages[str(error)] > _HEALS:
@@ -159,14 +159,18 @@ class _Engines(AbstractContextManager["_Engines"]):
 
 
 def _run_stages(
-    recipe: CurationRecipe, open_engine: OpenEngine, attempt: int, chaos: Chaos | None, progress: bool
+    recipe: CurationRecipe,
+    open_engine: OpenEngine,
+    attempt: int,
+    fault_injection: FaultInjection | None,
+    progress: bool,
 ) -> dict[str, list[ShardManifest]]:
     sources: list[PoolSlice] | None = None
     done: dict[str, list[ShardManifest]] = {}
     with _Engines(open_engine) as engines:
         for stage, planned in _planned(recipe):
             jobs = planned(sources)
-            _run_stage(recipe, stage, jobs, engines, attempt, chaos, progress)
+            _run_stage(recipe, stage, jobs, engines, attempt, fault_injection, progress)
             done[stage.name] = [_manifest(job) for job in jobs]
             _refuse_many_quarantined(recipe, stage, done[stage.name])
             _sweep(recipe.work / "stages" / stage.name, jobs)
@@ -183,7 +187,7 @@ def _run_stage(
     jobs: Sequence[ShardJob],
     engines: "_Engines",
     attempt: int,
-    chaos: Chaos | None,
+    fault_injection: FaultInjection | None,
     progress: bool,
 ) -> None:
     stale = [job for job in jobs if not job.is_done]
@@ -198,7 +202,7 @@ def _run_stage(
             stale,
             first_attempt=attempt,
             max_lethal=_allowed(recipe, sum(job.n_rows for job in jobs)),
-            chaos=chaos,
+            fault_injection=fault_injection,
             advance=advance,
         )
 

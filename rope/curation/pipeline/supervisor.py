@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, Protocol
 
-from rope.curation.pipeline.fault_injection import CALM_ATTEMPT, Chaos
+from rope.curation.pipeline.fault_injection import CALM_ATTEMPT, FaultInjection
 from rope.curation.pipeline.worker import ShardAttempt, ShardJob
 from rope.errors import DatasetError, RopeError
 
@@ -116,7 +116,7 @@ def supervise(
     *,
     first_attempt: int,
     max_lethal: int,
-    chaos: Chaos | None,
+    fault_injection: FaultInjection | None,
     advance: Callable[[int], None],
 ) -> None:
     """Make all shards.
@@ -126,14 +126,14 @@ def supervise(
         jobs: the shards, with different names.
         first_attempt: number of the first attempt at each.
         max_lethal: lethal rows in all of them together, above which it is not the rows.
-        chaos: faults on purpose.
+        fault_injection: faults on purpose.
         advance: called with the number of rows of each shard that is done.
 
     Raises:
         RopeError: a shard was given up, or more rows are lethal than may be.
     """
     states = {job.name: Isolation(first_attempt, first_attempt) for job in jobs}
-    waiting = deque(ShardAttempt(job, first_attempt, chaos=chaos) for job in jobs)
+    waiting = deque(ShardAttempt(job, first_attempt, fault_injection=fault_injection) for job in jobs)
     n_running = 0
     while waiting or n_running:
         while waiting and n_running < engine.slots:

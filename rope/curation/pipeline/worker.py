@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
-from rope.curation.pipeline.fault_injection import Chaos, Fault, strike_after, strike_before, strike_writing
+from rope.curation.pipeline.fault_injection import Fault, FaultInjection, strike_after, strike_before, strike_writing
 from rope.curation.pipeline.manifest import Count, ShardManifest, ShardPart, StoredFile, read_manifest, write_manifest
 from rope.curation.pipeline.operation import (
     NOT_SAMPLED,
@@ -98,14 +98,14 @@ class ShardAttempt:
         attempt: 0 for the first.
         rows: only try these rows (first, and one after the last), and write nothing; None to make the shard.
         lethal: rows that are quarantined unseen, and why.
-        chaos: faults on purpose.
+        fault_injection: faults on purpose.
     """
 
     job: ShardJob
     attempt: int = 0
     rows: tuple[int, int] | None = None
     lethal: Mapping[int, str] = field(default_factory=dict)
-    chaos: Chaos | None = None
+    fault_injection: FaultInjection | None = None
 
     @property
     def deadline_s(self) -> float:
@@ -131,7 +131,7 @@ def execute(task: ShardAttempt) -> None:
         Exception: anything else, and trying again may help.
     """
     job = task.job
-    fault = task.chaos.draw(str(task), task.attempt) if task.chaos else None
+    fault = task.fault_injection.draw(str(task), task.attempt) if task.fault_injection else None
     strike_before(fault)
     if job.checked:
         for source in job.sources:

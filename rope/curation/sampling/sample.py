@@ -276,9 +276,9 @@ def row_weights(drawn: Drawn, hashes: Hashes) -> Floats:
 
 def _domain_bits(domain: pa.Array | pa.ChunkedArray) -> Ints:
     names, places = coded_in_order(pc.fill_null(domain, "null"))
-    strangers = sorted(set(names) - set(DOMAINS))
-    if strangers:
-        raise UsageError(f"unknown domain {strangers[0]!r}; expected {', '.join(DOMAINS)}")
+    unexpected = sorted(set(names) - set(DOMAINS))
+    if unexpected:
+        raise UsageError(f"unknown domain {unexpected[0]!r}; expected {', '.join(DOMAINS)}")
     bits = {name: 1 << i for i, name in enumerate(DOMAINS)}
     return np.array([bits[name] for name in names], np.int64)[places]  # type: ignore[index]  # checked above
 

@@ -93,8 +93,8 @@ class SplitSide:
         lengths |= {kind: len(values) for kind, values in self.shared.items()}
         if len(set(lengths.values())) > 1:
             raise DatasetError(f"the columns of the samples differ in length: {lengths}")
-        if strangers := sorted(set(self.shared) - set(SHARED)):
-            raise UsageError(f"nothing is known of shared {strangers[0]!r}; expected {', '.join(SHARED)}")
+        if unexpected := sorted(set(self.shared) - set(SHARED)):
+            raise UsageError(f"nothing is known of shared {unexpected[0]!r}; expected {', '.join(SHARED)}")
         norms = np.ones(0) if self.vectors is None else np.linalg.norm(np.asarray(self.vectors, np.float64), axis=1)
         bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
         if len(bad):

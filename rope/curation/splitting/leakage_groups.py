@@ -127,9 +127,9 @@ def leakage_groups(
 def _check(kind: str, n_products: int, product: Ints, n_values: int) -> None:
     if len(product) != n_values:
         raise DatasetError(f"{kind}: {len(product)} products and {n_values} values; expected as many")
-    strangers = product[(product < 0) | (product >= n_products)]
-    if len(strangers):
-        raise DatasetError(f"{kind}: product number {strangers[0]}; expected 0 to {n_products - 1}")
+    unexpected = product[(product < 0) | (product >= n_products)]
+    if len(unexpected):
+        raise DatasetError(f"{kind}: product number {unexpected[0]}; expected 0 to {n_products - 1}")
 
 
 def _star(shared: Shared, limit: int) -> tuple[tuple[Ints, Ints], list[LeakageHub]]:

@@ -9,7 +9,7 @@ from baselines.learn.data import draw_batch
 from baselines.learn.embed import embed_items, embed_users
 from baselines.learn.model import Learn
 from baselines.learn.train import load_trained, objective, train
-from rope.bench.ranking.engine import Effort
+from rope.bench.ranking.engine import ComputeSettings
 from rope.bench.ranking.similarity import Vectors
 from rope.bench.recommend.interactions import Sequences, leave_one_out
 from rope.bench.recommend.score import score
@@ -123,7 +123,7 @@ def test_the_adaptor_beats_the_mean_which_beats_popularity_with_intervals_apart(
     }
     scores = {
         name: score(
-            Vectors.of(items), users, split, Effort(threads=1), name=name, neighbours=50, exclude_history=True
+            Vectors.of(items), users, split, ComputeSettings(threads=1), name=name, neighbours=50, exclude_history=True
         ).methods
         for name, (items, users) in vectors.items()
     }

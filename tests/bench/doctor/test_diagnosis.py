@@ -8,7 +8,7 @@ from rope.bench.doctor.diagnosis import as_json, count_similarities, diagnose
 from rope.bench.doctor.findings import find
 from rope.bench.io.embeddings import align
 from rope.bench.one_shot import Draws
-from rope.bench.ranking.engine import Effort
+from rope.bench.ranking.engine import ComputeSettings
 from rope.bench.score import score
 from tests.bench.doctor.cases import as_files, clusters
 
@@ -26,8 +26,8 @@ def sentences(diagnosis):
 
 def test_the_numbers_are_those_of_the_score():
     embeddings, labels = as_files(clusters(noise=1.2))
-    retrieval = diagnose(embeddings, labels, Effort()).retrieval
-    scored = score(align(dict(embeddings), labels), labels, Draws(seed=0, trials=1), Effort())
+    retrieval = diagnose(embeddings, labels, ComputeSettings()).retrieval
+    scored = score(align(dict(embeddings), labels), labels, Draws(seed=0, trials=1), ComputeSettings())
     assert retrieval.full.headline == scored.headline
     for name, pair in retrieval.pairs.items():
         assert pair.r_at_1 == scored.pairs[name].micro.hit_rate[1]
@@ -41,19 +41,19 @@ def test_the_order_of_rows_changes_nothing():
         domain: replace(of, sample_ids=of.sample_ids[::-1], vectors=of.vectors[::-1].copy())
         for domain, of in embeddings.items()
     }
-    assert diagnose(backward, labels, Effort()) == diagnose(embeddings, labels, Effort(threads=1))
+    assert diagnose(backward, labels, ComputeSettings()) == diagnose(embeddings, labels, ComputeSettings(threads=1))
 
 
 def test_progress_ends_where_it_was_said_to():
     embeddings, labels = as_files(clusters(dim=32))
     done = []
-    diagnose(embeddings, labels, Effort(advance=done.append))
+    diagnose(embeddings, labels, ComputeSettings(advance=done.append))
     assert sum(done) == count_similarities(embeddings, labels)
 
 
 def test_json_survives_a_round_trip():
     embeddings, labels = as_files(clusters())
-    plain = as_json(diagnose(embeddings, labels, Effort()))
+    plain = as_json(diagnose(embeddings, labels, ComputeSettings()))
     assert json.loads(json.dumps(plain, allow_nan=False)) == plain
 
 
@@ -74,7 +74,7 @@ def set_rows(rows, value):
 )
 def test_embeddings_that_cannot_be_scored_are_diagnosed(change, sentence):
     embeddings, labels = as_files(clusters())
-    diagnosis = diagnose(changed(embeddings, "video", change), labels, Effort())
+    diagnosis = diagnose(changed(embeddings, "video", change), labels, ComputeSettings())
     assert diagnosis.skipped == ()
     assert diagnosis.retrieval is not None
     assert sentences(diagnosis)[0].startswith(sentence)
@@ -82,7 +82,7 @@ def test_embeddings_that_cannot_be_scored_are_diagnosed(change, sentence):
 
 def test_a_gap_is_found_and_priced():
     embeddings, labels = as_files(clusters(gap=6.0))
-    diagnosis = diagnose(embeddings, labels, Effort())
+    diagnosis = diagnose(embeddings, labels, ComputeSettings())
     points = 100 * diagnosis.retrieval.centred.change
     expected = f"warning: Mean-centring each domain would add {points:.1f} points to the headline"
     assert any(sentence.startswith(expected) for sentence in sentences(diagnosis))
@@ -91,7 +91,7 @@ def test_a_gap_is_found_and_priced():
 @pytest.mark.parametrize(("n_products", "warned"), [(10, False), (2500, True), (10_000, True)])
 def test_a_gain_within_the_noise_of_few_products_is_no_finding(n_products, warned):
     embeddings, labels = as_files(clusters())
-    diagnosis = diagnose(embeddings, labels, Effort())
+    diagnosis = diagnose(embeddings, labels, ComputeSettings())
     centred = replace(diagnosis.retrieval.centred, change=0.006)
     retrieval = replace(diagnosis.retrieval, centred=centred, n_products=n_products)
     found = find(diagnosis.rows, diagnosis.shapes, diagnosis.gaps, retrieval)
@@ -102,7 +102,7 @@ def test_long_vectors_are_noted():
     embeddings, labels = as_files(clusters())
     stretched = embeddings["live"].vectors * np.linspace(1, 9, 40, dtype=np.float32)[:, None]
     embeddings["live"] = replace(embeddings["live"], vectors=stretched)
-    diagnosis = diagnose(embeddings, labels, Effort())
+    diagnosis = diagnose(embeddings, labels, ComputeSettings())
     assert any("note: live: long vectors (95 %)" in sentence for sentence in sentences(diagnosis))
 
 
@@ -110,7 +110,7 @@ def test_the_noisy_domain_is_the_bottleneck():
     arrays = clusters(noise=0.5, a_domain=80)
     vectors, products = arrays["live"]
     arrays["live"] = vectors + 2 * np.random.default_rng(1).normal(size=vectors.shape), products
-    diagnosis = diagnose(*as_files(arrays), Effort())
+    diagnosis = diagnose(*as_files(arrays), ComputeSettings())
     assert diagnosis.retrieval.bottleneck == "live"
     assert any("Live is the bottleneck" in sentence for sentence in sentences(diagnosis))
 
@@ -119,14 +119,14 @@ def test_one_hub_is_named():
     made = clusters(n_products=300, a_domain=600, dim=64, noise=3.0)
     arrays = {domain: (v + 1, p) for domain, (v, p) in made.items()}
     arrays["video"][0][17] = np.mean([arrays[domain][0] for domain in ("page", "live")], axis=(0, 1))
-    diagnosis = diagnose(*as_files(arrays), Effort())
+    diagnosis = diagnose(*as_files(arrays), ComputeSettings())
     assert diagnosis.retrieval.pairs["P2V"].hubs.worst[0].sample_id == "video-17"
     assert any("'video-17' of " in sentence for sentence in sentences(diagnosis))
 
 
 def test_constant_embeddings_are_no_model():
     embeddings, labels = as_files({d: (np.ones_like(v), p) for d, (v, p) in clusters().items()})
-    diagnosis = diagnose(embeddings, labels, Effort())
+    diagnosis = diagnose(embeddings, labels, ComputeSettings())
     assert diagnosis.retrieval.full.headline == 0
     assert diagnosis.retrieval.frontier is None
     assert any("The cost frontier" in reason for reason in diagnosis.skipped)
@@ -145,7 +145,7 @@ def test_what_cannot_be_compared_is_left_out_with_a_reason():
         (narrow, labels, "Retrieval: the dimension differs between domains (page 16, video 16, live 8)."),
         (embeddings, other, "Retrieval: no product has both a usable page and a usable live."),
     ):
-        diagnosis = diagnose(given, known, Effort())
+        diagnosis = diagnose(given, known, ComputeSettings())
         assert diagnosis.retrieval is None
         assert reason in diagnosis.skipped
         assert "P-V" in diagnosis.gaps
@@ -154,6 +154,6 @@ def test_what_cannot_be_compared_is_left_out_with_a_reason():
 def test_one_product_alone_has_no_negative():
     vectors = np.random.default_rng(0).normal(size=(3, 4, 8)).astype(np.float32)
     arrays = {d: (v, np.zeros(4, np.int64)) for d, v in zip(("page", "video", "live"), vectors, strict=True)}
-    diagnosis = diagnose(*as_files(arrays), Effort())
+    diagnosis = diagnose(*as_files(arrays), ComputeSettings())
     assert diagnosis.skipped == ("Growth of the gallery: some query has no negative.",)
     assert diagnosis.retrieval.mean_growth is None

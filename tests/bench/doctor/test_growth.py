@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rope.bench.doctor.growth import expected_hits, gallery_sizes, measure_growth
 from rope.bench.metrics import mean
-from rope.bench.ranking.engine import Effort, PositiveRanks, rank_one_way
+from rope.bench.ranking.engine import ComputeSettings, PositiveRanks, rank_one_way
 from tests.bench.doctor.cases import as_sides, clusters
 
 
@@ -32,7 +32,7 @@ def test_growth_equals_a_simulation(one_positive):
     """Random galleries are drawn, and looked through."""
     sides = as_sides(clusters(noise=1.5))
     queries, gallery = sides["page"], sides["video"]
-    sizes, growth = measure_growth({"P2V": rank_one_way(queries, gallery, Effort())}, {"P2V": len(gallery)})
+    sizes, growth = measure_growth({"P2V": rank_one_way(queries, gallery, ComputeSettings())}, {"P2V": len(gallery)})
     expected = growth["P2V"].r_at_1_one_positive if one_positive else growth["P2V"].r_at_1
     units = [side.vectors.raw * side.vectors.inverse_norms[:, None] for side in (queries, gallery)]
     cosines = units[0] @ units[1].T

@@ -3,7 +3,7 @@ import pytest
 
 from rope.bench.doctor import hubs
 from rope.bench.doctor.hubs import HubSample, measure_hubness, nearest
-from rope.bench.ranking.engine import Effort
+from rope.bench.ranking.engine import ComputeSettings
 from rope.bench.ranking.similarity import Vectors
 from tests.bench.reference import float32
 
@@ -16,20 +16,20 @@ def test_neighbours_equal_a_full_sort(k, blocks, monkeypatch):
     rng = np.random.default_rng(0)
     queries, gallery = rng.normal(size=(50, 5)), rng.normal(size=(70, 5))
     cosines = queries @ (gallery / np.linalg.norm(gallery, axis=1, keepdims=True)).T
-    found = nearest(Vectors.of(float32(queries)), Vectors.of(float32(gallery)), k, Effort())
+    found = nearest(Vectors.of(float32(queries)), Vectors.of(float32(gallery)), k, ComputeSettings())
     assert found.tolist() == np.argsort(-cosines, axis=1)[:, :k].tolist()
 
 
 def test_threads_do_not_change_the_lists():
     vectors = Vectors.of(float32(np.random.default_rng(0).normal(size=(3000, 8))))
-    lists = [nearest(vectors, vectors, 10, Effort(threads=threads)) for threads in (1, 3)]
+    lists = [nearest(vectors, vectors, 10, ComputeSettings(threads=threads)) for threads in (1, 3)]
     assert np.array_equal(*lists)
 
 
 def test_progress_counts_every_similarity():
     done = []
     vectors = Vectors.of(float32(np.eye(9)))
-    nearest(vectors, vectors, 2, Effort(advance=done.append))
+    nearest(vectors, vectors, 2, ComputeSettings(advance=done.append))
     assert sum(done) == 81
 
 

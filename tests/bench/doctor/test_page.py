@@ -9,11 +9,11 @@ from rope.bench.doctor.charts import Line, lines
 from rope.bench.doctor.diagnosis import as_json, diagnose
 from rope.bench.doctor.page import render_page
 from rope.bench.doctor.tables import tables
-from rope.bench.io.provenance import Subject
-from rope.bench.ranking.engine import Effort
+from rope.bench.io.provenance import Provenance
+from rope.bench.ranking.engine import ComputeSettings
 from tests.bench.doctor.cases import as_files, clusters
 
-SUBJECT = Subject("a <model> & more", "mini", "0123456789abcdef", "validation", {})
+PROVENANCE = Provenance("a <model> & more", "mini", "0123456789abcdef", "validation", {})
 
 
 def broken():
@@ -77,9 +77,9 @@ def spellings(number):
 
 @pytest.mark.parametrize("case", CASES)
 def test_every_number_of_the_page_is_in_the_json(case):
-    diagnosis = diagnose(*CASES[case](), Effort())
+    diagnosis = diagnose(*CASES[case](), ComputeSettings())
     page = Texts()
-    page.feed(render_page(diagnosis, SUBJECT))
+    page.feed(render_page(diagnosis, PROVENANCE))
     values = leaves(as_json(diagnosis))
     known = {form for value in values if isinstance(value, (int, float)) for form in spellings(value)}
     shown = [text for text in page.texts if re.fullmatch(r"[+−]?[\d.,]+(e[+-]\d+)?", text)]
@@ -90,7 +90,7 @@ def test_every_number_of_the_page_is_in_the_json(case):
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_page_needs_nothing_else_and_escapes_what_it_is_given(case):
-    html = render_page(diagnose(*CASES[case](), Effort()), SUBJECT)
+    html = render_page(diagnose(*CASES[case](), ComputeSettings()), PROVENANCE)
     page = Texts()
     page.feed(html)
     assert not page.tags & {"script", "link", "img", "iframe", "src", "href"}
@@ -101,13 +101,13 @@ def test_the_page_needs_nothing_else_and_escapes_what_it_is_given(case):
 
 
 def test_the_page_is_the_same_twice():
-    pages = [render_page(diagnose(*CASES["broken"](), Effort(threads=n)), SUBJECT) for n in (1, 2)]
+    pages = [render_page(diagnose(*CASES["broken"](), ComputeSettings(threads=n)), PROVENANCE) for n in (1, 2)]
     assert pages[0] == pages[1]
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_terminal_shows_findings_and_markup_as_text(case):
-    diagnosis = diagnose(*CASES[case](), Effort())
+    diagnosis = diagnose(*CASES[case](), ComputeSettings())
     console = Console(width=400)
     with console.capture() as capture:
         for table in tables(diagnosis):

@@ -8,7 +8,7 @@ from rope.bench.attributes.examples import gather
 from rope.bench.io.embeddings import DomainEmbeddings
 from rope.bench.one_shot import Draws
 from rope.bench.quick import quick_score
-from rope.bench.ranking.engine import Effort
+from rope.bench.ranking.engine import ComputeSettings
 from rope.bench.score import score
 from rope.bench.tsne import choose_points
 from rope.dataset.directory import SampleLabels
@@ -21,8 +21,8 @@ LABELS = {domain: SampleLabels(IDS, PRODUCTS) for domain in DOMAINS}
 COLUMN = Column("colour", False, {f"p{i}": (f"c{i}",) for i in range(4)})
 
 USES = {
-    "score": lambda given: score(given, LABELS, Draws(seed=0, trials=2), Effort()).headline,
-    "quick": lambda given: quick_score(given, LABELS, Effort()).headline,
+    "score": lambda given: score(given, LABELS, Draws(seed=0, trials=2), ComputeSettings()).headline,
+    "quick": lambda given: quick_score(given, LABELS, ComputeSettings()).headline,
     "tsne": lambda given: choose_points(given, LABELS, n_products=4, seed=0).vectors.tolist(),
     "attributes": lambda given: gather(given, LABELS, COLUMN, ["c0", "c1", "c2", "c3"]).examples.units.tolist(),
 }

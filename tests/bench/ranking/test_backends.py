@@ -10,7 +10,7 @@ from rope.bench.metrics import score_queries
 from rope.bench.one_shot import Draws, support_bits
 from rope.bench.ranking import counting
 from rope.bench.ranking.backends import Bfloat16, Float32
-from rope.bench.ranking.engine import Effort, Labelled, rank_one_way, rank_pair, rank_within
+from rope.bench.ranking.engine import ComputeSettings, Labelled, rank_one_way, rank_pair, rank_within
 from rope.bench.ranking.similarity import Vectors
 from tests.bench.reference import float32, score_slowly
 
@@ -34,17 +34,19 @@ class Float32InNumpy(Float32):
         return counting.transposed_numpy(block[:, columns], -np.inf)
 
 
-EFFORTS = {
-    "numpy": lambda: Effort(arithmetics=[Float32InNumpy()]),
-    "small blocks, three threads": lambda: Effort(memory_bytes=1, threads=3),
-    "bfloat16": lambda: Effort(arithmetics=[Bfloat16(), Float32()]),
-    "bfloat16 alone": lambda: Effort(arithmetics=[Bfloat16()], memory_bytes=1),
-    "torch": lambda: Effort(arithmetics=[OnDevice("cpu")]),
-    "torch bfloat16": lambda: Effort(arithmetics=[OnDevice("cpu", "bfloat16"), OnDevice("cpu")], memory_bytes=1),
+SETTINGS = {
+    "numpy": lambda: ComputeSettings(arithmetics=[Float32InNumpy()]),
+    "small blocks, three threads": lambda: ComputeSettings(memory_bytes=1, threads=3),
+    "bfloat16": lambda: ComputeSettings(arithmetics=[Bfloat16(), Float32()]),
+    "bfloat16 alone": lambda: ComputeSettings(arithmetics=[Bfloat16()], memory_bytes=1),
+    "torch": lambda: ComputeSettings(arithmetics=[OnDevice("cpu")]),
+    "torch bfloat16": lambda: ComputeSettings(
+        arithmetics=[OnDevice("cpu", "bfloat16"), OnDevice("cpu")], memory_bytes=1
+    ),
 }
 if torch.cuda.is_available():
-    EFFORTS["cuda"] = lambda: Effort(arithmetics=[OnDevice("cuda")])
-    EFFORTS["cuda bfloat16"] = lambda: Effort(arithmetics=[OnDevice("cuda", "bfloat16"), OnDevice("cuda")])
+    SETTINGS["cuda"] = lambda: ComputeSettings(arithmetics=[OnDevice("cuda")])
+    SETTINGS["cuda bfloat16"] = lambda: ComputeSettings(arithmetics=[OnDevice("cuda", "bfloat16"), OnDevice("cuda")])
 
 KINDS = {
     "clusters": lambda rng, centres: centres + 0.7 * rng.normal(size=centres.shape),
@@ -79,13 +81,13 @@ def labelled(vectors: np.ndarray, products: np.ndarray) -> Labelled:
     return Labelled(Vectors.of(vectors), products)
 
 
-def everything(a: Labelled, b: Labelled, effort: Effort, best_only: bool = False) -> list[list]:
+def everything(a: Labelled, b: Labelled, compute: ComputeSettings, best_only: bool = False) -> list[list]:
     """All that is ranked, and what survives in which draws, as lists."""
     drawn = None if best_only else tuple(support_bits(side.products, Draws(seed=1, trials=70)) for side in (a, b))
-    ranks = [*rank_pair(a, b, effort, best_only=best_only, drawn=drawn)]
+    ranks = [*rank_pair(a, b, compute, best_only=best_only, drawn=drawn)]
     if not best_only:
-        ranks.append(rank_within(a, effort))
-    parts = [(r.offsets, r.above, r.above_optimistic, r.survival, r.won) for r in ranks]
+        ranks.append(rank_within(a, compute))
+    parts = [(r.offsets, r.above, r.above_optimistic, r.win_chances, r.won) for r in ranks]
     return [[None if part is None else part.tolist() for part in one] for one in parts]
 
 
@@ -94,18 +96,18 @@ def everything(a: Labelled, b: Labelled, effort: Effort, best_only: bool = False
 def test_ranks_are_the_same_whatever_computes_them(kind, seed):
     sides = make_sides(kind, seed)
     a, b = (labelled(*side) for side in sides)
-    expected, expected_best = (everything(a, b, Effort(threads=1), best_only) for best_only in (False, True))
-    for name, effort in EFFORTS.items():
-        assert everything(a, b, effort()) == expected, name
-        assert everything(a, b, effort(), best_only=True) == expected_best, name
+    expected, expected_best = (everything(a, b, ComputeSettings(threads=1), best_only) for best_only in (False, True))
+    for name, compute in SETTINGS.items():
+        assert everything(a, b, compute()) == expected, name
+        assert everything(a, b, compute(), best_only=True) == expected_best, name
 
 
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("kind", KINDS)
 def test_ranks_are_those_of_exact_arithmetic(kind, seed):
     (a, a_products), (b, b_products) = make_sides(kind, seed)
-    forward, _ = rank_pair(labelled(a, a_products), labelled(b, b_products), Effort())
-    best, _ = rank_pair(labelled(a, a_products), labelled(b, b_products), Effort(), best_only=True)
+    forward, _ = rank_pair(labelled(a, a_products), labelled(b, b_products), ComputeSettings())
+    best, _ = rank_pair(labelled(a, a_products), labelled(b, b_products), ComputeSettings(), best_only=True)
     slow = [one for one in score_slowly(a, a_products, b, b_products) if one is not None]
     assert score_queries(forward).rank.tolist() == [one.rank for one in slow]
     assert score_queries(forward).rank_optimistic.tolist() == [one.rank_optimistic for one in slow]
@@ -121,7 +123,7 @@ def test_the_order_of_samples_changes_no_rank(kind, seed):
     orders = [np.lexsort((rng.random(N), products)) for _, products in sides]
     a, b = (labelled(*side) for side in sides)
     c, d = (labelled(vectors[order], products) for (vectors, products), order in zip(sides, orders, strict=True))
-    before, after = rank_pair(a, b, Effort())[0], rank_pair(c, d, Effort())[0]
+    before, after = rank_pair(a, b, ComputeSettings())[0], rank_pair(c, d, ComputeSettings())[0]
     for i, old in enumerate(orders[0]):
         of_old, of_new = (slice(r.offsets[j], r.offsets[j + 1]) for r, j in ((before, old), (after, i)))
         assert before.above[of_old].tolist() == after.above[of_new].tolist()
@@ -132,7 +134,7 @@ def test_a_block_too_coarse_for_bfloat16_is_made_again_in_float32():
     products = np.sort(rng.integers(0, 60, 400))
     cone = labelled(float32(60 + rng.normal(size=(60, 32))[products] + rng.normal(size=(400, 32))), products)
     coarse, fine = (
-        rank_pair(cone, cone, Effort(arithmetics=chain), best_only=True)[0]
+        rank_pair(cone, cone, ComputeSettings(arithmetics=chain), best_only=True)[0]
         for chain in ([Bfloat16(), Float32()], [Float32()])
     )
     assert coarse.n_rechecked == fine.n_rechecked
@@ -146,8 +148,8 @@ def test_a_product_of_more_samples_than_16_bits_count_is_ranked(name):
     many = labelled(np.tile(np.float32([[1, 0]]), (n + 1, 1)), np.r_[np.full(n, 3), 4])
     many.vectors.raw[-1] = 0, 1
     few = labelled(np.float32([[1, 0.25]]), np.array([4]))
-    assert rank_pair(few, many, EFFORTS[name](), best_only=True)[0].above.tolist() == [n]
-    assert rank_pair(many, few, EFFORTS[name](), best_only=True)[1].above.tolist() == [n]
+    assert rank_pair(few, many, SETTINGS[name](), best_only=True)[0].above.tolist() == [n]
+    assert rank_pair(many, few, SETTINGS[name](), best_only=True)[1].above.tolist() == [n]
 
 
 @pytest.mark.parametrize("arithmetic", [Float32InNumpy, Float32, lambda: OnDevice("cpu")])
@@ -157,5 +159,5 @@ def test_more_products_than_64_bits_hold_costs_of_leave_no_chance(arithmetic):
     gallery = labelled(np.tile(np.float32([[1, 0]]), (n + 1, 1)), np.arange(n + 1))
     gallery.vectors.raw[-1] = 0, 1
     query, drawn = labelled(np.float32([[1, 0.25]]), np.array([n])), np.zeros((n + 1, 0), np.uint64)
-    ranks = rank_one_way(query, gallery, Effort(arithmetics=[arithmetic()]), drawn=drawn)
-    assert (ranks.above.tolist(), ranks.survival.tolist()) == ([n], [0.0])
+    ranks = rank_one_way(query, gallery, ComputeSettings(arithmetics=[arithmetic()]), drawn=drawn)
+    assert (ranks.above.tolist(), ranks.win_chances.tolist()) == ([n], [0.0])

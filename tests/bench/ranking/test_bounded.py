@@ -8,7 +8,15 @@ import pytest
 from rope.bench.metrics import score_pair, score_queries, score_within
 from rope.bench.one_shot import Draws, support_bits
 from rope.bench.ranking import engine
-from rope.bench.ranking.engine import Effort, Labelled, rank_one_way, rank_pair, rank_within, reduce_pair, reduce_within
+from rope.bench.ranking.engine import (
+    ComputeSettings,
+    Labelled,
+    rank_one_way,
+    rank_pair,
+    rank_within,
+    reduce_pair,
+    reduce_within,
+)
 from rope.bench.ranking.similarity import Vectors
 from tests.bench.ranking.test_engine import agree
 from tests.bench.reference import float32, score_slowly
@@ -44,11 +52,11 @@ def follow(monkeypatch, plan: str) -> None:
     monkeypatch.setattr(engine, "_QUERY_BYTES", 0)
 
 
-def everything(a: Labelled, b: Labelled, effort: Effort) -> list[list]:
+def everything(a: Labelled, b: Labelled, compute: ComputeSettings) -> list[list]:
     drawn = tuple(support_bits(side.products, Draws(seed=1, trials=70)) for side in (a, b))
-    ranks = [*rank_pair(a, b, effort, drawn=drawn), *rank_pair(a, b, effort)]
-    ranks += [rank_one_way(a, b, effort, drawn=drawn[1]), rank_within(a, effort)]
-    parts = [(r.offsets, r.above, r.above_optimistic, r.survival, r.won) for r in ranks]
+    ranks = [*rank_pair(a, b, compute, drawn=drawn), *rank_pair(a, b, compute)]
+    ranks += [rank_one_way(a, b, compute, drawn=drawn[1]), rank_within(a, compute)]
+    parts = [(r.offsets, r.above, r.above_optimistic, r.win_chances, r.won) for r in ranks]
     return [[None if part is None else part.tolist() for part in one] for one in parts]
 
 
@@ -56,25 +64,25 @@ def everything(a: Labelled, b: Labelled, effort: Effort) -> list[list]:
 @pytest.mark.parametrize("plan", PLANS)
 def test_ranks_are_the_same_in_whatever_parts_they_are_counted(kind, plan, monkeypatch):
     a, b = make_side(kind, 0), make_side(kind, 1)
-    expected = everything(a, b, Effort(threads=1))
+    expected = everything(a, b, ComputeSettings(threads=1))
     follow(monkeypatch, plan)
-    assert everything(a, b, Effort(MEMORY, threads=2)) == expected
+    assert everything(a, b, ComputeSettings(MEMORY, threads=2)) == expected
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_products_larger_than_a_block_are_ranked_alike(kind):
     """Blocks of 16 samples, and a product of some 45: its cost is that of all its samples."""
     a, b = make_side(kind, 0), make_side(kind, 1)
-    assert everything(a, b, Effort(memory_bytes=1, threads=1)) == everything(a, b, Effort(threads=1))
+    assert everything(a, b, ComputeSettings(memory_bytes=1, threads=1)) == everything(a, b, ComputeSettings(threads=1))
 
 
 @pytest.mark.parametrize("plan", PLANS)
 def test_ranks_in_parts_are_those_of_exact_arithmetic(plan, monkeypatch):
     a, b = make_side("codes", 0, n=40), make_side("codes", 1, n=40)
     follow(monkeypatch, plan)
-    forward, _ = score_pair(a, b, Effort(MEMORY))
+    forward, _ = score_pair(a, b, ComputeSettings(MEMORY))
     agree(forward, score_slowly(a.vectors.raw, a.products, b.vectors.raw, b.products))
-    within = score_within(a, Effort(MEMORY))
+    within = score_within(a, ComputeSettings(MEMORY))
     agree(within, score_slowly(a.vectors.raw, a.products, a.vectors.raw, a.products, same=True))
 
 
@@ -88,8 +96,8 @@ def test_no_part_has_more_positives_than_there_is_room_for(plan, monkeypatch):
         sizes.append(len(ranks.above))
         return score_queries(ranks, first)
 
-    reduce_pair(reduce, a, b, Effort(MEMORY))
-    reduce_within(reduce, a, Effort(MEMORY))
+    reduce_pair(reduce, a, b, ComputeSettings(MEMORY))
+    reduce_within(reduce, a, ComputeSettings(MEMORY))
     most_of_a_query = max(np.bincount(a.products).max(), np.bincount(b.products).max())
     rows = 64 * most_of_a_query  # as many queries are ranked one by one, before their ranks are let go
     assert len(sizes) > 3
@@ -103,17 +111,17 @@ def test_memory_is_bounded_where_one_product_has_most_samples(best_only):
     rng = np.random.default_rng(0)
     products = np.r_[np.zeros(n, np.int64), 1, 2]
     sides = [Labelled(Vectors.of(float32(rng.normal(size=(n + 2, 4)))), products) for _ in range(2)]
-    effort = Effort(memory_bytes=8 << 20, threads=2)
-    rank_pair(sides[0].part(n, n + 2), sides[1].part(n, n + 2), effort)  # compiles
+    compute = ComputeSettings(memory_bytes=8 << 20, threads=2)
+    rank_pair(sides[0].part(n, n + 2), sides[1].part(n, n + 2), compute)  # compiles
     tracemalloc.start()
     try:
         if best_only:
-            rank_pair(*sides, effort, best_only=True)
+            rank_pair(*sides, compute, best_only=True)
         else:
             reduce_pair(
-                score_queries, *sides, effort, drawn=tuple(support_bits(products, Draws(seed=0)) for _ in sides)
+                score_queries, *sides, compute, drawn=tuple(support_bits(products, Draws(seed=0)) for _ in sides)
             )
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 2 * effort.memory + 4096 * 2 * (n + 2) + (16 << 20)
+    assert peak < 2 * compute.memory + 4096 * 2 * (n + 2) + (16 << 20)

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from rope.bench.metrics import score_queries
 from rope.bench.one_shot import Draws, support_bits
-from rope.bench.ranking import pair_counts as tally
-from rope.bench.ranking.engine import Effort, Labelled, rank_one_way, rank_pair, rank_within
+from rope.bench.ranking import pair_counts
+from rope.bench.ranking.engine import ComputeSettings, Labelled, rank_one_way, rank_pair, rank_within
 from rope.bench.ranking.similarity import Vectors
 from tests.bench.reference import float32, score_slowly
 
@@ -28,7 +28,7 @@ def agree(scores, slow) -> None:
 
 
 def check_pair(a, a_products, b, b_products) -> None:
-    forward, backward = rank_pair(labelled(a, a_products), labelled(b, b_products), Effort())
+    forward, backward = rank_pair(labelled(a, a_products), labelled(b, b_products), ComputeSettings())
     agree(score_queries(forward), score_slowly(float32(a), a_products, float32(b), b_products))
     agree(score_queries(backward), score_slowly(float32(b), b_products, float32(a), a_products))
 
@@ -52,7 +52,7 @@ def test_ranks_equal_double_loops(case):
 @given(domain_pairs())
 def test_ranks_within_a_domain_leave_the_query_out(case):
     vectors, products, _, _ = case
-    scores = score_queries(rank_within(labelled(vectors, products), Effort()))
+    scores = score_queries(rank_within(labelled(vectors, products), ComputeSettings()))
     agree(scores, score_slowly(float32(vectors), products, float32(vectors), products, same=True))
 
 
@@ -72,8 +72,8 @@ def test_near_ties_are_decided_exactly(gap, seed):
 def test_a_difference_of_one_tie_is_decided_by_integers(monkeypatch):
     """Cosines that differ by 1e-12 within 1e-16: float64 cannot say on which side."""
     calls = []
-    original = tally.exact_cosine
-    monkeypatch.setattr(tally, "exact_cosine", lambda a, b: calls.append(1) or original(a, b))
+    original = pair_counts.exact_cosine
+    monkeypatch.setattr(pair_counts, "exact_cosine", lambda a, b: calls.append(1) or original(a, b))
     angle = np.arccos(1 - 1e-12)  # cosine of the negative: one tie below that of the positive, which is 1
     gallery = [[1, 0], [np.cos(angle), np.sin(angle)]]
     check_pair([[1, 0]], [0], gallery, [0, 1])
@@ -84,7 +84,7 @@ def test_float32_products_that_disagree_with_float64_are_rechecked():
     rng = np.random.default_rng(0)
     base = rng.normal(size=64)
     gallery = base + 1e-6 * rng.normal(size=(200, 64))
-    forward, _ = rank_pair(labelled([base], [0]), labelled(gallery, np.arange(200)), Effort())
+    forward, _ = rank_pair(labelled([base], [0]), labelled(gallery, np.arange(200)), ComputeSettings())
     assert forward.n_rechecked > 100
     check_pair([base], [0], gallery, np.arange(200))
 
@@ -99,7 +99,7 @@ def test_length_does_not_matter(scale):
 def test_constant_embeddings_rank_last():
     ones = np.ones((6, 3))
     side = labelled(ones, np.arange(6) // 2)
-    forward, backward = rank_pair(side, side, Effort())
+    forward, backward = rank_pair(side, side, ComputeSettings())
     for ranks in (forward, backward):
         scores = score_queries(ranks)
         assert scores.rank.tolist() == [5] * 6
@@ -116,12 +116,12 @@ def test_blocks_and_threads_change_nothing(threads, memory_bytes, kind):
     vectors = {"clustered": vectors, "quantised": np.round(vectors), "constant": np.ones_like(vectors)}[kind]
     a, b = labelled(vectors[::2], products[::2]), labelled(vectors[1::2], products[1::2])
     drawn = support_bits(a.products, Draws(seed=0)), support_bits(b.products, Draws(seed=0))
-    expected = [*rank_pair(a, b, Effort(threads=1), drawn=drawn), rank_within(a, Effort(threads=1))]
-    effort = Effort(memory_bytes, threads)
-    for got, want in zip([*rank_pair(a, b, effort, drawn=drawn), rank_within(a, effort)], expected, strict=True):
+    expected = [*rank_pair(a, b, ComputeSettings(threads=1), drawn=drawn), rank_within(a, ComputeSettings(threads=1))]
+    compute = ComputeSettings(memory_bytes, threads)
+    for got, want in zip([*rank_pair(a, b, compute, drawn=drawn), rank_within(a, compute)], expected, strict=True):
         assert np.array_equal(got.above, want.above)
         assert np.array_equal(got.above_optimistic, want.above_optimistic)
-        assert np.array_equal(got.survival, want.survival)
+        assert np.array_equal(got.win_chances, want.win_chances)
         assert np.array_equal(got.won, want.won)
 
 
@@ -137,7 +137,7 @@ def test_hit_rate_equals_faiss(seed, dim):
     index = faiss.IndexFlatIP(dim)
     index.add(gallery)
     found = products[1::3][index.search(queries, 10)[1]] == products[::3, None]
-    ranks = rank_one_way(labelled(queries, products[::3]), labelled(gallery, products[1::3]), Effort())
+    ranks = rank_one_way(labelled(queries, products[::3]), labelled(gallery, products[1::3]), ComputeSettings())
     scores = score_queries(ranks)
     for k in (1, 5, 10):
         assert np.sum(scores.rank <= k) == np.sum(found[:, :k].any(axis=1))
@@ -146,7 +146,7 @@ def test_hit_rate_equals_faiss(seed, dim):
 def test_an_empty_side_has_no_ranks():
     nothing, something = labelled(np.zeros((0, 2)), []), labelled(np.eye(2), [0, 1])
     bits = support_bits(something.products, Draws(seed=0))
-    for ranks in rank_pair(nothing, something, Effort(), drawn=(bits[:0], bits)):
+    for ranks in rank_pair(nothing, something, ComputeSettings(), drawn=(bits[:0], bits)):
         assert len(ranks.above) == 0
 
 
@@ -157,7 +157,7 @@ def test_products_must_be_ascending():
 
 def test_dimensions_must_agree():
     with pytest.raises(ValueError, match="dimensions differ: 2 and 3"):
-        rank_pair(labelled(np.eye(2), [0, 1]), labelled(np.eye(3), [0, 1, 2]), Effort())
+        rank_pair(labelled(np.eye(2), [0, 1]), labelled(np.eye(3), [0, 1, 2]), ComputeSettings())
 
 
 def test_vectors_may_stay_on_disk(tmp_path):
@@ -167,5 +167,5 @@ def test_vectors_may_stay_on_disk(tmp_path):
     np.save(tmp_path / "vectors.npy", vectors)
     mapped = Labelled(Vectors.of(np.load(tmp_path / "vectors.npy", mmap_mode="r")), products)
     assert isinstance(mapped.vectors.raw.base, np.memmap) or isinstance(mapped.vectors.raw, np.memmap)
-    on_disk, in_memory = (rank_pair(side, side, Effort())[0] for side in (mapped, labelled(vectors, products)))
+    on_disk, in_memory = (rank_pair(side, side, ComputeSettings())[0] for side in (mapped, labelled(vectors, products)))
     assert on_disk.above.tolist() == in_memory.above.tolist()

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rope.bench.metrics import QueryScores, score_pair, score_within
-from rope.bench.ranking.engine import Effort, Labelled
+from rope.bench.ranking.engine import ComputeSettings, Labelled
 from rope.bench.ranking.per_gallery import score_pair_by_group, score_within_by_group
 from rope.bench.ranking.similarity import TIE, Vectors, exact_cosine
 
@@ -51,10 +51,10 @@ def test_every_query_is_ranked_in_its_group_alone(seed):
     rng = np.random.default_rng(seed)
     a, b = labelled(rng, 17, 4), labelled(rng, 13, 4)
     groups_a, groups_b = random_groups(rng, 17), random_groups(rng, 13)
-    forward, backward = score_pair_by_group(a, b, groups_a, groups_b, Effort(threads=1))
+    forward, backward = score_pair_by_group(a, b, groups_a, groups_b, ComputeSettings(threads=1))
     assert numbers(forward) == slow_numbers(a, b, groups_a, groups_b)
     assert numbers(backward) == slow_numbers(b, a, groups_b, groups_a)
-    assert numbers(score_within_by_group(a, groups_a, Effort(threads=1))) == slow_numbers(
+    assert numbers(score_within_by_group(a, groups_a, ComputeSettings(threads=1))) == slow_numbers(
         a, a, groups_a, groups_a, same=True
     )
 
@@ -62,16 +62,18 @@ def test_every_query_is_ranked_in_its_group_alone(seed):
 def test_one_group_is_the_whole_gallery():
     rng = np.random.default_rng(0)
     a, b = labelled(rng, 30, 5), labelled(rng, 40, 5)
-    grouped = score_pair_by_group(a, b, [None] * 30, [None] * 40, Effort())
-    for got, expected in zip(grouped, score_pair(a, b, Effort()), strict=True):
+    grouped = score_pair_by_group(a, b, [None] * 30, [None] * 40, ComputeSettings())
+    for got, expected in zip(grouped, score_pair(a, b, ComputeSettings()), strict=True):
         assert numbers(got) == numbers(expected)
-    assert numbers(score_within_by_group(a, ["x"] * 30, Effort())) == numbers(score_within(a, Effort()))
+    assert numbers(score_within_by_group(a, ["x"] * 30, ComputeSettings())) == numbers(
+        score_within(a, ComputeSettings())
+    )
 
 
 def test_a_group_that_the_gallery_lacks_has_no_positives():
     rng = np.random.default_rng(0)
     a, b = labelled(rng, 4, 1), labelled(rng, 4, 1)
-    forward, backward = score_pair_by_group(a, b, ["x"] * 4, ["y"] * 4, Effort())
+    forward, backward = score_pair_by_group(a, b, ["x"] * 4, ["y"] * 4, ComputeSettings())
     assert numbers(forward) == numbers(backward) == []
 
 
@@ -79,4 +81,4 @@ def test_there_must_be_a_group_for_each_sample():
     rng = np.random.default_rng(0)
     a = labelled(rng, 4, 1)
     with pytest.raises(ValueError, match="4 samples but 3 groups"):
-        score_within_by_group(a, [None] * 3, Effort())
+        score_within_by_group(a, [None] * 3, ComputeSettings())

@@ -3,7 +3,7 @@ import pytest
 
 from rope.bench.recommend import floors
 from rope.bench.recommend.floors import item_neighbours, rank_by_neighbours, rank_by_popularity
-from rope.bench.recommend.places import hidden_items
+from rope.bench.recommend.target_ranks import hidden_items
 from tests.bench.recommend.cases import N_ITEMS, random_split
 from tests.bench.recommend.reference import neighbour_scores
 from tests.bench.recommend.reference import places as reference_places

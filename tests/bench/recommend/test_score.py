@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rope.bench.recommend.interactions import LeaveOneOut, Sequences
-from rope.bench.recommend.places import Places
 from rope.bench.recommend.score import METRICS, figures_of, slices_of, user_values
+from rope.bench.recommend.target_ranks import TargetRanks
 
 
 def everybody(n):
@@ -33,7 +33,7 @@ def test_metrics_are_those_of_ranx():
         }
         wanted = evaluate(qrels, run, list(names))
     above = (scores > scores[np.arange(40), targets][:, None]).sum(axis=1)
-    got = figures_of(Places(above, above, np.full(40, 79)), everybody(40))["all"].metrics
+    got = figures_of(TargetRanks(above, above, np.full(40, 79)), everybody(40))["all"].metrics
     assert {metric: got[metric].value for metric in names.values()} == pytest.approx(
         {names[name]: float(value) for name, value in wanted.items()}
     )
@@ -42,7 +42,7 @@ def test_metrics_are_those_of_ranx():
 @given(st.lists(st.integers(0, 99), min_size=1, max_size=30))
 def test_metrics_are_their_definitions_by_list(above):
     """As RecBole defines them, from the list of hits of each user, best first, one of them being right."""
-    values = user_values(Places(np.array(above), np.array(above), np.full(len(above), 99)))
+    values = user_values(TargetRanks(np.array(above), np.array(above), np.full(len(above), 99)))
     for user, n in enumerate(above):
         hits = [int(place == n) for place in range(100)]
         for k in (10, 50):
@@ -54,14 +54,14 @@ def test_metrics_are_their_definitions_by_list(above):
 
 
 def test_ties_count_against_the_model_and_are_reported_the_other_way_too():
-    figures = figures_of(Places(np.array([99]), np.array([0]), np.array([99])), everybody(1))["all"]
+    figures = figures_of(TargetRanks(np.array([99]), np.array([0]), np.array([99])), everybody(1))["all"]
     assert [figures.metrics[metric].value for metric in METRICS] == [0, 0, 0, 0, 0.01, 0]
     assert list(figures.optimistic.values()) == [1] * 6
 
 
 def test_each_user_is_a_cluster():
     above = np.array([0] * 30 + [99] * 70)
-    figures = figures_of(Places(above, above, np.full(100, 99)), everybody(100))["all"]
+    figures = figures_of(TargetRanks(above, above, np.full(100, 99)), everybody(100))["all"]
     recall = figures.metrics["Recall@10"]
     assert recall.n_products == 100
     assert recall.low == pytest.approx(0.218, abs=0.005)
@@ -86,4 +86,4 @@ def test_slices_part_users_by_item_and_by_activity():
 
 def test_a_slice_without_users_has_no_figures():
     nobody = {"all": np.ones(1, np.bool_), "none": np.zeros(1, np.bool_)}
-    assert list(figures_of(Places(np.zeros(1, int), np.zeros(1, int), np.ones(1, int)), nobody)) == ["all"]
+    assert list(figures_of(TargetRanks(np.zeros(1, int), np.zeros(1, int), np.ones(1, int)), nobody)) == ["all"]

@@ -6,10 +6,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from rope.bench.io.provenance import Subject
+from rope.bench.io.provenance import Provenance
 from rope.bench.metrics import KS
 from rope.bench.one_shot import Draws
-from rope.bench.ranking.engine import Effort
+from rope.bench.ranking.engine import ComputeSettings
 from rope.bench.report import as_json, write_json, write_ranks
 from rope.bench.score import PROTOCOL_VERSION, score
 from rope.bench.stats.intervals import intervals_of
@@ -18,18 +18,18 @@ from rope.errors import UsageError
 from tests.bench.simulated import pair_ranks
 from tests.bench.test_score import random_case
 
-SUBJECT = Subject("model", "mini", "0" * 64, "validation", {})
+PROVENANCE = Provenance("model", "mini", "0" * 64, "validation", {})
 
 
 @pytest.fixture(scope="module")
 def result():
-    return score(*random_case(3), Draws(seed=0, trials=2), Effort())
+    return score(*random_case(3), Draws(seed=0, trials=2), ComputeSettings())
 
 
 @pytest.fixture
 def files(result, tmp_path):
     write_ranks(tmp_path / "ranks.parquet", result)
-    write_json(tmp_path / "result.json", as_json(result, SUBJECT, intervals_of(ranks_of(result, SUBJECT)), None))
+    write_json(tmp_path / "result.json", as_json(result, PROVENANCE, intervals_of(ranks_of(result, PROVENANCE)), None))
     return tmp_path / "ranks.parquet", tmp_path / "result.json"
 
 
@@ -44,7 +44,7 @@ def same(a, b) -> bool:
 
 def test_a_file_gives_back_the_score_it_was_written_from(result, files):
     ranks = read_ranks(*files)
-    assert same(ranks, ranks_of(result, SUBJECT))
+    assert same(ranks, ranks_of(result, PROVENANCE))
     assert ranks.origin == RanksProvenance("model", "mini", "0" * 64, "validation", PROTOCOL_VERSION)
 
 
@@ -56,7 +56,7 @@ def test_the_order_of_rows_changes_nothing(files):
 
 
 def test_values_of_queries_average_to_the_reported_means(result, files):
-    reported = as_json(result, SUBJECT, intervals_of(ranks_of(result, SUBJECT)), None)["pairs"]
+    reported = as_json(result, PROVENANCE, intervals_of(ranks_of(result, PROVENANCE)), None)["pairs"]
     for name, pair in read_ranks(*files).pairs.items():
         for metric in METRICS:
             assert np.mean(query_values(pair, metric)) == pytest.approx(reported[name][metric], abs=1e-12)

@@ -9,9 +9,9 @@ import pytest
 
 from rope.bench.cli import main
 from rope.bench.io.embeddings import embeddings_sha256
-from rope.bench.io.provenance import EmbeddingsNote, Subject
+from rope.bench.io.provenance import EmbeddingsNote, Provenance
 from rope.bench.one_shot import Draws
-from rope.bench.ranking.engine import Effort
+from rope.bench.ranking.engine import ComputeSettings
 from rope.bench.report import as_json, write_json, write_ranks
 from rope.bench.score import score
 from rope.bench.stats.intervals import intervals_of
@@ -33,12 +33,12 @@ def results(tmp_path_factory):
             for domain, rows in embeddings.items()
         }
         notes = {domain: EmbeddingsNote(9, 4, "float64", 0, embeddings_sha256(rows)) for domain, rows in noisy.items()}
-        subject = Subject(model, "mini", "0" * 64, "validation", notes, seed)
-        result = score(noisy, labels, Draws(seed=0, trials=2), Effort(threads=1))
+        provenance = Provenance(model, "mini", "0" * 64, "validation", notes, seed)
+        result = score(noisy, labels, Draws(seed=0, trials=2), ComputeSettings(threads=1))
         path = folder / (f"{model}.json" if seed is None else f"{model}-{seed}.json")
         write_ranks(path.with_suffix(".ranks.parquet"), result)
-        intervals = intervals_of(ranks_of(result, subject))
-        write_json(path, as_json(result, subject, intervals, path.with_suffix(".ranks.parquet")))
+        intervals = intervals_of(ranks_of(result, provenance))
+        write_json(path, as_json(result, provenance, intervals, path.with_suffix(".ranks.parquet")))
     return folder
 
 

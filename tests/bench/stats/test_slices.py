@@ -8,10 +8,10 @@ import pytest
 from rich.console import Console
 
 from rope.bench.io.embeddings import DomainEmbeddings
-from rope.bench.io.provenance import Subject
+from rope.bench.io.provenance import Provenance
 from rope.bench.metrics import KS
 from rope.bench.one_shot import Draws
-from rope.bench.ranking.engine import Effort
+from rope.bench.ranking.engine import ComputeSettings
 from rope.bench.score import score
 from rope.bench.stats.intervals import Interval
 from rope.bench.stats.query_ranks import PairRanks, ranks_of
@@ -67,8 +67,8 @@ def ranks_on(directory, fingerprint: str):
         )
         for domain in DOMAINS
     }
-    result = score(embeddings, labels, Draws(seed=0, trials=1), Effort())
-    return ranks_of(result, Subject("model", "small", fingerprint, "validation", {}))
+    result = score(embeddings, labels, Draws(seed=0, trials=1), ComputeSettings())
+    return ranks_of(result, Provenance("model", "small", fingerprint, "validation", {}))
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ def small_run(folder):
     return recipe
 
 
-def test_the_books_of_a_run_close(recipe):
+def test_every_row_of_a_run_is_accounted_for(recipe):
     found = audit(recipe)
     assert found.problems == ()
     assert (found.n_raw, found.fates) == (9, {"kept": 3, "not sampled": 3, "quarantined": 1, "rejected": 2})

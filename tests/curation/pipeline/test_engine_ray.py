@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from rope.curation.pipeline.fault_injection import Chaos
+from rope.curation.pipeline.fault_injection import FaultInjection
 from rope.curation.pipeline.pool import PoolSlice
 from rope.curation.pipeline.runner import run_recipe
 from rope.curation.pipeline.worker import ShardAttempt, ShardJob
@@ -53,8 +53,10 @@ def pool(tmp_path_factory):
     return folder, files_of(recipe)
 
 
-def run(recipe, chaos=None):
-    run_recipe(recipe, lambda needs_gpu: ray_engine(None, needs_gpu=needs_gpu), chaos=chaos, progress=False)
+def run(recipe, fault_injection=None):
+    run_recipe(
+        recipe, lambda needs_gpu: ray_engine(None, needs_gpu=needs_gpu), fault_injection=fault_injection, progress=False
+    )
 
 
 def test_ray_makes_the_same_bytes_with_rows_that_raise_and_kill(cluster, pool):
@@ -64,10 +66,10 @@ def test_ray_makes_the_same_bytes_with_rows_that_raise_and_kill(cluster, pool):
     assert files_of(recipe) == calm
 
 
-def test_ray_under_chaos_makes_the_same_bytes(cluster, pool):
+def test_ray_with_injected_faults_makes_the_same_bytes(cluster, pool):
     folder, calm = pool
-    recipe = recipe_of(folder, *STAGES, shard_rows=4, limits=LIMITS, work="chaos")
-    run(recipe, Chaos(3, faults=("raise", "kill", "full_disk", "torn")))
+    recipe = recipe_of(folder, *STAGES, shard_rows=4, limits=LIMITS, work="struck")
+    run(recipe, FaultInjection(3, faults=("raise", "kill", "full_disk", "torn")))
     assert files_of(recipe) == calm
 
 
@@ -76,7 +78,7 @@ def test_a_task_that_hangs_ends_at_its_deadline_and_its_worker_is_replaced(clust
         "s", "0", "", "", {}, (PoolSlice(tmp_path / "x.parquet", 0, 1, ""),), tmp_path, 1, 0.5, 0.0, True, True
     )
     with ray_engine(1, needs_gpu=False) as engine:
-        engine.submit(ShardAttempt(job, chaos=Chaos(0, rate=1.0, faults=("hang",))))
+        engine.submit(ShardAttempt(job, fault_injection=FaultInjection(0, rate=1.0, faults=("hang",))))
         began = time.monotonic()
         assert [ended.how for ended in engine.wait()] == ["hung"]
         n_seconds = time.monotonic() - began

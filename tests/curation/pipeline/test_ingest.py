@@ -1,15 +1,15 @@
 import pyarrow as pa
 import pytest
 
-from rope.curation.pipeline.ingest import ROW_SCHEMA, Admit, admit
+from rope.curation.pipeline.ingest import ROW_SCHEMA, IngestOptions, ingest_rows
 
 
 def admitted(row, **renamed):
     columns = {
         name: renamed.get(name, name) for name in ("id", "domain", "text", "frames", "video", "paths", "category")
     }
-    options = Admit("/pool", {ours: theirs for ours, theirs in columns.items() if theirs in row})
-    return admit(pa.RecordBatch.from_pylist([row]), options)
+    options = IngestOptions("/pool", {ours: theirs for ours, theirs in columns.items() if theirs in row})
+    return ingest_rows(pa.RecordBatch.from_pylist([row]), options)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_media_may_be_of_any_type_that_holds_them(kind, given, paths):
     batch = pa.table({"id": ["0", "1"], "domain": ["live"] * 2, "frames": pa.array([None, given], kind)}).to_batches()[
         0
     ]
-    outcome = admit(batch, Admit("/pool", {name: name for name in batch.schema.names}))
+    outcome = ingest_rows(batch, IngestOptions("/pool", {name: name for name in batch.schema.names}))
     assert [frame["path"] for frame in outcome.kept.to_pylist()[0]["frames"]] == paths
     assert outcome.rejects["id"].to_pylist() == ["0"]
 
@@ -96,8 +96,8 @@ def test_a_row_does_not_depend_on_its_neighbours():
         for i in range(12)
     ]
     batch = pa.RecordBatch.from_pylist(rows)
-    options = Admit("/pool", {name: name for name in batch.schema.names})
-    alone = [admit(batch.slice(i, 1), options) for i in range(12)]
-    whole = admit(batch, options)
+    options = IngestOptions("/pool", {name: name for name in batch.schema.names})
+    alone = [ingest_rows(batch.slice(i, 1), options) for i in range(12)]
+    whole = ingest_rows(batch, options)
     assert pa.Table.from_batches([one.kept for one in alone]).equals(pa.table(whole.kept))
     assert pa.Table.from_batches([one.rejects for one in alone]).equals(pa.table(whole.rejects))

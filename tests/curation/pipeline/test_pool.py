@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rope.curation.pipeline.ingest import Admit, admit
+from rope.curation.pipeline.ingest import IngestOptions, ingest_rows
 from rope.curation.pipeline.pool import open_pool, slices
 from rope.errors import DatasetError, UsageError
 from tests.stored import POOL
@@ -76,6 +76,6 @@ def test_a_pool_with_other_names_and_integer_ids_is_read(tmp_path):
     pool = open_pool(POOL, {"text": "title", "frames": "image"}, tmp_path)
     assert [(file.path.name, file.rows) for file in pool.files] == [("pool.parquet", n_rows)]
     batch = pq.read_table(pool.files[0].path).to_batches()[0]
-    kept = admit(batch, Admit(str(pool.root), dict(pool.columns))).kept
+    kept = ingest_rows(batch, IngestOptions(str(pool.root), dict(pool.columns))).kept
     assert kept.num_rows == n_rows
     assert all(Path(row["frames"][0]["path"]).is_file() and row["id"].isdigit() for row in kept.to_pylist())

@@ -13,8 +13,8 @@ from rope.errors import DatasetError, UsageError
 from tests.curation.pools import HALF, POISON, QUICK, column, files_of, local, recipe_of, write_rows
 
 
-def run(recipe, workers=2, chaos=None):
-    return run_recipe(recipe, local(workers), chaos=chaos, progress=False)
+def run(recipe, workers=2, fault_injection=None):
+    return run_recipe(recipe, local(workers), fault_injection=fault_injection, progress=False)
 
 
 def states(recipe):

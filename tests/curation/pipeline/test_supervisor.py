@@ -50,7 +50,7 @@ def job(name, n_rows=10, is_divisible=True):
 
 def make(engine, *jobs, max_lethal=10):
     """Supervise; returns what each shard was finally made without."""
-    supervise(engine, jobs, first_attempt=0, max_lethal=max_lethal, chaos=None, advance=lambda _: None)
+    supervise(engine, jobs, first_attempt=0, max_lethal=max_lethal, fault_injection=None, advance=lambda _: None)
     return {e.task.job.name: dict(e.task.lethal) for e in engine.log if e.task.rows is None and e.how == "done"}
 
 

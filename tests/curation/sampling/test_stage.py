@@ -61,7 +61,7 @@ def test_what_cannot_be_meant_is_refused(tmp_path):
         list(sample_rows(write_shards(tmp_path, 1), SampleRows(seed=0, rate=0.5, key="content")))
 
 
-def test_a_recipe_samples_and_its_books_close(tmp_path):
+def test_a_recipe_samples_and_every_row_is_accounted_for(tmp_path):
     stage = 'use = "rope.curation.sampling.stage:SAMPLE"\nseed = 1\ncount = 9\nfloor = 1'
     recipe = recipe_of(tmp_path, stage, n_rows=50)
     manifests = run_recipe(recipe, local(), progress=False)["sample"]

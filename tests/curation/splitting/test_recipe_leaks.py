@@ -138,6 +138,6 @@ def test_a_waived_sample_is_named_and_no_leak(leaking):
 def test_the_command_audit_shows_the_leaks_and_ends_with_1(leaking, curate):
     code, out, _ = curate("audit", leaking)
     assert code == 1
-    assert "the books close; of 12 rows: 12 kept" in out
+    assert "every row is accounted for; of 12 rows: 12 kept" in out
     assert "| validation → train | same media | same session | same title |" in out
     assert "title: 1 validation samples have a leak" in out

@@ -19,7 +19,7 @@ from rope.errors import DatasetError, UsageError
 from rope.files import sha256_of
 from rope.media.audio import Sound, iter_audio
 
-__all__ = ["Listener", "Mute", "iter_mute", "list_media", "sound_hash"]
+__all__ = ["Transcriber", "Untranscribed", "iter_untranscribed", "list_media", "sound_hash"]
 
 _ROWS: Final = 32
 
@@ -28,7 +28,7 @@ Media = dict[tuple[str, str], Path]
 
 
 @dataclass(frozen=True, slots=True)
-class Mute:
+class Untranscribed:
     """A sample without a text.
 
     Attributes:
@@ -65,7 +65,7 @@ def list_media(folder: Path, configs: Iterable[str]) -> Media:
     return found
 
 
-def iter_mute(directory: Path, shards: Iterable[str], media: Media) -> Iterator[Mute]:
+def iter_untranscribed(directory: Path, shards: Iterable[str], media: Media) -> Iterator[Untranscribed]:
     """The samples of some shards that have no text, in order, each with its own file, else that of `media`.
 
     Raises:
@@ -75,7 +75,7 @@ def iter_mute(directory: Path, shards: Iterable[str], media: Media) -> Iterator[
         config = name.partition("/")[0]
         for row in _rows(directory / name):
             if row["text"] is None:
-                yield Mute(config, row["sample_id"], _sound_of(row, media.get((config, row["sample_id"]))))
+                yield Untranscribed(config, row["sample_id"], _sound_of(row, media.get((config, row["sample_id"]))))
 
 
 def sound_hash(sound: Audio) -> str:
@@ -92,7 +92,7 @@ def sound_hash(sound: Audio) -> str:
         raise DatasetError(f"{sound.path}: cannot be read: {error.strerror}") from error
 
 
-class Listener:
+class Transcriber:
     """Hears sounds one after the other, several parts at a time, and keeps the text of each once it is whole.
 
     Args:

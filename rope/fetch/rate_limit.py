@@ -1,4 +1,4 @@
-"""When the next request may start: connections, rate and pauses by host, and how long to wait after a failure."""
+"""The rate limit: connections, requests per second and pauses of each host, and how long to wait after a failure."""
 
 import asyncio
 import email.utils

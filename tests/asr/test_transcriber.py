@@ -7,7 +7,7 @@ pytest.importorskip("transformers")
 
 from rope.asr.answers import ChatAnswer
 from rope.asr.cache import open_cache
-from rope.asr.hearing import Listener
+from rope.asr.transcriber import Transcriber
 from rope.domain import Audio
 from rope.errors import DatasetError
 from tests.asr.spoken import Ear
@@ -25,7 +25,7 @@ def without_the_end(content: bytes) -> bytes:
 @pytest.mark.parametrize("batch_size", [1, 2, 9])
 def test_of_a_damaged_sound_nothing_is_kept_and_of_the_others_all(batch_size, tmp_path):
     with open_cache(tmp_path / "texts.sqlite") as answers:
-        listener = Listener(Ear(batch_size), answers)
+        listener = Transcriber(Ear(batch_size), answers)
         listener.listen("whole", Audio(flac(1, 500)))
         with pytest.raises(DatasetError, match=r"is incomplete|cannot be decoded"):
             listener.listen("damaged", Audio(without_the_end(flac(70, 300))))
@@ -39,7 +39,7 @@ def test_of_a_damaged_sound_nothing_is_kept_and_of_the_others_all(batch_size, tm
 
 def test_a_long_sound_does_not_hold_back_the_texts_before_it(tmp_path):
     with open_cache(tmp_path / "texts.sqlite") as answers:
-        listener = Listener(Ear(3, dies_after=3), answers)
+        listener = Transcriber(Ear(3, dies_after=3), answers)
         listener.listen("short", Audio(flac(1, 500)))
         with pytest.raises(KeyboardInterrupt):
             listener.listen("long", Audio(flac(170, 600)))
@@ -48,7 +48,7 @@ def test_a_long_sound_does_not_hold_back_the_texts_before_it(tmp_path):
 
 def test_a_text_is_kept_as_soon_as_it_is_whole(tmp_path):
     with open_cache(tmp_path / "texts.sqlite") as answers:
-        listener = Listener(Ear(2), answers)
+        listener = Transcriber(Ear(2), answers)
         listener.listen("a", Audio(flac(1, 500)))
         assert answers.get(["a"]) == {}
         listener.listen("b", Audio(flac(1, 600)))

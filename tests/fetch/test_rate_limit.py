@@ -4,7 +4,7 @@ import time
 import pytest
 
 from rope.errors import UsageError
-from rope.fetch.pacing import Turns, backoff_s, jitter
+from rope.fetch.rate_limit import Turns, backoff_s, jitter
 from tests.fetch.conftest import limits
 
 

@@ -1,6 +1,6 @@
-"""Runs of a recipe under chaos, each of which must end with the bytes of the calm run.
+"""Runs of a recipe with injected faults, each of which must end with the bytes of an undisturbed run.
 
-    python -m benchmarks.curation_chaos [--runs 100] [--engine local|ray]
+    python -m benchmarks.curation_fault_injection [--runs 100] [--engine local|ray]
 
 Workers raise, segfault, hang and are killed; files are torn, get a wrong byte, or meet a full disk: three tasks in ten
 are struck, in their first and second attempts. The recipe has a stage that quarantines a row, one that rejects one, a
@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from rope.curation.pipeline.fault_injection import FAULTS, Chaos
+from rope.curation.pipeline.fault_injection import FAULTS, FaultInjection
 from rope.curation.pipeline.runner import OpenEngine, run_recipe
 from rope.curation.pipeline.supervisor import Ended, Engine
 from rope.curation.pipeline.worker import ShardAttempt
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def repeat(folder: Path, open_engine: OpenEngine, n_runs: int, limits: str) -> None:
-    """Run the recipe calmly and then `n_runs` times under chaos, and print how many ended with the same bytes."""
+    """Run the recipe undisturbed and then `n_runs` times with injected faults, and print how many ended alike."""
     calm = recipe_of(folder, *STAGES, n_rows=12, shard_rows=6, limits=limits, work="calm")
     run_recipe(calm, local(), progress=False)
     expected, began = files_of(calm), time.perf_counter()
@@ -70,8 +70,8 @@ def repeat(folder: Path, open_engine: OpenEngine, n_runs: int, limits: str) -> N
 
     n_same = 0
     for seed in range(n_runs):
-        recipe = recipe_of(folder, *STAGES, limits=limits, work=f"chaos{seed}", shard_rows=6)
-        run_recipe(recipe, counted, chaos=Chaos(seed, faults=FAULTS), progress=False)
+        recipe = recipe_of(folder, *STAGES, limits=limits, work=f"struck{seed}", shard_rows=6)
+        run_recipe(recipe, counted, fault_injection=FaultInjection(seed, faults=FAULTS), progress=False)
         is_same = files_of(recipe) == expected
         n_same += is_same
         if not is_same:

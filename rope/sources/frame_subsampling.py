@@ -1,4 +1,4 @@
-"""A staged release with only those frames of a clip that a model is given."""
+"""Frame subsampling of a staged release: a sample keeps the frames that a model is given."""
 
 # ruff: noqa: S608 -- SQL is put together from names of our own tables
 
@@ -9,10 +9,10 @@ import pyarrow as pa
 
 from rope.media import choose_frames
 
-__all__ = ["thin_frames"]
+__all__ = ["subsample_frames"]
 
 
-def thin_frames(connection: duckdb.DuckDBPyConnection, tables: Iterable[str], n_frames: int) -> None:
+def subsample_frames(connection: duckdb.DuckDBPyConnection, tables: Iterable[str], n_frames: int) -> None:
     """Keep of each sample the frames that `rope.media.choose_frames` chooses among those listed.
 
     Args:

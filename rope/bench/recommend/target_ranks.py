@@ -7,11 +7,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from rope.bench.ranking.engine import Effort, Labelled, rank_one_way
+from rope.bench.ranking.engine import ComputeSettings, Labelled, rank_one_way
 from rope.bench.ranking.similarity import TIE, Vectors, exact_cosine, float64_bound, float64_pairs
 from rope.bench.recommend.interactions import LeaveOneOut, Sequences
 
-__all__ = ["Places", "hidden_items", "rank_by_vectors"]
+__all__ = ["TargetRanks", "hidden_items", "rank_by_vectors"]
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -23,7 +23,7 @@ _USERS_A_BLOCK: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Places:
+class TargetRanks:
     """For each user, how many other items of the gallery come before the one asked for.
 
     Attributes:
@@ -57,8 +57,8 @@ def hidden_items(split: LeaveOneOut, *, exclude_history: bool) -> Sequences:
 
 
 def rank_by_vectors(
-    items: Vectors, users: npt.NDArray[np.float32], targets: IntArray, hidden: Sequences, effort: Effort
-) -> Places:
+    items: Vectors, users: npt.NDArray[np.float32], targets: IntArray, hidden: Sequences, compute: ComputeSettings
+) -> TargetRanks:
     """Rank each user's target among all items by the cosine with the user's vector.
 
     The whole gallery is counted by `rope.bench.ranking.engine`; then the hidden items, a few for each user, are taken
@@ -69,18 +69,19 @@ def rank_by_vectors(
         users: float32 [n, dim], finite and not zero.
         targets: int64 [n], rows of `items`.
         hidden: see `hidden_items`.
-        effort: how to spend the machine.
+        compute: how to spend the machine.
 
     >>> items = Vectors.of(np.float32([[1, 0], [0, 1], [1, 1]]))
     >>> nothing = Sequences.of([[]])
-    >>> rank_by_vectors(items, np.float32([[1, 0.1]]), np.array([1]), nothing, Effort(threads=1)).above
+    >>> one_thread = ComputeSettings(threads=1)
+    >>> rank_by_vectors(items, np.float32([[1, 0.1]]), np.array([1]), nothing, one_thread).above
     array([2])
-    >>> rank_by_vectors(items, np.float32([[1, 0.1]]), np.array([1]), Sequences.of([[0]]), Effort(threads=1)).above
+    >>> rank_by_vectors(items, np.float32([[1, 0.1]]), np.array([1]), Sequences.of([[0]]), one_thread).above
     array([1])
     """
     order = np.argsort(targets, kind="stable")  # the engine wants queries in the order of what they look for
     queries = Labelled(Vectors.of(users[order]), targets[order])
-    ranks = rank_one_way(queries, Labelled(items, np.arange(len(items))), effort, best_only=True)
+    ranks = rank_one_way(queries, Labelled(items, np.arange(len(items))), compute, best_only=True)
     above, optimistic = np.empty_like(ranks.above), np.empty_like(ranks.above)
     above[order], optimistic[order] = ranks.above, ranks.above_optimistic
 
@@ -94,7 +95,7 @@ def rank_by_vectors(
         wins, wins_strictly = _compare(queries.vectors, row_of[owners], items, gone.items, targets[owners], own[owners])
         above[asked] -= np.bincount(gone.owners[wins], minlength=len(asked))
         optimistic[asked] -= np.bincount(gone.owners[wins_strictly], minlength=len(asked))
-    return Places(above, optimistic, len(items) - 1 - hidden.lengths)
+    return TargetRanks(above, optimistic, len(items) - 1 - hidden.lengths)
 
 
 def _compare(
