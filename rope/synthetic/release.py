@@ -20,7 +20,7 @@ from rope.synthetic.scenes import VIDEO_SIZE
 from rope.synthetic.seeds import Stream, generator
 from rope.synthetic.workers import map_in_order
 
-__all__ = ["write_release"]
+__all__ = ["VALIDATION_SHARE", "Placed", "place", "write_release"]
 
 Prefix = Literal["training", "test"]
 """How the official layout names the splits `train` and `validation`."""
@@ -47,6 +47,9 @@ _IMAGE_FILE: Final[dict[DomainName, str]] = {
 _FILES: Final = {1: "three", 2: "six", 3: "nine", 4: "twelve"}
 """Number of domains -> text files of a split."""
 
+VALIDATION_SHARE: Final = 0.3
+"""Share of the products in the split `test`, unless another is asked for."""
+
 _MP4_SHARE: Final = 0.1
 _QUIRK_SHARE: Final = 0.02
 """Share of rows with a blank too many, as some have in the official release."""
@@ -72,7 +75,7 @@ videos/, videos/index.tsv   some of the videos as H.264, where the set was made 
 
 
 @dataclass(frozen=True, slots=True)
-class _Placed:
+class Placed:
     """A product with its place in the release."""
 
     product: Product
@@ -85,7 +88,7 @@ def write_release(
     *,
     products: int,
     seed: int,
-    validation_share: float = 0.3,
+    validation_share: float = VALIDATION_SHARE,
     domains: Sequence[DomainName] = DOMAINS,
     mp4: bool = True,
     workers: int | None = None,
@@ -120,7 +123,7 @@ def write_release(
         require_av()
     with new_folder(out) as folder:
         catalogue = plan_catalogue(products, seed)
-        placed = _place(catalogue, seed, validation_share)
+        placed = place(catalogue, seed, validation_share)
         tasks = plan_tasks(folder, catalogue, seed, _MP4_SHARE if mp4 else 0.0, wanted)
         drawn = map_in_order(draw_product, tasks, workers=workers, progress=progress, description="drawing")
         tables = _tables(placed, drawn, wanted)
@@ -135,7 +138,7 @@ def write_release(
         )
 
 
-def _place(products: Sequence[Product], seed: int, validation_share: float) -> list[_Placed]:
+def place(products: Sequence[Product], seed: int, validation_share: float) -> list[Placed]:
     """Give each product an id and a split; families stay together, but for one where the numbers ask for it."""
     rng = generator(seed, Stream.SPLIT)
     n_test = min(max(round(len(products) * validation_share), 1), len(products) - 1)
@@ -143,7 +146,7 @@ def _place(products: Sequence[Product], seed: int, validation_share: float) -> l
     by_family = sorted(products, key=lambda product: (order[product.family], product.index))
     test = {product.index for product in by_family[:n_test]}
     ids = draw_ids(rng, len(products))
-    return [_Placed(p, i, "test" if p.index in test else "training") for p, i in zip(products, ids, strict=True)]
+    return [Placed(p, i, "test" if p.index in test else "training") for p, i in zip(products, ids, strict=True)]
 
 
 def _check_domains(domains: Sequence[DomainName]) -> tuple[DomainName, ...]:
@@ -167,7 +170,7 @@ def _file_names() -> list[str]:
 
 
 def _tables(
-    placed: Sequence[_Placed], drawn: Sequence[Sequence[DrawnSample]], domains: Sequence[DomainName]
+    placed: Sequence[Placed], drawn: Sequence[Sequence[DrawnSample]], domains: Sequence[DomainName]
 ) -> dict[str, list[str]]:
     """The rows of each text file, by name without `.txt`."""
     tables: dict[str, list[str]] = {
@@ -207,7 +210,7 @@ def _with_quirk(row: str) -> str:
     return f"{row} " if row.endswith(".jpg") else row.replace(", ", ",  ", 1)
 
 
-def _write_products(path: Path, placed: Sequence[_Placed]) -> None:
+def _write_products(path: Path, placed: Sequence[Placed]) -> None:
     members = Counter(place.product.family for place in placed)
     rows = ["product_id\tcategory\tsplit\tlookalike_group"]
     for place in sorted(placed, key=lambda place: int(place.product_id)):
@@ -218,7 +221,7 @@ def _write_products(path: Path, placed: Sequence[_Placed]) -> None:
 
 
 def _write_video_index(
-    folder: Path, placed: Sequence[_Placed], tasks: Sequence[ProductTask], drawn: Sequence[Sequence[DrawnSample]]
+    folder: Path, placed: Sequence[Placed], tasks: Sequence[ProductTask], drawn: Sequence[Sequence[DrawnSample]]
 ) -> None:
     """List the MP4 files, ordered by video id."""
     rows: list[tuple[int, str]] = []
@@ -230,7 +233,7 @@ def _write_video_index(
     _write_rows(folder / "videos" / "index.tsv", [header, *(row for _, row in sorted(rows))])
 
 
-def _video_row(folder: Path, place: _Placed, sample: DrawnSample) -> str:
+def _video_row(folder: Path, place: Placed, sample: DrawnSample) -> str:
     path = folder / "videos" / f"{sample.sample_id}.mp4"
     width, height = VIDEO_SIZE
     facts = (len(sample.images), FRAMES_PER_SECOND, width, height, path.stat().st_size, sha256_of(path))

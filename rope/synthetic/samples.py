@@ -10,16 +10,25 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from rope.domain import DOMAINS, DomainName
+from rope.domain import DOMAINS, Domain, DomainName
 from rope.synthetic.camera import encode_jpeg
 from rope.synthetic.catalogue import Product
 from rope.synthetic.mp4 import write_mp4
 from rope.synthetic.scenes import draw_live, draw_page, draw_review, draw_video
 from rope.synthetic.seeds import Stream, generator
 from rope.synthetic.sprite import draw_sprite
-from rope.synthetic.texts import draw_comment, draw_speech, draw_title
+from rope.synthetic.texts import Wording, draw_comment, draw_speech, draw_title
 
-__all__ = ["DRAWN_DOMAINS", "DrawnSample", "ProductTask", "draw_ids", "draw_product", "plan_tasks"]
+__all__ = [
+    "DRAWN_DOMAINS",
+    "DrawnSample",
+    "ProductTask",
+    "draw_ids",
+    "draw_product",
+    "draw_text",
+    "plan_tasks",
+    "sample_generator",
+]
 
 DRAWN_DOMAINS: Final[tuple[DomainName, ...]] = (*DOMAINS, "review")
 """The domains that can be drawn: those of ROPE, and what buyers write and photograph."""
@@ -124,7 +133,7 @@ def draw_product(task: ProductTask) -> list[DrawnSample]:
 def _draw_sample(
     task: ProductTask, sprite: Image.Image, domain: DomainName, number: int, sample_id: str
 ) -> DrawnSample:
-    rng = generator(task.seed, _STREAM_OF[domain], task.product.index, number)
+    rng = sample_generator(task.seed, domain, task.product.index, number)
     text, frames, times = _SHOOT[domain](rng, task.product, sprite)
     names = tuple(_image_name(task.seed, domain, sample_id, time) for time in times)
     for name, frame in zip(names, frames, strict=True):
@@ -134,22 +143,38 @@ def _draw_sample(
     return DrawnSample(domain, sample_id, task.product.index, text, names, times)
 
 
+def sample_generator(seed: int, domain: DomainName, product: int, number: int) -> np.random.Generator:
+    """The random numbers of one sample."""
+    return generator(seed, _STREAM_OF[domain], product, number)
+
+
+def draw_text(rng: np.random.Generator, domain: Domain, wording: Wording) -> str | None:
+    """Draw a title or speech, None where there is none; the first that is drawn of a sample."""
+    match domain:
+        case "page":
+            return draw_title(rng, wording)
+        case "video":
+            return draw_speech(rng, wording, n_phrases=int(rng.integers(2, 7)), on_topic=0.55)
+        case "live":
+            return draw_speech(rng, wording, n_phrases=int(rng.integers(4, 12)), on_topic=0.45)
+
+
 _Shot = tuple[str | None, list[Image.Image], tuple[int, ...]]
 """Text, frames, and the time of each frame."""
 
 
 def _shoot_page(rng: np.random.Generator, product: Product, sprite: Image.Image) -> _Shot:
-    return draw_title(rng, product.wording), [draw_page(rng, sprite)], (0,)
+    return draw_text(rng, "page", product.wording), [draw_page(rng, sprite)], (0,)
 
 
 def _shoot_video(rng: np.random.Generator, product: Product, sprite: Image.Image) -> _Shot:
-    text = draw_speech(rng, product.wording, n_phrases=int(rng.integers(2, 7)), on_topic=0.55)
+    text = draw_text(rng, "video", product.wording)
     n_frames = int(rng.integers(6, 13))
     return text, draw_video(rng, sprite, n_frames), tuple(30 * i for i in range(n_frames))
 
 
 def _shoot_live(rng: np.random.Generator, product: Product, sprite: Image.Image) -> _Shot:
-    text = draw_speech(rng, product.wording, n_phrases=int(rng.integers(4, 12)), on_topic=0.45)
+    text = draw_text(rng, "live", product.wording)
     n_frames = int(rng.integers(6, 13))
     start = _STREAM_EPOCH_MS + int(rng.integers(10**9))
     return text, draw_live(rng, sprite, n_frames), tuple(start + 1000 * i for i in range(n_frames))

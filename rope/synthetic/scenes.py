@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageFilter
 
+from rope.domain import DomainName
 from rope.synthetic.camera import (
     Light,
     Pose,
@@ -18,13 +19,31 @@ from rope.synthetic.camera import (
 from rope.synthetic.props import draw_hand, draw_overlay, draw_presenter, draw_room, draw_studio, stick_badge
 from rope.synthetic.seeds import uniform
 
-__all__ = ["LIVE_SIZE", "PAGE_SIZE", "REVIEW_SIZE", "VIDEO_SIZE", "draw_live", "draw_page", "draw_review", "draw_video"]
+__all__ = [
+    "LIGHTS",
+    "LIVE_SIZE",
+    "PAGE_SIZE",
+    "REVIEW_SIZE",
+    "VIDEO_SIZE",
+    "draw_live",
+    "draw_page",
+    "draw_review",
+    "draw_video",
+]
 
 PAGE_SIZE: Final = (256, 256)
 VIDEO_SIZE: Final = (180, 320)
 LIVE_SIZE: Final = (180, 320)
 REVIEW_SIZE: Final = (192, 240)
 """Width and height in pixels; videos, streams and reviews are upright, as on a telephone."""
+
+LIGHTS: Final[dict[DomainName, tuple[float, float, float]]] = {
+    "page": (0.03, 0.08, 0.06),
+    "video": (0.14, 0.2, 0.2),
+    "live": (0.18, 0.18, 0.2),
+    "review": (0.18, 0.25, 0.22),
+}
+"""Domain -> `cast`, `exposure` and `wash` of its light, see `draw_light`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +92,7 @@ def draw_page(rng: np.random.Generator, sprite: Image.Image) -> Image.Image:
         pose = Pose(x * width, uniform(rng, 0.46, 0.54) * height, share * size, angle, uniform(rng, 0.88, 1.0))
         place(page, shadow, Pose(pose.x + 4, pose.y + 7, pose.size, pose.angle, pose.squeeze))
         place(page, sprite, pose)
-    page = illuminate(page, draw_light(rng, cast=0.03, exposure=0.08, wash=0.06))
+    page = illuminate(page, draw_light(rng, *LIGHTS["page"]))
     if rng.random() < 1 / 3:
         stick_badge(rng, page)
     return page
@@ -87,7 +106,7 @@ def draw_video(rng: np.random.Generator, sprite: Image.Image, n_frames: int) -> 
     """
     width, height = VIDEO_SIZE
     room = draw_room(rng, (width + 48, height + 48))
-    light = draw_light(rng, cast=0.14, exposure=0.2, wash=0.2)
+    light = draw_light(rng, *LIGHTS["video"])
     middle = Pose(
         uniform(rng, 0.4, 0.6) * width,
         uniform(rng, 0.42, 0.6) * height,
@@ -121,7 +140,7 @@ def draw_live(rng: np.random.Generator, sprite: Image.Image, n_frames: int) -> l
     """
     width, height = LIVE_SIZE
     studio = draw_presenter(rng, LIVE_SIZE)
-    light = draw_light(rng, cast=0.18, exposure=0.18, wash=0.2)
+    light = draw_light(rng, *LIGHTS["live"])
     middle = Pose(
         uniform(rng, 0.3, 0.7) * width,
         uniform(rng, 0.46, 0.62) * height,
@@ -154,7 +173,7 @@ def draw_review(rng: np.random.Generator, sprite: Image.Image, n_photos: int) ->
     """
     width, height = REVIEW_SIZE
     room = draw_room(rng, REVIEW_SIZE)
-    light = draw_light(rng, cast=0.18, exposure=0.25, wash=0.22)
+    light = draw_light(rng, *LIGHTS["review"])
     shadow = shadow_of(sprite, 120)
     photos = []
     for _ in range(n_photos):

@@ -25,6 +25,7 @@ class Stream(IntEnum):
     PLANT = 8
     REVIEW = 9
     N_REVIEWS = 10
+    ORACLE = 11
 
 
 def generator(seed: int, stream: Stream, *index: int) -> np.random.Generator:
