@@ -45,7 +45,7 @@ video = model.encode_videos(frames).unit  # [videos, {dim}], {frames} frames eac
 |---|---|
 | embeddings | {dim} |
 | visual tower | {vision} |
-| integration of {frames} frames | {mit_layers} blocks of width {feature_dim} |
+| integration of {frames} frames | {integration} |
 | text tower | {text} |
 | weights | {n_weights:,} |
 """
@@ -123,18 +123,28 @@ def _download(repo: str, revision: str | None) -> Path:
 
 
 def _card(weights: Mapping[str, torch.Tensor], config: CopeConfig) -> str:
-    side = config.image_size
-    vision = (
-        f"{config.vision_layers} blocks of width {config.vision_width}, patches of {config.patch_size} in {side} x "
-        f"{side} pixels"
-    )
     text = f"{config.text_layers} layers of width {config.text_width}, {config.vocabulary} tokens"
     return _CARD.format(
         dim=config.embedding_dim,
         frames=config.num_frames,
-        vision=vision if config.vision is None else f"`{config.vision.backbone}`, {config.vision.tuning}",
-        mit_layers=config.mit_layers,
-        feature_dim=config.feature_dim,
+        vision=_vision_of(config),
+        integration=_integration_of(config),
         text=text if config.text is None else f"`{config.text.backbone}`, {config.text.tuning}",
         n_weights=sum(weight.numel() for weight in weights.values()),
     )
+
+
+def _vision_of(config: CopeConfig) -> str:
+    """The visual tower in words."""
+    if config.vision is not None:
+        return f"`{config.vision.backbone}`, {config.vision.tuning}"
+    layers = f"{config.vision_layers} blocks of width {config.vision_width}, patches of {config.patch_size}"
+    if config.convolutions is not None:
+        layers = f"convolutions of {', '.join(map(str, config.convolutions))} channels"
+    return f"{layers} in {config.image_size} x {config.image_size} pixels"
+
+
+def _integration_of(config: CopeConfig) -> str:
+    """What joins the features of frames, in words."""
+    is_mean = config.convolutions is not None or (config.vision is not None and config.vision.frames == "mean")
+    return f"{'mean' if is_mean else f'{config.mit_layers} blocks'} of width {config.feature_dim}"

@@ -10,6 +10,7 @@ from rope.domain import DOMAINS, Domain
 from rope.errors import UsageError
 
 __all__ = [
+    "GROUP_COUNT",
     "RELEASED_VALUE_CAP",
     "AlignmentWeights",
     "BackboneConfig",
@@ -23,6 +24,9 @@ RELEASED_VALUE_CAP: Final = 69.07755278982137
 
 _HEAD_DIM: Final = 64
 """Width of one attention head in the visual tower, as in CLIP and X-CLIP."""
+
+GROUP_COUNT: Final = 8
+"""Groups of channels that a convolutional tower normalises together."""
 
 
 Tuning = Literal["frozen", "lora", "trained"]
@@ -85,6 +89,8 @@ class CopeConfig:
         text_dropout: dropout of the text tower during training.
         vocabulary: number of tokens.
         text_domains: the domains whose text is read: the page alone (COPE), or all three (AMPere).
+        convolutions: channels of the 3 x 3 convolutions of stride 2 that make up a small visual tower, for training
+            from nothing; `image_size`, `num_frames` and `feature_dim` still count. None is the published tower.
         vision: a pretrained image or video model as the visual tower, which then says how images are prepared;
             `feature_dim`, `num_frames` and `mit_layers` still count. None is the published tower.
         text: a pretrained text model as the text tower; None is the published one.
@@ -113,6 +119,7 @@ class CopeConfig:
     text_dropout: Annotated[float, NumberRange(0, below=1)] = 0.1
     vocabulary: Count = 21128
     text_domains: tuple[Domain, ...] = ("page",)
+    convolutions: tuple[Count, ...] | None = None
     vision: BackboneConfig | None = None
     text: BackboneConfig | None = None
 
@@ -126,9 +133,21 @@ class CopeConfig:
         ):
             if getattr(self, name) % divisor:
                 raise UsageError(f"{name} {getattr(self, name)} is no multiple of {divisor_name}, {divisor}")
-
+        if self.convolutions is not None:
+            self._check_convolutions(self.convolutions)
         if self.text_domains not in (("page",), DOMAINS):
             raise UsageError(f"text_domains: expected ('page',) or {DOMAINS}, got {self.text_domains!r}")
+
+    def _check_convolutions(self, channels: tuple[int, ...]) -> None:
+        if self.vision is not None:
+            raise UsageError("convolutions: model.vision is a visual tower already; set one of the two to null")
+        if not channels or any(n % GROUP_COUNT for n in channels):
+            raise UsageError(f"convolutions: expected multiples of {GROUP_COUNT}, one a layer, got {list(channels)}")
+        if self.image_size % 2 ** len(channels):
+            raise UsageError(
+                f"image_size {self.image_size} is no multiple of {2 ** len(channels)}: each of the {len(channels)} "
+                "convolutions halves it"
+            )
 
     @property
     def has_clip_texts(self) -> bool:

@@ -12,6 +12,7 @@ from torch.nn.functional import normalize
 from cope.backbones import BackboneText, BackboneVision
 from cope.checkpoint import read_checkpoint, write_checkpoint
 from cope.config import CopeConfig
+from cope.convolutions import ConvolutionalTower
 from cope.text import embed_texts, text_tower
 from cope.views import AmpereViews, Views
 from cope.vision import VisualTower
@@ -79,7 +80,7 @@ class Cope(nn.Module):
 
     def __init__(self, config: CopeConfig) -> None:
         super().__init__()
-        self.vision = VisualTower(config) if config.vision is None else BackboneVision(config)
+        self.vision = _visual_tower(config)
         self.text = text_tower(config) if config.text is None else BackboneText(config.text)
         if isinstance(self.vision, BackboneVision):
             config = replace(config, vision=self.vision.encoder.config)
@@ -235,6 +236,12 @@ class Cope(nn.Module):
         """
         config, weights = read_checkpoint(source, revision)
         return with_weights(config, weights, str(source))
+
+
+def _visual_tower(config: CopeConfig) -> VisualTower | ConvolutionalTower | BackboneVision:
+    if config.vision is not None:
+        return BackboneVision(config)
+    return VisualTower(config) if config.convolutions is None else ConvolutionalTower(config)
 
 
 def with_weights(config: CopeConfig, weights: dict[str, torch.Tensor], where: str) -> Cope:

@@ -117,6 +117,11 @@ class TrainingRecipe:
                     f"{tower}_weights: model.{tower} is a pretrained model with weights of its own; set "
                     f"{tower}_weights to null, or leave out model.{tower}"
                 )
+        if self.model.convolutions is not None and (self.vision_weights is not None or self.activation_checkpointing):
+            raise UsageError(
+                "model.convolutions begins at random and is too small to checkpoint: set vision_weights to null and "
+                "activation_checkpointing to false"
+            )
         if self.sampling == "balanced" and (self.loss.logit_adjustment or self.loss.class_balance):
             raise UsageError(
                 "loss.logit_adjustment and loss.class_balance make up for products that are visited more often than "

@@ -18,7 +18,7 @@ from transformers.models.x_clip.modeling_x_clip import (
 
 from cope.config import CopeConfig
 
-__all__ = ["VisualTower", "multi_frame_transformer"]
+__all__ = ["VisualTower", "check_pixels", "multi_frame_transformer"]
 
 
 class VisualTower(XCLIPPreTrainedModel):  # type: ignore[no-untyped-call] # of transformers
@@ -55,7 +55,8 @@ class VisualTower(XCLIPPreTrainedModel):  # type: ignore[no-untyped-call] # of t
         Raises:
             ValueError: there is another number of frames, or the images have another size.
         """
-        n_clips, n_frames = self._checked_shape(pixels)
+        check_pixels(pixels, self.config.image_size, self.config.num_frames)
+        n_clips, n_frames = pixels.shape[:2]
         tokens = self.pre_layernorm(self.embeddings(pixels.flatten(0, 1)))  # [b * t, 1 + patches, width]
         tokens = tokens.unflatten(0, (n_clips, n_frames))
         for layer in self.layers:
@@ -63,14 +64,6 @@ class VisualTower(XCLIPPreTrainedModel):  # type: ignore[no-untyped-call] # of t
         frames = self.visual_projection(self.post_layernorm(tokens[:, :, 0]))  # [b, t, feature_dim]
         features: torch.Tensor = self.mit(frames).pooler_output
         return features
-
-    def _checked_shape(self, pixels: torch.Tensor) -> tuple[int, int]:
-        side = self.config.image_size
-        allowed = sorted({1, self.config.num_frames})
-        if pixels.ndim != 5 or pixels.shape[1] not in allowed or pixels.shape[2:] != (3, side, side):
-            counts = " or ".join(map(str, allowed))
-            raise ValueError(f"expected pixels [clips, {counts}, 3, {side}, {side}], got {list(pixels.shape)}")
-        return pixels.shape[0], pixels.shape[1]
 
 
 class _CrossFrameLayer(XCLIPVisionEncoderLayer):  # type: ignore[no-untyped-call]
@@ -90,6 +83,18 @@ class _CrossFrameLayer(XCLIPVisionEncoderLayer):  # type: ignore[no-untyped-call
         hidden = hidden[:, :n_tokens]  # each block makes messages of its own
         hidden = hidden + self.mlp(self.layer_norm2(hidden))  # [b * t, tokens, width]
         return hidden.reshape(hidden_states.shape)
+
+
+def check_pixels(pixels: torch.Tensor, side: int, num_frames: int) -> None:
+    """Check that pixels are [clips, 1 or num_frames, 3, side, side].
+
+    Raises:
+        ValueError: they are not.
+    """
+    allowed = sorted({1, num_frames})
+    if pixels.ndim != 5 or pixels.shape[1] not in allowed or pixels.shape[2:] != (3, side, side):
+        counts = " or ".join(map(str, allowed))
+        raise ValueError(f"expected pixels [clips, {counts}, 3, {side}, {side}], got {list(pixels.shape)}")
 
 
 def _blocks_config(config: CopeConfig) -> XCLIPVisionConfig:
