@@ -5,7 +5,6 @@ on at the exact next step.
 """
 
 import hashlib
-import json
 import statistics
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -43,11 +42,9 @@ from rope.domain import DOMAINS, Domain
 from rope.errors import RopeError, UsageError
 from rope.feed import BalancedProducts, Feed, ProcessShare, ProductBatch
 from rope.files import atomic_path
+from rope.step_log import LOG_NAME, append_to_log, cut_log, read_log
 
 __all__ = ["LOG_NAME", "TrainReport", "train"]
-
-LOG_NAME = "log.jsonl"
-"""One line a step with the losses and rates, and one for each score."""
 
 _RECENT_STEPS = 100
 """Steps whose median loss a spike is told by."""
@@ -124,8 +121,10 @@ def train(
     if found is not None:
         run.resume(out / "state", found)
     run.feed_before = run.feed.state_dict()
-    _cut_log(out / LOG_NAME, run.step)
+    cut_log(out / LOG_NAME, run.step)
     headline = None
+    if run.lacks_score(out):
+        run.evaluate(directory, out)
     total = recipe.epochs * len(run.feed)
     with progress_bar("training", total, shown=progress and ranks.rank == 0) as advance:
         advance(run.step)
@@ -139,8 +138,8 @@ def train(
                 if is_last:
                     return None
             run.save(out / "state")
-            is_due = recipe.eval_epochs and (epoch + 1) % recipe.eval_epochs == 0
-            headline = run.evaluate(directory, out) if is_due or epoch + 1 == recipe.epochs else None
+            is_last = epoch + 1 == recipe.epochs
+            headline = run.evaluate(directory, out) if is_last or run.is_due(epoch + 1) else None
     if headline is None:  # everything was done before, but for the last score
         headline = run.evaluate(directory, out)
     if trackers:
@@ -312,6 +311,16 @@ class _Run:
         self.feed.load_state_dict(found.feed)
         self.step, self.recent = found.step, list(found.recent)
 
+    def is_due(self, epochs: int) -> bool:
+        """Whether the recipe asks for a score after so many epochs."""
+        return self.recipe.eval_epochs > 0 and epochs > 0 and epochs % self.recipe.eval_epochs == 0
+
+    def lacks_score(self, out: Path) -> bool:
+        """Whether the run was stopped between the end of an epoch in its middle and the score that was due there."""
+        is_between = self.feed.state_dict()["position"] == 0 and self.feed.epoch < self.recipe.epochs
+        scored = {entry["step"] for entry in read_log(out / LOG_NAME) if "mean R@1" in entry}
+        return is_between and self.is_due(self.feed.epoch) and self.step not in scored
+
     def evaluate(self, directory: Path, out: Path) -> float:
         """Mean R@1 of the six pairs on the validation split, in percent; measured on one rank, known to all."""
         headline = torch.zeros(1, dtype=torch.float64, device=self.accelerator.device)
@@ -325,14 +334,13 @@ class _Run:
             headline += 100 * score.headline
             pairs = {name: 100 * pair.hit_rate[1] for name, pair in score.pairs.items()}
             values = {"step": self.step, "mean R@1": 100 * score.headline, **pairs}
-            if not _ends_with(out / LOG_NAME, values):  # as a finished run that is called again is scored again
+            if read_log(out / LOG_NAME)[-1:] != [values]:  # as a finished run that is called again is scored again
                 self._log(out, values)
         return float(self.accelerator.reduce(headline)[0])
 
     def _log(self, out: Path, values: dict[str, float]) -> None:
         if self.ranks.rank == 0:
-            with (out / LOG_NAME).open("a", encoding="utf-8") as log:
-                log.write(json.dumps(values) + "\n")
+            append_to_log(out / LOG_NAME, values)
             self.accelerator.log({name: value for name, value in values.items() if name != "step"}, step=self.step)
 
 
@@ -429,28 +437,6 @@ def _claim(out: Path, recipe: TrainingRecipe, directory: Path, ranks: ProcessRan
         with atomic_path(stored) as temporary:
             temporary.write_text(recipe_text(recipe), "utf-8")
     wait()
-
-
-def _ends_with(log: Path, values: dict[str, float]) -> bool:
-    """Whether these values are the last line of the log already."""
-    lines = log.read_text("utf-8").splitlines() if log.exists() else []
-    return bool(lines) and lines[-1] == json.dumps(values)
-
-
-def _cut_log(path: Path, step: int) -> None:
-    """Forget what was logged after the step that a run goes on from, and a line that a kill has cut."""
-    if path.exists():
-        lines = [line for line in path.read_text("utf-8").split("\n") if _step_of(line) <= step]
-        with atomic_path(path) as temporary:
-            temporary.write_text("".join(f"{line}\n" for line in lines), "utf-8")
-
-
-def _step_of(line: str) -> float:
-    """The step of a line of the log; past every step where the line is not whole."""
-    try:
-        return float(json.loads(line)["step"])
-    except json.JSONDecodeError:
-        return float("inf")
 
 
 def _seed_of_step(seed: int, step: int, ranks: ProcessRank) -> int:

@@ -5,7 +5,6 @@ on at the exact next step. As in the release, every process has its own batch, a
 """
 
 import hashlib
-import json
 import math
 from pathlib import Path
 from typing import Any, Final, cast
@@ -26,6 +25,7 @@ from rope.console import progress_bar
 from rope.encoders.weights import fill, read_content, read_state
 from rope.errors import DatasetError, RopeError, UsageError
 from rope.files import atomic_path
+from rope.step_log import LOG_NAME, append_to_log, cut_log
 
 __all__ = ["MODEL_NAME", "RECIPE_NAME", "load_trained", "objective", "rate_factor", "train"]
 
@@ -34,7 +34,6 @@ MODEL_NAME: Final = "model.pt"
 
 RECIPE_NAME: Final = "recipe.json"
 _STATE_NAME: Final = "state.pt"
-_LOG_NAME: Final = "log.jsonl"
 
 
 def train(
@@ -93,14 +92,14 @@ def train(
     prepared = accelerator.prepare_model(model)
     table = normalize(torch.from_numpy(content).to(accelerator.device), dim=-1)
     total, warmup = recipe.epochs * steps_an_epoch, round(recipe.warmup_epochs * steps_an_epoch)
-    _cut_log(out / _LOG_NAME, step, rank)
+    if rank == 0:
+        cut_log(out / LOG_NAME, step)
 
     def save() -> None:
         if rank == 0:
             parts = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
             with atomic_path(out / _STATE_NAME) as temporary:
                 torch.save({**parts, "step": step, "data": data, "processes": size}, temporary)
-        accelerator.wait_for_everyone()
 
     with progress_bar("training", total, shown=progress and rank == 0) as advance:
         advance(step)
@@ -111,15 +110,20 @@ def train(
                 torch.manual_seed(_seed_of_step(recipe.seed, step, rank))  # dropout; nothing else draws
                 loss = objective(prepared, table, batch, recipe)
                 if not math.isfinite(float(loss.detach())):
-                    raise RopeError(f"{out}: the loss of step {step + 1} is {float(loss.detach())}; lower the rate")
+                    save()  # without waiting: the losses of other processes may be numbers
+                    raise RopeError(
+                        f"{out}: the loss of step {step + 1} is {float(loss.detach())}; the state before it is saved: "
+                        "start anew with a lower rate"
+                    )
                 accelerator.backward(loss)
                 _update(optimizer, rate)
                 step += 1
                 advance(1)
                 if rank == 0:
-                    _log(out / _LOG_NAME, {"step": step, "loss": float(loss.detach()), "rate": rate})
+                    append_to_log(out / LOG_NAME, {"step": step, "loss": float(loss.detach()), "rate": rate})
                 if step in (stop_after, total) or step % recipe.save_steps == 0:
                     save()
+                    accelerator.wait_for_everyone()
                 if step == stop_after and step < total:
                     return None
     if rank == 0:
@@ -230,16 +234,3 @@ def _data_sha256(content: npt.NDArray[np.float32], sequences: Sequences) -> str:
 
 def _seed_of_step(seed: int, step: int, rank: int) -> int:
     return int(np.random.SeedSequence(seed, spawn_key=(1, step, rank)).generate_state(1)[0])
-
-
-def _log(path: Path, values: dict[str, float]) -> None:
-    with path.open("a", encoding="utf-8") as log:
-        log.write(json.dumps(values) + "\n")
-
-
-def _cut_log(path: Path, step: int, rank: int) -> None:
-    """Forget what was logged after the step that a run goes on from."""
-    if rank == 0 and path.exists():
-        lines = [line for line in path.read_text("utf-8").splitlines() if json.loads(line)["step"] <= step]
-        with atomic_path(path) as temporary:
-            temporary.write_text("".join(f"{line}\n" for line in lines), "utf-8")

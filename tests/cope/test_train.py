@@ -241,6 +241,43 @@ def test_a_loss_that_is_no_number_takes_no_batch_from_the_run(whole, tmp_path, m
     assert weights(tmp_path / "run") == weights(whole)
 
 
+@pytest.mark.parametrize("killed_at", [0, 1])
+def test_a_run_killed_while_it_is_scored_in_its_middle_makes_that_score(killed_at, tmp_path, monkeypatch):
+    recipe = replace(RECIPE, eval_epochs=1)
+    run(tmp_path / "whole", recipe)
+    real, calls = training.score_on_validation, []
+
+    def killed(*arguments):
+        calls.append(0)
+        if len(calls) == killed_at + 1:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(training, "score_on_validation", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "run", recipe)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    run(tmp_path / "run", recipe)
+    assert log(tmp_path / "run") == log(tmp_path / "whole")
+    assert weights(tmp_path / "run") == weights(tmp_path / "whole")
+
+
+def test_a_score_that_was_made_is_not_made_again(tmp_path, monkeypatch):
+    recipe, calls = replace(RECIPE, eval_epochs=1), []
+    run(tmp_path / "run", recipe, stop_after=4)  # epochs have three steps
+    monkeypatch.setattr(training, "score_on_validation", counted(training.score_on_validation, calls))
+    run(tmp_path / "run", recipe)
+    assert len(calls) == 2
+
+
+def counted(function, calls):
+    def call(*arguments):
+        calls.append(0)
+        return function(*arguments)
+
+    return call
+
+
 def test_a_line_of_the_log_that_a_kill_has_cut_is_forgotten(whole, tmp_path):
     run(tmp_path / "run", stop_after=4)
     with (tmp_path / "run" / LOG_NAME).open("a") as file:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from baselines.learn import train as training
 from baselines.learn.config import LearnConfig, LearnRecipe
 from baselines.learn.data import draw_batch
 from baselines.learn.embed import embed_items, embed_users
@@ -59,6 +60,32 @@ def test_a_killed_run_forgets_the_steps_after_its_last_state(tmp_path):
     train(PLANTED.content, TAKEN, tmp_path / "run", recipe(), progress=False)
     steps = [json.loads(line)["step"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert steps == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_line_of_the_log_that_a_kill_has_cut_is_forgotten(tmp_path):
+    train(PLANTED.content, TAKEN, tmp_path / "run", recipe(), stop_after=2, progress=False)
+    with (tmp_path / "run" / "log.jsonl").open("a") as log:
+        log.write('{"step": 3, "lo')
+    train(PLANTED.content, TAKEN, tmp_path / "run", recipe(), progress=False)
+    train(PLANTED.content, TAKEN, tmp_path / "whole", recipe(), progress=False)
+    assert (tmp_path / "run" / "log.jsonl").read_bytes() == (tmp_path / "whole" / "log.jsonl").read_bytes()
+
+
+def test_a_loss_that_is_no_number_takes_no_batch_from_the_run(tmp_path, monkeypatch):
+    real, calls = training.objective, []
+
+    def broken(*arguments):
+        calls.append(0)
+        return real(*arguments) * (float("nan") if len(calls) == 4 else 1)
+
+    monkeypatch.setattr(training, "objective", broken)
+    with pytest.raises(RopeError, match="the loss of step 4 is nan; the state before it is saved"):
+        train(PLANTED.content, TAKEN, tmp_path / "run", recipe(save_steps=1000), progress=False)
+    assert torch.load(tmp_path / "run" / "state.pt", weights_only=True)["step"] == 3
+    train(PLANTED.content, TAKEN, tmp_path / "run", recipe(save_steps=1000), progress=False)
+    train(PLANTED.content, TAKEN, tmp_path / "whole", recipe(save_steps=1000), progress=False)
+    for name in ("model.pt", "log.jsonl"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 def test_fine_tuning_begins_with_the_weights_of_pre_training(tmp_path):
