@@ -36,9 +36,8 @@ class ConvolutionalTower(nn.Module):
         channels = (3, *config.convolutions)
         width, side = channels[-1], config.image_size // 2 ** len(config.convolutions)
         self.image_size, self.num_frames = config.image_size, config.num_frames
-        self.layers = nn.ModuleList(
-            nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False) for before, after in pairwise(channels)
-        )
+        layers = [nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False) for before, after in pairwise(channels)]
+        self.layers = nn.ModuleList(layers)
         self.norms = nn.ModuleList(nn.GroupNorm(GROUP_COUNT, n) for n in config.convolutions)
         self.positions = nn.Parameter(torch.randn(side * side, width) * POSITION_DEVIATION)
         self.post_layernorm = nn.LayerNorm(width)
@@ -46,7 +45,7 @@ class ConvolutionalTower(nn.Module):
         self.visual_projection = nn.Linear(_HEADS * width, config.feature_dim, bias=False)
         draw_layers(self.queries)
         draw_layers(self.visual_projection)
-        for layer in self.layers:
+        for layer in layers:
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
