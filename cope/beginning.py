@@ -10,6 +10,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from cope.backbones import BackboneVision
+from cope.convolutions import ConvolutionalTower
 from cope.initial_weights import draw_visual_tower
 from cope.model import Cope
 from cope.pixels import Augment, reading_size
@@ -43,7 +44,7 @@ def make_model(directory: Path, recipe: TrainingRecipe) -> tuple[Cope, PreTraine
         draw_visual_tower(model.vision)
     if recipe.text_weights is not None:
         load_text_tower(model, recipe.text_weights)
-    if recipe.activation_checkpointing:
+    if recipe.activation_checkpointing and not isinstance(model.vision, ConvolutionalTower):  # as recipes refuse it
         tower = model.vision.encoder.model if isinstance(model.vision, BackboneVision) else model.vision
         tower.activation_checkpointing_enable()
     if recipe.compile:

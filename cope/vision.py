@@ -36,7 +36,7 @@ class VisualTower(XCLIPPreTrainedModel):  # type: ignore[no-untyped-call] # of t
 
     def __init__(self, config: CopeConfig) -> None:
         super().__init__(_blocks_config(config))
-        width = config.vision_width
+        width, self.image_size = config.vision_width, config.image_size
         self.embeddings = XCLIPVisionEmbeddings(self.config)
         self.pre_layernorm = nn.LayerNorm(width, eps=self.config.layer_norm_eps)
         self.layers = nn.ModuleList(_CrossFrameLayer(self.config) for _ in range(config.vision_layers))
@@ -55,7 +55,7 @@ class VisualTower(XCLIPPreTrainedModel):  # type: ignore[no-untyped-call] # of t
         Raises:
             ValueError: there is another number of frames, or the images have another size.
         """
-        check_pixels(pixels, self.config.image_size, self.config.num_frames)
+        check_pixels(pixels, self.image_size, self.config.num_frames)
         n_clips, n_frames = pixels.shape[:2]
         tokens = self.pre_layernorm(self.embeddings(pixels.flatten(0, 1)))  # [b * t, 1 + patches, width]
         tokens = tokens.unflatten(0, (n_clips, n_frames))
