@@ -135,8 +135,9 @@ def make_items(
     sessions = np.full(rows, -1) if session is None else _session_numbers(session)
     columns = np.stack([nodes, _numbers(domain), products, sessions])  # [4, rows]
     distinct, first = np.unique(columns, axis=1, return_index=True)
-    third = (distinct[:3, 2:] == distinct[:3, :-2]).all(axis=0)
-    node, at, shown, session_number = distinct[:, np.concatenate([[True] * min(2, distinct.shape[1]), ~third])]
+    is_kept = np.ones(distinct.shape[1], np.bool_)
+    is_kept[2:] = (distinct[:3, 2:] != distinct[:3, :-2]).any(axis=0)  # two sessions of a product's picture are enough
+    node, at, shown, session_number = distinct[:, is_kept]
     kept = None
     if vectors is not None:
         kept = np.asarray(vectors, np.float32)[first[np.flatnonzero(np.diff(distinct[0], prepend=-1))]]

@@ -58,6 +58,8 @@ def test_other_comparisons_are_evidence_of_the_same_rules():
     rows = [("1", "page", "x", None, 0), ("2", "page", "y", None, 90), ("3", "live", "z", None, 180)]
     more = [MediaPairs("perceptual", ["x", "x", "x"], ["y", "z", "gone"], [0.8, 0.9, 0.9])]
     assert ties(rows, PAGES, more=more) == {("1", "2", "perceptual")}
+    turned = [MediaPairs("perceptual", ["y", "z", "gone"], ["x", "x", "x"], [0.8, 0.9, 0.9])]
+    assert ties(rows, PAGES, more=turned) == {("1", "2", "perceptual")}
 
 
 def test_media_in_too_many_pairs_of_another_comparison_are_no_evidence():
@@ -78,6 +80,12 @@ def test_the_order_of_rows_changes_nothing():
     rng = np.random.default_rng(0)
     rows = [(str(p), "page", f"m{m}", None, 7 * int(m)) for p, m in rng.integers(0, 30, (200, 2))]
     assert ties([rows[i] for i in rng.permutation(200)], PAGES) == ties(rows, PAGES) != set()
+
+
+def test_no_rows_are_no_items_and_no_evidence():
+    items = make_items([], [], [])
+    assert (len(items.product_ids), len(items.media), len(items.node)) == (0, 0, 0)
+    assert len(find_evidence(items, PAGES, max_products=9, max_neighbours=9).left) == 0
 
 
 def test_bad_columns_are_refused():

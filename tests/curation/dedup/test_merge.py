@@ -88,13 +88,27 @@ def test_an_unknown_product_and_contradicting_labels_are_refused():
         merge_products(
             pages(TWINS), MergeRules(PAGES), labels=PairLabels(must=(("1", "2"), ("2", "3")), cannot=(("1", "3"),))
         )
-    with pytest.raises(UsageError, match="veto 'brand': there is no such attribute"):
+    with pytest.raises(UsageError, match="veto 'brand': there is no such attribute; the attributes are none"):
         merge_products(pages(TWINS), MergeRules(PAGES, vetoes=("brand",)))
+    with pytest.raises(UsageError, match="the attributes are colour, size"):
+        merge_products(pages(TWINS), MergeRules(PAGES, vetoes=("brand",)), attributes={"colour": {}, "size": {}})
+
+
+def test_the_verdict_names_the_veto_however_long_its_name_is():
+    rules = MergeRules(PAGES, vetoes=("country of manufacture",))
+    merge = merge_products(pages(TWINS), rules, attributes={"country of manufacture": {"1": "x", "2": "y"}})
+    assert set(merge.verdict.tolist()) == {"veto: country of manufacture", "merged", "unlinked"}
 
 
 @pytest.mark.parametrize(
     "rules",
-    [{"cap": 1}, {"max_products": 0}, {"thresholds": {("page", "page"): 1.2}}, {"thresholds": {("page", "web"): 0.9}}],
+    [
+        {"cap": 1},
+        {"max_products": 0},
+        {"thresholds": {("page", "page"): 1.2}},
+        {"thresholds": {("page", "page"): 0.0}},
+        {"thresholds": {("page", "web"): 0.9}},
+    ],
 )
 def test_rules_out_of_range_are_refused(rules):
     with pytest.raises(UsageError, match="expected"):

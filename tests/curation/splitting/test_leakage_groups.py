@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rope.curation.splitting.leakage_groups import LeakageHub, Near, Shared, leakage_groups
+from rope.curation.dedup.merge import MergeRules
+from rope.curation.splitting.leakage_groups import MAX_SHARED, LeakageHub, Near, Shared, leakage_groups
 from rope.errors import DatasetError, UsageError
 
 
@@ -44,6 +45,23 @@ def test_a_product_with_more_neighbours_than_allowed_is_a_hub():
     found = leakage_groups(6, near=near((0, 2), (1, 2), (2, 3), (0, 2), (4, 5)), max_shared=2)
     assert found.group.tolist() == [0, 1, 2, 3, 4, 4]
     assert found.hubs == (LeakageHub("near", "2", 3),)
+
+
+def test_hubs_are_by_kind_and_value():
+    session = shared("session", *((i, name) for name in "ba" for i in range(3)))
+    found = leakage_groups(4, shared=[session, shared("media", *((i, "z") for i in range(4)))], max_shared=2)
+    assert [(hub.kind, hub.value, hub.n_products) for hub in found.hubs] == [
+        ("media", "z", 4),
+        ("session", "a", 3),
+        ("session", "b", 3),
+    ]
+
+
+def test_fifty_products_may_share_a_value_as_in_merging():
+    rules = MergeRules({})
+    assert rules.max_products == rules.max_neighbours == MAX_SHARED == 50
+    tie = [shared("media", *((i, "x") for i in range(n))) for n in (50, 51)]
+    assert [len(leakage_groups(51, shared=[one]).hubs) for one in tie] == [0, 1]
 
 
 @given(st.permutations([(0, "a"), (1, "a"), (1, "b"), (4, "b"), (2, "c"), (3, "c"), (3, "c")]))

@@ -146,6 +146,11 @@ def test_a_frozen_set_stays_and_the_rest_is_filled_up():
     assert split.validation[90]  # it is new, and of the group of a frozen one
 
 
+def test_a_frozen_set_that_is_as_large_as_asked_for_is_the_split():
+    given = products(*[("a", True, i) for i in range(4)])
+    assert split_products(given, 2, seed=0, frozen=["1", "3"]).validation.tolist() == [False, True, False, True]
+
+
 @pytest.mark.parametrize(
     ("rows", "n", "frozen", "message"),
     [
