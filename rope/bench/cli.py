@@ -10,6 +10,7 @@ import typer
 
 from rope.bench.attributes.cli import attributes, tail
 from rope.bench.compute_options import Device, Memory, Threads, read_compute
+from rope.bench.failures.cli import gallery
 from rope.bench.json_option import JsonFile, is_file, put
 from rope.bench.recommend.cli import recommend
 from rope.bench.tsne_cli import tsne
@@ -283,6 +284,9 @@ def doctor(
     memory: Memory = None,
     threads: Threads = None,
     html: Annotated[Path | None, typer.Option(dir_okay=False, help="Write the page here.", show_default=False)] = None,
+    pictures: Annotated[
+        bool, typer.Option("--pictures", help="Show the worst hubs on the page; mind the licence of the images.")
+    ] = False,
     json: JsonFile = None,
 ) -> None:
     """Diagnose embeddings: faulty rows, hubs, the gap between domains, bottlenecks, what smaller vectors cost."""
@@ -292,7 +296,7 @@ def doctor(
     answer = diagnose(files, dataset_of(data), split=split, name=name, compute=compute, progress=True)
     console = put(answer.shown, json, answer.plain)
     if html is not None:
-        answer.save_page(html)
+        answer.save_page(html, pictures=pictures)
         console.print(f"wrote {html}", markup=False)
 
 
@@ -340,6 +344,7 @@ def product1m(
 app.command()(recommend)
 app.command()(attributes)
 app.command()(tail)
+app.command()(gallery)
 app.command()(tsne)
 
 

@@ -21,7 +21,7 @@ from rope.bench.ranking.engine import ComputeSettings
 from rope.bench.result import Report
 from rope.bench.stats.compare import Comparison, comparison_json
 from rope.bench.stats.compare import compare as compare_groups
-from rope.bench.stats.compare_tables import difference_table, standing_table
+from rope.bench.stats.compare_tables import difference_table, standing_table, where_to_look
 from rope.bench.stats.long_tail import Third, tail_json, tail_of, tail_table
 from rope.bench.stats.query_ranks import QueryRanks, load_ranks
 from rope.bench.stats.seed_groups import Group, SeedRun, group_of
@@ -32,9 +32,10 @@ from rope.console import progress_bar
 from rope.dataset.directory import read_labels
 from rope.dataset.locate import locate
 from rope.dataset.manifest import read_manifest
-from rope.domain import Split, all_pairs, domains_of, with_published
+from rope.dataset.pictures import SamplePicture, pictures_of
+from rope.domain import DomainName, Split, all_pairs, domains_of, pair_of, with_published
 from rope.errors import UsageError
-from rope.files import Address, atomic_path
+from rope.files import Address, AnyPath, atomic_path
 from rope.moved import renamed_argument, renamed_attribute
 from rope.table import Table
 
@@ -53,16 +54,30 @@ class Diagnosed(Answer[Diagnosis]):
 
     Attributes:
         provenance: the model, the dataset and the split.
+        directory: of the dataset.
     """
 
     provenance: Provenance
+    directory: AnyPath
 
     subject = renamed_attribute("subject", "provenance")
 
-    def save_page(self, path: str | PathLike[str]) -> None:
-        """Write the page of `rope-bench doctor --html`: one file that loads nothing else."""
+    def save_page(self, path: str | PathLike[str], *, pictures: bool = False) -> None:
+        """Write the page of `rope-bench doctor --html`: one file that loads nothing else.
+
+        Args:
+            path: the file.
+            pictures: show the worst hubs, and don't only name them; mind the licence of the images.
+        """
+        page = render_page(self.value, self.provenance, self._hubs() if pictures else None)
         with atomic_path(Path(path)) as temporary:
-            temporary.write_text(render_page(self.value, self.provenance), "utf-8")
+            temporary.write_text(page, "utf-8")
+
+    def _hubs(self) -> dict[DomainName, dict[str, SamplePicture]]:
+        wanted: dict[DomainName, dict[str, int]] = {}
+        for name, of_pair in (self.value.retrieval.pairs if self.value.retrieval else {}).items():
+            wanted.setdefault(pair_of(name).gallery, {}).update({hub.sample_id: 1 for hub in of_pair.hubs.worst})
+        return pictures_of(self.directory, self.provenance.split, wanted)
 
 
 def compare(
@@ -86,7 +101,8 @@ def compare(
     else:
         groups = [one if isinstance(one, Group) else _alone(_run(one)) for one in results]
     comparison = compare_groups(groups, metric, pair_seeds=pair_seeds)
-    shown = [standing_table(comparison), difference_table(comparison)]
+    tables = [standing_table(comparison), difference_table(comparison)]
+    shown: list[str | Table] = [*tables, *where_to_look(comparison)]
     return Answer(comparison, shown, comparison_json(comparison))
 
 
@@ -168,7 +184,7 @@ def diagnose(
     with progress_bar("diagnosing", count_similarities(given, labels), shown=progress) as advance:
         found = diagnose_aligned(given, labels, replace(compute, advance=advance) if progress else compute)
     provenance = Provenance(name or name_of(embeddings), manifest.name, manifest.fingerprint, split, {})
-    return Diagnosed(found, diagnosis_tables(found), diagnosis_json(found), provenance)
+    return Diagnosed(found, diagnosis_tables(found), diagnosis_json(found), provenance, directory)
 
 
 def draw_map(

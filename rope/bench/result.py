@@ -30,6 +30,9 @@ from rope.moved import renamed_attribute
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from rope.bench.failures.find import FailureOptions, Failures
+    from rope.bench.io.given import Given
+    from rope.files import Address
     from rope.table import Table
 
 __all__ = ["QuickReport", "Report", "report_on"]
@@ -119,6 +122,34 @@ class Report:
         """Write the rank of every query as Parquet, and return the file."""
         write_ranks(Path(path), self.score)
         return Path(path)
+
+    def failures(
+        self,
+        embeddings: "Given",
+        data: "Address | None" = None,
+        options: "FailureOptions | None" = None,
+        *,
+        against: "Report | None" = None,
+        compute: ComputeSettings | None = None,
+    ) -> "Failures":
+        """Queries that fail, and what is found for them: what `rope-bench gallery` shows; `save_page` has pictures.
+
+        Args:
+            embeddings: the vectors that were scored.
+            data: the dataset that was scored; None for the one that `rope.dataset.locate.find` finds.
+            options: which queries; None for the worst products of each pair.
+            against: the report of another model on the same dataset, whose ranks are shown beside.
+            compute: how to spend the machine.
+
+        Raises:
+            UsageError: see `rope.bench.failures.find.find_failures`.
+        """
+        from rope.bench.failures.find import FailureOptions, find_failures
+
+        ranks = None if against is None else against.ranks
+        return find_failures(
+            self.ranks, self.provenance, embeddings, data, options or FailureOptions(), against=ranks, compute=compute
+        )
 
     def to_pandas(self) -> "DataFrame":
         """A row a pair: model, pair, counts, metrics, the ends of the interval of R@1, expected one-shot accuracy.

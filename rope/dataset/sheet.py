@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageOps
 
-from rope.dataset.directory import sample_of
 from rope.dataset.fonts import drawable, find_font, fit
 from rope.dataset.manifest import read_manifest
+from rope.dataset.samples import samples_in_views
 from rope.dataset.views import open_views
 from rope.domain import DomainName, Sample, Split, config_of, with_published
 from rope.errors import DatasetError, UsageError
@@ -108,7 +108,7 @@ def _row(connection: duckdb.DuckDBPyConnection, split: Split, product_id: str, d
     ).fetchall()[0]
     ids_of: dict[DomainName, list[str]] = dict(zip(domains, lists, strict=True))
     shown = {
-        domain: _stored(connection, split, domain, of_domain[: 1 if domain in _CELLS else _STILLS])
+        domain: samples_in_views(connection, split, domain, of_domain[: 1 if domain in _CELLS else _STILLS])
         for domain, of_domain in ids_of.items()
     }
     strips = {
@@ -116,17 +116,6 @@ def _row(connection: duckdb.DuckDBPyConnection, split: Split, product_id: str, d
         for domain, samples in shown.items()
     }
     return _Row(product_id, category, next((page.text for page in shown["page"] if page.text), None), strips)
-
-
-def _stored(connection: duckdb.DuckDBPyConnection, split: Split, domain: DomainName, ids: list[str]) -> list[Sample]:
-    """The samples with these ids, in their order."""
-    view = f"{config_of(domain)}_{split}"
-    file = ", video" if "video" in connection.table(view).columns else ""
-    found = connection.sql(
-        f"SELECT sample_id, text, frames{file} FROM {view} WHERE list_contains(?, sample_id)", params=[ids]
-    )
-    samples = {row["sample_id"]: sample_of(row, domain) for row in found.to_arrow_table().to_pylist()}
-    return [samples[sample_id] for sample_id in ids if sample_id in samples]
 
 
 def _still_strip(samples: list[Sample], n_all: int) -> _Strip:

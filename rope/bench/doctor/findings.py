@@ -199,7 +199,8 @@ def _of_hubs(retrieval: Retrieval) -> Iterator[Finding]:
             "warning",
             f"Hubs in {', '.join(skewed)}: the worst, sample {worst.sample_id!r} of {name}, is among the nearest "
             f"{hubs.list_length} of {worst.n_lists:,} queries, expected {hubs.expected:.0f}.",
-            "Look at these samples; centring, or scaling similarities by the local density, removes most hubs.",
+            f"Look at these samples: rope-bench gallery EMB --choose hubs --pair {name} --html hubs.html. Centring, or "
+            "scaling similarities by the local density, removes most hubs.",
         )
     unseen = {name: of_pair.hubs.never for name, of_pair in retrieval.pairs.items() if of_pair.hubs.never > NEVER_FOUND}
     if unseen:
@@ -221,7 +222,7 @@ def _of_pairs(retrieval: Retrieval) -> Iterator[Finding]:
             "note",
             f"{weakest.capitalize()} is the bottleneck: the {n_pairs} pairs it is part of have a mean R@1 of "
             f"{lowest:.1%}, {behind:.1f} points below the next domain.",
-            f"Work on the {weakest} encoder and its inputs first.",
+            f"Work on the {weakest} encoder and its inputs first; see rope-bench gallery EMB --html worst.html.",
         )
     for name, difference in retrieval.asymmetry.items():
         if abs(100 * difference) >= max(LOPSIDED_POINTS, _points_that_matter(retrieval)):

@@ -1,8 +1,9 @@
 """The diagnosis as one HTML file that needs nothing else: no script, no font, no image from elsewhere.
 
-The template sees the JSON of the diagnosis and nothing more, so the page cannot show a number that is not in it.
+The template sees the JSON of the diagnosis and pictures, so the page cannot show a number that is not in that JSON.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -11,17 +12,23 @@ from markupsafe import Markup
 from rope.bench.doctor.charts import Line, histograms, in_words, lines, pair_style, tones_of
 from rope.bench.doctor.diagnosis import Diagnosis, as_json
 from rope.bench.io.provenance import Provenance
-from rope.domain import Pair, cross_domain_pairs, domain_of_label, domains_of
+from rope.dataset.pictures import SamplePicture
+from rope.domain import DomainName, Pair, cross_domain_pairs, domain_of_label, domains_of, pair_of
 
 __all__ = ["render_page"]
 
 
-def render_page(diagnosis: Diagnosis, provenance: Provenance) -> str:
+def render_page(
+    diagnosis: Diagnosis,
+    provenance: Provenance,
+    pictures: Mapping[DomainName, Mapping[str, SamplePicture]] | None = None,
+) -> str:
     """Render the page: a complete HTML document, the same for the same diagnosis and provenance.
 
     Args:
         diagnosis: of the embeddings.
         provenance: what they are called; its notes on the embeddings are not shown.
+        pictures: domain -> sample id -> what is shown of the worst hubs; None for their ids alone.
     """
     data = as_json(diagnosis)
     environment = Environment(
@@ -42,6 +49,9 @@ def render_page(diagnosis: Diagnosis, provenance: Provenance) -> str:
         tones=tones_of(domains),
         n_pairs=len(cross_domain_pairs(domains)),
         pair=Pair,
+        pair_of=pair_of,
+        pictures=pictures or {},
+        nothing=SamplePicture((), None),
         charts=_charts(data),
     )
 

@@ -4,7 +4,7 @@ from rope.bench.stats.compare import MEAN, SIGNIFICANT, Comparison, Difference, 
 from rope.bench.stats.intervals import Interval
 from rope.table import Table
 
-__all__ = ["as_latex", "as_markdown", "difference_table", "standing_table"]
+__all__ = ["as_latex", "as_markdown", "difference_table", "standing_table", "where_to_look"]
 
 
 def standing_table(comparison: Comparison) -> Table:
@@ -30,6 +30,21 @@ def difference_table(comparison: Comparison) -> Table:
         names = f"{one.a} - {one.b}" if one.column == comparison.columns[0] else ""
         table.add_row(names, *_cells(one, comparison))
     return table
+
+
+def where_to_look(comparison: Comparison) -> list[str]:
+    """A sentence with the command that shows what the best model finds and the next one doesn't; none if nothing."""
+    first, second = (standing.model for standing in comparison.standings[:2])
+    between = [one for one in comparison.differences if (one.a, one.b) == (first, second) and one.value > 0]
+    if not between:
+        return []
+    most = max(between, key=lambda one: (one.column != MEAN, one.value))
+    pair = f" --pair {most.column}" if most.column != MEAN else ""
+    command = f"rope-bench gallery {second}.parquet --against {first}.parquet --choose lost{pair} --html lost.html"
+    return [
+        f"{first} is furthest ahead of {second} in {most.column}, {100 * most.value:+.2f} points; with pictures, from "
+        f"the embeddings of both: {command}"
+    ]
 
 
 def as_markdown(comparison: Comparison) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from rope.bench.stats.query_ranks import QueryRanks, load_ranks
 from rope.errors import UsageError
 
-__all__ = ["Group", "SeedRun", "check_comparable", "group_of", "read_groups"]
+__all__ = ["Group", "SeedRun", "check_comparable", "check_same_task", "group_of", "read_groups"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,7 +120,7 @@ def check_comparable(models: Sequence[Group]) -> None:
             f"--group {twice!r}, and if not, score one again with another --name"
         )
     for other in runs[1:]:
-        _check_same_task(runs[0], other)
+        check_same_task(runs[0], other)
     for name in runs[0].ranks.compared_pairs:
         if len(np.unique(runs[0].ranks.pairs[name].products)) < 2:
             raise UsageError(f"{name} has queries of one product only, and a comparison needs at least two products")
@@ -194,7 +194,12 @@ def _check_runs(models: Sequence[Group]) -> None:
             )
 
 
-def _check_same_task(first: SeedRun, other: SeedRun) -> None:
+def check_same_task(first: SeedRun, other: SeedRun) -> None:
+    """Refuse two runs that were not asked the same queries.
+
+    Raises:
+        UsageError: dataset, split, version of the protocol, pairs or queries differ.
+    """
     a, b = first.ranks.origin, other.ranks.origin
     names = f"{first.label} and {other.label}"
     for what, wanted, found in (

@@ -26,6 +26,7 @@ __all__ = [
     "SliceKind",
     "bin_name",
     "left_out",
+    "parts_of",
     "product_thirds",
     "read_text_lengths",
     "slice_ranks",
@@ -92,7 +93,7 @@ def slice_ranks(ranks: QueryRanks, directory: AnyPath) -> list[QuerySlice]:
         UsageError: the ranks are of another dataset.
         DatasetError: the dataset cannot be read.
     """
-    parts = _parts(ranks, directory)
+    parts = parts_of(ranks, directory)
     return [
         one
         for kind in get_args(SliceKind)
@@ -228,7 +229,7 @@ def slice_table(slices: Sequence[QuerySlice], pair: str) -> Table:
     return table
 
 
-def _parts(ranks: QueryRanks, directory: AnyPath) -> dict[SliceKind, dict[str, Names]]:
+def parts_of(ranks: QueryRanks, directory: AnyPath) -> dict[SliceKind, dict[str, Names]]:
     """Kind -> pair -> the part of each query."""
     manifest = read_manifest(directory)
     if manifest.fingerprint != ranks.origin.fingerprint:

@@ -1,0 +1,78 @@
+"""The command `rope-bench gallery`.
+
+Everything heavy is imported inside it, so that `--help` answers at once.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from rope.bench.compute_options import Device, Memory, Threads, read_compute
+from rope.bench.json_option import JsonFile, put
+from rope.domain import Split
+
+__all__ = ["gallery"]
+
+
+def gallery(
+    files: Annotated[list[Path], typer.Argument(metavar="EMB...", help="Embeddings; see `rope-bench score`.")],
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="Dataset directory, or its address, such as s3://bucket/OUT.",
+            show_default="$ROPE_DATA, else that of 'rope use', else the one built last",
+        ),
+    ] = None,
+    split: Annotated[
+        Split, typer.Option(help="train: what models learn from; validation: what results are of.")
+    ] = "validation",
+    name: Annotated[str | None, typer.Option(help="Name of the model.", show_default="that of the first file")] = None,
+    choose: Annotated[
+        Literal["worst", "near", "hubs", "random", "lost"],
+        typer.Option(
+            help="worst: of the products that do worst; near: misses by a place or two; hubs: misses with a hub among "
+            "the nearest; random: a sample of all queries; lost: misses that --against finds first."
+        ),
+    ] = "worst",
+    pair: Annotated[
+        str | None, typer.Option(help="P2V and so on.", show_default="all pairs of two domains, or of the only one")
+    ] = None,
+    queries: Annotated[int, typer.Option(min=1, help="Queries of each pair; 200 on a page at most.")] = 6,
+    part: Annotated[
+        str | None,
+        typer.Option(
+            "--slice", metavar="KIND=NAME", help="Of this slice alone: category=shoes, 'text length=no text', ..."
+        ),
+    ] = None,
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="EMB", help="Embeddings of another model; may be repeated.", show_default="none"),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the sample that random draws.")] = 0,
+    memory: Memory = None,
+    threads: Threads = None,
+    device: Device = "cpu",
+    html: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Write the page with pictures here.", show_default=False)
+    ] = None,
+    json: JsonFile = None,
+) -> None:
+    """Show failures with pictures: queries, what was found first for them, and what should have been."""
+    from rope.bench.evaluation import evaluate
+    from rope.bench.failures.find import FailureOptions
+    from rope.bench.one_shot import Draws
+    from rope.console import dataset_of
+
+    options = FailureOptions(choose, pair, queries, seed, part)
+    compute, directory, draws = read_compute(memory, threads, device), dataset_of(data), Draws(seed=0, trials=1)
+    report = evaluate(files, directory, split=split, name=name, draws=draws, compute=compute, progress=True)
+    other = None
+    if against:
+        other = evaluate(against, directory, split=split, draws=draws, compute=compute, progress=True)
+    answer = report.failures(files, directory, options, against=other, compute=compute)
+    console = put(answer.shown, json, answer.plain)
+    if html is not None:
+        answer.save_page(html)
+        console.print(f"wrote {html}", markup=False)
