@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from rope.bench.answer import Answer
 from rope.bench.failures.choice import CHOICES, Choice, ChosenQuery, choose, hub_victims
-from rope.bench.failures.found import QueryResults, results_of
+from rope.bench.failures.found import Failure, results_of
 from rope.bench.failures.page import render_page
 from rope.bench.io.given import Given, embeddings_of
 from rope.bench.io.provenance import Provenance, describe
@@ -31,7 +31,7 @@ from rope.errors import UsageError
 from rope.files import Address, AnyPath, atomic_path
 from rope.table import Table
 
-__all__ = ["Failure", "FailureOptions", "Failures", "find_failures"]
+__all__ = ["FailureOptions", "Failures", "find_failures"]
 
 _MOST: Final = 200
 """Queries of a page: at about ten thumbnails of 3 KB each, it stays below 10 MB."""
@@ -65,33 +65,6 @@ class FailureOptions:
             raise UsageError(f"--choose {self.choose!r}: expected one of {', '.join(CHOICES)}")
         if self.n < 1:
             raise UsageError(f"--queries {self.n}: expected 1 or more")
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """One query and what was found for it.
-
-    Attributes:
-        pair: `P2V` and so on.
-        query_id: its sample.
-        product_id: its product.
-        category: of the product; None where it has none.
-        rank: of the best positive, as in the score.
-        other_rank: in the model that it was compared with; None without one.
-        why: why it was chosen; may be empty.
-        hub: the sample that stands in its way; None but for victims of hubs.
-        results: what was found.
-    """
-
-    pair: str
-    query_id: str
-    product_id: str
-    category: str | None
-    rank: int
-    other_rank: int | None
-    why: str
-    hub: str | None
-    results: QueryResults
 
 
 @dataclass(frozen=True, eq=False)

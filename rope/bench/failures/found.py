@@ -12,7 +12,7 @@ from rope.bench.ranking.similarity import Vectors
 from rope.bench.score import ScoredDomain
 from rope.domain import DomainName, Pair
 
-__all__ = ["TOP", "FoundSample", "QueryResults", "results_of"]
+__all__ = ["TOP", "Failure", "FoundSample", "QueryResults", "results_of"]
 
 TOP: Final = 5
 """Results that are shown of a query."""
@@ -58,6 +58,33 @@ class QueryResults:
     n_positives: int
     top: tuple[FoundSample, ...]
     best: FoundSample
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One query and what was found for it.
+
+    Attributes:
+        pair: `P2V` and so on.
+        query_id: its sample.
+        product_id: its product.
+        category: of the product; None where it has none.
+        rank: of the best positive, as in the score.
+        other_rank: in the model that it was compared with; None without one.
+        why: why it was chosen; may be empty.
+        hub: the sample that stands in its way; None but for victims of hubs.
+        results: what was found.
+    """
+
+    pair: str
+    query_id: str
+    product_id: str
+    category: str | None
+    rank: int
+    other_rank: int | None
+    why: str
+    hub: str | None
+    results: QueryResults
 
 
 def results_of(

@@ -1,22 +1,19 @@
 """Failures as one HTML file that needs nothing else: its pictures, its style and a few lines of script are in it."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from rope.bench.failures.found import Failure
 from rope.bench.io.provenance import Provenance
 from rope.dataset.pictures import SamplePicture
 from rope.domain import DomainName, pair_of
-
-if TYPE_CHECKING:
-    from rope.bench.failures.find import Failure
 
 __all__ = ["render_page"]
 
 
 def render_page(
-    failures: Sequence["Failure"],
+    failures: Sequence[Failure],
     provenance: Provenance,
     choice: str,
     part: str | None,
