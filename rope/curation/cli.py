@@ -193,13 +193,18 @@ def threshold(
     column: Annotated[str, typer.Option(help="That it judges by, from -1 to 1.")] = "similarity",
 ) -> None:
     """Find the lowest cut of each domain whose precision labels can vouch for, with 95 % confidence."""
-    from rope.curation.filtering.sweep import cuts_from_labels, read_labels
+    from rope.curation.annotation.label_files import read_labels
+    from rope.curation.filtering.sweep import cuts_from_labels
     from rope.curation.pipeline.recipe import read_recipe
 
-    found = cuts_from_labels(read_recipe(recipe), stage, column, read_labels(labels), precision=precision)
+    read = read_labels(labels)
+    found = cuts_from_labels(read_recipe(recipe), stage, column, read, precision=precision)
     for domain, cut in found.items():
         shown = "no cut" if cut.cut is None else f"{cut.cut:g}"
-        typer.echo(f"{domain}: {shown}; {cut.n_labels:,} labels, {cut.observed:.1%} of them match; {cut.statement}")
+        counted = f"{cut.n_labels:,} labels of {cut.n_clusters:,} products, {cut.observed:.1%} of them match"
+        typer.echo(f"{domain}: {shown}; {counted}; {cut.statement}")
+    if any(one.label == "same" and one.probability is None for one in read):
+        typer.echo("nothing judges these labels (no item is known or was answered twice): they are taken at their word")
 
 
 @app.command()

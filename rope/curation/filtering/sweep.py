@@ -1,27 +1,25 @@
 """What any cut of a column would keep, and which cut labels can vouch for, from the rows of a run."""
 
-import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from rope.curation.annotation.label_files import Label
 from rope.curation.filtering.threshold import BINS, Cut, Sketch, choose_cuts, join_sketches, make_sketch, n_kept
+from rope.curation.pipeline.accounting import Stages, kept_files
 from rope.curation.pipeline.manifest import ShardManifest
 from rope.curation.pipeline.recipe import CurationRecipe
-from rope.curation.pipeline.runner import finished_stages
+from rope.curation.pipeline.runner import POOL_STAGE, finished_stages
 from rope.errors import UsageError
-from rope.files import check_file
 
 if TYPE_CHECKING:
     from rope.table import Table
 
-__all__ = ["cuts_from_labels", "read_labels", "scores", "sketch_of", "sweep_table"]
-
-_MATCH: Final = {"same": True, "different": False}
+__all__ = ["cuts_from_labels", "scores", "sketch_of", "sweep_table"]
 
 
 def scores(recipe: CurationRecipe, stage: str, column: str) -> Iterator[pa.Table]:
@@ -69,60 +67,68 @@ def sweep_table(sketch: Sketch, step: float) -> "Table":
     return table
 
 
-def read_labels(path: Path) -> list[dict[str, Any]]:
-    """Labels of rows: Parquet of `rope curate annotate labels`, or a CSV with `item_id`, `label` and maybe `weight`.
-
-    Raises:
-        UsageError: there is no such file, or a column is missing.
-    """
-    check_file(path, "labels as Parquet or CSV")
-    if path.suffix == ".csv":
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows: list[dict[str, Any]] = list(csv.DictReader(file))
-        names = list(rows[0]) if rows else []
-    else:
-        table = pq.read_table(path)
-        rows, names = table.to_pylist(), table.column_names
-    if missing := [name for name in ("item_id", "label") if name not in names]:
-        raise UsageError(f"{path}: no column {missing[0]!r}; expected item_id, label and, if there are any, weight")
-    return rows
-
-
 def cuts_from_labels(
-    recipe: CurationRecipe, stage: str, column: str, labels: Sequence[Mapping[str, Any]], *, precision: float
+    recipe: CurationRecipe, stage: str, column: str, labels: Sequence[Label], *, precision: float
 ) -> dict[str, Cut]:
     """Domain -> the lowest cut at which so large a share of the rows are matches, with 95 % confidence.
+
+    Only `same` is a match. What answers leave open, and what nobody can tell, counts as none: such rows are more often
+    wrong than others, and without them the rest would look too good. A match counts as far as its label is certain.
+    Rows of one product hint are one cluster.
 
     Args:
         recipe: run to its end.
         stage: the filter.
         column: that it judges by.
-        labels: with `item_id`, the id of a row, or of a pair as `PAGE|CLIP`, which is about the clip; `label`, of which
-            `same` is a match, `different` is none, and others are passed over; and maybe `weight`.
+        labels: of rows, or of pairs `PAGE|CLIP`, which are about the clip; those of other questions are passed over.
         precision: share of matches among rows at or above the cut.
 
     Raises:
         UsageError: no label is of a row with a score, or as `scores`.
         DatasetError: the recipe was not run to its end.
     """
-    judged = [one for one in labels if one["label"] in _MATCH]
-    ids = [str(one["item_id"]).rpartition("|")[2] for one in judged]
+    judged = [one for one in labels if one.question == "same_product"]
+    stages = finished_stages(recipe)
     found: dict[str, tuple[str, float]] = {}
+    wanted = pa.array(sorted({row_id for one in judged for row_id in _readings(one.item_id)}), pa.string())
     for table in scores(recipe, stage, column):
-        own = table.filter(pc.is_in(table["id"], pa.array(sorted(set(ids)), pa.string())))
+        own = table.filter(pc.is_in(table["id"], wanted))
         found |= {row["id"]: (row["domain"], row["score"]) for row in own.to_pylist()}
-    known = [(found[row_id], one) for row_id, one in zip(ids, judged, strict=True) if row_id in found]
+    about = [(next((row_id for row_id in _readings(one.item_id) if row_id in found), None), one) for one in judged]
+    known = [(row_id, one) for row_id, one in about if row_id is not None]
     if not known:
-        raise UsageError(
-            f"none of the {len(labels):,} labels says same or different of a row that {stage!r} has judged"
-        )
+        raise UsageError(f"none of the {len(labels):,} labels is of a row that {stage!r} has judged")
+    hints = _hints(stages, [row_id for row_id, _ in known])
     return choose_cuts(
-        [score for (_, score), _ in known],
-        [_MATCH[one["label"]] for _, one in known],
-        [domain for (domain, _), _ in known],
+        [found[row_id][1] for row_id, _ in known],
+        [one.label == "same" for _, one in known],
+        [found[row_id][0] for row_id, _ in known],
         precision=precision,
-        weight=[float(one.get("weight") or 1.0) for _, one in known],
+        weight=[one.weight for _, one in known],
+        trust=[1.0 if one.label != "same" or one.probability is None else one.probability for _, one in known],
+        cluster=[hints[row_id] for row_id, _ in known],
     )
+
+
+def _readings(item_id: str) -> list[str]:
+    """What row a label may be about: the row itself, or the clip of a pair; ids may have a bar in them.
+
+    >>> _readings("p|1|v2")
+    ['p|1|v2', '1|v2', 'v2']
+    """
+    parts = item_id.split("|")
+    return ["|".join(parts[at:]) for at in range(len(parts))]
+
+
+def _hints(stages: Stages, row_ids: Sequence[str]) -> dict[str, str]:
+    """The product hint of rows as the pool gives it; a name of its own of a row without one."""
+    wanted = pa.array(sorted(set(row_ids)), pa.string())
+    found: dict[str, str] = {}
+    for path in kept_files(stages, POOL_STAGE):
+        rows = pq.read_table(path, columns=["id", "product_hint"])
+        for row in rows.filter(pc.is_in(rows["id"], wanted)).to_pylist():
+            found[row["id"]] = f"row {row['id']}" if row["product_hint"] is None else f"hint {row['product_hint']}"
+    return found
 
 
 def _scores_of(folder: Path, manifest: ShardManifest, column: str) -> Iterator[pa.Table]:

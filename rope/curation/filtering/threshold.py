@@ -5,9 +5,14 @@ add up, and it answers what any cut would keep without another run.
 
 The cut is chosen by fixed-sequence testing: cuts are tested from high to low, and the first that fails ends it. So the
 chosen cut itself is covered: its precision is below what was asked for with a probability of at most 1 - confidence,
-however many cuts were tested. Each test is exact, not asymptotic. Labels with equal weights get the binomial one (that
-of Clopper and Pearson's interval). Labels with different weights get a bet against every precision that is too low
-(Waudby-Smith and Ramdas, Estimating means of bounded random variables by betting, 2023), which costs more labels.
+however many cuts were tested. Independent labels get an exact test. Where their weights are equal it is the binomial
+one (that of Clopper and Pearson's interval), and otherwise a bet against every precision that is too low (Waudby-Smith
+and Ramdas, Estimating means of bounded random variables by betting, 2023), which costs more labels.
+
+Labels of one cluster, such as the clips of one product hint, tend to be right and wrong together. They get two tests,
+and both must pass: the binomial one of as many labels as would leave the precision as uncertain (Korn and Graubard,
+Confidence intervals for proportions with small expected number of positive counts estimated from survey data, Survey
+Methodology 24, 1998), and the interval of `rope.bench.stats.intervals`, one-sided.
 """
 
 import math
@@ -17,8 +22,9 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import betainc
+from scipy.special import betainc, stdtrit
 
+from rope.bench.stats.intervals import Estimate, degrees_of_freedom, estimate
 from rope.errors import UsageError
 
 __all__ = ["BINS", "Cut", "Sketch", "choose_cut", "choose_cuts", "join_sketches", "make_sketch", "n_kept"]
@@ -58,12 +64,14 @@ class Cut:
     Attributes:
         cut: rows at or above it are kept; None where there is none.
         n_labels: labels at or above the cut; of a cut of None, all of them.
+        n_clusters: clusters that these are of.
         observed: share of matches among these, by weight; NaN without labels.
         statement: why there is no lower cut, or none at all, as a sentence.
     """
 
     cut: float | None
     n_labels: int
+    n_clusters: int
     observed: float
     statement: str
 
@@ -123,24 +131,15 @@ def choose_cuts(
     *,
     precision: float,
     weight: npt.ArrayLike | None = None,
+    trust: npt.ArrayLike | None = None,
+    cluster: Sequence[str] | None = None,
     confidence: float = 0.95,
     step: float = 0.01,
 ) -> dict[str, Cut]:
     """`choose_cut` of each stratum by itself; the confidence holds for each, not for all of them at once."""
-    similar, match = np.asarray(similarity, np.float64), np.asarray(is_match, np.bool_)
-    weights = np.ones(len(similar)) if weight is None else np.asarray(weight, np.float64)
+    labels = _as_labels(similarity, is_match, weight, trust, cluster)
     names, at = np.unique(np.asarray(stratum, np.str_), return_inverse=True)
-    return {
-        str(name): choose_cut(
-            similar[at == i],
-            match[at == i],
-            precision=precision,
-            weight=weights[at == i],
-            confidence=confidence,
-            step=step,
-        )
-        for i, name in enumerate(names)
-    }
+    return {str(name): _choose(labels.where(at == i), precision, confidence, step) for i, name in enumerate(names)}
 
 
 def choose_cut(
@@ -149,13 +148,15 @@ def choose_cut(
     *,
     precision: float,
     weight: npt.ArrayLike | None = None,
+    trust: npt.ArrayLike | None = None,
+    cluster: Sequence[str] | None = None,
     confidence: float = 0.95,
     step: float = 0.01,
 ) -> Cut:
     """The lowest cut whose precision is at least `precision` with this confidence.
 
     Precision is the share of matches among all rows of the pool at or above the cut. Labels must be drawn
-    independently of whether a row is a match, and be independent of each other: one row of a key, not all of them.
+    independently of whether a row is a match, and labels of different clusters be independent of each other.
 
     Args:
         similarity: float [n], from -1 to 1, of the labelled rows.
@@ -163,6 +164,8 @@ def choose_cut(
         precision: above 0 and below 1.
         weight: float [n], above 0; how many rows of the pool each labelled row stands for; None for equal weights. The
             largest one must be the largest of the design.
+        trust: float [n], from 0 to 1; how probable it is that a label that says match is right. None for certainty.
+        cluster: n names; labels of one name are not independent. None where all are.
         confidence: above 0 and below 1.
         step: between two cuts that are tested, a multiple of 0.001.
 
@@ -173,29 +176,80 @@ def choose_cut(
     Raises:
         UsageError: numbers are out of range, or the columns differ in length.
     """
+    return _choose(_as_labels(similarity, is_match, weight, trust, cluster), precision, confidence, step)
+
+
+@dataclass(frozen=True, slots=True)
+class _Labels:
+    """Labelled rows.
+
+    Attributes:
+        bins: int64 [n].
+        match: bool [n].
+        weight: float64 [n].
+        trust: float64 [n].
+        cluster: int64 [n]; a number for each cluster.
+    """
+
+    bins: Ints
+    match: Bools
+    weight: Floats
+    trust: Floats
+    cluster: Ints
+
+    def where(self, mask: Bools) -> "_Labels":
+        return _Labels(self.bins[mask], self.match[mask], self.weight[mask], self.trust[mask], self.cluster[mask])
+
+    @property
+    def n_clusters(self) -> int:
+        return len(np.unique(self.cluster))
+
+    @property
+    def observed(self) -> float:
+        """Share of matches, by weight; NaN without labels."""
+        return float(self.weight @ self.match / self.weight.sum()) if len(self.match) else math.nan
+
+
+def _as_labels(
+    similarity: npt.ArrayLike,
+    is_match: npt.ArrayLike,
+    weight: npt.ArrayLike | None,
+    trust: npt.ArrayLike | None,
+    cluster: Sequence[str] | None,
+) -> _Labels:
     bins, match = _bins(similarity), np.asarray(is_match, np.bool_)
-    weights = np.ones(len(bins)) if weight is None else np.asarray(weight, np.float64)
-    _check(bins, match, weights, precision, confidence, step)
-    least = math.ceil(math.log(1 - confidence) / math.log(precision))
-    if len(bins) < least:
-        statement = f"{len(bins)} labels are too few: {least} are needed even if all are matches"
-        return Cut(None, len(bins), _observed(match, weights), statement)
-    start = max(least, min(_HEAD_START * least, len(bins) // 2))
-    cuts = _grid(bins, round(step * 1000), start)
-    passed = None
-    for cut in cuts:
-        above = bins >= cut
-        if not _vouched(match[above], weights[above], weights.max(), precision, 1 - confidence):
-            return _cut(passed, cut, bins, match, weights)
-        passed = cut
-    return _cut(passed, None, bins, match, weights)
-
-
-def _check(bins: Ints, match: Bools, weight: Floats, precision: float, confidence: float, step: float) -> None:
-    if not len(bins) == len(match) == len(weight):
-        raise UsageError(f"{len(bins)} similarities, {len(match)} labels and {len(weight)} weights; expected as many")
-    if not (np.isfinite(weight) & (weight > 0)).all():
+    n = len(bins)
+    weights, trusted = (np.ones(n) if v is None else np.asarray(v, np.float64) for v in (weight, trust))
+    clusters = np.arange(n) if cluster is None else np.unique(np.asarray(cluster, np.str_), return_inverse=True)[1]
+    if not n == len(match) == len(weights) == len(trusted) == len(clusters):
+        raise UsageError(
+            f"{n} similarities, {len(match)} labels, {len(weights)} weights, {len(trusted)} of trust and "
+            f"{len(clusters)} clusters; expected as many"
+        )
+    if not (np.isfinite(weights) & (weights > 0)).all():
         raise UsageError("a weight is not finite or not above 0; leave rows out that stand for nothing")
+    if not ((trusted >= 0) & (trusted <= 1)).all():
+        raise UsageError("a trust is not a probability; expected numbers from 0 to 1")
+    return _Labels(bins, match, weights, trusted, clusters)
+
+
+def _choose(labels: _Labels, precision: float, confidence: float, step: float) -> Cut:
+    _check(precision, confidence, step)
+    least, n = math.ceil(math.log(1 - confidence) / math.log(precision)), labels.n_clusters
+    if n < least:
+        what = "labels" if n == len(labels.bins) else "clusters of labels"
+        statement = f"{n} {what} are too few: {least} are needed even if all are matches"
+        return Cut(None, len(labels.bins), n, labels.observed, statement)
+    start = max(least, min(_HEAD_START * least, n // 2))
+    passed = None
+    for cut in _grid(labels, round(step * 1000), start):
+        if not _vouched(labels.where(labels.bins >= cut), float(labels.weight.max()), precision, 1 - confidence):
+            return _cut(passed, cut, labels)
+        passed = cut
+    return _cut(passed, None, labels)
+
+
+def _check(precision: float, confidence: float, step: float) -> None:
     for name, number in (("precision", precision), ("confidence", confidence)):
         if not 0 < number < 1:
             raise UsageError(f"{name} is {number}; expected above 0 and below 1")
@@ -220,54 +274,86 @@ def _bins(similarity: npt.ArrayLike) -> Ints:
     return np.asarray(millionths.astype(np.int64) // 1000 + 1000)
 
 
-def _grid(bins: Ints, step: int, start: int) -> list[int]:
-    """Cuts to test, descending: from the first with `start` labels to the first that keeps all.
+def _grid(labels: _Labels, step: int, start: int) -> list[int]:
+    """Cuts to test, descending: from the first with labels of `start` clusters to the first that keeps all labels.
 
     It depends on how many labels are where, never on what they say, and so is fixed before the first test.
     """
-    kept = np.cumsum(np.bincount(bins, minlength=BINS)[::-1])[::-1]
-    cuts = [cut for cut in range(BINS - 1 - (BINS - 1) % step, -1, -step) if kept[cut] >= start]
-    n_needed = sum(kept[cut] < len(bins) for cut in cuts) + 1
-    return cuts[:n_needed]
+    highest = np.full(labels.cluster.max() + 1, -1)
+    np.maximum.at(highest, labels.cluster, labels.bins)
+    reached = np.cumsum(np.bincount(highest[highest >= 0], minlength=BINS)[::-1])[::-1]
+    lowest = labels.bins.min()
+    cuts = [cut for cut in range(BINS - 1 - (BINS - 1) % step, -1, -step) if reached[cut] >= start]
+    return cuts[: sum(cut > lowest for cut in cuts) + 1]
 
 
-def _vouched(match: Bools, weight: Floats, largest: float, precision: float, alpha: float) -> bool:
-    """Whether these labels would be a surprise, of probability alpha at most, if the precision were lower."""
+def _vouched(labels: _Labels, largest: float, precision: float, alpha: float) -> bool:
+    """Whether these labels would be a surprise, of probability alpha at most, if the precision were lower.
+
+    A match that is trusted by a half is half a match: so many more of the labels have to say match.
+    """
+    match, weight = labels.match, labels.weight
+    if not match.any():
+        return False
+    needed = precision * float(weight @ match) / float(weight @ (match * labels.trust) or math.inf)
+    if not 0 < needed < 1:
+        return False
+    if labels.n_clusters < len(match):
+        return _vouched_by_clusters(labels, needed, alpha)
     if weight.min() == weight.max():
-        n_matches = int(match.sum())
-        # betainc(k, n - k + 1, p) is the probability of k matches or more
-        return n_matches > 0 and bool(betainc(n_matches, len(match) - n_matches + 1, precision) <= alpha)
-    gains = weight * (match - precision) / largest
-    stakes = np.arange(1, _BETS + 1) / (_BETS + 1) / precision
+        return _binomial(int(match.sum()), len(match), needed, alpha)
+    gains = weight * (match - needed) / largest
+    stakes = np.arange(1, _BETS + 1) / (_BETS + 1) / needed
     logs = np.array([np.log1p(stake * gains).sum() for stake in stakes])
     peak = logs.max()
     return bool(peak + math.log(np.exp(logs - peak).mean()) >= -math.log(alpha))
 
 
-def _observed(match: Bools, weight: Floats) -> float:
-    return float(weight @ match / weight.sum()) if len(match) else math.nan
+def _binomial(k: float, n: float, p: float, alpha: float) -> bool:
+    """Whether k matches or more of n have a probability of at most alpha, if each is one with probability p."""
+    return bool(betainc(k, n - k + 1, p) <= alpha)
 
 
-def _cut(passed: int | None, failed: int | None, bins: Ints, match: Bools, weight: Floats) -> Cut:
+def _vouched_by_clusters(labels: _Labels, needed: float, alpha: float) -> bool:
+    share = _share_by_cluster(labels)
+    n_clusters, n = share.n_products, len(labels.match)
+    if labels.match.all():  # then clusters of one label each are the worst case, as many as the weights amount to
+        return bool(needed ** (1 / float(np.sum(share.weights**2))) <= alpha)
+    if n_clusters < 2 or share.standard_error == 0:
+        return False
+    spread, error = share.value * (1 - share.value), share.standard_error
+    reach = float(stdtrit(degrees_of_freedom(share), 1 - alpha))
+    effective = min(n, spread / error**2 * (float(stdtrit(n - 1, 1 - alpha)) / reach) ** 2)
+    log_odds = math.log(share.value / (1 - share.value)) - reach * error / spread
+    is_above = log_odds >= math.log(needed / (1 - needed))
+    return is_above and _binomial(share.value * effective, effective, needed, alpha)
+
+
+def _share_by_cluster(labels: _Labels) -> Estimate:
+    """The share of matches, by weight, and what each cluster does to it."""
+    _, at = np.unique(labels.cluster, return_inverse=True)
+    weights = labels.weight * labels.match, labels.weight
+    sums, counts = (np.asarray(np.bincount(at, weight), np.float64) for weight in weights)
+    return estimate(sums, counts)
+
+
+def _cut(passed: int | None, failed: int | None, labels: _Labels) -> Cut:
+    above, below = (labels.where(labels.bins >= (cut or 0)) for cut in (passed, failed))
     if passed is None:
         assert failed is not None
-        above = bins >= failed
-        found = _observed(match[above], weight[above])
         statement = (
-            f"no cut: already the {above.sum()} labels at {_similarity(failed):g} or more, of which {found:.1%} are "
-            "matches, cannot vouch for the precision"
+            f"no cut: already the {len(below.bins)} labels at {_similarity(failed):g} or more, of which "
+            f"{below.observed:.1%} are matches, cannot vouch for the precision"
         )
-        return Cut(None, len(bins), _observed(match, weight), statement)
-    above = bins >= passed
+        return Cut(None, len(labels.bins), labels.n_clusters, labels.observed, statement)
     if failed is None:
         statement = "every labelled row is kept; a lower cut would need labels below them"
     else:
-        below = bins >= failed
         statement = (
-            f"the {below.sum()} labels at {_similarity(failed):g} or more, of which "
-            f"{_observed(match[below], weight[below]):.1%} are matches, cannot vouch for the precision"
+            f"the {len(below.bins)} labels at {_similarity(failed):g} or more, of which {below.observed:.1%} are "
+            "matches, cannot vouch for the precision"
         )
-    return Cut(_similarity(passed), int(above.sum()), _observed(match[above], weight[above]), statement)
+    return Cut(_similarity(passed), len(above.bins), above.n_clusters, above.observed, statement)
 
 
 def _similarity(cut: int) -> float:

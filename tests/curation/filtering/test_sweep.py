@@ -4,7 +4,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rope.curation.filtering.sweep import cuts_from_labels, read_labels, sketch_of, sweep_table
+from rope.curation.annotation.label_files import Label, read_labels
+from rope.curation.filtering.sweep import cuts_from_labels, sketch_of, sweep_table
 from rope.curation.filtering.threshold import n_kept
 from rope.curation.pipeline.runner import run_recipe
 from rope.errors import UsageError
@@ -50,7 +51,7 @@ def test_the_cut_of_a_domain_is_the_lowest_that_its_labels_vouch_for(recipe, tmp
 
 def test_a_label_of_a_page_and_a_clip_is_about_the_clip(recipe):
     clips = [i for i in range(N_ROWS) if i % 3]
-    labels = [{"item_id": f"r00|r{i:02d}", "label": "same" if i >= 300 else "different"} for i in clips]
+    labels = [Label(item_id=f"r00|r{i:02d}", label="same" if i >= 300 else "different") for i in clips]
     found = cuts_from_labels(recipe, "filter", "similarity", labels, precision=0.9)
     assert list(found) == ["live", "video"]  # the page, whose score is 0, is judged by none of them
     assert all(0.25 < cut.cut <= 0.3 for cut in found.values())
@@ -61,7 +62,7 @@ def test_labels_of_annotators_are_read_with_their_weights(recipe, tmp_path):
     pq.write_table(labels, tmp_path / "labels.parquet")
     rows = read_labels(tmp_path / "labels.parquet")
     found = cuts_from_labels(recipe, "filter", "similarity", rows, precision=0.9)
-    assert {domain: (cut.cut, cut.n_labels) for domain, cut in found.items()} == {"live": (None, 1)}
+    assert {domain: (cut.cut, cut.n_labels) for domain, cut in found.items()} == {"live": (None, 1), "page": (None, 1)}
 
 
 @pytest.mark.parametrize(
@@ -73,11 +74,6 @@ def test_a_stage_or_column_that_is_not_there_is_refused(stage, column, sentence,
         sketch_of(recipe, stage, column)
 
 
-def test_labels_of_other_rows_or_without_a_column_are_refused(recipe, tmp_path):
-    with pytest.raises(UsageError, match="none of the 1 labels says same or different of a row"):
-        cuts_from_labels(recipe, "filter", "similarity", [{"item_id": "x", "label": "same"}], precision=0.9)
-    (tmp_path / "a.csv").write_text("id,label\n1,same\n")
-    with pytest.raises(UsageError, match="no column 'item_id'; expected item_id, label"):
-        read_labels(tmp_path / "a.csv")
-    with pytest.raises(UsageError, match="no such file"):
-        read_labels(tmp_path / "b.csv")
+def test_labels_of_other_rows_are_refused(recipe):
+    with pytest.raises(UsageError, match="none of the 1 labels is of a row"):
+        cuts_from_labels(recipe, "filter", "similarity", [Label(item_id="x", label="same")], precision=0.9)
