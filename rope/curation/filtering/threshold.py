@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import betainc, stdtrit
 
-from rope.bench.stats.intervals import Estimate, degrees_of_freedom, estimate
+from rope.bench.stats.intervals import MetricEstimate, degrees_of_freedom, estimate
 from rope.errors import UsageError
 
 __all__ = ["BINS", "Cut", "Sketch", "choose_cut", "choose_cuts", "join_sketches", "make_sketch", "n_kept"]
@@ -329,7 +329,7 @@ def _vouched_by_clusters(labels: _Labels, needed: float, alpha: float) -> bool:
     return is_above and _binomial(share.value * effective, effective, needed, alpha)
 
 
-def _share_by_cluster(labels: _Labels) -> Estimate:
+def _share_by_cluster(labels: _Labels) -> MetricEstimate:
     """The share of matches, by weight, and what each cluster does to it."""
     _, at = np.unique(labels.cluster, return_inverse=True)
     weights = labels.weight * labels.match, labels.weight
