@@ -1,6 +1,5 @@
 """The snippets of docs/python.md and the notebook run as they stand."""
 
-import ast
 import json
 import re
 from pathlib import Path
@@ -8,9 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from rope.bench.io.readers import read_embeddings
+from tests.notebooks import EXAMPLES, code_cells, run_cells, text_of
 
 ROOT = Path(__file__).parents[2]
-NOTEBOOK = ROOT / "examples" / "score_your_vectors.ipynb"
+NOTEBOOK = EXAMPLES / "score_your_vectors.ipynb"
 
 
 def test_the_snippets_of_the_page_run_one_after_another(dataset, embeddings, tmp_path, monkeypatch, capsys):
@@ -36,27 +36,12 @@ def test_the_snippets_of_the_page_run_one_after_another(dataset, embeddings, tmp
     assert "Differences, in percentage points" in out
 
 
-def show(value):
-    """What a notebook asks of the last value of a cell."""
-    return value._repr_html_() if hasattr(value, "_repr_html_") else repr(value)
-
-
-def run_cell(source, names):
-    tree = ast.parse(source)
-    last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
-    exec(compile(tree, "cell", "exec"), names)
-    return None if last is None else show(eval(compile(ast.Expression(last.value), "cell", "eval"), names))
-
-
 def test_the_notebook_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     monkeypatch.setenv("ROPE_CACHE", str(tmp_path / "cache"))
-    cells = json.loads(NOTEBOOK.read_text("utf-8"))["cells"]
-    sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    assert len(sources) == 10
-    names = {}
-    shown = [run_cell(source, names) for source in sources]
+    shown = [text_of(outputs) for outputs in run_cells(code_cells(NOTEBOOK.name))]
+    assert len(shown) == 10
     assert "mean R@1 of the six cross-domain pairs" in shown[3]
     assert "Differences" in shown[5]
     assert "product size" in shown[6]
