@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 from functools import cache
+from itertools import product
 
 import numpy as np
 import pytest
@@ -94,9 +95,11 @@ def test_numbers_without_an_agreed_white_are_refused(frame, says):
         decode_frame(frame)
 
 
-@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "PA"])
-@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
-def test_alpha_is_left_out(mode, kind):
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [*product(["PNG", "WEBP", "TIFF"], ["RGBA", "LA", "P"]), ("WEBP", "PA"), ("TIFF", "PA")],  # PNG has no PA
+)
+def test_alpha_is_left_out(kind, mode):
     stored = picture(32, 48, "L").convert("RGB" if mode == "RGBA" else "L")
     seen = stored.convert(mode)
     if mode == "P":
@@ -105,10 +108,7 @@ def test_alpha_is_left_out(mode, kind):
     else:
         seen.putalpha(Image.linear_gradient("L").resize(seen.size))
         options = {}
-    try:
-        frame = encoded(seen, kind, **options, **({"lossless": True, "exact": True} if kind == "WEBP" else {}))
-    except (OSError, KeyError):
-        pytest.skip(f"{kind} has no {mode}")
+    frame = encoded(seen, kind, **options, **({"lossless": True, "exact": True} if kind == "WEBP" else {}))
     np.testing.assert_array_equal(decode_frame(frame), np.asarray(stored.convert("RGB")))
 
 
