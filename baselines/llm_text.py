@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from transformers import AutoModel, AutoTokenizer
 
+from baselines.late_interaction import refuse_many_vectors
 from rope.config import Count, value_of_text
 from rope.domain import Sample
 from rope.encoders.identity import fingerprint_of
@@ -118,6 +119,7 @@ def load_llm_text(
     Raises:
         UsageError: transformers cannot load it, or it lacks weights.
     """
+    refuse_many_vectors(source)
     place, dtype = choose_device(device), choose_dtype(precision)
     with loading(source, "AutoModel of transformers", may_lack=_UNUSED):
         model = AutoModel.from_pretrained(source, dtype=dtype).to(place)

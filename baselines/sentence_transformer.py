@@ -1,7 +1,7 @@
 """Any model of sentence-transformers as an embedder: of images and texts, such as CLIP, or of texts alone."""
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +9,10 @@ import torch
 from PIL import Image
 
 from baselines.fusion import FusedEmbedder, PooledImages
+from baselines.late_interaction import late_interaction, why_many_vectors
 from baselines.options import EmbeddingOptions, read_options
+from baselines.roles import InRoles, Role, read_roles
+from rope.bench.running.embedder import Embedder
 from rope.domain import Sample
 from rope.encoders.identity import fingerprint_of
 from rope.encoders.running import choose_device, choose_dtype
@@ -18,9 +21,11 @@ from rope.errors import UsageError
 from rope.extras import needed_by
 from rope.schema import EMPTY_TEXT
 
-__all__ = ["SentenceTransformerModel", "TextsAlone", "embedder", "load_sentence_transformer"]
+__all__ = ["SentenceTransformerModel", "TextsAlone", "embedder", "knows_roles", "load_sentence_transformer"]
 
 _POOLER = r"(.*\.)?pooler\..*"
+
+_METHODS: Final[dict[Role | None, str]] = {None: "encode", "query": "encode_query", "gallery": "encode_document"}
 
 
 class SentenceTransformerModel:
@@ -35,9 +40,17 @@ class SentenceTransformerModel:
 
     thread_safe: bool = False
 
-    def __init__(self, model: Any, batch_size: int) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        model: Any,  # noqa: ANN401
+        batch_size: int,
+        role: Role | None = None,
+        prompt: str | None = None,
+    ) -> None:
+        """A model in a role, with another prompt than its own or None; without a role as `encode` has it."""
         self._model = model.eval()
-        self._batch_size = batch_size
+        self._batch_size, self._role = batch_size, role
+        self._prompt = None if prompt is None else getattr(model, "prompts", {}).get(prompt, prompt)
         kinds = getattr(model, "modalities", ["text", "image"])
         self.has_text, self.has_images = "text" in kinds, "image" in kinds
         self.fingerprint = fingerprint_of(self)
@@ -52,13 +65,30 @@ class SentenceTransformerModel:
 
     def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
         """float32 [n, dim] of n texts."""
-        return self._encode(texts)
+        return self._encode(texts, **({} if self._prompt is None else {"prompt": self._prompt}))
 
-    def _encode(self, inputs: Sequence[object]) -> torch.Tensor:
-        found = self._model.encode(
-            list(inputs), batch_size=self._batch_size, convert_to_tensor=True, show_progress_bar=False
+    def in_role(self, role: Role, prompt: str | None) -> "SentenceTransformerModel":
+        """The same model in a role."""
+        return SentenceTransformerModel(self._model, self._batch_size, role, prompt)
+
+    @property
+    def knows_roles(self) -> bool:
+        """Whether it embeds a query otherwise than a document: by its own prompts, or by a part for each."""
+        return knows_roles(self._model)
+
+    def _encode(self, inputs: Sequence[object], **prompt: str) -> torch.Tensor:
+        call = getattr(self._model, _METHODS[self._role])
+        found = call(
+            list(inputs), batch_size=self._batch_size, convert_to_tensor=True, show_progress_bar=False, **prompt
         )
         return cast("torch.Tensor", found).float()
+
+
+def knows_roles(model: Any) -> bool:  # noqa: ANN401  a model of sentence-transformers
+    """Whether a model embeds a query otherwise than a document: by its own prompts, or by a part for each."""
+    prompts = getattr(model, "prompts", None) or {}
+    of_document = next((prompts[name] for name in ("document", "passage", "corpus") if name in prompts), None)
+    return (prompts.get("query") or "") != (of_document or "") or any(type(part).__name__ == "Router" for part in model)
 
 
 class TextsAlone:
@@ -108,26 +138,40 @@ def load_sentence_transformer(source: str, *, precision: str, device: str, image
     return SentenceTransformerModel(model, images)
 
 
-def embedder(model: str, **shared: str) -> FusedEmbedder | TextsAlone:
+def embedder(model: str, **shared: str) -> Embedder:
     """The embedder of `baselines:sentence_transformer?model=sentence-transformers/clip-ViT-B-32`.
+
+    A model that embeds queries otherwise than documents, or for which prompts are given, does so in roles. One that
+    gives many vectors of a text or an image, such as ColBERT and ColPali, gives them all.
 
     Args:
         model: Hub id or folder.
-        **shared: see `baselines.options.EmbeddingOptions`; `text_weight` is 1 for a model of texts only,
-            0 for one of images.
+        **shared: see `baselines.options.EmbeddingOptions` and `baselines.roles.read_roles`; `text_weight` is 1 for a
+            model of texts alone, 0 for one of images.
 
     Raises:
         UsageError: see `load_sentence_transformer`; or `text_weight` asks for what the model does not take.
     """
-    options = read_options(shared, EmbeddingOptions())
+    prompts, rest = read_roles(shared)
+    options = read_options(rest, EmbeddingOptions())
+    name = model.rstrip("/").rpartition("/")[2]
+    if why := why_many_vectors(model):
+        return late_interaction(model, name, why, prompts, rest)
     encoder = load_sentence_transformer(
         model, precision=options.precision, device=options.device, images=options.images
     )
-    name = model.rstrip("/").rpartition("/")[2]
     if not encoder.has_images:
-        if "text_weight" in shared and options.text_weight != 1:
+        if "text_weight" in rest and options.text_weight != 1:
             raise UsageError(f"{model} takes texts and no images; give text_weight=1, or leave it out")
-        return TextsAlone(name, encoder, read_options(shared, EmbeddingOptions(text_weight=1)))
-    if not encoder.has_text and "text_weight" not in shared:
-        options = read_options(shared, EmbeddingOptions(text_weight=0))
-    return FusedEmbedder(name, PooledImages(encoder, options.pool), options)
+        options = read_options(rest, EmbeddingOptions(text_weight=1))
+    elif not encoder.has_text and "text_weight" not in rest:
+        options = read_options(rest, EmbeddingOptions(text_weight=0))
+
+    def made_of(one: SentenceTransformerModel) -> Embedder:
+        if not one.has_images:
+            return TextsAlone(name, one, options)
+        return FusedEmbedder(name, PooledImages(one, options.pool), options)
+
+    if prompts.roles == "two" or (prompts.roles == "auto" and encoder.knows_roles):
+        return InRoles(name, lambda role, prompt: made_of(encoder.in_role(role, prompt)), prompts)
+    return made_of(encoder)

@@ -16,6 +16,7 @@ from PIL import Image
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
 from baselines.fusion import FusedEmbedder, PooledImages
+from baselines.late_interaction import refuse_many_vectors
 from baselines.options import EmbeddingOptions, read_options
 from rope.encoders.identity import fingerprint_of
 from rope.encoders.running import choose_device, choose_dtype
@@ -127,8 +128,9 @@ def load_transformers_model(
             model has none with weights, `cls` or without such a token `mean`, which is said on stderr.
 
     Raises:
-        UsageError: transformers cannot load it, weights are missing, or `tokens` does not fit.
+        UsageError: transformers cannot load it, weights are missing, `tokens` does not fit, or it gives many vectors.
     """
+    refuse_many_vectors(source)
     place, dtype = choose_device(device), choose_dtype(precision)
     with loading(source, "AutoModel of transformers", may_lack=POOLER) as found:
         model: Any = AutoModel.from_pretrained(source, dtype=dtype).to(place)

@@ -11,7 +11,7 @@ from leaderboard.card import card_of, check_modalities
 from leaderboard.entry import PARTS
 from leaderboard.schema import SCHEMA_VERSION
 from leaderboard.vectors import MAX_BYTES, StoredDtype, StoredVectors, as_stored, stored_bytes, write_vectors
-from rope.bench.io.embeddings import DomainEmbeddings
+from rope.bench.io.embeddings import DomainEmbeddings, cut
 from rope.bench.io.provenance import Provenance, load_provenance, note_of
 from rope.bench.one_shot import Draws
 from rope.bench.ranking.engine import ComputeSettings
@@ -30,7 +30,6 @@ __all__ = [
     "Scored",
     "Storage",
     "check_size",
-    "cut",
     "largest_change",
     "score_as_stored",
     "submit",
@@ -104,6 +103,7 @@ def submit(
     _check_dataset(data, labels)
     check_modalities(model, list(labels), "the card")
     given, ordered, provenance = load_provenance(files, manifest, "validation", labels, model.name)
+    _check_one_vector_each(given)
     provenance = replace(provenance, training_seed=None if model.run is None else model.run.seed)
     dim = next(iter(given.values())).vectors.shape[1]
     if storage.dims is not None:
@@ -149,23 +149,10 @@ def _check_dataset(data: AnyPath, labels: Mapping[DomainName, SampleLabels]) -> 
         raise UsageError(f"{data}: its queries have galleries of their own; the board is of searches in whole domains")
 
 
-def cut(embeddings: DomainEmbeddings, dims: int, domain: DomainName) -> DomainEmbeddings:
-    """The first `dims` numbers of each vector, as Matryoshka models are trained for; their length is left as it is.
-
-    Raises:
-        UsageError: the vectors have no more than `dims` numbers.
-        EmbeddingError: nothing but zeros is left of a vector.
-    """
-    if not 1 <= dims < embeddings.vectors.shape[1]:
-        raise UsageError(f"--dims {dims}: the vectors have {embeddings.vectors.shape[1]} dimensions, expected fewer")
-    kept = np.ascontiguousarray(embeddings.vectors[:, :dims])
-    empty = np.flatnonzero(~kept.any(axis=1))
-    if len(empty):
-        raise EmbeddingError(
-            f"--dims {dims}: {len(empty)} {domain}s have nothing but zeros there, {embeddings.sample_ids[empty[0]]!r} "
-            "the first; keep more dimensions"
-        )
-    return replace(embeddings, vectors=kept)
+def _check_one_vector_each(embeddings: Mapping[DomainName, DomainEmbeddings]) -> None:
+    for domain, rows in embeddings.items():
+        if rows.offsets is not None or (rows.queries is not None and rows.queries.offsets is not None):
+            raise EmbeddingError(f"{domain}s have many vectors each; the board keeps one of each sample in a role")
 
 
 def check_size(embeddings: Mapping[DomainName, DomainEmbeddings], dtype: StoredDtype) -> None:
@@ -178,7 +165,8 @@ def check_size(embeddings: Mapping[DomainName, DomainEmbeddings], dtype: StoredD
     if n_bytes <= MAX_BYTES:
         return
     dim = next(iter(embeddings.values())).vectors.shape[1]
-    of_a_dim = sum(len(rows.sample_ids) for rows in embeddings.values()) * np.dtype(dtype).itemsize
+    n_vectors = sum(len(rows.sample_ids) * (1 if rows.queries is None else 2) for rows in embeddings.values())
+    of_a_dim = n_vectors * np.dtype(dtype).itemsize
     fits = dim - -(-(n_bytes - MAX_BYTES) // of_a_dim)
     as_int8 = dtype != "int8" and stored_bytes(embeddings, "int8") <= MAX_BYTES
     raise RopeError(

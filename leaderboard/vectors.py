@@ -53,11 +53,13 @@ class StoredVectors:
         sample_ids: the id of each row.
         numbers: float16 or int8 [n, dim].
         scales: float32 [n], what the integers of each row are multiplied by; None for float16.
+        queries: the same samples as queries; None where their vectors are the same.
     """
 
     sample_ids: list[str]
     numbers: npt.NDArray[np.float16] | npt.NDArray[np.int8]
     scales: npt.NDArray[np.float32] | None
+    queries: "StoredVectors | None" = None
 
     def decoded(self) -> DomainEmbeddings:
         """The vectors that everybody gets from the file, bit for bit.
@@ -65,9 +67,10 @@ class StoredVectors:
         float16 is exact in float32. An integer is exact in float32 too, and its product with the scale of its row is
         rounded once, to the nearest float32.
         """
+        queries = None if self.queries is None else self.queries.decoded()
         if self.scales is None:
-            return DomainEmbeddings(self.sample_ids, self.numbers.astype(np.float32), "float16")
-        return DomainEmbeddings(self.sample_ids, scaled(self.numbers, self.scales), "int8")
+            return DomainEmbeddings(self.sample_ids, self.numbers.astype(np.float32), "float16", queries=queries)
+        return DomainEmbeddings(self.sample_ids, scaled(self.numbers, self.scales), "int8", queries=queries)
 
 
 def as_stored(embeddings: DomainEmbeddings, dtype: StoredDtype) -> StoredVectors:
@@ -76,7 +79,7 @@ def as_stored(embeddings: DomainEmbeddings, dtype: StoredDtype) -> StoredVectors
     int8 gets a scale for each vector: its largest entry, whatever the sign, divided by 127 and rounded to float32.
 
     Args:
-        embeddings: no row of zeros.
+        embeddings: one vector of each sample in a role; no row of zeros.
         dtype: how to store the numbers.
 
     >>> rows = DomainEmbeddings(["1"], np.array([[3e30, 4e30]], np.float32), "float32")
@@ -96,36 +99,43 @@ def as_stored(embeddings: DomainEmbeddings, dtype: StoredDtype) -> StoredVectors
             scales[block] = np.abs(units).max(axis=1) / _LARGEST_INT8
             units = np.rint(units / scales[block, None])
         numbers[block] = units
-    return StoredVectors(embeddings.sample_ids, numbers, scales if dtype == "int8" else None)
+    queries = None if embeddings.queries is None else as_stored(embeddings.queries, dtype)
+    return StoredVectors(embeddings.sample_ids, numbers, scales if dtype == "int8" else None, queries)
 
 
 def stored_bytes(embeddings: Mapping[DomainName, DomainEmbeddings], dtype: StoredDtype) -> int:
     """What a file of these vectors takes at most, to within a few bytes a row; nothing is written."""
     n_bytes = _BYTES_A_FILE
     for rows in embeddings.values():
-        n_bytes += rows.vectors.size * np.dtype(dtype).itemsize
-        n_bytes += sum(len(sample_id.encode()) + _BYTES_A_ROW for sample_id in rows.sample_ids)
+        n_roles = 1 if rows.queries is None else 2
+        n_bytes += n_roles * (rows.vectors.size * np.dtype(dtype).itemsize + _BYTES_A_ROW * len(rows.sample_ids))
+        n_bytes += sum(len(sample_id.encode()) for sample_id in rows.sample_ids)
     return n_bytes
 
 
 def write_vectors(path: Path, embeddings: Mapping[DomainName, StoredVectors]) -> None:
     """Write `domain`, `sample_id`, `embedding`, and `scale` where the numbers are int8, domain by domain.
 
+    Where samples have other vectors as queries, `query_embedding` and `query_scale` follow.
+
     Args:
         path: the file, replaced if it exists.
         embeddings: of every domain, all of one dimension and one type.
     """
     first = next(iter(embeddings.values()))
-    schema = _schema(first.numbers.shape[1], "float16" if first.scales is None else "int8")
+    dtype: StoredDtype = "float16" if first.scales is None else "int8"
+    schema = _schema(first.numbers.shape[1], dtype, has_queries=first.queries is not None)
     with atomic_path(path) as temporary, open_writer(temporary, schema) as writer:
         for domain in in_order(embeddings):
             rows = embeddings[domain]
             columns: dict[str, Any] = {
                 "domain": pa.repeat(pa.scalar(domain), len(rows.sample_ids)),
                 "sample_id": pa.array(rows.sample_ids, pa.string()),
-                "scale": None if rows.scales is None else pa.array(rows.scales),
-                "embedding": _column(rows.numbers, schema.field("embedding").type),
             }
+            for prefix, role in (("", rows), ("query_", rows.queries)):
+                if role is not None:
+                    columns[f"{prefix}scale"] = None if role.scales is None else pa.array(role.scales)
+                    columns[f"{prefix}embedding"] = _column(role.numbers, schema.field("embedding").type)
             writer.write_table(pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema))
 
 
@@ -151,7 +161,7 @@ def check_vectors_file(path: Path, n_samples: int) -> None:
     def bounds_of(schema: pa.Schema) -> Bounds:
         dim = _check_columns(path, schema)
         is_list = pa.types.is_fixed_size_list(schema.field("embedding").type)
-        n_values = {"embedding": dim} if is_list else {}
+        n_values = {name: dim for name in schema.names if is_list and name.endswith("embedding")}
         return Bounds(MAX_BYTES, n_samples, n_values, {"domain": None, "sample_id": None})
 
     check_parquet(path, bounds_of, MAX_BYTES)
@@ -161,12 +171,13 @@ def _check_columns(path: Path, schema: pa.Schema) -> int:
     """The dimension of the vectors in a file with the columns that `write_vectors` writes."""
     kind = schema.field("embedding").type if schema.names.count("embedding") == 1 else None
     dim = 0 if kind is None else _dim(kind)
-    if not 1 <= dim <= MAX_DIM or not any(schema.equals(_schema(dim, dtype)) for dtype in get_args(StoredDtype)):
+    known = [_schema(dim, dtype, has_queries=has) for dtype in get_args(StoredDtype) for has in (False, True) if dim]
+    if not 1 <= dim <= MAX_DIM or not any(schema.equals(one) for one in known):
         columns = ", ".join(f"{field.name}: {field.type}" for field in schema)
         raise RopeError(
             f"{path}: columns {columns[:300]}; expected domain: string, sample_id: string, embedding: "
-            f"fixed_size_list of 1 to {MAX_DIM:,} halffloat, or scale: float and embedding: fixed_size_binary, as "
-            "rope-bench submit writes them"
+            f"fixed_size_list of 1 to {MAX_DIM:,} halffloat, or scale: float and embedding: fixed_size_binary, and "
+            "the like for queries, as rope-bench submit writes them"
         )
     return dim
 
@@ -177,8 +188,11 @@ def _dim(kind: pa.DataType) -> int:
     return int(kind.list_size) if pa.types.is_fixed_size_list(kind) else 0
 
 
-def _schema(dim: int, dtype: StoredDtype) -> pa.Schema:
-    ids = [("domain", pa.string()), ("sample_id", pa.string())]
-    if dtype == "int8":
-        return pa.schema([*ids, ("scale", pa.float32()), ("embedding", pa.binary(dim))])
-    return pa.schema([*ids, ("embedding", pa.list_(pa.float16(), dim))])
+def _schema(dim: int, dtype: StoredDtype, *, has_queries: bool = False) -> pa.Schema:
+    columns = [("domain", pa.string()), ("sample_id", pa.string())]
+    for prefix in ("", "query_") if has_queries else ("",):
+        if dtype == "int8":
+            columns += [(f"{prefix}scale", pa.float32()), (f"{prefix}embedding", pa.binary(dim))]
+        else:
+            columns.append((f"{prefix}embedding", pa.list_(pa.float16(), dim)))
+    return pa.schema(columns)

@@ -163,15 +163,19 @@ def _not_given(entry: LeaderboardEntry) -> str:
 def _unscored_problems(entry: LeaderboardEntry) -> list[str]:
     """What can be told of vectors without their dataset: they are those of the score, and each has a direction."""
     assert entry.score is not None
-    found = read_embeddings([entry.part("embeddings")], entry.domains)
+    found = read_embeddings([entry.part("embeddings")], entry.domains, any_number=True)
     problems = []
     for domain in entry.domains:
         told, rows = entry.score["embeddings"][domain], found.get(domain)
         if rows is None or told["sha256"] != embeddings_sha256(rows) or told["dim"] != rows.vectors.shape[1]:
             problems.append(f"the vectors of {domain}s are not those that were scored (their hash differs)")
-        elif not (np.isfinite(rows.vectors).all() and rows.vectors.any(axis=1).all()):
+        elif not all(_have_direction(role) for role in (rows, rows.queries) if role is not None):
             problems.append(f"the vectors of {domain}s hold NaN, infinity or a row of zeros")
     return problems
+
+
+def _have_direction(rows: DomainEmbeddings) -> bool:
+    return bool(np.isfinite(rows.vectors).all() and rows.vectors.any(axis=1).all())
 
 
 def _terms(score: Mapping[str, Any]) -> list[str]:
@@ -227,7 +231,7 @@ def _numbers_problems(score: Mapping[str, Any], ranks: QueryRanks) -> list[str]:
 def _rescore(entry: LeaderboardEntry, ranks: QueryRanks, data: Path, compute: ComputeSettings) -> list[str]:
     """Score the vectors again and compare every number."""
     labels, vectors = read_labels(data, SPLIT), entry.part("embeddings")
-    if leaks := _leaks(data, read_embeddings([vectors], with_published(labels))):
+    if leaks := _leaks(data, read_embeddings([vectors], with_published(labels), any_number=True)):
         return leaks
     embeddings, ordered, provenance = load_provenance([vectors], read_manifest(data), SPLIT, labels, entry.card.name)
     assert entry.score is not None

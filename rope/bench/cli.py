@@ -10,6 +10,7 @@ import typer
 
 from rope.bench.attributes.cli import attributes, tail
 from rope.bench.compute_options import Device, Memory, Threads, read_compute
+from rope.bench.dims_option import file_of, read_dims
 from rope.bench.failures.cli import gallery
 from rope.bench.json_option import JsonFile, is_file, put
 from rope.bench.recommend.cli import recommend
@@ -19,6 +20,7 @@ from rope.domain import Split
 from rope.errors import UsageError
 
 if TYPE_CHECKING:
+    from rope.bench.io.embeddings import Missing
     from rope.bench.one_shot import Draws
     from rope.bench.ranking.engine import ComputeSettings
     from rope.files import AnyPath
@@ -55,6 +57,18 @@ TrainingSeed = Annotated[
         show_default="as the model says",
     ),
 ]
+MissingOption = Annotated[
+    Literal["refuse", "last"],
+    typer.Option("--missing", help="Samples without a vector: refuse them, or rank them last and say how many."),
+]
+Dims = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N,...",
+        help="Score the first N numbers of each vector (Matryoshka), each N as a row: 256,512,full.",
+        show_default="full",
+    ),
+]
 Shots = Annotated[int, typer.Option(min=1, help="Samples of each product in the support set.")]
 ResultFile = Annotated[
     Path | None,
@@ -84,6 +98,8 @@ def score(
     memory: Memory = None,
     threads: Threads = None,
     device: Device = "cpu",
+    missing: MissingOption = "refuse",
+    dims: Dims = None,
     quick: Annotated[
         bool,
         typer.Option(
@@ -98,17 +114,26 @@ def score(
     from rope.bench.evaluation import evaluate
     from rope.bench.one_shot import Draws
 
-    compute = read_compute(memory, threads, device)
+    compute, rows = read_compute(memory, threads, device), read_dims(dims, json)
     if not quick:
         draws = Draws(seed, trials, shots)
-        _score(files, dataset_of(data), split, name, draws, compute, json, save_ranks, training_seed)
+        _score(files, dataset_of(data), split, name, draws, compute, json, save_ranks, training_seed, missing, rows)
         return
     if save_ranks is not None:
         raise UsageError("--quick: a quick score has no ranks to keep; leave out --quick, or --save-ranks")
-    report = evaluate(
-        files, dataset_of(data), split=split, name=name, quick=True, compute=compute, training_seed=training_seed
-    )
-    put(report.tables(), json, report.to_dict())
+    for n in rows:
+        report = evaluate(
+            files,
+            dataset_of(data),
+            split=split,
+            name=name,
+            quick=True,
+            compute=compute,
+            training_seed=training_seed,
+            missing=missing,
+            dims=n,
+        )
+        put(report.tables(), file_of(json, n, rows), report.to_dict())
 
 
 @app.command()
@@ -147,6 +172,7 @@ def run(
     memory: Memory = None,
     threads: Threads = None,
     device: Device = "cpu",
+    dims: Dims = None,
     json: ResultFile = None,
     save_ranks: RanksFile = None,
 ) -> None:
@@ -158,6 +184,7 @@ def run(
 
     own = None if share is None else parse_share(share)
     directory, draws, compute = dataset_of(data), Draws(seed, trials, shots), read_compute(memory, threads, device)
+    rows = read_dims(dims, json)
     embedder, origin = find_embedder(model)
     run_embedder(
         embedder,
@@ -176,7 +203,7 @@ def run(
         return
     if training_seed is None:
         training_seed = getattr(embedder, "training_seed", None)
-    _score([out], directory, split, embedder.name, draws, compute, json, save_ranks, training_seed)
+    _score([out], directory, split, embedder.name, draws, compute, json, save_ranks, training_seed, "given", rows)
 
 
 def _score(
@@ -189,23 +216,30 @@ def _score(
     json: Path | None,
     save_ranks: Path | None,
     training_seed: int | None,
+    missing: "Missing",
+    dims: list[int | None],
 ) -> None:
     from rope.bench.evaluation import evaluate
 
-    report = evaluate(
-        files,
-        directory,
-        split=split,
-        name=model,
-        draws=draws,
-        compute=compute,
-        training_seed=training_seed,
-        progress=True,
-    )
-    shown, ranks = report.tables(), save_ranks or (json.with_suffix(".ranks.parquet") if is_file(json) else None)
-    if ranks is not None:
-        shown.append(f"wrote {report.save_ranks(ranks)}")
-    put(shown, json, report.to_dict(ranks))
+    for n in dims:
+        report = evaluate(
+            files,
+            directory,
+            split=split,
+            name=model,
+            draws=draws,
+            compute=compute,
+            training_seed=training_seed,
+            missing=missing,
+            dims=n,
+            progress=True,
+        )
+        result = file_of(json, n, dims)
+        ranks = file_of(save_ranks, n, dims) or (result.with_suffix(".ranks.parquet") if is_file(result) else None)
+        shown = report.tables()
+        if ranks is not None:
+            shown.append(f"wrote {report.save_ranks(ranks)}")
+        put(shown, result, report.to_dict(ranks))
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Literal, overload
 
+from rope.bench.io.embeddings import Missing, cut
 from rope.bench.io.given import Given, embeddings_of, name_of
 from rope.bench.io.provenance import describe
 from rope.bench.one_shot import Draws
@@ -32,6 +33,8 @@ def evaluate(
     draws: Draws | None = None,
     compute: ComputeSettings | None = None,
     training_seed: int | None = None,
+    missing: Missing = "refuse",
+    dims: int | None = None,
     progress: bool = False,
 ) -> Report: ...
 @overload
@@ -45,6 +48,8 @@ def evaluate(
     draws: Draws | None = None,
     compute: ComputeSettings | None = None,
     training_seed: int | None = None,
+    missing: Missing = "refuse",
+    dims: int | None = None,
     progress: bool = False,
 ) -> QuickReport: ...
 @renamed_argument("effort", "compute")
@@ -58,6 +63,8 @@ def evaluate(
     draws: Draws | None = None,
     compute: ComputeSettings | None = None,
     training_seed: int | None = None,
+    missing: Missing = "refuse",
+    dims: int | None = None,
     progress: bool = False,
 ) -> Report | QuickReport:
     """Score embeddings on one split of a dataset, as docs/protocol.md defines it.
@@ -65,7 +72,8 @@ def evaluate(
     Args:
         embeddings: of every sample of the split, in any order: a mapping from domain to `(ids, array [n, dim])`, a
             table with the columns domain, sample_id and embedding, or files; see
-            `rope.bench.io.given.embeddings_of`. Vectors meet their labels by sample id.
+            `rope.bench.io.given.embeddings_of`, also for samples that have many vectors, or others as queries. Vectors
+            meet their labels by sample id.
         data: the dataset directory, or its address; None for the one that `rope.dataset.locate.find` finds.
         split: the split to score.
         name: what to call the model; None for the stem of the first file, or `embeddings`.
@@ -74,18 +82,32 @@ def evaluate(
             command. A quick score has none.
         compute: how to spend the machine; it changes no number.
         training_seed: of the training run that made the model, which the result keeps.
+        missing: `last` ranks samples without a vector last, see docs/protocol.md; else they are an error.
+        dims: score the first so many numbers of each vector, as Matryoshka models are trained for; the model is then
+            called `name@dims`. None for all.
         progress: draw a bar on stderr, if that is a terminal.
 
     Raises:
-        UsageError: the embeddings have another form, or a file or the dataset directory does not exist.
+        UsageError: the embeddings have another form, or no more than `dims` numbers, or a file or the dataset directory
+            does not exist.
         EmbeddingError: they do not fit the dataset; lists everything that is wrong.
         DatasetError: the dataset cannot be read, or two of its domains have no product in common.
     """
     directory = locate(data)
     labels = read_labels(directory, split)
-    given = embeddings_of(embeddings, with_published(labels))
-    aligned, ordered, provenance = describe(given, read_manifest(directory), split, labels, name or name_of(embeddings))
-    provenance, compute = replace(provenance, training_seed=training_seed), compute or ComputeSettings()
+    given, manifest = embeddings_of(embeddings, with_published(labels), any_number=True), read_manifest(directory)
+    model = name or name_of(embeddings)
+    full = next((rows.vectors.shape[1] for rows in given.values()), 0)
+    if dims is not None:
+        given, model = {domain: cut(rows, dims, domain) for domain, rows in given.items()}, f"{model}@{dims}"
+    aligned, ordered, provenance = describe(given, manifest, split, labels, model, missing=missing)
+    notes = {
+        domain: note if dims is None else replace(note, cut_from=full) for domain, note in provenance.embeddings.items()
+    }
+    provenance, compute = (
+        replace(provenance, training_seed=training_seed, embeddings=notes),
+        compute or ComputeSettings(),
+    )
     if quick:
         return QuickReport(quick_score(aligned, ordered, compute), provenance)
     draws = draws or Draws(seed=0)

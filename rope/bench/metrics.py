@@ -11,7 +11,14 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from rope.bench.ranking.engine import ComputeSettings, Labelled, PositiveRanks, reduce_pair, reduce_within
+from rope.bench.ranking.engine import (
+    ComputeSettings,
+    Labelled,
+    PositiveRanks,
+    reduce_one_way,
+    reduce_pair,
+    reduce_within,
+)
 
 __all__ = [
     "KS",
@@ -21,6 +28,7 @@ __all__ = [
     "joined",
     "mean",
     "mean_by_product",
+    "score_one_way",
     "score_pair",
     "score_queries",
     "score_within",
@@ -112,9 +120,16 @@ def score_pair(
     return joined(forward), joined(backward)
 
 
-def score_within(a: Labelled, compute: ComputeSettings) -> QueryScores:
+def score_one_way(
+    queries: Labelled, gallery: Labelled, compute: ComputeSettings, drawn: BitArray | None = None
+) -> QueryScores:
+    """Score the queries of one domain in another, see `engine.reduce_one_way`."""
+    return joined(reduce_one_way(score_queries, queries, gallery, compute, drawn=drawn))
+
+
+def score_within(a: Labelled, compute: ComputeSettings, queries: Labelled | None = None) -> QueryScores:
     """Score the queries of a domain within itself, see `engine.reduce_within`."""
-    return joined(reduce_within(score_queries, a, compute))
+    return joined(reduce_within(score_queries, a, compute, queries))
 
 
 def score_queries(ranks: PositiveRanks, first_query: int = 0) -> QueryScores:

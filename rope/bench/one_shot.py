@@ -239,6 +239,10 @@ def _variance(values: list[float]) -> float:
 
 def _prototypes(support: Labelled, drawn: IntArray) -> Labelled:
     """One vector a product: the sample drawn, or the mean of the unit vectors of several."""
+    if support.vectors.offsets is not None:
+        raise EmbeddingError(
+            "several shots are averaged, and samples with many vectors or none have no mean; score with one shot"
+        )
     products = support.products[drawn]
     unique, starts = np.unique(products, return_index=True)
     if len(unique) == len(drawn):

@@ -10,8 +10,8 @@ import numpy as np
 
 from rope.bench.io.embeddings import DomainEmbeddings
 from rope.bench.metrics import KS, expected_at_random, mean
-from rope.bench.ranking.engine import ComputeSettings, Labelled, PositiveRanks, rank_pair
-from rope.bench.score import scorable_pairs, sides_of
+from rope.bench.ranking.engine import ComputeSettings, Labelled, PositiveRanks, rank_one_way, rank_pair
+from rope.bench.score import ScoredDomain, scorable_pairs, sides_of
 from rope.dataset.directory import SampleLabels
 from rope.domain import DomainName
 from rope.errors import DatasetError
@@ -60,10 +60,21 @@ def quick_score(
         raise DatasetError("a quick score is of pairs of whole domains, which this dataset lacks; make a full score")
     pairs: dict[str, QuickPair] = {}
     for pair in cross[::2]:
-        a, b = sides[pair.query].labelled, sides[pair.gallery].labelled
-        forward, backward = rank_pair(a, b, compute, best_only=True)
-        pairs[pair.name], pairs[pair.reverse.name] = _summarise(forward, a, b), _summarise(backward, b, a)
+        a, b = sides[pair.query], sides[pair.gallery]
+        forward, backward = _best_ranks(a, b, compute)
+        pairs[pair.name] = _summarise(forward, a.labelled, b.labelled)
+        pairs[pair.reverse.name] = _summarise(backward, b.labelled, a.labelled)
     return QuickScore(mean(pair.hit_rate[1] for pair in pairs.values()), pairs)
+
+
+def _best_ranks(a: ScoredDomain, b: ScoredDomain, compute: ComputeSettings) -> tuple[PositiveRanks, PositiveRanks]:
+    """The ranks of the best positives of a's queries in b, and of b's in a."""
+    if a.queries is None and b.queries is None:
+        return rank_pair(a.labelled, b.labelled, compute, best_only=True)
+    return (
+        rank_one_way(a.asked, b.labelled, compute, best_only=True),
+        rank_one_way(b.asked, a.labelled, compute, best_only=True),
+    )
 
 
 def _summarise(ranks: PositiveRanks, queries: Labelled, gallery: Labelled) -> QuickPair:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rope.bench.io.provenance import EmbeddingsNote, Provenance
+from rope.bench.io.provenance import Provenance
 from rope.bench.metrics import KS, QueryScores, Summary, mean, summarise
 from rope.bench.one_shot import OneShot
 from rope.bench.quick import QuickScore
@@ -194,10 +194,7 @@ def quick_json(score: QuickScore, provenance: Provenance) -> dict[str, Any]:
 
 
 def _embeddings_json(provenance: Provenance) -> dict[str, dict[str, Any]]:
-    return {
-        domain: {field: getattr(note, field) for field in EmbeddingsNote.__slots__}
-        for domain, note in provenance.embeddings.items()
-    }
+    return {domain: note.to_json() for domain, note in provenance.embeddings.items()}
 
 
 def write_json(path: Path, result: Mapping[str, Any]) -> None:

@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from rope.bench.io.embeddings import DomainEmbeddings, align
 from rope.bench.metrics import (
@@ -14,13 +15,14 @@ from rope.bench.metrics import (
     Summary,
     expected_at_random,
     mean,
+    score_one_way,
     score_pair,
     score_within,
     summarise,
 )
 from rope.bench.one_shot import Draws, OneShot, classify, support_bits
 from rope.bench.ranking.engine import ComputeSettings, Labelled
-from rope.bench.ranking.per_gallery import score_pair_by_group, score_within_by_group
+from rope.bench.ranking.per_gallery import score_one_way_by_group, score_pair_by_group, score_within_by_group
 from rope.bench.ranking.similarity import Vectors
 from rope.dataset.directory import SampleLabels
 from rope.domain import DomainName, Pair, all_pairs, cross_domain_pairs, in_order
@@ -94,12 +96,26 @@ class Score:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoredDomain:
-    """One domain in the order of the engine: by product."""
+    """One domain in the order of the engine: by product.
+
+    Attributes:
+        labelled: the samples as a gallery has them.
+        sample_ids: of each.
+        product_ids: of each.
+        galleries: of each, if the dataset has any.
+        queries: the samples with the vectors that they have as queries; None where these are the same.
+    """
 
     labelled: Labelled
     sample_ids: list[str]
     product_ids: list[str]
     galleries: list[str | None] | None
+    queries: Labelled | None = None
+
+    @property
+    def asked(self) -> Labelled:
+        """The samples as queries."""
+        return self.labelled if self.queries is None else self.queries
 
 
 def score(
@@ -133,7 +149,7 @@ def score(
     pairs = {pair.name: _pair_score(pair, scores[pair.name], sides) for pair in all_pairs(sides)}
     one_shot = {
         pair.name: classify(
-            sides[pair.query].labelled, sides[pair.gallery].labelled, scores[pair.reverse.name], draws, compute
+            sides[pair.query].labelled, sides[pair.gallery].asked, scores[pair.reverse.name], draws, compute
         )
         for pair in cross
         if not is_grouped
@@ -187,27 +203,35 @@ def sides_of(
 ) -> dict[DomainName, ScoredDomain]:
     """Number the products of all domains alike, and put each domain in the order of its products.
 
+    Samples that are listed without a vector are ranked last; `rope.bench.io.provenance.describe` lets them in.
+
     Raises:
         EmbeddingError: the embeddings are not of the samples of the labels, see `rope.bench.io.embeddings.align`.
     """
-    aligned = align(dict(embeddings), labels)
+    aligned = align(dict(embeddings), labels, "given")
     ids = sorted({product for rows in labels.values() for product in rows.product_ids})
     number = {product: i for i, product in enumerate(ids)}
     sides: dict[DomainName, ScoredDomain] = {}
     for domain in in_order(labels):
         products = np.array([number[product] for product in labels[domain].product_ids], np.int64)
         order = np.argsort(products, kind="stable")
-        vectors = aligned.pop(domain).vectors
+        rows = aligned.pop(domain)
         if np.any(np.diff(products) < 0):
-            vectors = vectors[order]
+            rows = rows.take(order)
+        queries = None if rows.queries is None else _labelled(rows.queries, products[order])
         sample_ids, galleries = labels[domain].sample_ids, labels[domain].galleries
         sides[domain] = ScoredDomain(
-            Labelled(Vectors.of(vectors), products[order]),
+            _labelled(rows, products[order]),
             [sample_ids[i] for i in order],
             [ids[i] for i in products[order]],
             None if galleries is None else [galleries[i] for i in order],
+            queries,
         )
     return sides
+
+
+def _labelled(rows: DomainEmbeddings, products: npt.NDArray[np.int64]) -> Labelled:
+    return Labelled(Vectors.of(rows.vectors, rows.offsets), products)
 
 
 def _groups(side: ScoredDomain) -> list[str | None]:
@@ -221,16 +245,27 @@ def _products_by_group(side: ScoredDomain) -> set[tuple[int, str | None]]:
 def _score_pair(
     a: ScoredDomain, b: ScoredDomain, draws: Draws, compute: ComputeSettings, is_grouped: bool
 ) -> tuple[QueryScores, QueryScores]:
+    if a.queries is not None or b.queries is not None:  # the similarities of one direction are not those of the other
+        half = replace(compute, advance=lambda n: compute.advance(n // 2))
+        return _score_one_way(a, b, draws, half, is_grouped), _score_one_way(b, a, draws, half, is_grouped)
     if is_grouped:
         return score_pair_by_group(a.labelled, b.labelled, _groups(a), _groups(b), compute)
     drawn = support_bits(a.labelled.products, draws), support_bits(b.labelled.products, draws)
     return score_pair(a.labelled, b.labelled, compute, drawn)
 
 
+def _score_one_way(
+    queries: ScoredDomain, gallery: ScoredDomain, draws: Draws, compute: ComputeSettings, is_grouped: bool
+) -> QueryScores:
+    if is_grouped:
+        return score_one_way_by_group(queries.asked, gallery.labelled, _groups(queries), _groups(gallery), compute)
+    return score_one_way(queries.asked, gallery.labelled, compute, support_bits(gallery.labelled.products, draws))
+
+
 def _score_within(side: ScoredDomain, compute: ComputeSettings, is_grouped: bool) -> QueryScores:
     if is_grouped:
-        return score_within_by_group(side.labelled, _groups(side), compute)
-    return score_within(side.labelled, compute)
+        return score_within_by_group(side.labelled, _groups(side), compute, side.queries)
+    return score_within(side.labelled, compute, side.queries)
 
 
 def _count_pairs(queries: SampleLabels, gallery: SampleLabels) -> int:

@@ -8,10 +8,12 @@ import pytest
 
 from baselines import mteb_model
 from baselines.mteb_tasks import HIT_RATES, mteb_tasks, relevant_documents, task_name
+from rope.bench.evaluation import evaluate
 from rope.bench.io.readers import read_embeddings
 from rope.bench.io.writer import write_embeddings
 from rope.bench.quick import quick_score
 from rope.bench.ranking.engine import ComputeSettings
+from rope.bench.running.embedder import has_roles
 from rope.bench.running.run import run_embedder
 from rope.dataset.directory import SampleLabels, iter_samples, read_labels
 from rope.dataset.manifest import read_manifest
@@ -191,3 +193,52 @@ def test_an_mteb_model_runs_over_a_dataset(data, tmp_path):
     model = mteb_model.embedder(RANDOM, device="cpu", text_weight="1")
     out = run_embedder(model, data, tmp_path / "e.parquet", progress=False)
     assert {len(rows.sample_ids) for rows in read_embeddings([out]).values()} == {70, 33, 17}
+
+
+class TextsInRoles(Texts):
+    """Other vectors as queries, by the type of the prompt."""
+
+    model_prompts = {"query": "find: "}  # noqa: RUF012
+
+    def encode(self, inputs, *, prompt_type=None, **asked):
+        rows = vectors([text for batch in inputs for text in batch["text"]])
+        return rows + (np.arange(8) % 3 - 1) * (prompt_type is not None and prompt_type.value == "query")
+
+
+@needs_mteb
+@ignore_its_warnings
+def test_a_model_with_roles_has_the_same_numbers_in_mteb_and_in_a_run(data, tmp_path, monkeypatch):
+    import datasets
+    import mteb
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    meta = mteb.get_model_meta(RANDOM).model_copy(update={"name": "rope/roles"})
+    monkeypatch.setattr(TextsInRoles, "mteb_model_meta", meta)
+    result = mteb.evaluate(TextsInRoles(), mteb_tasks(data), cache=None, show_progress_bar=False)
+    found = {task.task_name: task.scores["validation"][0] for task in result.task_results}
+    monkeypatch.setattr(mteb, "get_model", lambda *_, **__: TextsInRoles())
+    numbers = {}
+    for roles in ("auto", "one"):
+        model = mteb_model.embedder("rope/roles", device="cpu", text_weight="1", roles=roles)
+        assert has_roles(model) == (roles == "auto")
+        out = run_embedder(model, data, tmp_path / f"{roles}.parquet", progress=False)
+        numbers[roles] = evaluate(out, data, quick=True).pairs
+    manifest = read_manifest(data)
+    for name, pair in numbers["auto"].items():
+        rates = found[task_name(pair_of(name), manifest, "validation")]
+        assert [rates[f"hit_rate_at_{k}"] for k in HIT_RATES] == pytest.approx(
+            [pair[f"R@{k}"] for k in HIT_RATES], abs=1e-5
+        )
+    assert numbers["auto"] != numbers["one"]
+
+
+@needs_mteb
+@ignore_its_warnings
+def test_a_late_interaction_model_of_mteb_is_refused(monkeypatch):
+    import mteb
+
+    meta = mteb.get_model_meta(RANDOM).model_copy(update={"model_type": ["late-interaction"]})
+    monkeypatch.setattr(Texts, "mteb_model_meta", meta)
+    monkeypatch.setattr(mteb, "get_model", lambda *_, **__: Texts())
+    with pytest.raises(UsageError, match="many vectors of an input, which are never averaged"):
+        mteb_model.embedder("rope/late", device="cpu")

@@ -16,6 +16,7 @@ import scipy.sparse
 from rope.bench.evaluation import evaluate
 from rope.bench.io.given import embeddings_of
 from rope.bench.io.readers import read_embeddings
+from rope.bench.io.writer import write_embeddings
 from rope.bench.one_shot import Draws
 from rope.bench.stats.query_ranks import load_ranks
 from rope.errors import EmbeddingError, FileError, RopeError, UsageError
@@ -355,3 +356,37 @@ def test_nothing_but_a_report_composes_a_result():
                         found.setdefault(path.relative_to(ROOT).as_posix(), set()).update(names)
     # Ranks that were submitted are checked against the intervals that were submitted, without a score.
     assert found == {"rope/bench/result.py": composed, "leaderboard/verify.py": {"intervals_of"}}
+
+
+def test_one_run_gives_a_row_for_each_number_of_dimensions(dataset, embeddings, tmp_path, rope_bench):
+    rng = np.random.default_rng(0)
+    given = {domain: (ids, rng.normal(size=(len(ids), 16))) for domain, (ids, _) in arrays(embeddings).items()}
+    write_embeddings(tmp_path / "e.parquet", given)
+    words = ["--dims", "4, 8,full", "--json", tmp_path / "r.json"]
+    code, text, _ = rope_bench("score", tmp_path / "e.parquet", "--data", dataset, *words)
+    assert (code, text.count("R@k: queries with a positive")) == (0, 3)
+    files = {n: tmp_path / f"r.{n}.json" for n in ("4", "8", "full")}
+    results = {n: json.loads(file.read_text("utf-8")) for n, file in files.items()}
+    for n in (4, 8):
+        short = {domain: (ids, vectors[:, :n].copy()) for domain, (ids, vectors) in given.items()}
+        assert evaluate(short, dataset).to_dict()["pairs"] == results[str(n)]["pairs"]
+        note = results[str(n)]["embeddings"]["page"]
+        assert (note["dim"], note["cut_from"], results[str(n)]["model"]) == (n, 16, f"e@{n}")
+        assert load_ranks(files[str(n)]).origin.model == f"e@{n}"
+    whole = evaluate(tmp_path / "e.parquet", dataset).to_dict()
+    assert results["full"] == whole | {"ranks": results["full"]["ranks"]}
+
+
+@pytest.mark.parametrize(
+    ("dims", "expected"),
+    [("0", "expected positive numbers or full"), ("8,8", "each number once"), ("100000", "expected fewer")],
+)
+def test_dims_that_make_no_sense_are_refused(dims, expected, dataset, embeddings, rope_bench):
+    code, _, err = rope_bench("score", embeddings, "--data", dataset, "--dims", dims)
+    assert (code, expected in err) == (2, True)
+
+
+def test_several_results_do_not_go_to_stdout(dataset, embeddings, rope_bench):
+    code, out, err = rope_bench("score", embeddings, "--data", dataset, "--dims", "8,full", "--json", "-")
+    assert (code, out) == (2, "")
+    assert "stdout holds one result" in err

@@ -1,5 +1,7 @@
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from leaderboard import submit as submitting
@@ -54,6 +56,28 @@ def test_vectors_of_any_storage_are_rescored_to_the_same_numbers(models, data, t
     assert (notes, entry.cut_from) == ({(dims or 16, dtype)}, dims and 16)
     (verdict,) = check(tmp_path, [data]).verdicts
     assert (verdict.is_rescored, verdict.problems) == (True, ())
+
+
+@pytest.mark.parametrize(("dtype", "dims"), [("int8", None), ("float16", 12)])
+def test_the_vectors_that_samples_have_as_queries_are_kept_and_scored_again(models, data, tmp_path, dtype, dims):
+    galleries, queries = (read_embeddings([models[name]]) for name in ("alpha", "beta"))
+    given = {domain: replace(rows, queries=queries[domain]) for domain, rows in galleries.items()}
+    write_embeddings(tmp_path / "roles.parquet", given)
+    path = submit([tmp_path / "roles.parquet"], card("gamma"), data, tmp_path / "results", storage=Storage(dtype, dims))
+    assert read_entry(path).score["embeddings"]["page"]["n_query_vectors"] == 120
+    (verdict,) = check(tmp_path / "results", [data]).verdicts
+    assert (verdict.is_rescored, verdict.problems) == (True, ())
+    alone = read_entry(submit([models["alpha"]], card("alpha"), data, tmp_path / "alone", storage=Storage(dtype, dims)))
+    assert alone.score["pairs"]["P2V"] != read_entry(path).score["pairs"]["P2V"]
+
+
+def test_many_vectors_of_a_sample_are_refused_by_the_board(models, data, tmp_path):
+    rows = read_embeddings([models["alpha"]])
+    twice = {d: replace(one.take(np.repeat(np.arange(120), 2)), sample_ids=one.sample_ids,
+                        offsets=np.arange(0, 241, 2)) for d, one in rows.items()}  # fmt: skip
+    write_embeddings(tmp_path / "many.parquet", twice)
+    with pytest.raises(EmbeddingError, match="pages have many vectors each; the board keeps one of each sample"):
+        submit([tmp_path / "many.parquet"], card("alpha"), data, tmp_path)
 
 
 def test_vectors_that_are_cut_are_those_of_a_file_that_held_no_more(models, data, tmp_path):

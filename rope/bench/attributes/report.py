@@ -10,7 +10,7 @@ import numpy as np
 
 from rope.bench.attributes.probes import INNER_FOLDS, STRENGTHS
 from rope.bench.attributes.score import MAJORITY, PROBE, AttributeScore, MethodScore
-from rope.bench.io.provenance import EmbeddingsNote, Provenance
+from rope.bench.io.provenance import Provenance
 from rope.bench.stats.intervals import Interval
 from rope.table import Table
 
@@ -72,10 +72,7 @@ def as_json(score: AttributeScore, test: Provenance, train: Provenance | None) -
 
 
 def _notes(provenance: Provenance) -> dict[str, Any]:
-    return {
-        domain: {name: getattr(note, name) for name in EmbeddingsNote.__slots__}
-        for domain, note in provenance.embeddings.items()
-    }
+    return {domain: note.to_json() for domain, note in provenance.embeddings.items()}
 
 
 def _cell_json(cell: MethodScore) -> dict[str, Any]:

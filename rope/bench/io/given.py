@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
@@ -12,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from rope.bench.io.embeddings import DomainEmbeddings
+from rope.bench.io.embeddings import DomainEmbeddings, one_vector_each
 from rope.bench.io.readers import read_embeddings
-from rope.bench.io.tables import COLUMNS, columns_to_read, either, gather, rows_of
+from rope.bench.io.tables import COLUMNS, OPTIONAL, columns_to_read, either, gather, rows_of
+from rope.bench.ragged import offsets_of
 from rope.domain import DomainName
 from rope.errors import EmbeddingError, UsageError
 
@@ -40,34 +42,42 @@ Given: TypeAlias = Mapping[DomainName, tuple[Any, Any]] | ArrowTable | _OnePath 
 """Embeddings of the samples of some domains; `embeddings_of` says what each form holds."""
 
 
-def embeddings_of(given: Given, domains: Sequence[DomainName]) -> dict[DomainName, DomainEmbeddings]:
+def embeddings_of(
+    given: Given, domains: Sequence[DomainName], *, any_number: bool = False
+) -> dict[DomainName, DomainEmbeddings]:
     """The vectors of each domain, in the order they were given; `rope.bench.io.embeddings.align` checks their ids.
 
     Args:
         given: one of
 
             * a mapping from domain to `(ids, array)`: n ids, strings or integers, and floats [n, dim], an array of
-              NumPy, a tensor of PyTorch on any device, or what `numpy.asarray` takes;
+              NumPy, a tensor of PyTorch on any device, or what `numpy.asarray` takes; `(ids, array, queries)` where
+              samples have other vectors as queries; in the place of an array, a list of n arrays [m, dim], where m may
+              differ, for many vectors a sample or none;
             * a table of pandas, polars, pyarrow or DuckDB with the columns domain, sample_id and embedding;
             * a path, or several: what `rope.bench.io.readers.read_embeddings` reads.
         domains: the domains there can be.
+        any_number: whether samples may have many vectors or none, and others as queries, rather than one each.
 
     Returns:
         The domains that were given, in the order of `domains`.
 
     Raises:
         UsageError: it has another form, names another domain, or an id is neither a string nor an integer.
-        EmbeddingError: an array is not floats [n, dim] for its n ids, or has masked values.
+        EmbeddingError: an array is not floats [n, dim] for its n ids, or has masked values; or a sample has not one
+            vector, and `any_number` is not asked for.
         FileError: a file or table cannot be read, see `rope.bench.io.readers.read_embeddings`.
     """
     if isinstance(given, Mapping):
-        return _of_mapping(given, domains)
+        found = _of_mapping(given, domains)
+        return found if any_number else one_vector_each(found)
     if isinstance(given, ArrowTable):
         with _reading(given):
             table = _as_arrow(given)
             batches = table.select(columns_to_read(table.schema, _TABLE)).to_batches()
-            return gather(rows_of(table.schema, batches, domains, _TABLE), domains)
-    return read_embeddings(_paths(given), domains)
+            pieces = rows_of(table.schema, batches, domains, _TABLE, any_number=any_number)
+            return gather(pieces, domains, any_number=any_number)
+    return read_embeddings(_paths(given), domains, any_number=any_number)
 
 
 def name_of(given: Given) -> str:
@@ -87,7 +97,7 @@ def _as_arrow(given: ArrowTable) -> pa.Table:
     """The columns of embeddings alone where the table says what it has: others may hold what Arrow cannot."""
     columns = getattr(given, "columns", None)
     names = [] if isinstance(given, pa.Table) or columns is None else [str(name) for name in columns]
-    wanted = [name for name in (*COLUMNS, "scale") if name in names]
+    wanted = [name for name in (*COLUMNS, *OPTIONAL) if name in names]
     return pa.table(given[wanted] if wanted else given)  # type: ignore[index]
 
 
@@ -110,12 +120,42 @@ def _of_mapping(given: Mapping[DomainName, Any], domains: Sequence[DomainName]) 
 def _of_domain(domain: DomainName, value: object) -> DomainEmbeddings:
     if isinstance(value, DomainEmbeddings):
         return value
-    if not isinstance(value, tuple | list) or len(value) != 2:
-        raise UsageError(f"embeddings of {domain}: expected (ids, array), got {type(value).__name__}")
+    if not isinstance(value, tuple | list) or len(value) not in (2, 3):
+        raise UsageError(
+            f"embeddings of {domain}: expected (ids, array), got {type(value).__name__}; (ids, array, queries) is for "
+            "samples that have other vectors as queries"
+        )
     ids = _ids(domain, value[0])
-    array, stored = to_numbers(value[1], domain, len(ids))
+    queries = None if len(value) == 2 else _of_role(f"{domain}s as queries", ids, value[2])
+    return replace(_of_role(domain, ids, value[1]), queries=queries)
+
+
+def _of_role(what: str, ids: list[str], given: Any) -> DomainEmbeddings:  # noqa: ANN401  arrays, tensors, lists of them
+    if _are_many(given):
+        if len(given) != len(ids):
+            raise EmbeddingError(f"embeddings of {what}: {len(given)} arrays [m, dim], expected {len(ids)} for its ids")
+        rows = [to_numbers(one, f"{what} {sample_id!r}", None) for one, sample_id in zip(given, ids, strict=True)]
+        dims = sorted({array.shape[1] for array, _ in rows if len(array)})
+        if len(dims) > 1:
+            raise EmbeddingError(
+                f"embeddings of {what}: not an array [m, dim] of one dim each: {dims[0]} and {dims[1]}"
+            )
+        arrays = [array for array, _ in rows if len(array)] or [np.zeros((0, 0), np.float32)]
+        array, stored = np.concatenate(arrays), ", ".join(sorted({kind for one, kind in rows if len(one)}))
+        offsets = offsets_of(np.array([len(one) for one, _ in rows], np.int64))
+    else:
+        array, stored = to_numbers(given, what, len(ids))
+        offsets = None
     with np.errstate(over="ignore"):  # infinity is refused by `align`
-        return DomainEmbeddings(ids, np.ascontiguousarray(array, np.float32), stored)
+        return DomainEmbeddings(ids, np.ascontiguousarray(array, np.float32), stored, offsets=offsets)
+
+
+def _are_many(given: object) -> bool:
+    """Whether each sample has vectors of its own: a list of arrays [m, dim].
+
+    One array [n, m, dim] is refused: what a model gives for a padded batch holds the padding too.
+    """
+    return isinstance(given, list | tuple) and len(given) > 0 and all(getattr(one, "ndim", 0) == 2 for one in given)
 
 
 def _ids(domain: DomainName, given: Any) -> list[str]:  # noqa: ANN401  arrays, tensors, series, lists
@@ -130,8 +170,8 @@ def _ids(domain: DomainName, given: Any) -> list[str]:  # noqa: ANN401  arrays, 
     return [str(one) for one in ids]
 
 
-def to_numbers(given: Any, domain: DomainName, n: int) -> tuple[npt.NDArray[Any], str]:  # noqa: ANN401
-    """Vectors of any library as an array of floats [n, dim], and the type that the numbers had.
+def to_numbers(given: Any, domain: DomainName, n: int | None) -> tuple[npt.NDArray[Any], str]:  # noqa: ANN401
+    """Vectors of any library as an array of floats [n, dim], and the type that the numbers had; n is any if None.
 
     Raises:
         EmbeddingError: they are something else, or some are masked.
@@ -141,8 +181,9 @@ def to_numbers(given: Any, domain: DomainName, n: int) -> tuple[npt.NDArray[Any]
         raise EmbeddingError(
             f"embeddings of {domain}: numbers of type {stored}, expected floats; convert them as the model means them"
         )
-    if array.ndim != 2 or len(array) != n:
-        raise EmbeddingError(f"embeddings of {domain}: an array {array.shape}, expected [{n}, dim] for its ids")
+    if array.ndim != 2 or n not in (None, len(array)):
+        expected = "m" if n is None else n
+        raise EmbeddingError(f"embeddings of {domain}: an array {array.shape}, expected [{expected}, dim] for its ids")
     return array, stored
 
 

@@ -2,11 +2,11 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from rope.bench.io.embeddings import DomainEmbeddings, align, embeddings_sha256
+from rope.bench.io.embeddings import DomainEmbeddings, Missing, align, embeddings_sha256
 from rope.bench.io.readers import read_embeddings
 from rope.bench.score import by_product
 from rope.dataset.directory import SampleLabels
@@ -20,13 +20,33 @@ _log: Final = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingsNote:
-    """What is said of the vectors of one domain: rows, dimension, stored dtype, dropped rows and hash."""
+    """What is said of the vectors of one domain: rows, dimension, stored dtype, dropped rows and hash.
+
+    Attributes:
+        n: samples.
+        dim: numbers of a vector.
+        stored_dtype: the type that they had.
+        n_duplicates_dropped: rows left out because they repeated another row exactly.
+        sha256: see `rope.bench.io.embeddings.embeddings_sha256`.
+        n_vectors: vectors of all samples together where they have any number; None where each has one.
+        n_without_vector: samples that have none and so are ranked last; None where each has one.
+        n_query_vectors: vectors that the samples have as queries; None where these are the same.
+        cut_from: numbers that the vectors had before they were cut to `dim`; None where they were not.
+    """
 
     n: int
     dim: int
     stored_dtype: str
     n_duplicates_dropped: int
     sha256: str
+    n_vectors: int | None = None
+    n_without_vector: int | None = None
+    n_query_vectors: int | None = None
+    cut_from: int | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """What results say: the last four only where they are known."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +76,8 @@ def load_provenance(
     split: Split,
     labels: Mapping[DomainName, SampleLabels],
     model: str,
+    *,
+    missing: Missing = "refuse",
 ) -> tuple[dict[DomainName, DomainEmbeddings], dict[DomainName, SampleLabels], Provenance]:
     """Read embeddings and `describe` them.
 
@@ -65,12 +87,14 @@ def load_provenance(
         split: the split to score.
         labels: of that split.
         model: what to call the embeddings in the result.
+        missing: whether samples may be without a vector.
 
     Raises:
         UsageError: a file does not exist, or is of no known format.
         EmbeddingError: the embeddings do not fit the dataset, or hold values that have no direction.
     """
-    return describe(read_embeddings(files, with_published(labels)), manifest, split, labels, model)
+    embeddings = read_embeddings(files, with_published(labels), any_number=True)
+    return describe(embeddings, manifest, split, labels, model, missing=missing)
 
 
 def describe(
@@ -79,6 +103,8 @@ def describe(
     split: Split,
     labels: Mapping[DomainName, SampleLabels],
     model: str,
+    *,
+    missing: Missing = "refuse",
 ) -> tuple[dict[DomainName, DomainEmbeddings], dict[DomainName, SampleLabels], Provenance]:
     """Check embeddings against the labels of a split, and say what a score of them is a score of.
 
@@ -91,6 +117,7 @@ def describe(
         split: the split to score.
         labels: of that split.
         model: what to call the embeddings in the result.
+        missing: whether samples may be without a vector; how many are is logged.
 
     Returns:
         The embeddings and the labels in the order that scoring works in, and what a score of them is a score of.
@@ -100,7 +127,10 @@ def describe(
     """
     ordered = {domain: by_product(rows) for domain, rows in labels.items()}
     warn_of_others(embeddings, manifest, split)
-    aligned = align(embeddings, ordered)
+    aligned = align(embeddings, ordered, missing)
+    if without := {domain: rows.n_without_vector for domain, rows in aligned.items() if rows.n_without_vector}:
+        listed = ", ".join(f"{n:,} of {len(aligned[domain].sample_ids):,} {domain}s" for domain, n in without.items())
+        _log.warning("%s have no vector and are ranked last, as queries and as answers", listed)
     notes = {domain: note_of(rows) for domain, rows in aligned.items()}
     return aligned, ordered, Provenance(model, manifest.name, manifest.fingerprint, split, notes)
 
@@ -119,10 +149,15 @@ def warn_of_others(embeddings: Mapping[DomainName, DomainEmbeddings], manifest: 
 
 def note_of(embeddings: DomainEmbeddings) -> EmbeddingsNote:
     """What is said of the vectors of one domain."""
+    queries = embeddings.queries
+    has_any_number = embeddings.offsets is not None or (queries is not None and queries.offsets is not None)
     return EmbeddingsNote(
         n=len(embeddings.sample_ids),
         dim=embeddings.vectors.shape[1],
         stored_dtype=embeddings.stored_dtype,
         n_duplicates_dropped=embeddings.n_duplicates_dropped,
         sha256=embeddings_sha256(embeddings),
+        n_vectors=None if embeddings.offsets is None else len(embeddings.vectors),
+        n_without_vector=embeddings.n_without_vector if has_any_number else None,
+        n_query_vectors=None if queries is None else len(queries.vectors),
     )

@@ -6,6 +6,7 @@ Nothing here can run code: no pickle is read from any format.
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeVar, overload
 
@@ -18,6 +19,7 @@ from numpy.lib.npyio import NpzFile
 from rope.bench.io.cope_dumps import is_dump, read_dumps
 from rope.bench.io.embeddings import DomainEmbeddings
 from rope.bench.io.tables import Piece, as_float32, columns_to_read, either, gather, rows_of
+from rope.bench.ragged import offsets_of
 from rope.domain import DOMAINS, Domain, DomainName, config_of
 from rope.errors import FileError, UsageError
 from rope.files import kind_of, reading_file
@@ -38,11 +40,13 @@ _SAFETENSORS_TYPES: Final = {"F16": "<f2", "BF16": "<u2", "F32": "<f4", "F64": "
 
 
 @overload
-def read_embeddings(paths: Sequence[Path]) -> dict[Domain, DomainEmbeddings]: ...
+def read_embeddings(paths: Sequence[Path], *, any_number: bool = False) -> dict[Domain, DomainEmbeddings]: ...
 @overload
-def read_embeddings(paths: Sequence[Path], domains: Sequence[DomainName]) -> dict[DomainName, DomainEmbeddings]: ...
 def read_embeddings(
-    paths: Sequence[Path], domains: Sequence[DomainName] = DOMAINS
+    paths: Sequence[Path], domains: Sequence[DomainName], *, any_number: bool = False
+) -> dict[DomainName, DomainEmbeddings]: ...
+def read_embeddings(
+    paths: Sequence[Path], domains: Sequence[DomainName] = DOMAINS, *, any_number: bool = False
 ) -> dict[Domain, DomainEmbeddings] | dict[DomainName, DomainEmbeddings]:
     """Read every row of some files of embeddings; a folder stands for the files in it.
 
@@ -54,6 +58,7 @@ def read_embeddings(
     Args:
         paths: files and folders, in any order.
         domains: the domains there can be, by which files and arrays are known; see `rope.domain.with_published`.
+        any_number: whether samples may have many vectors or none, and others as queries, rather than one each.
 
     Returns:
         The domains that were found, in the order of `domains`.
@@ -62,16 +67,17 @@ def read_embeddings(
         UsageError: a path does not exist, a folder is empty, or a file is of no known format.
         FileError: a file is another thing than its name says, is damaged, its numbers are not floats, or its rows
             differ in length.
+        EmbeddingError: a sample has not one vector, and `any_number` is not asked for.
     """
-    return gather(_pieces(_list_files(paths), domains), domains)
+    return gather(_pieces(_list_files(paths), domains, any_number), domains, any_number=any_number)
 
 
-def _pieces(files: Sequence[Path], domains: Sequence[DomainName]) -> Iterator[Piece]:
+def _pieces(files: Sequence[Path], domains: Sequence[DomainName], any_number: bool) -> Iterator[Piece]:
     for file in files:
         if not is_dump(file):
             read = _reader_of(file)
             with reading_file(file, _KINDS[file.suffix]):
-                yield from read(file, domains)
+                yield from read(file, domains, any_number)
     dumps = [file for file in files if is_dump(file)]
     for domain, embeddings in read_dumps(dumps).items():
         yield Piece(domain, dumps[0], embeddings)
@@ -95,7 +101,7 @@ def _is_ids(path: Path) -> bool:
     return path.name.endswith((".ids.txt", "_ids.npy"))
 
 
-def _reader_of(file: Path) -> Callable[[Path, Sequence[DomainName]], Iterator[Piece]]:
+def _reader_of(file: Path) -> Callable[[Path, Sequence[DomainName], bool], Iterator[Piece]]:
     readers = {
         ".parquet": _read_parquet,
         ".npy": _read_npy,
@@ -110,19 +116,19 @@ def _reader_of(file: Path) -> Callable[[Path, Sequence[DomainName]], Iterator[Pi
 # Parquet
 
 
-def _read_parquet(file: Path, domains: Sequence[DomainName]) -> Iterator[Piece]:
+def _read_parquet(file: Path, domains: Sequence[DomainName], any_number: bool) -> Iterator[Piece]:
     """Rows of `domain, sample_id, embedding`, a few thousand at a time."""
     # With these two a row group streams, however large its writer made it.
     with pq.ParquetFile(file, buffer_size=1 << 20, pre_buffer=False) as parquet:
         columns = columns_to_read(parquet.schema_arrow, file)
         batches = parquet.iter_batches(_ROWS_A_BATCH, columns=columns)
-        yield from rows_of(parquet.schema_arrow, batches, domains, file)
+        yield from rows_of(parquet.schema_arrow, batches, domains, file, any_number=any_number)
 
 
 # NumPy
 
 
-def _read_npy(file: Path, domains: Sequence[DomainName]) -> Iterator[Piece]:
+def _read_npy(file: Path, domains: Sequence[DomainName], any_number: bool) -> Iterator[Piece]:
     """`page.npy`, or any name that ends in a domain, with its ids beside it."""
     match = _NPY_STEM.fullmatch(file.stem)
     ending = match[1].lower() if match is not None else ""
@@ -139,8 +145,12 @@ def _read_npy(file: Path, domains: Sequence[DomainName]) -> Iterator[Piece]:
     yield _piece(domain, file, ids, _load_array(file))
 
 
-def _read_npz(file: Path, domains: Sequence[DomainName]) -> Iterator[Piece]:
-    """The arrays `page` and `page_ids`, and so on for the domains that are there."""
+def _read_npz(file: Path, domains: Sequence[DomainName], any_number: bool) -> Iterator[Piece]:
+    """The arrays `page` and `page_ids`, and so on for the domains that are there.
+
+    Beside them, `page_lengths` says how many of the vectors each sample has, where they have any number; `page_queries`
+    and `page_query_lengths` are the same of the samples as queries.
+    """
     with file.open("rb") as opened, _load(opened, file, NpzFile) as archive:
         names = set(archive.files)
         if len(names) < len(archive.files):
@@ -148,7 +158,14 @@ def _read_npz(file: Path, domains: Sequence[DomainName]) -> Iterator[Piece]:
         for domain in _domains_in(names, domains, file):
             if f"{domain}_ids" not in names:
                 raise FileError(f"{file}: the array {domain} has no {domain}_ids beside it")
-            yield _piece(domain, file, _ids(archive[f"{domain}_ids"], file), archive[domain])
+            ids = _ids(archive[f"{domain}_ids"], file)
+            lengths = archive[f"{domain}_lengths"] if f"{domain}_lengths" in names else None
+            piece = _piece(domain, file, ids, archive[domain], lengths=lengths)
+            if f"{domain}_queries" in names:
+                lengths = archive[f"{domain}_query_lengths"] if f"{domain}_query_lengths" in names else None
+                queries = _piece(domain, file, ids, archive[f"{domain}_queries"], lengths=lengths)
+                piece = replace(piece, embeddings=replace(piece.embeddings, queries=queries.embeddings))
+            yield piece
 
 
 def _load_array(file: Path) -> npt.NDArray[Any]:
@@ -185,8 +202,11 @@ def _ids(array: npt.NDArray[Any], file: Path) -> list[str]:
 # safetensors
 
 
-def _read_safetensors(file: Path, domains: Sequence[DomainName]) -> Iterator[Piece]:
-    """The tensors `page`, `video`, `live`, with `page_ids` and so on as JSON lists in the metadata."""
+def _read_safetensors(file: Path, domains: Sequence[DomainName], any_number: bool) -> Iterator[Piece]:
+    """The tensors `page`, `video`, `live`, with `page_ids` and so on as JSON lists in the metadata.
+
+    `page_queries` are the vectors of the same samples as queries.
+    """
     with safetensors.safe_open(file, framework="numpy") as checked:  # refuses offsets that do not fit the file
         names, metadata = set(checked.keys()), checked.metadata() or {}
     for domain in _domains_in(names, domains, file):
@@ -196,8 +216,12 @@ def _read_safetensors(file: Path, domains: Sequence[DomainName]) -> Iterator[Pie
             ids = None
         if not isinstance(ids, list) or not all(type(sample_id) in (str, int) for sample_id in ids):
             raise FileError(f"{file}: no {domain}_ids in its metadata as a JSON list of strings or integers")
-        array, stored = _tensor(file, domain)
-        yield _piece(domain, file, [str(sample_id) for sample_id in ids], array, stored)
+        given = [str(sample_id) for sample_id in ids]
+        piece = _piece(domain, file, given, *_tensor(file, domain))
+        if f"{domain}_queries" in names:
+            queries = _piece(domain, file, given, *_tensor(file, f"{domain}_queries"))
+            piece = replace(piece, embeddings=replace(piece.embeddings, queries=queries.embeddings))
+        yield piece
 
 
 def _tensor(file: Path, name: str) -> tuple[npt.NDArray[Any], str]:
@@ -226,7 +250,24 @@ def _domains_in(names: set[str], domains: Sequence[DomainName], file: Path) -> l
     return found
 
 
-def _piece(domain: DomainName, file: Path, ids: list[str], array: npt.NDArray[Any], stored: str | None = None) -> Piece:
-    if array.ndim != 2 or len(array) != len(ids):
-        raise FileError(f"{file}: {domain} is an array {array.shape}, expected [{len(ids)}, dim] for its ids")
-    return Piece(domain, file, as_float32(ids, array, stored or str(array.dtype), file))
+def _piece(
+    domain: DomainName,
+    file: Path,
+    ids: list[str],
+    array: npt.NDArray[Any],
+    stored: str | None = None,
+    lengths: npt.NDArray[Any] | None = None,
+) -> Piece:
+    n = len(ids) if lengths is None else _total(lengths, len(ids), domain, file)
+    if array.ndim != 2 or len(array) != n:
+        raise FileError(f"{file}: {domain} is an array {array.shape}, expected [{n}, dim] for its ids")
+    found = as_float32([""] * n, array, stored or str(array.dtype), file)
+    offsets = None if lengths is None else offsets_of(lengths.astype(np.int64))
+    return Piece(domain, file, replace(found, sample_ids=ids, offsets=offsets))
+
+
+def _total(lengths: npt.NDArray[Any], n: int, domain: DomainName, file: Path) -> int:
+    """How many vectors all samples have together."""
+    if lengths.dtype.kind not in "iu" or lengths.shape != (n,) or (lengths < 0).any():
+        raise FileError(f"{file}: the lengths of {domain} are {lengths.dtype} {lengths.shape}, expected [{n}] counts")
+    return int(lengths.sum())

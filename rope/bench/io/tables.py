@@ -12,14 +12,30 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rope.bench.io.embeddings import DomainEmbeddings, MadeOn, scaled
+from rope.bench.io.embeddings import DomainEmbeddings, MadeOn, one_vector_each, scaled
+from rope.bench.ragged import offsets_of
 from rope.domain import DomainName
 from rope.errors import FileError
 
-__all__ = ["COLUMNS", "RUN_KEY", "Piece", "Source", "as_float32", "columns_to_read", "either", "gather", "rows_of"]
+__all__ = [
+    "COLUMNS",
+    "OPTIONAL",
+    "RUN_KEY",
+    "Piece",
+    "Source",
+    "as_float32",
+    "columns_to_read",
+    "either",
+    "gather",
+    "joined_rows",
+    "rows_of",
+]
 
 COLUMNS: Final = ("domain", "sample_id", "embedding")
 """What a table has; beside them `scale`, where the numbers are int8."""
+
+OPTIONAL: Final = ("scale", "query_embedding", "query_scale")
+"""What a table may have besides: the scale of int8 numbers, and the vectors that samples have as queries."""
 
 RUN_KEY: Final = "rope_run"
 """The entry of a table's metadata in which `rope-bench run` keeps what decided its vectors, as JSON."""
@@ -46,11 +62,16 @@ def columns_to_read(schema: pa.Schema, where: Source) -> list[str]:
         FileError: one is missing, there twice, or of another type.
     """
     _check_columns(schema, where)
-    return [*COLUMNS, *(["scale"] if _is_int8(schema) else [])]
+    return [*COLUMNS, *(name for name in OPTIONAL if name in _names_read(schema))]
 
 
 def rows_of(
-    schema: pa.Schema, batches: Iterable[pa.RecordBatch], domains: Sequence[DomainName], where: Source
+    schema: pa.Schema,
+    batches: Iterable[pa.RecordBatch],
+    domains: Sequence[DomainName],
+    where: Source,
+    *,
+    any_number: bool = False,
 ) -> Iterator[Piece]:
     """The rows of a table, batch by batch and domain by domain, as float32.
 
@@ -59,60 +80,113 @@ def rows_of(
         batches: its rows, with those columns.
         domains: the domains there can be.
         where: what messages call the table.
+        any_number: whether samples may have many vectors or none, rather than one each.
 
     Raises:
         FileError: a null, an unknown domain, or rows that differ in length; names the row, counted from 1.
     """
-    dim, row, is_int8, made_on = None, 0, _is_int8(schema), _made_on(schema)
+    row, made_on, has_queries = 0, _made_on(schema), "query_embedding" in schema.names
+    gallery, queries = (_Column(schema, name, where, any_number) for name in ("embedding", "query_embedding"))
     for batch in batches:
         if batch.num_rows == 0:
             continue
-        if is_int8:
-            stored = "int8"
-            vectors = scaled(_int8_rows(batch["embedding"], where, row), _scales(batch["scale"], where, row))
-        else:
-            vectors = _list_rows(batch["embedding"], dim, where, row)
-            dim, stored = vectors.shape[1], str(vectors.dtype)
         names = _domains(batch["domain"], domains, where, row)
-        ids = np.array(_strings(batch["sample_id"], "sample_id", where, row), object)
+        ids = _strings(batch["sample_id"], "sample_id", where, row)
+        found = gallery.read(batch, ids, row)
+        found = replace(found, made_on=made_on, queries=queries.read(batch, ids, row) if has_queries else None)
         for domain in domains:
             rows = np.flatnonzero(names == domain)
             if len(rows):
-                found = as_float32(ids[rows].tolist(), vectors[rows], stored, where)
-                yield Piece(domain, where, replace(found, made_on=made_on))
+                yield Piece(domain, where, found.take(rows))
         row += batch.num_rows
 
 
-def gather(pieces: Iterable[Piece], domains: Sequence[DomainName]) -> dict[DomainName, DomainEmbeddings]:
-    """The rows of each domain that was found, in the order of `domains`.
+class _Column:
+    """One column of vectors, batch by batch."""
+
+    def __init__(self, schema: pa.Schema, name: str, where: Source, any_number: bool) -> None:
+        self._name, self._where, self._any_number = name, where, any_number
+        self._scale = name.replace("embedding", "scale")
+        self._is_int8 = _is_int8(schema, name)
+        self._dim: int | None = None
+
+    def read(self, batch: pa.RecordBatch, ids: list[str], row: int) -> DomainEmbeddings:
+        """The vectors of a batch whose first row has the index `row`."""
+        column, where = batch[self._name], self._where
+        lengths, numbers = None, row + np.arange(1, len(column) + 1)
+        if self._any_number and pa.types.is_nested(column.type) and (column.null_count or _is_nested(column.type)):
+            lengths, column = _runs(column)
+            numbers = np.repeat(numbers, lengths)
+        if self._is_int8:
+            stored = "int8"
+            vectors = scaled(_int8_rows(column, where, row), _scales(batch[self._scale], where, row))
+        else:
+            vectors = _list_rows(column, self._dim, where, numbers)
+            self._dim, stored = (vectors.shape[1] if len(vectors) else self._dim), str(vectors.dtype)
+        found = as_float32([""] * len(vectors), vectors, stored, where)
+        return replace(found, sample_ids=ids, offsets=None if lengths is None else offsets_of(lengths))
+
+
+def gather(
+    pieces: Iterable[Piece], domains: Sequence[DomainName], *, any_number: bool = False
+) -> dict[DomainName, DomainEmbeddings]:
+    """The rows of each domain that was found, in the order of `domains`; of `any_number` of vectors, or one each.
 
     Raises:
-        FileError: the pieces of a domain differ in dimension.
+        FileError: the pieces of a domain differ in dimension, or some alone have vectors of their own for queries.
+        EmbeddingError: a sample has not one vector, see `rope.bench.io.embeddings.one_vector_each`.
     """
     found: dict[DomainName, list[Piece]] = defaultdict(list)
     for piece in pieces:
         found[piece.domain].append(piece)
-    return {domain: _join(found.pop(domain)) for domain in domains if domain in found}
+    joined = {domain: joined_rows(found.pop(domain)) for domain in domains if domain in found}
+    return joined if any_number else one_vector_each(joined)
 
 
-def _join(pieces: list[Piece]) -> DomainEmbeddings:
-    """Put the rows of one domain in one array; a single piece is not copied."""
+def joined_rows(pieces: list[Piece]) -> DomainEmbeddings:
+    """Put the rows of one domain in one array; a single piece is not copied.
+
+    Raises:
+        FileError: they differ in dimension, or some alone have vectors of their own for queries.
+    """
     first = pieces[0]
-    for piece in pieces[1:]:
-        if piece.embeddings.vectors.shape[1] != first.embeddings.vectors.shape[1]:
+    with_queries = [piece for piece in pieces if piece.embeddings.queries is not None]
+    if with_queries and len(with_queries) < len(pieces):
+        other = next(piece for piece in pieces if piece.embeddings.queries is None)
+        raise FileError(
+            f"{other.where}: {first.domain} vectors without query_embedding, which {with_queries[0].where} has"
+        )
+    filled = [piece for piece in pieces if len(piece.embeddings.vectors)] or pieces[:1]
+    for piece in filled[1:]:
+        if piece.embeddings.vectors.shape[1] != filled[0].embeddings.vectors.shape[1]:
             raise FileError(
                 f"{piece.where}: {piece.domain} vectors of dimension {piece.embeddings.vectors.shape[1]}, "
-                f"expected {first.embeddings.vectors.shape[1]} as in {first.where}"
+                f"expected {filled[0].embeddings.vectors.shape[1]} as in {filled[0].where}"
             )
     if len(pieces) == 1:
         return first.embeddings
+    queries = [
+        Piece(piece.domain, piece.where, piece.embeddings.queries) for piece in pieces if piece.embeddings.queries
+    ]
     return DomainEmbeddings(
         [sample_id for piece in pieces for sample_id in piece.embeddings.sample_ids],
-        np.concatenate([piece.embeddings.vectors for piece in pieces]),
+        np.concatenate([piece.embeddings.vectors for piece in filled]),
         ", ".join(sorted({piece.embeddings.stored_dtype for piece in pieces})),
         sum(piece.embeddings.n_duplicates_dropped for piece in pieces),
         frozenset().union(*(piece.embeddings.made_on for piece in pieces)),
+        _joined_offsets(pieces),
+        joined_rows(queries) if queries else None,
     )
+
+
+def _joined_offsets(pieces: Sequence[Piece]) -> npt.NDArray[np.int64] | None:
+    if all(piece.embeddings.offsets is None for piece in pieces):
+        return None
+    lengths = [
+        np.ones(len(rows.vectors), np.int64) if rows.offsets is None else np.diff(rows.offsets)
+        for rows in (piece.embeddings for piece in pieces)
+    ]
+    return offsets_of(np.concatenate(lengths))
 
 
 def either(domains: Sequence[DomainName]) -> str:
@@ -142,20 +216,31 @@ def _made_on(schema: pa.Schema) -> frozenset[MadeOn]:
         return frozenset()
 
 
+def _names_read(schema: pa.Schema) -> list[str]:
+    """The columns of vectors, each with its scale where the numbers are int8."""
+    vectors = [name for name in ("embedding", "query_embedding") if name in schema.names]
+    scales = [name.replace("embedding", "scale") for name in vectors if _is_int8(schema, name)]
+    return [*vectors, *scales]
+
+
 def _check_columns(schema: pa.Schema, where: Source) -> None:
     missing = [name for name in COLUMNS if name not in schema.names]
     if missing:
         raise FileError(f"{where}: no column {' or '.join(missing)}; it has {', '.join(schema.names)}")
-    for name in COLUMNS:
+    for name in (*COLUMNS, "query_embedding"):
         if schema.names.count(name) > 1:
             raise FileError(f"{where}: the column {name} is there {schema.names.count(name)} times; keep one")
-    kind = schema.field("embedding").type
-    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    if not _is_int8(schema) and not (is_list and pa.types.is_floating(kind.value_type)):
-        raise FileError(
-            f"{where}: the column embedding is {kind}, expected lists of float16, 32 or 64, or int8 as a "
-            "fixed_size_binary with a column scale (float32) beside it, which the integers of a row are multiplied by"
-        )
+    for name in ("embedding", "query_embedding"):
+        if name not in schema.names or _is_int8(schema, name):
+            continue
+        kind = schema.field(name).type
+        inner = kind.value_type if _is_nested(kind) else kind
+        if not (_is_list(inner) and pa.types.is_floating(inner.value_type)):
+            raise FileError(
+                f"{where}: the column {name} is {kind}, expected lists of float16, 32 or 64, lists of such lists for "
+                "samples of many vectors, or int8 as a fixed_size_binary with a column scale (float32) beside it, "
+                "which the integers of a row are multiplied by"
+            )
     kind = schema.field("sample_id").type
     if not (pa.types.is_integer(kind) or _is_text(kind)):
         raise FileError(f"{where}: the column sample_id is {kind}, expected strings or integers")
@@ -164,10 +249,28 @@ def _check_columns(schema: pa.Schema, where: Source) -> None:
         raise FileError(f"{where}: the column domain is {kind}, expected strings")
 
 
-def _is_int8(schema: pa.Schema) -> bool:
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def _is_nested(kind: pa.DataType) -> bool:
+    """Whether a row is a list of vectors."""
+    return _is_list(kind) and _is_list(kind.value_type)
+
+
+def _is_int8(schema: pa.Schema, name: str = "embedding") -> bool:
     """Whether the vectors are int8, a byte each as Parquet has no such type, with a scale for each row."""
-    has_scale = schema.names.count("scale") == 1 and pa.types.is_float32(schema.field("scale").type)
-    return has_scale and bool(pa.types.is_fixed_size_binary(schema.field("embedding").type))
+    scale = name.replace("embedding", "scale")
+    has_scale = schema.names.count(scale) == 1 and pa.types.is_float32(schema.field(scale).type)
+    return has_scale and name in schema.names and bool(pa.types.is_fixed_size_binary(schema.field(name).type))
+
+
+def _runs(column: pa.Array) -> tuple[npt.NDArray[np.int64], pa.Array]:
+    """How many vectors each row has, none where it is null, and all of them."""
+    if not _is_nested(column.type):
+        return np.asarray(column.is_valid(), np.int64), column.drop_null()
+    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
+    return lengths.astype(np.int64), column.flatten()
 
 
 def _int8_rows(column: pa.Array, where: Source, row: int) -> npt.NDArray[np.int8]:
@@ -196,21 +299,28 @@ def _is_text(kind: pa.DataType) -> bool:
     return any(test(kind) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
 
 
-def _list_rows(column: pa.Array, dim: int | None, where: Source, row: int) -> npt.NDArray[Any]:
-    """The lists of one batch as [n, dim] in their stored type; `row` is the index of the first in the file."""
+def _list_rows(column: pa.Array, dim: int | None, where: Source, numbers: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+    """The lists of one batch as [n, dim] in their stored type; `numbers` are their rows in the file, from 1."""
+    if _is_nested(column.type):
+        raise FileError(
+            f"{where}: samples have many vectors each, which only rope-bench score and run take; "
+            "they are never averaged"
+        )
     lengths = pc.list_value_length(column).to_numpy(zero_copy_only=False)
     if column.null_count:
         bad = int(np.flatnonzero(column.is_null())[0])
-        raise FileError(f"{where}: row {row + bad + 1}: the embedding is null")
+        raise FileError(f"{where}: row {numbers[bad]}: the embedding is null")
+    if not len(column):
+        return np.zeros((0, dim or 0), np.dtype(column.type.value_type.to_pandas_dtype()))
     dim = int(lengths[0]) if dim is None else dim
     ragged = np.flatnonzero(lengths != dim)
     if len(ragged):
         bad = int(ragged[0])
-        raise FileError(f"{where}: row {row + bad + 1}: {lengths[bad]} numbers, expected {dim} as in row 1")
+        raise FileError(f"{where}: row {numbers[bad]}: {lengths[bad]} numbers, expected {dim} as in row 1")
     values = column.flatten()
     if values.null_count:
         bad = int(np.flatnonzero(values.is_null())[0]) // dim
-        raise FileError(f"{where}: row {row + bad + 1}: the embedding holds a null")
+        raise FileError(f"{where}: row {numbers[bad]}: the embedding holds a null")
     array: npt.NDArray[Any] = values.to_numpy(zero_copy_only=False).reshape(len(column), dim)
     return array
 

@@ -92,6 +92,8 @@ def reduce_pair(
         ValueError: the dimensions differ.
     """
     ways = [_Way.of(a, b, best_only, drawn and drawn[1]), _Way.of(b, a, best_only, drawn and drawn[0])]
+    if ways[0].is_ragged:
+        return _all_one_by_one(reduce, ways[0], compute), _all_one_by_one(reduce, ways[1], compute)
     plan = _plan(ways, compute)
     if plan.in_bands:
         return _in_parts(reduce, ways[0], plan, compute), _in_parts(reduce, ways[1], plan, compute)
@@ -118,17 +120,27 @@ def reduce_one_way(
 ) -> list[T]:
     """Rank the positives of the queries in the gallery, a part at a time, like the first result of `reduce_pair`."""
     way = _Way.of(queries, gallery, best_only, drawn)
+    if way.is_ragged:
+        return _all_one_by_one(reduce, way, compute)
     return _in_parts(reduce, way, _plan([way], compute), compute)
 
 
-def reduce_within(reduce: Reduce[T], a: Labelled, compute: ComputeSettings) -> list[T]:
+def reduce_within(reduce: Reduce[T], a: Labelled, compute: ComputeSettings, queries: Labelled | None = None) -> list[T]:
     """Rank the positives of a domain within itself, a part at a time; a query is no part of its own gallery.
 
     Where it is one part, only the blocks on and above the diagonal of the symmetric similarity matrix are computed.
+
+    Args:
+        reduce: as for `reduce_pair`.
+        a: the gallery.
+        compute: how to spend the machine.
+        queries: the same samples with the vectors that they have as queries; None where these are those of `a`.
     """
-    way = _Way.of(a, a, best_only=False, drawn=None, is_within=True)
+    way = _Way.of(queries or a, a, best_only=False, drawn=None, is_within=True)
+    if way.is_ragged:
+        return _all_one_by_one(reduce, way, compute)
     plan = _plan([way], compute)
-    if plan.in_bands:
+    if plan.in_bands or queries is not None:
         return _in_parts(reduce, way, plan, compute)
     arithmetics = _choose(compute, a, a, best_only=False)
     counts = way.pair_counts(arithmetics, plan.asked(way))
@@ -187,6 +199,11 @@ class _Way:
             raise ValueError(f"dimensions differ: {queries.vectors.dim} and {gallery.vectors.dim}")
         first, last = (np.searchsorted(gallery.products, queries.products, side) for side in ("left", "right"))
         return cls(queries, gallery, last - first - is_within, best_only, drawn, is_within)
+
+    @property
+    def is_ragged(self) -> bool:
+        """Whether a sample may have many vectors or none."""
+        return self.queries.vectors.offsets is not None or self.gallery.vectors.offsets is not None
 
     @property
     def n_entries(self) -> IntArray:
@@ -265,6 +282,42 @@ def _one_by_one(reduce: Reduce[T], way: _Way, plan: _Plan, compute: ComputeSetti
     share = (1 - plan.block_share) / 2 * len(way.queries) / max(len(rows), 1)
     return reduce_rows(
         reduce, way.queries, rows, way.gallery, _share(compute, share), drawn=way.drawn, is_within=way.is_within
+    )
+
+
+def _all_one_by_one(reduce: Reduce[T], way: _Way, compute: ComputeSettings) -> list[T]:
+    """Rank one direction query by query, where samples have any number of vectors."""
+
+    def shortened(ranks: PositiveRanks, first: int) -> T:
+        return reduce(_best_of(ranks) if way.best_only else ranks, first)
+
+    rows = np.flatnonzero(way.n_positives)
+    if not len(rows):
+        return [reduce(_no_ranks(way), 0)]
+    # Another pass over the same similarities serves the other direction, and half the progress is due to each.
+    compute = _share(compute, len(way.queries) / len(rows) / 2)
+    return reduce_rows(shortened, way.queries, rows, way.gallery, compute, drawn=way.drawn, is_within=way.is_within)
+
+
+def _no_ranks(way: _Way) -> PositiveRanks:
+    nothing, n = np.zeros(0, np.int64), len(way.queries)
+    if way.drawn is None:
+        return PositiveRanks(np.zeros(n + 1, np.int64), nothing, nothing, 0)
+    won = np.zeros((n, way.drawn.shape[1]), np.uint64)
+    return PositiveRanks(np.zeros(n + 1, np.int64), nothing, nothing, 0, np.zeros(0), won)
+
+
+def _best_of(ranks: PositiveRanks) -> PositiveRanks:
+    """The best positive of each query alone; each has one."""
+    first = ranks.offsets[:-1]
+    win_chances = None if ranks.win_chances is None else ranks.win_chances[first]
+    return PositiveRanks(
+        np.arange(len(first) + 1),
+        ranks.above[first],
+        ranks.above_optimistic[first],
+        ranks.n_rechecked,
+        win_chances,
+        ranks.won,
     )
 
 

@@ -10,10 +10,10 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from rope.bench.metrics import QueryScores, joined, score_pair, score_queries, score_within
+from rope.bench.metrics import QueryScores, joined, score_one_way, score_pair, score_queries, score_within
 from rope.bench.ranking.engine import ComputeSettings, Labelled, PositiveRanks
 
-__all__ = ["score_pair_by_group", "score_within_by_group"]
+__all__ = ["score_one_way_by_group", "score_pair_by_group", "score_within_by_group"]
 
 IntArray = npt.NDArray[np.int64]
 Groups = Sequence[str | None]
@@ -46,9 +46,26 @@ def score_pair_by_group(
     return forward, backward
 
 
-def score_within_by_group(a: Labelled, groups: Groups, compute: ComputeSettings) -> QueryScores:
+def score_one_way_by_group(
+    queries: Labelled, gallery: Labelled, groups_q: Groups, groups_g: Groups, compute: ComputeSettings
+) -> QueryScores:
+    """The first result of `score_pair_by_group` alone."""
+    rows_q, rows_g = _rows_of(queries, groups_q), _rows_of(gallery, groups_g)
+    shared = [group for group in rows_q if group in rows_g]
+    pairs = [(rows_q[group], _take(gallery, rows_g[group])) for group in shared]
+    return _put_together([(rows, score_one_way(_take(queries, rows), part, compute)) for rows, part in pairs])
+
+
+def score_within_by_group(
+    a: Labelled, groups: Groups, compute: ComputeSettings, queries: Labelled | None = None
+) -> QueryScores:
     """Score the queries of a domain within itself, as `metrics.score_within`, each query within its group."""
-    return _put_together([(rows, score_within(_take(a, rows), compute)) for rows in _rows_of(a, groups).values()])
+    return _put_together(
+        [
+            (rows, score_within(_take(a, rows), compute, None if queries is None else _take(queries, rows)))
+            for rows in _rows_of(a, groups).values()
+        ]
+    )
 
 
 def _rows_of(samples: Labelled, groups: Groups) -> dict[str | None, IntArray]:

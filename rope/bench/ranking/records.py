@@ -44,8 +44,7 @@ class Labelled:
 
     def part(self, start: int, stop: int) -> "Labelled":
         """The samples `start:stop`, not copied."""
-        vectors = Vectors(self.vectors.raw[start:stop], self.vectors.inverse_norms[start:stop])
-        return Labelled(vectors, self.products[start:stop])
+        return Labelled(self.vectors.part(start, stop), self.products[start:stop])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

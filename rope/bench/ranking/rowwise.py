@@ -1,4 +1,6 @@
-"""Queries with very many positives, one query a time: the whole gallery is a row of numbers, sorted and forgotten.
+"""Queries with very many positives, or samples with many vectors or none, one query a time: a row of numbers.
+
+The whole gallery is a row of similarities, which is sorted and forgotten.
 
 Comparing each of P positives with each of N negatives takes P · N steps, and keeping what was counted for each takes
 memory; finding where each negative falls among the sorted positives takes N · log P, and what comes of a query is
@@ -8,7 +10,7 @@ ranks are those of `rope.bench.ranking.blockwise`.
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final, TypeVar
 
@@ -17,9 +19,10 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from rope.bench.ranking.blocks import MAX_COST
+from rope.bench.ranking.maxsim import CoarseMaxsim, MaxsimOnHost, equivalent_rows, exact_maxsim, maxsim_bound
 from rope.bench.ranking.one_shot_expectation import Costs, win_chances
 from rope.bench.ranking.records import ComputeSettings, Labelled, PositiveRanks
-from rope.bench.ranking.similarity import TIE, exact_cosine, float64_bound, float64_matrix
+from rope.bench.ranking.similarity import TIE, Vectors, exact_cosine, float64_matrix
 
 __all__ = ["reduce_rows"]
 
@@ -68,6 +71,9 @@ def reduce_rows(
     height = (compute.memory // n_workers - _ROW_BYTES * len(gallery)) // (40 * len(gallery) + 1)
     height = min(max(1, height), _MOST_ROWS)
     ranker = _Ranker.of(queries, gallery, drawn, is_within)
+    room = compute.memory // n_workers
+    if queries.vectors.offsets is not None or gallery.vectors.offsets is not None:
+        ranker = replace(ranker, coarse=_coarse(gallery.vectors, compute, room), memory=room)
 
     def work(top: int, bottom: int) -> T:
         result = reduce(ranker.rank(top, bottom), top)
@@ -96,6 +102,14 @@ def _parts(asked: IntArray, products: IntArray, height: int) -> Iterator[tuple[i
             stop += 1
         yield int(asked[start]), int(asked[stop - 1]) + 1
         start = stop
+
+
+def _coarse(gallery: Vectors, compute: ComputeSettings, memory: int) -> CoarseMaxsim:
+    if compute.device == "cpu":
+        return MaxsimOnHost(gallery, memory)
+    from rope.bench.ranking.maxsim_torch import MaxsimOnDevice  # brings torch
+
+    return MaxsimOnDevice(gallery, compute.device, memory)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,31 +141,34 @@ class _Prices:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Ranker:
-    """Ranks the positives of a query in the gallery; arguments as of `reduce_rows`."""
+    """Ranks the positives of a query in the gallery; arguments as of `reduce_rows`.
+
+    Attributes:
+        reach: what two similarities can be off by together, and the rounding of their sum with a tie.
+        coarse: where samples have any number of vectors, what finds their similarities; None where each has one.
+    """
 
     queries: Labelled
     gallery: Labelled
     prices: _Prices | None
     is_within: bool
     reach: float
+    coarse: CoarseMaxsim | None = None
+    memory: int = 1 << 26
 
     @classmethod
     def of(cls, queries: Labelled, gallery: Labelled, drawn: BitArray | None, is_within: bool) -> "_Ranker":
         prices = None if drawn is None else _Prices.of(gallery.products, drawn)
-        # What two float64 similarities can be off by together, and the rounding of their sum with a tie.
-        return cls(queries, gallery, prices, is_within, 2 * float64_bound(queries.vectors.dim) + 2.0**-50)
+        offsets = queries.vectors.offsets
+        most = 1 if offsets is None else int(np.diff(offsets).max(initial=0))
+        return cls(queries, gallery, prices, is_within, 2 * maxsim_bound(queries.vectors.dim, most) + 2.0**-50)
 
     def rank(self, top: int, bottom: int) -> PositiveRanks:
         """The ranks of the queries `top:bottom`, which are of one product."""
         first, last = np.searchsorted(
             self.gallery.products, [self.queries.products[top], self.queries.products[top] + 1]
         )
-        cosines = np.empty((bottom - top, len(self.gallery)))
-        for left in range(0, len(self.gallery), _STEP):
-            columns = slice(left, min(left + _STEP, len(self.gallery)))
-            cosines[:, columns] = float64_matrix(
-                self.queries.vectors, slice(top, bottom), self.gallery.vectors, columns
-            )
+        cosines = self._similarities(top, bottom, (int(first), int(last)))
         n = int(last - first) - self.is_within
         above, above_optimistic = np.empty((2, len(cosines), n), np.int64)
         chances = None if self.prices is None else np.empty((len(cosines), n))
@@ -172,6 +189,26 @@ class _Ranker:
             win_chances=None if chances is None else chances.ravel(),
             won=won,
         )
+
+    def _similarities(self, top: int, bottom: int, own: tuple[int, int]) -> FloatArray:
+        """float64 [bottom - top, n_gallery]; `own` are the first gallery sample of the product and the one after."""
+        if self.coarse is not None:
+            queries = self.queries.vectors.part(top, bottom)
+            return equivalent_rows(queries, self.gallery.vectors, own, self.coarse, self.memory)
+        cosines = np.empty((bottom - top, len(self.gallery)))
+        for left in range(0, len(self.gallery), _STEP):
+            columns = slice(left, min(left + _STEP, len(self.gallery)))
+            cosines[:, columns] = float64_matrix(
+                self.queries.vectors, slice(top, bottom), self.gallery.vectors, columns
+            )
+        return cosines
+
+    def exact(self, query: int, column: int) -> Decimal:
+        """The similarity of a query with a gallery sample in whole numbers."""
+        queries, gallery = self.queries.vectors, self.gallery.vectors
+        if self.coarse is None:
+            return exact_cosine(queries.raw[query], gallery.raw[column])
+        return exact_maxsim(queries.part(query, query + 1), gallery.part(column, column + 1))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -275,4 +312,4 @@ class _Exactly:
         return sum(difference > margin or (or_equal and difference == margin) for difference in differences)
 
     def _cosine(self, column: int) -> Decimal:
-        return exact_cosine(self.ranker.queries.vectors.raw[self.query], self.ranker.gallery.vectors.raw[column])
+        return self.ranker.exact(self.query, column)

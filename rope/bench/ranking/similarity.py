@@ -21,6 +21,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from rope.bench.ragged import offsets_of, rows_of_items
 from rope.bench.ranking.blocks import CHUNK
 from rope.bench.ranking.counting import dot_pairs
 
@@ -52,15 +53,18 @@ class Vectors:
 
     Attributes:
         raw: float32 [n, dim], C-contiguous, finite, no zero row. Rows of extreme length are scaled by a
-            power of two, which changes no cosine.
-        inverse_norms: float64 [n].
+            power of two, which changes no cosine. With `offsets` it is [m, dim], m vectors in all.
+        inverse_norms: float64 [n] or [m].
+        offsets: int64 [n + 1] where a sample has any number of vectors, those of sample i in the rows
+            `offsets[i]:offsets[i + 1]`; None where each has one. Only `rope.bench.ranking.rowwise` ranks such samples.
     """
 
     raw: npt.NDArray[np.float32]
     inverse_norms: FloatArray
+    offsets: IntArray | None = None
 
     @classmethod
-    def of(cls, vectors: npt.NDArray[np.float32]) -> "Vectors":
+    def of(cls, vectors: npt.NDArray[np.float32], offsets: IntArray | None = None) -> "Vectors":
         """Take float32 [n, dim]; the array is copied only where rows have to be scaled.
 
         Raises:
@@ -75,10 +79,10 @@ class Vectors:
             exponents = np.frexp(norms[extreme])[1]
             vectors[extreme] = np.ldexp(vectors[extreme], -exponents[:, None])
             norms[extreme] = _norms(vectors[extreme])
-        return cls(np.ascontiguousarray(vectors), 1.0 / norms)
+        return cls(np.ascontiguousarray(vectors), 1.0 / norms, offsets)
 
     def __len__(self) -> int:
-        return len(self.raw)
+        return len(self.raw) if self.offsets is None else len(self.offsets) - 1
 
     @property
     def dim(self) -> int:
@@ -86,8 +90,18 @@ class Vectors:
         return int(self.raw.shape[1])
 
     def take(self, rows: IntArray) -> "Vectors":
-        """The vectors at `rows`, in that order."""
-        return Vectors(self.raw[rows], self.inverse_norms[rows])
+        """The vectors of the samples at `rows`, in that order."""
+        if self.offsets is None:
+            return Vectors(self.raw[rows], self.inverse_norms[rows])
+        kept = rows_of_items(self.offsets, rows)
+        return Vectors(self.raw[kept], self.inverse_norms[kept], offsets_of(np.diff(self.offsets)[rows]))
+
+    def part(self, start: int, stop: int) -> "Vectors":
+        """The vectors of the samples `start:stop`, not copied."""
+        if self.offsets is None:
+            return Vectors(self.raw[start:stop], self.inverse_norms[start:stop])
+        first, last = self.offsets[start], self.offsets[stop]
+        return Vectors(self.raw[first:last], self.inverse_norms[first:last], self.offsets[start : stop + 1] - first)
 
 
 def _norms(vectors: npt.NDArray[np.float32]) -> FloatArray:

@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -116,7 +116,7 @@ def as_json(score: RecommendScore, task: RecommendProvenance) -> dict[str, Any]:
             "columns": None if task.columns is None else list(task.columns),
             "n_tied_targets": task.n_tied_targets,
         },
-        "gallery": {"domain": task.domain, "embeddings": asdict(task.embeddings)},
+        "gallery": {"domain": task.domain, "embeddings": task.embeddings.to_json()},
         "methods": {
             method: {name: figures_json(figures) for name, figures in slices.items()}
             for method, slices in score.methods.items()

@@ -6,16 +6,19 @@ batch, and compared.
 """
 
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from rope.bench.running.embedder import Embedder
+from rope.bench.io.embeddings import DomainEmbeddings
+from rope.bench.ragged import offsets_of
+from rope.bench.running.embedder import Embedder, has_roles
 from rope.domain import Sample
 from rope.errors import EmbeddingError, UsageError
 
-__all__ = ["TOLERANCE", "check_function", "check_kept", "embed_checked", "rows_to_repeat"]
+__all__ = ["TOLERANCE", "Batch", "check_function", "check_kept", "embed_checked", "rows_to_repeat"]
 
 TOLERANCE: Final = 1e-4
 """1 - cosine of two vectors of one sample that passes as rounding; see docs/models.md for what was measured."""
@@ -23,11 +26,22 @@ TOLERANCE: Final = 1e-4
 _ROWS: Final = 4
 """Samples of a domain that are embedded again."""
 
-FloatArray = npt.NDArray[np.float32]
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """What an embedder made of some samples.
+
+    Attributes:
+        rows: the vectors.
+        is_many: whether it returned a list, so that samples may have any number of vectors.
+    """
+
+    rows: DomainEmbeddings
+    is_many: bool
 
 
-def embed_checked(embedder: Embedder, samples: Sequence[Sample], dim: int | None) -> FloatArray:
-    """One call of the embedder, checked: float32 [n, dim].
+def embed_checked(embedder: Embedder, samples: Sequence[Sample], dim: int | None) -> Batch:
+    """The vectors of some samples in each role that the embedder knows, checked.
 
     Args:
         embedder: the model.
@@ -37,22 +51,71 @@ def embed_checked(embedder: Embedder, samples: Sequence[Sample], dim: int | None
     Raises:
         EmbeddingError: names the embedder, the domain and the sample.
     """
+    if not has_roles(embedder):
+        return _checked(embedder, embedder.embed(samples), samples, dim, "embed")
+    as_gallery, as_queries = (
+        _checked(embedder, embedder.embed(samples, role=role), samples, dim, f"embed(role={role!r})")  # type: ignore[call-arg]
+        for role in ("gallery", "query")
+    )
+    dims = [batch.rows.vectors.shape[1] for batch in (as_gallery, as_queries) if len(batch.rows.vectors)]
+    if len(set(dims)) > 1:
+        raise EmbeddingError(
+            f"{embedder.name}: {samples[0].domain}s have dimension {dims[0]} in a gallery and {dims[1]} as queries, "
+            "expected one"
+        )
+    if as_gallery.is_many != as_queries.is_many:
+        raise EmbeddingError(f"{embedder.name}: embed returned an array in one role and a list in the other")
+    return replace(as_gallery, rows=replace(as_gallery.rows, queries=as_queries.rows))
+
+
+def _checked(embedder: Embedder, result: object, samples: Sequence[Sample], dim: int | None, call: str) -> Batch:
+    """What one call returned."""
     where = f"{embedder.name}: {samples[0].domain}s from {samples[0].sample_id!r} on"
-    result: object = embedder.embed(samples)
+    lengths: list[int] | None = None
+    is_many = isinstance(result, list | tuple)
+    if isinstance(result, list | tuple):
+        result, lengths = _of_list(result, samples, where, call)
     if not isinstance(result, np.ndarray) or not np.issubdtype(result.dtype, np.floating):
         kind = result.dtype if isinstance(result, np.ndarray) else type(result).__name__
-        raise EmbeddingError(f"{where}: embed returned {kind}, expected a NumPy array of floats")
-    if result.ndim != 2 or len(result) != len(samples) or result.shape[1] == 0:
-        raise EmbeddingError(f"{where}: embed returned shape {result.shape}, expected ({len(samples)}, dim)")
-    if dim is not None and result.shape[1] != dim:
-        raise EmbeddingError(f"{where}: embed returned dimension {result.shape[1]}, expected {dim} as before")
+        raise EmbeddingError(f"{where}: {call} returned {kind}, expected a NumPy array of floats")
+    expected = len(samples) if lengths is None else sum(lengths)
+    if result.ndim != 2 or len(result) != expected or (result.shape[1] == 0 and expected):
+        raise EmbeddingError(f"{where}: {call} returned shape {result.shape}, expected ({expected}, dim)")
+    if dim is not None and expected and result.shape[1] != dim:
+        raise EmbeddingError(f"{where}: {call} returned dimension {result.shape[1]}, expected {dim} as before")
     with np.errstate(over="ignore"):
         vectors = np.array(result, np.float32, order="C")  # a copy: an embedder may use its array again
+    if lengths is None and getattr(embedder, "abstains", False):
+        is_there = ~np.isnan(vectors).all(axis=1)
+        if not is_there.all():
+            vectors, lengths = vectors[is_there], is_there.astype(int).tolist()
+    owners = samples if lengths is None else [s for s, n in zip(samples, lengths, strict=True) for _ in range(n)]
     for is_bad, what in ((~np.isfinite(vectors).all(axis=1), "NaN or infinity"), (~vectors.any(axis=1), "only zeros")):
         if is_bad.any():
-            sample = samples[int(np.argmax(is_bad))]
+            sample = owners[int(np.argmax(is_bad))]
             raise EmbeddingError(f"{embedder.name}: {sample.domain} {sample.sample_id!r}: the embedding holds {what}")
-    return vectors
+    offsets = None if lengths is None else offsets_of(np.array(lengths, np.int64))
+    ids = [sample.sample_id for sample in samples]
+    return Batch(DomainEmbeddings(ids, vectors, str(result.dtype), offsets=offsets), is_many)
+
+
+def _of_list(
+    result: Sequence[object], samples: Sequence[Sample], where: str, call: str
+) -> tuple[npt.NDArray[Any], list[int]]:
+    """The vectors of samples that have any number of them, and how many each has."""
+    if len(result) != len(samples):
+        raise EmbeddingError(f"{where}: {call} returned {len(result)} arrays, expected {len(samples)}")
+    arrays = [one for one in result if isinstance(one, np.ndarray) and one.ndim == 2]
+    if len(arrays) < len(result):
+        raise EmbeddingError(
+            f"{where}: {call} returned {type(result).__name__}, expected a NumPy array of floats [n, dim], or a list "
+            "with an array [m, dim] for each sample"
+        )
+    filled = [one for one in arrays if len(one)]
+    if len({one.shape[1] for one in filled}) > 1:
+        raise EmbeddingError(f"{where}: {call} returned vectors of several dimensions")
+    empty = np.zeros((0, arrays[0].shape[1] if arrays else 0), np.float32)
+    return np.concatenate(filled or [empty]), [len(one) for one in arrays]
 
 
 def rows_to_repeat(samples: Sequence[Sample]) -> list[int]:
@@ -69,13 +132,13 @@ def rows_to_repeat(samples: Sequence[Sample]) -> list[int]:
     return list(mixed)[: min(_ROWS, len(samples) - 1) if len(samples) > 2 else 2]
 
 
-def check_function(embedder: Embedder, samples: Sequence[Sample], vectors: FloatArray) -> float:
+def check_function(embedder: Embedder, samples: Sequence[Sample], vectors: DomainEmbeddings) -> float:
     """Embed a few samples of a batch again, among other neighbours, in another order and number, twice.
 
     Args:
         embedder: the model.
         samples: n of one domain.
-        vectors: float32 [n, dim], what it made of them.
+        vectors: what it made of them.
 
     Returns:
         The largest difference, 1 - cosine.
@@ -83,10 +146,10 @@ def check_function(embedder: Embedder, samples: Sequence[Sample], vectors: Float
     Raises:
         EmbeddingError: it is above `TOLERANCE`.
     """
-    first, noise, asked = _again(embedder, samples, vectors.shape[1])
+    first, noise, asked = _again(embedder, samples, vectors.vectors.shape[1] if len(vectors.vectors) else None)
     if noise > TOLERANCE:
         raise EmbeddingError(_noisy(embedder, asked, noise))
-    change = _difference(first, vectors[rows_to_repeat(samples)])
+    change = _difference(first, vectors.take(np.array(rows_to_repeat(samples))))
     if change > TOLERANCE:
         raise EmbeddingError(
             f"{embedder.name}: the vector of a {samples[0].domain} depends on the batch it is in: 1 - cosine is up to "
@@ -98,13 +161,13 @@ def check_function(embedder: Embedder, samples: Sequence[Sample], vectors: Float
     return max(noise, change)
 
 
-def check_kept(embedder: Embedder, samples: Sequence[Sample], vectors: FloatArray) -> float:
+def check_kept(embedder: Embedder, samples: Sequence[Sample], vectors: DomainEmbeddings) -> float:
     """Embed a few samples of a batch again of which vectors are kept from an earlier run.
 
     Args:
         embedder: the model.
         samples: n of one domain.
-        vectors: float32 [n, dim], the vectors kept.
+        vectors: the vectors kept.
 
     Returns:
         The largest difference, 1 - cosine.
@@ -116,10 +179,9 @@ def check_kept(embedder: Embedder, samples: Sequence[Sample], vectors: FloatArra
     first, noise, asked = _again(embedder, samples, None)
     if noise > TOLERANCE:
         raise EmbeddingError(_noisy(embedder, asked, noise))
-    kept = vectors[rows_to_repeat(samples)]
-    change = _difference(first, kept) if first.shape == kept.shape else np.inf
+    change = _difference(first, vectors.take(np.array(rows_to_repeat(samples))))
     if change > TOLERANCE:
-        what = "of another dimension" if change == np.inf else f"others: 1 - cosine is up to {change:.2g}"
+        what = "of another dimension or number" if change == np.inf else f"others: 1 - cosine is up to {change:.2g}"
         raise UsageError(
             f"{embedder.name}: the vectors kept from an earlier run are not this model's: {_some(asked)} embedded "
             f"again, and the new vectors are {what}; weights or other files that the model reads have changed, or its "
@@ -130,24 +192,34 @@ def check_kept(embedder: Embedder, samples: Sequence[Sample], vectors: FloatArra
 
 def _again(
     embedder: Embedder, samples: Sequence[Sample], dim: int | None
-) -> tuple[FloatArray, float, Sequence[Sample]]:
+) -> tuple[DomainEmbeddings, float, Sequence[Sample]]:
     """Vectors of a few samples, by how much a second call with the same ones differs, and the samples."""
     asked = [samples[row] for row in rows_to_repeat(samples)]
-    first = embed_checked(embedder, asked, dim)
-    return first, _difference(first, embed_checked(embedder, asked, first.shape[1])), asked
+    first = embed_checked(embedder, asked, dim).rows
+    again = embed_checked(embedder, asked, first.vectors.shape[1] if len(first.vectors) else dim).rows
+    return first, _difference(first, again), asked
 
 
-def _difference(a: FloatArray, b: FloatArray) -> float:
-    """The largest 1 - cosine of two rows in the same place, of [n, dim] and [n, dim].
+def _difference(a: DomainEmbeddings, b: DomainEmbeddings) -> float:
+    """The largest 1 - cosine of two vectors in the same place; infinite where their numbers differ.
 
     From half the square of the distance of the unit vectors, which loses no digits where they are close.
 
-    >>> _difference(np.float32([[1, 0], [0, 2]]), np.float32([[3, 0], [2, 0]]))
+    >>> given = [DomainEmbeddings(["1", "2"], np.float32(rows), "") for rows in ([[1, 0], [0, 2]], [[3, 0], [2, 0]])]
+    >>> _difference(*given)
     1.0
     """
-    wide = [rows.astype(np.float64) for rows in (a, b)]
+    if (a.queries is None) != (b.queries is None):
+        return float(np.inf)
+    lengths = [
+        None if rows.offsets is None else np.diff(rows.offsets).tolist() for rows in (a.simplified(), b.simplified())
+    ]
+    if lengths[0] != lengths[1] or (len(a.vectors) and a.vectors.shape != b.vectors.shape):
+        return float(np.inf)
+    wide = [rows.vectors.astype(np.float64) for rows in (a, b)]
     unit = [rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in wide]
-    return float(np.square(unit[0] - unit[1]).sum(axis=1).max() / 2)
+    own = float(np.square(unit[0] - unit[1]).sum(axis=1).max(initial=0.0) / 2) if len(a.vectors) else 0.0
+    return own if a.queries is None or b.queries is None else max(own, _difference(a.queries, b.queries))
 
 
 def _noisy(embedder: Embedder, asked: Sequence[Sample], noise: float) -> str:

@@ -21,7 +21,7 @@ from rope.domain import Sample
 from rope.errors import UsageError
 from rope.extras import needed_by
 
-__all__ = ["Embedder", "EmbedderOrigin", "find_embedder", "load_embedder"]
+__all__ = ["Embedder", "EmbedderOrigin", "find_embedder", "has_roles", "load_embedder"]
 
 _FILE: Final = re.compile(r"(.+\.py):([^:]+)")
 _MODULE: Final = re.compile(r"([^:]+):(.+)")
@@ -34,6 +34,13 @@ class Embedder(Protocol):
     an earlier run are then kept only for an embedder with the same one. Without it, the source of its class, and of
     what that imports, stands for it. With an attribute `training_seed: int`, results keep the seed of the training run
     that made the model, which comparisons over several seeds name.
+
+    `embed` may take another argument, `role`, which is `query` or `gallery`: each sample is then embedded in both
+    roles, and its vector as a query is compared with those that samples have in a gallery.
+
+    It may also return a list of n arrays [m, dim], where m may differ: many vectors a sample (late interaction), or
+    none. With an attribute `abstains = True`, a row of an array that is all NaN says that the model has no vector for
+    that sample, such as a model of texts for a sample without one.
     """
 
     @property
@@ -41,7 +48,7 @@ class Embedder(Protocol):
         """What reports call it; a plain attribute will do."""
         ...
 
-    def embed(self, samples: Sequence[Sample]) -> npt.NDArray[np.floating[Any]]:
+    def embed(self, samples: Sequence[Sample]) -> npt.NDArray[np.floating[Any]] | list[npt.NDArray[np.floating[Any]]]:
         """Embed n samples, all of one domain, as floats [n, dim]; dim is the same in every call and domain."""
         ...
 
@@ -59,6 +66,22 @@ class EmbedderOrigin:
     entry: str | None = None
     name: str | None = None
     options: Mapping[str, str] = field(default_factory=dict)
+
+
+def has_roles(embedder: Embedder) -> bool:
+    """Whether `embed` has a parameter `role`.
+
+    >>> class Model:
+    ...     name = "two towers"
+    ...     def embed(self, samples, role="gallery"): ...
+    >>> has_roles(Model())
+    True
+    """
+    try:
+        role = inspect.signature(embedder.embed).parameters.get("role")
+    except (TypeError, ValueError):  # made in C
+        return False
+    return role is not None and role.kind is not role.VAR_KEYWORD
 
 
 def load_embedder(spec: str) -> Embedder:

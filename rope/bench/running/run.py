@@ -6,13 +6,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rope.bench.io.tables import RUN_KEY
-from rope.bench.io.writer import embedding_schema, embedding_table, open_writer
+from rope.bench.io.embeddings import DomainEmbeddings
+from rope.bench.io.tables import RUN_KEY, Piece, joined_rows, rows_of
+from rope.bench.io.writer import dim_of, embedding_schema, open_writer, table_of
 from rope.bench.running.checks import check_function, check_kept, embed_checked
 from rope.bench.running.embedder import Embedder, EmbedderOrigin
 from rope.bench.running.key import RunKey, run_key
@@ -224,7 +223,7 @@ def _of_share(parts: Sequence[_Part], share: RunShare) -> list[_Part]:
 
 @dataclass(slots=True)
 class _Run:
-    """A run at work: what it runs, and what it has done."""
+    """A run at work: what it runs, and what it has done; `is_many` once the embedder has returned something."""
 
     embedder: Embedder
     data: AnyPath
@@ -234,6 +233,7 @@ class _Run:
     n_embedded: int = 0
     differences: list[float] = field(default_factory=list)
     checked: set[DomainName] = field(default_factory=set)
+    is_many: bool | None = None
 
     def summary(self) -> RunSummary:
         """What it has done."""
@@ -246,7 +246,7 @@ class _Run:
         missing = [part for part in parts if not part.path.exists()]
         self.n_kept = sum(part.n_samples for part in finished)
         advance(self.n_kept)
-        dim = _read_schema(finished[0], self.key).field("embedding").type.list_size if finished else None
+        dim = dim_of(_read_schema(finished[0], self.key)) if finished else None
         self.check_kept(_first_rows(finished))
         for stretch in _stretches(missing):
             batches = self._batches(stretch[0])
@@ -265,9 +265,8 @@ class _Run:
                 rows = file.read_row_group(row_group).slice(0, len(samples))
             if not samples or rows["sample_id"].to_pylist() != [sample.sample_id for sample in samples]:
                 raise UsageError(f"{path}: its rows are not the samples of {self.data}; start anew with --overwrite")
-            column = rows["embedding"].combine_chunks()
-            vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(len(samples), -1)
-            self.differences.append(check_kept(self.embedder, samples, vectors))
+            pieces = rows_of(rows.schema, rows.to_batches(), [part.domain], path, any_number=True)
+            self.differences.append(check_kept(self.embedder, samples, joined_rows([*pieces])))
 
     def _batches(self, part: _Part) -> Iterator[list[Sample]]:
         """Batches from the start of a part to the end of its domain."""
@@ -275,26 +274,43 @@ class _Run:
 
     def _write_part(self, part: _Part, batches: Iterable[Sequence[Sample]], dim: int | None, advance: _Advance) -> int:
         """Embed the batches of one part and write it; returns the dimension."""
-        ids: list[str] = []
-        blocks: list[npt.NDArray[np.float32]] = []
+        pieces: list[Piece] = []
+        n_samples = 0
         for samples in batches:
-            blocks.append(embed_checked(self.embedder, samples, dim))
-            ids += [sample.sample_id for sample in samples]
-            dim = blocks[-1].shape[1]
+            batch = embed_checked(self.embedder, samples, dim)
+            rows = batch.rows
+            if self.is_many not in (None, batch.is_many):
+                raise EmbeddingError(
+                    f"{self.embedder.name}: embed returned an array in one batch and a list in another"
+                )
+            self.is_many = batch.is_many
+            pieces.append(Piece(part.domain, part.path, rows))
+            n_samples += len(samples)
+            dim = rows.vectors.shape[1] or dim
             if self.is_checked and part.domain not in self.checked:
                 self.checked.add(part.domain)
-                self.differences.append(check_function(self.embedder, samples, blocks[-1]))
+                self.differences.append(check_function(self.embedder, samples, rows))
             advance(len(samples))
-        if dim is None or len(ids) != part.n_samples:
+        if not pieces or n_samples != part.n_samples:
             raise DatasetError(
-                f"{part.domain}: read {len(ids)} samples from number {part.start} on, expected {part.n_samples}; "
+                f"{part.domain}: read {n_samples} samples from number {part.start} on, expected {part.n_samples}; "
                 "the dataset is not what its manifest says, so check it with: rope validate"
             )
-        schema = embedding_schema(dim, {RUN_KEY: self.key.to_json()})
-        with atomic_path(part.path) as temporary, open_writer(temporary, schema) as writer:
-            writer.write_table(embedding_table(part.domain, ids, np.concatenate(blocks), schema))
-        self.n_embedded += len(ids)
+        if dim is None:
+            raise EmbeddingError(
+                f"{self.embedder.name}: no vector for any of {n_samples} {part.domain}s, so that their dimension is "
+                "not known"
+            )
+        self._write(part, joined_rows(pieces), dim)
+        self.n_embedded += n_samples
         return dim
+
+    def _write(self, part: _Part, rows: DomainEmbeddings, dim: int) -> None:
+        has_queries = rows.queries is not None
+        metadata = {RUN_KEY: self.key.to_json()}
+        schema = embedding_schema(dim, metadata, is_many=bool(self.is_many), has_queries=has_queries)
+        with atomic_path(part.path) as temporary, open_writer(temporary, schema) as writer:
+            writer.write_table(table_of(part.domain, rows, schema))
 
 
 def _first_rows(parts: Iterable[_Part]) -> list[tuple[_Part, Path, int]]:
