@@ -11,7 +11,12 @@ from pathlib import Path
 
 import libcst as cst
 from libcst import matchers, metadata
-from mutmut.mutation.mutators import mutation_operators, operator_arg_removal, operator_assignment
+from mutmut.mutation.mutators import (
+    mutation_operators,
+    operator_arg_removal,
+    operator_assignment,
+    operator_string,
+)
 
 _IS_INSTANCE = matchers.Call(matchers.Name("isinstance"))
 _UNTOUCHED = (cst.Annotation, cst.Decorator, cst.Raise, cst.Assert, cst.Import, cst.ImportFrom)
@@ -91,6 +96,8 @@ def _faults_of(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
                 if not all(arg.keyword or arg is node.args[-1] for arg in left_out) or any(map(_is_strict, left_out)):
                     continue
             yield changed
+            if operator is operator_string:
+                break  # the others change its case
 
 
 def plant(source: str, seed: int) -> list[Callable[[], tuple[int, str] | None]]:

@@ -56,6 +56,32 @@ def test_ranks_within_a_domain_leave_the_query_out(case):
     agree(scores, score_slowly(float32(vectors), products, float32(vectors), products, same=True))
 
 
+def test_the_best_positive_alone_is_the_first_of_all():
+    """Products of few samples and of many by turns, whose positives are measured in different ways, and one of none."""
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(6, 8))
+    products, asked = np.repeat(np.arange(5), [3, 1100, 2, 1500, 1]), np.repeat(np.arange(6), 2)
+    gallery = labelled(centres[products] + rng.normal(size=(len(products), 8)), products)
+    queries = labelled(centres[asked] + rng.normal(size=(len(asked), 8)), asked)
+    drawn = support_bits(products, Draws(seed=0, trials=64))
+    best, every = (
+        rank_one_way(queries, gallery, ComputeSettings(), best_only=best_only, drawn=drawn)
+        for best_only in (True, False)
+    )
+    first = every.offsets[:-1][np.diff(every.offsets) > 0]
+    assert np.diff(best.offsets).tolist() == [1] * 10 + [0] * 2
+    assert best.above.tolist() == every.above[first].tolist()
+    assert best.above_optimistic.tolist() == every.above_optimistic[first].tolist()
+    assert best.win_chances.tolist() == every.win_chances[first].tolist()
+    units = [side.vectors.raw * side.vectors.inverse_norms[:, None] for side in (queries, gallery)]
+    for cosines, product, won in zip(units[0] @ units[1].T, asked, best.won[:, 0], strict=True):
+        for trial in range(64):
+            support = np.flatnonzero(drawn[:, 0] >> np.uint64(trial) & np.uint64(1))
+            nearest = support[cosines[support].argmax()]
+            is_best = product < 5 and nearest == np.where(products == product, cosines, -2).argmax()
+            assert bool(won >> np.uint64(trial) & np.uint64(1)) == is_best
+
+
 @pytest.mark.parametrize("gap", [1e-5, 1e-7, 1e-9, 2e-12, 1e-12, 5e-13, 0.0])
 @pytest.mark.parametrize("seed", range(3))
 def test_near_ties_are_decided_exactly(gap, seed):
