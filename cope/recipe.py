@@ -72,6 +72,8 @@ class TrainingRecipe:
         precision: `bf16` for mixed precision on hardware that has it.
         activation_checkpointing: encode again instead of keeping what the backward pass needs.
         compile: have torch compile the visual tower.
+        keep_frames: decode each training sample once, into the folder of the run, instead of at every visit: for
+            small images, which take a few kilobytes a frame. Changes nothing but the time.
         eval_epochs: epochs between scores on the validation split; 0 scores at the end alone.
         save_steps: steps between saved states; a state is also saved at the end of every epoch.
         seed: of weights, order and augmentation.
@@ -105,6 +107,7 @@ class TrainingRecipe:
     precision: Precision = "float32"
     activation_checkpointing: bool = False
     compile: bool = False
+    keep_frames: bool = False
     eval_epochs: Annotated[int, NumberRange(0)] = 5
     save_steps: Count = 1000
     seed: Seed = 0
@@ -121,6 +124,10 @@ class TrainingRecipe:
             raise UsageError(
                 "model.convolutions begins at random and is too small to checkpoint: set vision_weights to null and "
                 "activation_checkpointing to false"
+            )
+        if self.keep_frames and self.model.vision is not None:
+            raise UsageError(
+                "keep_frames: keeps what COPE's own towers read, and model.vision prepares its own; set false"
             )
         if self.sampling == "balanced" and (self.loss.logit_adjustment or self.loss.class_balance):
             raise UsageError(

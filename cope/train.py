@@ -24,6 +24,7 @@ from cope.classification import ProductCentres
 from cope.data import WeightedProducts, n_samples, training_products
 from cope.embed import CopeEmbedder
 from cope.evaluate import score_on_validation
+from cope.kept_frames import FRAMES_NAME, forget_frames, keep_frames, read_kept
 from cope.long_tail import Tail, effective_number_weights, log_prior_shifts
 from cope.model import Cope
 from cope.objective import Losses, objective
@@ -40,7 +41,8 @@ from rope.dataset.locate import cache_folder
 from rope.dataset.manifest import read_manifest
 from rope.domain import DOMAINS, Domain
 from rope.errors import RopeError, UsageError
-from rope.feed import BalancedProducts, Feed, ProcessShare, ProductBatch
+from rope.feed import BalancedProducts, ClipReader, Feed, ProcessShare, ProductBatch
+from rope.feed.clips import SampleReader
 from rope.files import atomic_path
 from rope.step_log import LOG_NAME, append_to_log, cut_log, read_log
 
@@ -112,9 +114,13 @@ def train(
     towers = _embed_frozen_towers(cache, directory, recipe, model, tokenizer, ranks, accelerator, progress)
     if recipe.heads == "aligned":
         align_heads(model, towers, recipe.seed)
-    products = training_products(
-        directory, recipe, ProcessShare(ranks.rank, ranks.size), make_reader(recipe, model, towers)
-    )
+    reader: SampleReader = make_reader(recipe, model, towers)
+    if recipe.keep_frames and isinstance(reader, ClipReader):
+        if ranks.rank == 0:
+            keep_frames(out / FRAMES_NAME, directory, reader, progress=progress)
+        accelerator.wait_for_everyone()
+        reader = read_kept(out / FRAMES_NAME, reader)
+    products = training_products(directory, recipe, ProcessShare(ranks.rank, ranks.size), reader)
     run = _prepare(recipe, model, tokenizer, towers, products, ranks, accelerator)
     run.feed = Feed(products, num_workers=num_workers, pin_memory=accelerator.device.type == "cuda")
     found = find_progress(out / "state")
@@ -147,6 +153,7 @@ def train(
     if ranks.rank == 0:
         run.tokenizer.save_pretrained(out)
         accelerator.unwrap_model(run.model).save_pretrained(out)
+        forget_frames(out / FRAMES_NAME)
     accelerator.wait_for_everyone()
     return TrainReport(run.step, headline, run.feed.n_damaged)
 

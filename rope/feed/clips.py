@@ -96,5 +96,9 @@ class ClipReader:
             DatasetError: a frame cannot be decoded; names the sample.
         """
         frames = decode_frames(sample, self.wanted(sample.domain), size=(self.size, self.size))
+        return self.clip_of(sample, frames, seed, epoch)
+
+    def clip_of(self, sample: Sample, frames: list[npt.NDArray[np.uint8]], seed: int, epoch: int) -> Clip:
+        """The clip of a sample whose frames, uint8 [size, size, 3], are decoded already; see `read`."""
         rng = np.random.default_rng(hash64(f"transform-{sample.domain}", seed, epoch, sample.sample_id))
         return Clip(sample.sample_id, sample.text, self.transform(frames, rng))
