@@ -15,6 +15,7 @@ __all__ = [
     "clip4clip",
     "fashion_clip",
     "handcrafted",
+    "http",
     "llm_text",
     "mteb_model",
     "open_clip",
@@ -23,7 +24,12 @@ __all__ = [
     "xclip",
 ]
 
-_EXTRA_OF: Final = {"mteb_model": "mteb", "open_clip": "baselines", "sentence_transformer": "baselines"}
+_EXTRA_OF: Final = {
+    "http": "cope,fetch",
+    "mteb_model": "mteb",
+    "open_clip": "baselines",
+    "sentence_transformer": "baselines",
+}
 """The extra that a baseline needs where it is not `cope`; `handcrafted` needs none."""
 
 

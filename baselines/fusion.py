@@ -104,7 +104,10 @@ class FusedEmbedder:
     Attributes:
         name: what reports call it.
         fingerprint: changes with everything that can move a vector, see `fingerprint_of`.
+        abstains: True, see `rope.bench.running.embedder.Embedder`.
     """
+
+    abstains: bool = True
 
     def __init__(self, name: str, encoder: ClipEncoder, options: EmbeddingOptions) -> None:
         if options.text_weight > 0 and not encoder.has_text:
@@ -115,26 +118,30 @@ class FusedEmbedder:
         self.fingerprint = fingerprint_of(self)
 
     def embed(self, samples: Sequence[Sample]) -> npt.NDArray[np.float32]:
-        """Embed n samples as float32 [n, dim], every row of length 1.
+        """Embed n samples as float32 [n, dim], every row of length 1, or NaN where there is nothing to look at.
 
         Raises:
-            DatasetError: a sample has no frame, or one that cannot be decoded; names the sample.
+            DatasetError: a sample has a frame that cannot be decoded; names the sample.
         """
         weight = self._options.text_weight
         texts = [self._options.text_of(sample) if weight or self._needs_text(sample) else None for sample in samples]
         # Where the text alone counts, only samples without one are decoded.
-        seen = [i for i, text in enumerate(texts) if text is None or (weight < 1 and not self._needs_text(samples[i]))]
+        seen = [i for i, text in enumerate(texts) if _is_seen(samples[i]) and (text is None or weight < 1)]
         read = [i for i, text in enumerate(texts) if text is not None]
         frame_vectors = self._embed_frames([samples[i] for i in seen])
         text_vectors = self._embed_texts([text for text in texts if text is not None])
         by_frames = dict(zip(seen, frame_vectors, strict=True))
         by_text = dict(zip(read, text_vectors, strict=True))
-        rows = [fuse(by_frames.get(i), by_text.get(i), weight) for i in range(len(samples))]
-        return torch.stack(rows).numpy() if rows else np.zeros((0, 0), np.float32)
+        there = sorted({*by_frames, *by_text})
+        rows = [fuse(by_frames.get(i), by_text.get(i), weight) for i in there]
+        found = np.full((len(samples), len(rows[0]) if rows else 1), np.nan, np.float32)
+        if rows:
+            found[there] = torch.stack(rows).numpy()
+        return found if len(samples) else np.zeros((0, 0), np.float32)
 
     def _needs_text(self, sample: Sample) -> bool:
         """Whether there is nothing but a text that the model could look at."""
-        return self._encoder.has_text and not sample.frames and sample.video is None
+        return self._encoder.has_text and not _is_seen(sample)
 
     def _embed_frames(self, samples: Sequence[Sample]) -> list[torch.Tensor]:
         """On a processor each core takes small chunks from files to vectors; for an accelerator, threads decode ahead.
@@ -178,6 +185,11 @@ class FusedEmbedder:
         if sample.video is not None and not sample.frames:
             return self._options.frames
         return min(self._options.frames, max(1, len(sample.frames)))
+
+
+def _is_seen(sample: Sample) -> bool:
+    """Whether a sample has a frame or a video."""
+    return bool(sample.frames) or sample.video is not None
 
 
 @contextmanager

@@ -198,6 +198,8 @@ def run(
         origin=origin,
         report=lambda done: typer.echo(done.sentence(embedder.name), err=True),
     )
+    if spent := getattr(embedder, "spent", ""):
+        typer.echo(spent, err=True)
     if own is not None:
         typer.echo(f"share {share} is embedded; when all are, join and score them: the same command without --share")
         return

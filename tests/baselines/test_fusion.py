@@ -134,3 +134,17 @@ def test_a_damaged_image_is_named_and_the_cores_are_as_before():
 
 def test_no_sample_gives_no_row():
     assert len(embed([])) == 0
+
+
+def test_a_sample_of_which_the_model_takes_nothing_has_no_vector():
+    review, silent = Sample("1", "review", "a fine cup", ()), Sample("2", "review", None, ())
+    (video,) = samples("video", 1)
+    for has_text, alone in ((False, [review, silent]), (True, [silent])):
+        fused = FusedEmbedder(
+            "colours", PooledImages(Colours(has_text), "mean"), EmbeddingOptions(text_weight=0.5 if has_text else 0)
+        )
+        assert fused.abstains
+        rows = fused.embed([video, *alone])
+        assert np.array_equal(rows[0], embed([video], Colours(has_text), text_weight=0.5 if has_text else 0)[0])
+        assert np.isnan(rows[1:]).all()
+        assert np.isnan(fused.embed(alone)).all()

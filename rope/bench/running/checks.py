@@ -81,14 +81,16 @@ def _checked(embedder: Embedder, result: object, samples: Sequence[Sample], dim:
     expected = len(samples) if lengths is None else sum(lengths)
     if result.ndim != 2 or len(result) != expected or (result.shape[1] == 0 and expected):
         raise EmbeddingError(f"{where}: {call} returned shape {result.shape}, expected ({expected}, dim)")
-    if dim is not None and expected and result.shape[1] != dim:
-        raise EmbeddingError(f"{where}: {call} returned dimension {result.shape[1]}, expected {dim} as before")
     with np.errstate(over="ignore"):
         vectors = np.array(result, np.float32, order="C")  # a copy: an embedder may use its array again
     if lengths is None and getattr(embedder, "abstains", False):
         is_there = ~np.isnan(vectors).all(axis=1)
         if not is_there.all():
             vectors, lengths = vectors[is_there], is_there.astype(int).tolist()
+    if not len(vectors):  # of samples without a vector nothing tells the dimension
+        vectors = np.zeros((0, dim or 0), np.float32)
+    if dim is not None and vectors.shape[1] != dim:
+        raise EmbeddingError(f"{where}: {call} returned dimension {vectors.shape[1]}, expected {dim} as before")
     owners = samples if lengths is None else [s for s, n in zip(samples, lengths, strict=True) for _ in range(n)]
     for is_bad, what in ((~np.isfinite(vectors).all(axis=1), "NaN or infinity"), (~vectors.any(axis=1), "only zeros")):
         if is_bad.any():

@@ -40,7 +40,8 @@ class Embedder(Protocol):
 
     It may also return a list of n arrays [m, dim], where m may differ: many vectors a sample (late interaction), or
     none. With an attribute `abstains = True`, a row of an array that is all NaN says that the model has no vector for
-    that sample, such as a model of texts for a sample without one.
+    that sample, such as a model of texts for a sample without one. An attribute `elsewhere` names options that say
+    where or how fast it computes and not what, so that a run can go on with others; `spent: str` is what it has cost.
     """
 
     @property

@@ -108,7 +108,8 @@ def run_key(
     fingerprint = getattr(embedder, "fingerprint", None)
     if fingerprint is not None and not isinstance(fingerprint, str):
         raise UsageError(f"{embedder.name}: its fingerprint is {type(fingerprint).__name__}, expected a string")
-    given = {key: value for key, value in origin.options.items() if key not in _ELSEWHERE}
+    elsewhere = _ELSEWHERE | frozenset(getattr(embedder, "elsewhere", ()))
+    given = {key: value for key, value in origin.options.items() if key not in elsewhere}
     source: dict[str, str] = {}
     unseen: str | None = None
     if fingerprint is None:
