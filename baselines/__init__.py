@@ -1,6 +1,6 @@
 """Embedders to compare with; each is a module here, named `baselines:MODULE` on the command line.
 
-Importing this package imports none of them: a module is loaded when it is asked for.
+Importing this package imports none of them: a module is loaded when it is requested.
 """
 
 from importlib import import_module

@@ -22,8 +22,8 @@ def embedder(
 
     Args:
         model: a Hub id or folder of transformers, or a file `.pt` of the authors.
-        backend: `transformers`, or `cn_clip` for the authors' package, which takes files `.pt` alone.
-        vocabulary: the `vocab.txt` for a file `.pt`; empty for the one beside it, else that of `cn_clip`.
+        backend: `transformers`, or `cn_clip` for the authors' package, which takes only `.pt` files.
+        vocabulary: the `vocab.txt` for a file `.pt`; empty for the one next to it, else that of `cn_clip`.
         vision_head_width: of a file `.pt`; 0 for that of the released models.
         text_head_width: of a file `.pt`.
         **shared: see `baselines.options.EmbeddingOptions`.

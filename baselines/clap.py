@@ -66,7 +66,7 @@ class Clap:
         """Embed n samples as float32 [n, dim], every row of length 1.
 
         The sound is that of the sample's video file or of its sound file: the mean of the vectors of up to `clips`
-        windows of 10 s. A sample without sound is embedded by its text alone, whatever `text_weight` says, and one
+        windows of 10 s. A sample without sound is embedded by its text only, whatever `text_weight` says, and one
         without text by its sound. One that has neither is given as the text `空`, the release's mark for none, and
         the first is named on stderr: all such are alike, and ties count against a model.
 
@@ -85,7 +85,7 @@ class Clap:
         return torch.stack(rows).numpy() if rows else np.zeros((0, 0), np.float32)
 
     def _windows(self, sample: Sample) -> list[Sound]:
-        """The windows of a sample's sound; none where it has no sound, or where its text alone counts."""
+        """The windows of a sample's sound; none where it has no sound, or where its text only counts."""
         media = sample.video or sample.audio
         if media is None or (self._options.text_weight == 1 and self._options.text_of(sample) is not None):
             return []

@@ -48,7 +48,7 @@ class _HeadSizes:
 
 
 def read_clip4clip(path: Path, *, head: str | None = None, cross_heads: int = 8, seed: int = 0) -> Clip4ClipWeights:
-    """Read a checkpoint; its keys tell the head, unless another is asked for.
+    """Read a checkpoint; its keys tell the head, unless another is given.
 
     Args:
         path: a file `pytorch_model.bin.N`.

@@ -39,7 +39,7 @@ class ImageEncoder(Protocol):
     thread_safe: bool
 
     def prepare(self, image: npt.NDArray[np.uint8]) -> Any:  # noqa: ANN401  each model has its own input
-        """What the model takes of one image, uint8 [height, width, 3]."""
+        """Turn one image, uint8 [height, width, 3], into the model's input."""
         ...
 
     def encode_images(self, prepared: Sequence[Any]) -> torch.Tensor:
@@ -64,7 +64,7 @@ class ClipEncoder(Protocol):
     exact_frames: int | None
 
     def prepare(self, image: npt.NDArray[np.uint8]) -> Any:  # noqa: ANN401  each model has its own input
-        """What the model takes of one frame, uint8 [height, width, 3]."""
+        """Turn one frame, uint8 [height, width, 3], into the model's input."""
         ...
 
     def encode_clips(self, clips: Sequence[Sequence[Any]]) -> torch.Tensor:
@@ -125,7 +125,7 @@ class FusedEmbedder:
         """
         weight = self._options.text_weight
         texts = [self._options.text_of(sample) if weight or self._needs_text(sample) else None for sample in samples]
-        # Where the text alone counts, only samples without one are decoded.
+        # Where the text only counts, only samples without one are decoded.
         seen = [i for i, text in enumerate(texts) if _is_seen(samples[i]) and (text is None or weight < 1)]
         read = [i for i, text in enumerate(texts) if text is not None]
         frame_vectors = self._embed_frames([samples[i] for i in seen])

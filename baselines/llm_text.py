@@ -39,7 +39,7 @@ class LlmText:
         model: of transformers; called with ids and a mask, it gives `last_hidden_state`.
         tokenizer: its own; texts are padded on the right whatever it says, so that a model which reads left to right
             and counts positions from the first token sees each text as if it were alone.
-        template: a text with `{}` in the place of the sample's.
+        template: a text with `{}` instead of the sample's.
         max_tokens: longer texts are cut off.
         batch_size: texts that the model sees at a time.
 
@@ -141,7 +141,7 @@ def embedder(
 
     Args:
         model: Hub id or folder.
-        template: a text with `{}` in the place of the sample's, as `Title: {}`.
+        template: a text with `{}` instead of the sample's, as `Title: {}`.
         precision: `fp32`, `bf16` or `fp16`.
         device: see `rope.encoders.running.choose_device`.
         max_tokens: of a text; the rest is cut off.
@@ -151,7 +151,7 @@ def embedder(
         UsageError: the model cannot be loaded, or an option does not fit.
     """
     if "{}" not in template:
-        raise UsageError(f"template {template!r} has no {{}} in the place of the text")
+        raise UsageError(f"template {template!r} has no {{}} instead of the text")
     return load_llm_text(
         model,
         template=template,

@@ -5,7 +5,7 @@
 
     mteb.evaluate(mteb.get_model("openai/clip-vit-base-patch32"), mteb_tasks(Path("dataset")))
 
-`hit_rate_at_k` there is R@k here, but for ties: mteb lets the order of its sort decide, where this project counts them
+mteb's `hit_rate_at_k` is R@k here, except for ties: mteb lets the order of its sort decide, this project counts them
 against the model. A task shows a model one picture of a sample and its text, so a video has only its middle frame;
 `rope-bench run` shows all frames that a model asks for.
 
@@ -103,7 +103,7 @@ def _check(pair: Pair, labels: dict[DomainName, SampleLabels], data: Path) -> No
         if domain not in labels:
             raise UsageError(f"{data}: has no {domain}s, which the task {pair.name} needs")
         if labels[domain].galleries is not None:
-            raise UsageError(f"{data}: its {domain}s have galleries of their own; mteb searches among all")
+            raise UsageError(f"{data}: its {domain}s have their own galleries; mteb searches among all")
 
 
 def _task_class(

@@ -69,7 +69,7 @@ def load_open_clip(
     """Load a model of open_clip.
 
     A published name of weights brings its activation and preprocessing, and so does `open_clip_config.json`. A file of
-    weights tells neither: they are those of the `open_clip_config.json` beside it or of `trained_as`, and are said on
+    weights tells neither: they are those of the `open_clip_config.json` next to it or of `trained_as`, and are said on
     stderr.
 
     Args:
@@ -157,7 +157,7 @@ def _settings(
     raise UsageError(
         f"{pretrained}: a file of weights does not tell the activation and preprocessing it was trained with; name "
         f"published weights that share them with trained_as=, which are {_list(names)}, say trained_as=default for "
-        "those of the architecture, or put its open_clip_config.json beside it"
+        "those of the architecture, or put its open_clip_config.json next to it"
     )
 
 
@@ -166,7 +166,7 @@ def _read_config(path: Path) -> dict[str, Any]:
         config = json.loads(path.read_bytes())
         return {key: dict(config.get(key, {})) for key in ("model_cfg", "preprocess_cfg")}
     except (ValueError, TypeError, AttributeError) as error:
-        raise UsageError(f"{path}: is no configuration of open_clip ({error})") from error
+        raise UsageError(f"{path}: is not a configuration of open_clip ({error})") from error
 
 
 def _activation(config: Mapping[str, Any]) -> dict[str, Any]:

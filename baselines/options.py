@@ -15,7 +15,7 @@ Pooling = Literal["mean", "max", "first"]
 POOLINGS: Final[tuple[Pooling, ...]] = get_args(Pooling)
 
 TEMPLATES: Final = {"none": "{}", "en": "a photo of {}", "zh": "一张{}的图片"}
-"""Prompts by name; another text with `{}` is a prompt of its own."""
+"""Prompts by name; another text with `{}` is its own prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +26,10 @@ class EmbeddingOptions:
         frames: frames looked at in a video or live clip, at most.
         pool: what the vectors of an image model become over the frames, each of length 1 before: `mean`, `max`
             (in each coordinate) or `first`.
-        text_weight: share of the text in the sum of the two vectors, each of length 1; 0 = frames alone, 1 = text
+        text_weight: share of the text in the sum of the two vectors, each of length 1; 0 = frames only, 1 = text
             alone. A sample without a text, or whose domain is not in `texts`, is always embedded by its frames.
         texts: domains whose text is read, separated by commas; None, on the command line `all`, for every one.
-        template: `none`, `en`, `zh`, or a prompt with `{}` in the place of the text.
+        template: `none`, `en`, `zh`, or a prompt with `{}` instead of the text.
         precision: `fp32`, `bf16` or `fp16`.
         device: `auto`, `cpu`, `cuda`, `cuda:1` ...
         images: frames that the model sees at a time, about; on a processor each core sees 16 at most.
@@ -63,7 +63,7 @@ class EmbeddingOptions:
         return self.prompt(sample.text)
 
     def prompt(self, text: str) -> str:
-        """The text in the template.
+        """Put a text into the template.
 
         >>> EmbeddingOptions(template="zh").prompt("连衣裙")
         '一张连衣裙的图片'

@@ -43,7 +43,7 @@ class Prompts:
 
     @property
     def domains(self) -> tuple[DomainName | None, ...]:
-        """Those with prompts of their own, and None for the others."""
+        """Those with their own prompts, and None for the others."""
         return (None, *sorted({domain for _, domain in self.given if domain is not None}))
 
 
@@ -74,7 +74,7 @@ def read_roles(given: Mapping[str, str]) -> tuple[Prompts, dict[str, str]]:
 
 
 class InRoles:
-    """One embedder for each role, and for each domain that has a prompt of its own.
+    """One embedder for each role, and for each domain that has its own prompt.
 
     Attributes:
         name: what reports call it.

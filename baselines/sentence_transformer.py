@@ -1,4 +1,4 @@
-"""Any model of sentence-transformers as an embedder: of images and texts, such as CLIP, or of texts alone."""
+"""Any model of sentence-transformers as an embedder: of images and texts, such as CLIP, or of texts only."""
 
 from collections.abc import Sequence
 from typing import Any, Final, cast
@@ -73,7 +73,7 @@ class SentenceTransformerModel:
 
     @property
     def knows_roles(self) -> bool:
-        """Whether it embeds a query otherwise than a document: by its own prompts, or by a part for each."""
+        """Whether it embeds a query differently than a document: by its own prompts, or by a part for each."""
         return knows_roles(self._model)
 
     def _encode(self, inputs: Sequence[object], **prompt: str) -> torch.Tensor:
@@ -85,7 +85,7 @@ class SentenceTransformerModel:
 
 
 def knows_roles(model: Any) -> bool:  # noqa: ANN401  a model of sentence-transformers
-    """Whether a model embeds a query otherwise than a document: by its own prompts, or by a part for each."""
+    """Whether a model embeds a query differently than a document: by its own prompts, or by a part for each."""
     prompts = getattr(model, "prompts", None) or {}
     of_document = next((prompts[name] for name in ("document", "passage", "corpus") if name in prompts), None)
     return (prompts.get("query") or "") != (of_document or "") or any(type(part).__name__ == "Router" for part in model)
@@ -141,13 +141,13 @@ def load_sentence_transformer(source: str, *, precision: str, device: str, image
 def embedder(model: str, **shared: str) -> Embedder:
     """The embedder of `baselines:sentence_transformer?model=sentence-transformers/clip-ViT-B-32`.
 
-    A model that embeds queries otherwise than documents, or for which prompts are given, does so in roles. One that
+    A model that embeds queries differently than documents, or for which prompts are given, does so in roles. One that
     gives many vectors of a text or an image, such as ColBERT and ColPali, gives them all.
 
     Args:
         model: Hub id or folder.
         **shared: see `baselines.options.EmbeddingOptions` and `baselines.roles.read_roles`; `text_weight` is 1 for a
-            model of texts alone, 0 for one of images.
+            model of texts only, 0 for one of images.
 
     Raises:
         UsageError: see `load_sentence_transformer`; or `text_weight` asks for what the model does not take.

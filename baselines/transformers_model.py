@@ -1,6 +1,6 @@
 """Any image, or image and text, embedding model of transformers, by its name on the Hub or its folder.
 
-CLIP-like models (CLIP, SigLIP, SigLIP 2 ...) give their projected features; a model of images alone (DINOv2 ...) its
+CLIP-like models (CLIP, SigLIP, SigLIP 2 ...) give their projected features; an image-only model (DINOv2 ...) its
 pooled output, or what `tokens` says. Images are prepared by the model's own processor computed with Pillow, which
 equals the originals bit for bit where theirs was written with Pillow.
 """
@@ -123,7 +123,7 @@ def load_transformers_model(
         source: Hub id or folder.
         precision: `fp32`, `bf16` or `fp16`.
         device: see `choose_device`.
-        tokens: what of a model of images alone becomes its vector: `pooler`, its own pooled output; `cls`, the last
+        tokens: what of an image-only model becomes its vector: `pooler`, its own pooled output; `cls`, the last
             hidden state of the class token; `mean`, the mean of those of the patches. None is `pooler`, or, where the
             model has none with weights, `cls` or without such a token `mean`, which is said on stderr.
 

@@ -3,7 +3,7 @@
     python benchmarks/build.py [--samples 1000000] [--image-rows 10000000]
 
 A seeded release with shuffled rows, Chinese titles with commas in them and 40-character image names is made in a
-temporary folder, and built with `media="reference"`, which reads no image. Every task runs in a process of its own, so
+temporary folder, and built with `media="reference"`, which reads no image. Every task runs in its own process, so
 that its peak memory is its own. Beside it, in the same run: a scan of the bytes for line ends, `read_csv` of DuckDB
 (reading alone, no join and no checks), and the whole job as one would write it with pandas, which checks nothing.
 """
@@ -52,7 +52,7 @@ def task_make(folder: Path, n_samples: int, n_image_rows: int) -> dict:
 
 
 def write_domain(folder: Path, prefix: str, domain: str, ids, products, frames_a_sample: float, rng) -> None:
-    """The three files of one domain and split, each in an order of its own."""
+    """The three files of one domain and split, each in its own order."""
     import numpy as np
 
     pair_name, text_name, image_name = FILES[domain]

@@ -2,7 +2,7 @@
 
     python benchmarks/cope_training.py [--rows 63] [--device cpu|cuda] [--batch 84]
 
-Every task runs in a process of its own, so that its peak memory is its own. The first table is one forward and
+Every task runs in its own process, so that its peak memory is its own. The first table is one forward and
 backward pass of the product classification over 187,431 classes of 128 dimensions, beside torch's cross entropy over
 all of them.
 With `--device cuda` a second table has whole steps of the published model at the published batch, beside a plain

@@ -6,7 +6,7 @@ The pool has five rows a product hint: a page, two videos, two live clips. Of th
 groups of 2 to 6 duplicates (half of the groups show one file on their pages, half show pages with a cosine of 0.9 or
 more); 3 % are on curves along which neighbours are near and others are not; 0.3 % show one placeholder. A tenth of the
 clips have a text that does not fit, and 0.1 % of the rows name no domain. Similarities, hashes and vectors are given:
-they are computed from the ids by two stages of this file, in the place of decoding and a model.
+they are computed from the ids by two stages of this file, instead of decoding and a model.
 
 The recipe: pool, signals, filter, sample (a fifth of the hints), vectors, merge, split (2,527 products at five million
 rows), and at the end the audits. Seconds of a stage are the times at which its last manifests were written; memory is

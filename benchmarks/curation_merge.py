@@ -9,7 +9,7 @@ one node), among products that resemble nothing, and merges them at 0.90 under s
 process of its own, so that its peak memory is its own.
 
 The second form copies every photo of FOLDER (*.jpg) in several ways, and prints how many copies are found and how many
-pairs of two photos, which are no copies, are taken for some.
+pairs of two photos, which are not copies, are taken for some.
 """
 
 import argparse

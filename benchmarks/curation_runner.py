@@ -4,7 +4,7 @@
 
 The job: read Parquet, score each text by one pure function (a hash of it as a vector of 64 numbers, and its cosine
 with a fixed one), keep a tenth of the rows by it, write Parquet. Then the same with one row on which the function
-raises: how many of the other rows are lost? Every way runs in a process of its own, on two processes where it can.
+raises: how many of the other rows are lost? Every way runs in its own process, on two processes where it can.
 PYTHON is that of an environment with daft, ray[data] and pyarrow.
 """
 
@@ -92,7 +92,7 @@ def compare(n_rows: int, peers: str | None) -> None:
 
 
 def measure(python: str, way: str, folder: Path) -> dict[str, object]:
-    """What a process of its own says, or how it ended."""
+    """What its own process says, or how it ended."""
     command = [python, "-m", "benchmarks.curation_runner", "--way", way, "--folder", str(folder)]
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=180)

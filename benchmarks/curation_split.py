@@ -3,7 +3,7 @@
     python benchmarks/curation_split.py [--rows 5000000] [--products 189958]
 
 Rows have a key of 1,000,000, one of 1,396 long-tailed categories and a domain. Products have Zipf categories, 9 % of
-them are in leakage groups of 2 to 8, and 35 % have all three domains. Each measurement runs in a process of its own, so
+them are in leakage groups of 2 to 8, and 35 % have all three domains. Each measurement runs in its own process, so
 that its peak memory is its own.
 """
 

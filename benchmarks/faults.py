@@ -84,13 +84,13 @@ def _is_strict(node: cst.CSTNode) -> bool:
 
 
 def _faults_of(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
-    """Those of mutmut but None in the place of a value and calls that lack what has no default, which mypy sees."""
+    """Those of mutmut but None instead of a value and calls that lack what has no default, which mypy sees."""
     for kind, operator in mutation_operators:
         if not isinstance(node, kind) or operator is operator_assignment:
             continue
         for changed in operator(node):
             if operator is operator_arg_removal and len(changed.args) == len(node.args):
-                continue  # None in the place of an argument
+                continue  # None instead of an argument
             if operator is operator_arg_removal:
                 left_out = set(node.args) - set(changed.args)
                 if not all(arg.keyword or arg is node.args[-1] for arg in left_out) or any(map(_is_strict, left_out)):

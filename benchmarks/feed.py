@@ -92,7 +92,7 @@ def image_of(sample: int, frame: int, n_images: int) -> int:
 
 
 def write_split(release: Path, prefix: str, n_products: int, n_images: int) -> None:
-    """One page, one video of 8 frames and one live clip of one frame a product."""
+    """One page, one video of 8 frames and one live clip of one frame per product."""
     start = 0 if prefix == "training" else 10_000_000
     for place, (kind, texts, images) in enumerate(
         (

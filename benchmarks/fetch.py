@@ -3,8 +3,8 @@
     python benchmarks/fetch.py [--images 20000] [--img2dataset PYTHON]
     python benchmarks/fetch.py --faults [--images 100000]
 
-The server runs in a process of its own and answers from memory: JPEG files of 20 to 60 KB, all different. Every client
-runs in a process of its own too, so that its time and peak memory are its own. PYTHON is the interpreter of an
+The server runs in its own process and answers from memory: JPEG files of 20 to 60 KB, all different. Every client
+runs in its own process too, so that its time and peak memory are its own. PYTHON is the interpreter of an
 environment with img2dataset 1.47, which cannot share one with this project, as it needs an older pandas. It is told to
 store the bytes as they come: no resizing, no encoding, no hash. Server and client share the cores.
 

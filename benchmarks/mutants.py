@@ -8,7 +8,7 @@ it; texts of errors and headings of tables are left alone. A sample of each modu
 so a larger sample holds the smaller one, and a change of one function leaves the sample of the others.
 
 Each group's tests run once without a fault, which tells what every test runs. Then each fault gets a process of its
-own, one at a time, that imports the faulty source in the place of the module, tries the tests that run the faulty line
+own, one at a time, that imports the faulty source instead of the module, tries the tests that run the faulty line
 first, quick ones before slow ones and no more than fill half the limit, and ends at the first failure.
 
 mutmut's own runner is not used: it runs a copy of the tree in which all faults of a module stand beside each other,
@@ -94,11 +94,11 @@ def _hash(*paths: Path) -> str:
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in paths)).hexdigest()[:12]
 
 
-# A run of the tests, with other sources in the place of some modules.
+# A run of the tests, with other sources instead of some modules.
 
 
 class _Instead(importlib.abc.MetaPathFinder):
-    """Imports the given code in the place of modules; a plugin too, to stay before what pytest imports tests with."""
+    """Imports the given code instead of modules; a plugin too, to stay before what pytest imports tests with."""
 
     def __init__(self, code: Mapping[str, ast.Module | str]) -> None:
         self._code = {path.removesuffix(".py").replace("/", "."): (path, code) for path, code in code.items()}
@@ -172,7 +172,7 @@ class _Chosen:
 
 
 def in_process(work: Callable[[], int], limit_s: float, log: Path) -> int | None:
-    """What `work` returns, run in a process of its own; None if it took longer than `limit_s`."""
+    """What `work` returns, run in its own process; None if it took longer than `limit_s`."""
     log.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
     pid = os.fork()
@@ -261,7 +261,7 @@ def tests_of(fault: Fault, clean: Clean) -> tuple[list[str], int]:
 
 
 def attempt(module: str, source: str, tests: Sequence[str], limit_s: float) -> tuple[str, str]:
-    """Try a source in the place of a module: what became of it, and the test that failed."""
+    """Try a source instead of a module: what became of it, and the test that failed."""
 
     def work() -> int:
         files = sorted({test.split("::")[0] for test in tests})
@@ -283,7 +283,7 @@ def attempt(module: str, source: str, tests: Sequence[str], limit_s: float) -> t
 
 
 def run_group(group: Group, arguments: argparse.Namespace) -> int:
-    """Try a sample of each module; a process of its own, since the compiler's switch is read when it is imported."""
+    """Try a sample of each module; its own process, since the compiler's switch is read when it is imported."""
     if group.without_jit:
         os.environ["NUMBA_DISABLE_JIT"] = "1"
     clean = run_clean(group)

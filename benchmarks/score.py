@@ -3,7 +3,7 @@
     python benchmarks/score.py [--dims 128 768] [--noise 1.5 3] [--peers]
 
 Random clustered vectors: a Gaussian centre for each of 2,527 products, and Gaussian noise of `--noise` times its size
-for each of 31,388 pages, 29,810 videos and 30,981 live clips. Every task runs in a process of its own, the vectors read
+for each of 31,388 pages, 29,810 videos and 30,981 live clips. Every task runs in its own process, the vectors read
 from disk, so that its peak memory is its own. Ratios are to the three bare float32 products of the same run.
 
 With `--peers`, the pair of pages and videos alone, both directions, beside the search paths of other evaluators, which

@@ -8,7 +8,7 @@ queries from a log-normal distribution of mean 12 and spread `skew`. The methods
 
 For those of several seeds, a query is a hit where a standard normal number is below the score of its product in its
 run: a sum of normal numbers of the product, of the product in this run, and of the run, whose mean rate is known in
-closed form. `alike` is the product's part of what differs between products; the rest is drawn anew in each run.
+closed form. `alike` is the product's part of what differs between products; the rest is drawn again in each run.
 """
 
 import argparse

@@ -72,7 +72,7 @@ def read_checkpoint(
     """Sizes and weights of a folder, or of a repository on the Hub.
 
     Raises:
-        UsageError: there is no such folder and this is no name of a repository, a file of it is missing or cannot be
+        UsageError: there is no such folder and this is not a repository name, a file of it is missing or cannot be
             read, or its configuration is wrong.
         RopeError: the Hub refuses or cannot be reached.
     """
@@ -117,7 +117,7 @@ def _download(repo: str, revision: str | None) -> Path:
     try:
         check_repo_id(repo)
     except UsageError as error:
-        raise UsageError(f"{repo}: no such folder, and no name of a repository on the Hub (ORG/NAME)") from error
+        raise UsageError(f"{repo}: neither a folder nor the name of a repository on the Hub (ORG/NAME)") from error
     with hub_errors(repo, open_hub(to_write=False).endpoint), hub_bars(shown=True):
         return Path(snapshot_download(repo, revision=revision, allow_patterns=[CONFIG_NAME, WEIGHTS_NAME]))
 

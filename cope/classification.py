@@ -1,4 +1,4 @@
-"""Product classification: one centre a product, shared by the domains, and a margin that the right one must win by.
+"""Product classification: one centre per product, shared by the domains, and a margin that the right one must win by.
 
 CosFace (Wang et al., 2018) with the centres shared out over the ranks, and optionally a sample of them a step, as in
 Partial FC (An et al., 2022).
@@ -51,7 +51,7 @@ def shard_statistics(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tenso
         logits: [n, c], of the classes of one shard, of which there may be none.
         targets: integers [n], the column of the true class, or -1 where another shard has it; its logit is then 0.
     """
-    # No class at all gives -inf, whose products with 0 would be no numbers.
+    # No class at all gives -inf, whose products with 0 would be NaN.
     log_sums = logits.logsumexp(dim=1).clamp(min=torch.finfo(logits.dtype).min / 4)
     rows = torch.nonzero(targets >= 0).flatten()
     true_logits = torch.zeros_like(log_sums).index_put((rows,), logits[rows, targets[rows]])
@@ -175,7 +175,7 @@ class ProductCentres(nn.Module):
             margin: see `margin_logits`.
 
         Raises:
-            ValueError: a label is no number of a product.
+            ValueError: a label is not the number of a product.
         """
         if len(labels) and not 0 <= labels.min() <= labels.max() < self.n_products:
             raise ValueError(f"expected labels from 0 to {self.n_products - 1}, got {labels.tolist()}")

@@ -19,16 +19,16 @@ app = new_app("COPE: train, and print recipes.")
 def train(
     data: Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset directory.", show_default=False)],
     out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder of the run; one that stopped goes on.", show_default=False)
+        Path, typer.Option(metavar="DIR", help="Folder of the run; a stopped run resumes.", show_default=False)
     ],
     preset: Annotated[str, typer.Option(help="A recipe that comes with cope: see `cope recipes`.")] = "paper",
-    config: Annotated[Path | None, typer.Option(help="A recipe of your own, YAML.", show_default=False)] = None,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that decode.")] = 0,
+    config: Annotated[Path | None, typer.Option(help="Your own recipe, a YAML file.", show_default=False)] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Decoding processes.")] = 0,
     cache: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Where the features of frozen towers are kept; by default the user's cache.",
+            help="Cache of the features of frozen towers; by default the user's cache folder.",
             show_default=False,
         ),
     ] = None,
@@ -64,7 +64,7 @@ def recipes() -> None:
 def recipe(
     name: Annotated[str, typer.Argument(help="A preset, or a YAML file.", show_default=False)],
 ) -> None:
-    """Print a recipe with every field, to begin one of your own with."""
+    """Print a recipe with every field, as a start for your own."""
     with needed_by("cope recipe", "cope"):
         from cope.recipe import read_recipe, recipe_text
 
@@ -75,5 +75,5 @@ app.command()(export)
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run `cope`; the process ends with its exit code."""
     run_app(app)

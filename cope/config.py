@@ -1,4 +1,4 @@
-"""What a COPE model and its training objective are made of: one frozen record each, saved as JSON."""
+"""The configuration of a COPE model and of its training objective: frozen records, saved as JSON."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -34,7 +34,7 @@ Tuning = Literal["frozen", "lora", "trained"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackboneConfig:
-    """A pretrained model of transformers in the place of a tower.
+    """A pretrained model of transformers instead of a tower.
 
     Attributes:
         backbone: its name on the Hub, or its folder.
@@ -88,7 +88,7 @@ class CopeConfig:
         text_token_types: token types of the text tower; only the first is used.
         text_dropout: dropout of the text tower during training.
         vocabulary: number of tokens.
-        text_domains: the domains whose text is read: the page alone (COPE), or all three (AMPere).
+        text_domains: the domains whose text is read: only the page (COPE), or all three (AMPere).
         convolutions: channels of the 3 x 3 convolutions of stride 2 that make up a small visual tower, for training
             from nothing; `image_size`, `num_frames` and `feature_dim` still count. None is the published tower.
         vision: a pretrained image or video model as the visual tower, which then says how images are prepared;
@@ -132,7 +132,7 @@ class CopeConfig:
             ("text_width", "text_heads", self.text_heads),
         ):
             if getattr(self, name) % divisor:
-                raise UsageError(f"{name} {getattr(self, name)} is no multiple of {divisor_name}, {divisor}")
+                raise UsageError(f"{name} {getattr(self, name)} is not a multiple of {divisor_name}, {divisor}")
         if self.convolutions is not None:
             self._check_convolutions(self.convolutions)
         if self.text_domains not in (("page",), DOMAINS):
@@ -145,7 +145,7 @@ class CopeConfig:
             raise UsageError(f"convolutions: expected multiples of {GROUP_COUNT}, one a layer, got {list(channels)}")
         if self.image_size % 2 ** len(channels):
             raise UsageError(
-                f"image_size {self.image_size} is no multiple of {2 ** len(channels)}: each of the {len(channels)} "
+                f"image_size {self.image_size} is not a multiple of {2 ** len(channels)}: each of the {len(channels)} "
                 "convolutions halves it"
             )
 
@@ -187,7 +187,7 @@ class CopeConfig:
             where: the file, for error texts.
 
         Raises:
-            UsageError: the text is no JSON object, or has a field that is unknown or out of range.
+            UsageError: the text is not a JSON object, or has a field that is unknown or out of range.
         """
         return make_record(cls, parse_document(text, "JSON", where), where)
 
@@ -209,7 +209,7 @@ class ContrastiveWeights:
         page_text_live: page title against live clip (`loss_itlvc`).
 
     Raises:
-        UsageError: a weight is negative or no number.
+        UsageError: a weight is negative or not a number.
     """
 
     page_visual_video: NonNegative = 1.0
@@ -244,7 +244,7 @@ class AlignmentWeights:
         video_text_live_text: text of the video against that of the live clip.
 
     Raises:
-        UsageError: a weight is negative or no number.
+        UsageError: a weight is negative or not a number.
     """
 
     page_text_page_visual: NonNegative = 0.0
@@ -263,7 +263,7 @@ class AlignmentWeights:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossConfig:
-    """The training objective.
+    """The terms of the training objective and their weights.
 
     Attributes:
         temperature: divides the cosines of the contrastive terms; fixed, not learned.
@@ -273,7 +273,7 @@ class LossConfig:
         classification_weight: of the product classification, summed over the three domains; 0 leaves it out.
         scale: multiplies the cosines of the classification.
         margin: taken from the cosine of the true product.
-        class_share: share of the products that each step classifies among, drawn anew; 1 takes all.
+        class_share: share of the products that each step classifies among, drawn again; 1 takes all.
         logit_adjustment: how much of the logarithm of a product's share of the visits is added to its logit; see
             `cope.long_tail.log_prior_shifts`. 0 leaves it out, 1 is the published method.
         class_balance: beta of `cope.long_tail.effective_number_weights`; 0 weighs all products alike.

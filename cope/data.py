@@ -31,7 +31,7 @@ class WeightedProducts(BalancedProducts):
     """Products as often as their weights say: what balanced sampling is compared with.
 
     An epoch has as many visits as there are products, each drawn at random in proportion to the products' weights: some
-    come several times, each time with samples drawn anew, and some not at all.
+    come several times, each time with samples drawn again, and some not at all.
 
     Args:
         sampling: its name, which the draws depend on.
@@ -55,7 +55,7 @@ class WeightedProducts(BalancedProducts):
         self.identity["sampling"] = sampling
 
     def steps(self, epoch: int, position: int) -> Iterator[tuple[list[Draw], int]]:
-        """As in `BalancedProducts`, but for what is visited."""
+        """As in `BalancedProducts`, except for what is visited."""
         draws = self._draws(epoch)
         for places, end in super().steps(epoch, position):
             yield [draws[place.product] for place in places], end

@@ -20,7 +20,7 @@ POSITION_DEVIATION: Final = 0.02
 
 @torch.no_grad()
 def draw_visual_tower(tower: VisualTower) -> None:
-    """Draw the weights of a tower anew, from torch's global generator.
+    """Draw new weights for a tower from torch's global generator.
 
     Linear layers keep the variance of what goes through them (Glorot and Bengio, 2010); positions are normal with
     deviation 0.02, as in X-CLIP. Biases are 0 and layer norms the identity.

@@ -27,8 +27,8 @@ class EncodedPages(NamedTuple):
     Attributes:
         unit: the embeddings, of length 1.
         fused: the same before normalisation.
-        visual: projection of the image alone.
-        text: projection of the title alone.
+        visual: projection of the image only.
+        text: projection of the title only.
     """
 
     unit: torch.Tensor
@@ -43,8 +43,8 @@ class EncodedClips(NamedTuple):
     Attributes:
         unit: the embeddings, of length 1.
         projected: the same before normalisation; frames and text fused where the text of the domain is read.
-        visual: projection of the frames alone.
-        text: projection of the text alone; None where it is not read.
+        visual: projection of the frames only.
+        text: projection of the text only; None where it is not read.
     """
 
     unit: torch.Tensor
@@ -57,7 +57,7 @@ class Cope(nn.Module):
     """COPE (Bai et al., ICCV 2023): pages, videos and live clips of one product become neighbours.
 
     A page is its image and its title: each has a projection, and a linear layer fuses the two. Videos and live clips
-    are their frames alone, as in the released code, and have a projection each. With all domains in
+    are their frames only, as in the released code, and have a projection each. With all domains in
     `config.text_domains` this is AMPere (Zhao et al., 2024): videos and live clips have a text too, and a projection
     and a fusion for it as pages have.
 
@@ -230,7 +230,7 @@ class Cope(nn.Module):
             revision: branch, tag or commit of the repository; by default its main branch.
 
         Raises:
-            UsageError: there is no such folder and this is no name of a repository, the configuration is wrong, or the
+            UsageError: there is no such folder and this is not a repository name, the configuration is wrong, or the
                 weights cannot be read or do not fit it.
             RopeError: the Hub refuses or cannot be reached.
         """

@@ -1,4 +1,4 @@
-"""What training minimises: the contrastive terms and the product classification of one global batch."""
+"""The training loss: contrastive terms and product classification over one global batch."""
 
 from dataclasses import asdict, dataclass
 

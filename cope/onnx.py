@@ -29,7 +29,7 @@ _SEED: Final = 0
 
 @dataclass(frozen=True, slots=True)
 class ExportedEncoder:
-    """One file.
+    """One exported encoder, the ONNX file that holds it.
 
     Attributes:
         domain: whose samples it embeds.
@@ -76,7 +76,7 @@ def _require_onnx() -> None:
 
 
 class _Encoder(nn.Module):
-    """One encoder of a model, that gives unit vectors alone."""
+    """One encoder of a model, that gives only unit vectors."""
 
     def __init__(self, model: Cope, domain: Domain) -> None:
         super().__init__()

@@ -14,7 +14,7 @@ def export(
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="A folder with a model, or its name on the Hub.", show_default=False)
     ],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write.", show_default=False)],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Output folder.", show_default=False)],
 ) -> None:
     """Write the encoders as ONNX files, each compared with the model; needs the extra 'onnx'."""
     with needed_by("cope export", "onnx"):

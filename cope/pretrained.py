@@ -17,7 +17,7 @@ _NOT_TAKEN: Final = r"(text_model|text_projection|prompts_generator|prompts_visu
 
 
 def load_visual_tower(model: Cope, source: str) -> None:
-    """Give the visual tower the weights of an X-CLIP, but for blocks that it has beyond that one's.
+    """Give the visual tower the weights of an X-CLIP, except for blocks that it has beyond that one's.
 
     X-CLIP has one block that integrates frames; where the model has more (the released code has 4), those keep their
     random weights. For another number of frames, the positions of the frames that would be chosen are taken.

@@ -1,4 +1,4 @@
-"""What a training run is made of: one YAML file with every number of it, or a preset by name."""
+"""Training recipes: a YAML file with every setting of a run, or a named preset."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -38,7 +38,7 @@ Sampling = Literal["balanced", "proportional", "category_balanced"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingRecipe:
-    """A training run, but for the dataset; the defaults are those of the paper.
+    """A training run, except for the dataset; the defaults are those of the paper.
 
     Attributes:
         model: sizes.
@@ -74,7 +74,7 @@ class TrainingRecipe:
         compile: have torch compile the visual tower.
         keep_frames: decode each training sample once, into the folder of the run, instead of at every visit: for
             small images, which take a few kilobytes a frame. Changes nothing but the time.
-        eval_epochs: epochs between scores on the validation split; 0 scores at the end alone.
+        eval_epochs: epochs between scores on the validation split; 0 scores only at the end.
         save_steps: steps between saved states; a state is also saved at the end of every epoch.
         seed: of weights, order and augmentation.
 
@@ -139,7 +139,7 @@ class TrainingRecipe:
             if weight and not domains <= set(self.model.text_domains):
                 raise UsageError(
                     f"loss.alignment.{name}: compares views of {' and '.join(sorted(domains))}, but model.text_domains "
-                    f"has {', '.join(self.model.text_domains)} alone; give it all three, or set the weight to 0"
+                    f"has {', '.join(self.model.text_domains)} only; give it all three, or set the weight to 0"
                 )
 
     @property
@@ -151,13 +151,13 @@ class TrainingRecipe:
 def read_recipe(source: str) -> TrainingRecipe:
     """A preset by name, or a YAML file.
 
-    A file may begin with `base: NAME`, a preset or a file beside it, and then says only what differs from that.
+    A file may begin with `base: NAME`, a preset or a file next to it, and then says only what differs from that.
 
     >>> read_recipe("paper").batch_size
     84
 
     Raises:
-        UsageError: there is no such preset or file, it is no YAML, or has a field that is unknown or of another type.
+        UsageError: there is no such preset or file, it is not YAML, or has a field that is unknown or of another type.
     """
     return make_record(TrainingRecipe, _read(source, None, ()), source)
 
@@ -184,7 +184,7 @@ def _read(source: str, beside: Path | None, chain: tuple[str, ...]) -> dict[str,
     if path.is_dir():
         raise UsageError(f"{source}: is a folder; expected a recipe in YAML")
     if not path.is_file():
-        raise UsageError(f"{source}: no such file, and no preset; presets are {', '.join(PRESETS)}")
+        raise UsageError(f"{source}: neither a file nor a preset; presets are {', '.join(PRESETS)}")
     if str(path) in chain:
         raise UsageError(f"{path}: is based on itself, by way of {' and '.join(chain)}")
     values = read_document(path, "YAML", "a recipe")

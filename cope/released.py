@@ -165,7 +165,7 @@ def _translate_one(name: str, tensor: torch.Tensor) -> dict[str, torch.Tensor]:
 def _sizes(state: Weights, where: str, text_heads: int | None) -> CopeConfig:
     """Every size but the heads of the text tower follows from shapes; depths are counted."""
     bert, visual, mit = "text_encoder.bert_model.", "visual_encoder.visual.", "visual_encoder.mit."
-    with named_weights(f"{where}: this is no checkpoint of COPE"):
+    with named_weights(f"{where}: this is not a checkpoint of COPE"):
         words = state[f"{bert}embeddings.word_embeddings.weight"].shape
         patch = state[f"{visual}conv1.weight"].shape[-1]
         n_patches = state[f"{visual}positional_embedding"].shape[0] - 1

@@ -20,7 +20,7 @@ _MARKER: Final = "state.json"
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Of a saved state.
+    """How far a training run had come when its state was saved.
 
     Attributes:
         step: steps that are done.
@@ -69,7 +69,7 @@ def find_progress(folder: Path) -> Progress | None:
     try:
         return Progress(**json.loads(marker.read_text("utf-8")))
     except (ValueError, TypeError) as error:
-        raise RopeError(f"{marker}: is damaged ({error}); delete {folder} to start anew") from error
+        raise RopeError(f"{marker}: is damaged ({error}); delete {folder} to start over") from error
 
 
 def load_state(folder: Path, progress: Progress, ranks: ProcessRank) -> dict[str, Any]:
@@ -80,11 +80,11 @@ def load_state(folder: Path, progress: Progress, ranks: ProcessRank) -> dict[str
     """
     if progress.ranks != ranks.size:
         raise RopeError(
-            f"{folder}: was saved by {progress.ranks} processes; go on with as many, not {ranks.size}, or start anew "
+            f"{folder}: was saved by {progress.ranks} processes; go on with as many, not {ranks.size}, or start over "
             "in another folder"
         )
     path = folder / _name(progress.step, ranks.rank)
-    return cast("dict[str, Any]", read_content(path, f"a saved state; delete {folder} to start anew"))
+    return cast("dict[str, Any]", read_content(path, f"a saved state; delete {folder} to start over"))
 
 
 def _name(step: int, rank: int) -> str:

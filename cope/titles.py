@@ -57,11 +57,11 @@ def tokenize_for(tower: object, tokenizer: PreTrainedTokenizerBase, texts: Seque
 def character_tokenizer(texts: Iterable[str | None], size: int) -> PreTrainedTokenizerBase:
     """A tokenizer whose tokens are the most frequent characters of some texts.
 
-    Every character is there twice, as the first and as a later part of a word, as WordPiece wants it. Of characters
+    Every character occurs twice, as the first and as a later part of a word, as WordPiece wants it. Of characters
     that are as frequent, the one with the lower code point comes first, so that the order of the texts changes nothing.
 
     Args:
-        texts: None is passed over.
+        texts: None is ignored.
         size: largest number of tokens, with the five special ones.
 
     >>> tokenizer = character_tokenizer(["a cup", "茶杯"], 100)

@@ -63,7 +63,7 @@ class TowerCache:
         return self.frames[domain][sample_id]
 
     def tokens_of(self, texts: Sequence[str | None]) -> Tokens:
-        """The features of texts, in the place of their tokens; None is the empty text."""
+        """The features of texts, instead of their tokens; None is the empty text."""
         assert self.texts is not None
         features = torch.stack([self.texts[text or EMPTY_TEXT] for text in texts])
         return Tokens(features, torch.ones(len(features), 1))
@@ -76,7 +76,7 @@ class CachedReader:
     cache: TowerCache
 
     def wanted(self, domain: DomainName) -> int:
-        """One frame, the least that can be asked for; it is not decoded."""
+        """One frame, the least that can be requested; it is not decoded."""
         return 1
 
     def read(self, sample: Sample, seed: int, epoch: int) -> Clip:

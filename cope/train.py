@@ -54,7 +54,7 @@ _RECENT_STEPS = 100
 
 @dataclass(frozen=True, slots=True)
 class TrainReport:
-    """What a run came to.
+    """The outcome of a training run.
 
     Attributes:
         steps: in all.
@@ -97,7 +97,7 @@ def train(
     Raises:
         UsageError: the folder holds something else, or the recipe does not fit the dataset.
         DatasetError: the dataset cannot be read.
-        RopeError: the loss is no number or has leapt; the state before that step is saved.
+        RopeError: the loss is not a number or has leapt; the state before that step is saved.
     """
     read_manifest(directory)  # before anything is written
     accelerator = Accelerator(
@@ -146,7 +146,7 @@ def train(
             run.save(out / "state")
             is_last = epoch + 1 == recipe.epochs
             headline = run.evaluate(directory, out) if is_last or run.is_due(epoch + 1) else None
-    if headline is None:  # everything was done before, but for the last score
+    if headline is None:  # everything was done before, except for the last score
         headline = run.evaluate(directory, out)
     if trackers:
         accelerator.end_training()
@@ -179,7 +179,7 @@ class _Run:
     feed_before: dict[str, Any] | None = None  # where the feed stood before the batch of this step
 
     def take_step(self, batch: ProductBatch, total: int, out: Path) -> None:
-        """Learn from one batch."""
+        """Take one optimiser step on one batch."""
         recipe, warmup = self.recipe, round(self.recipe.warmup_epochs * len(self.feed))
         factor = learning_rate_factor(self.step, warmup, total)
         for optimizer in self.optimizers:
@@ -270,7 +270,7 @@ class _Run:
         return objective(views, labels, self.centres, recipe.loss, seed=recipe.seed, step=self.step, ranks=self.ranks)
 
     def _check(self, losses: Losses, out: Path) -> None:
-        """Stop before a loss that is no number, or has leapt, moves a weight."""
+        """Stop before a loss that is not a number, or has leapt, moves a weight."""
         loss, limit = float(losses.total.detach()), self.recipe.spike_factor
         has_leapt = (
             limit is not None and len(self.recent) == _RECENT_STEPS and loss > limit * statistics.median(self.recent)
@@ -306,7 +306,7 @@ class _Run:
         if first.get("frozen", self.frozen_hash) != self.frozen_hash:
             raise UsageError(
                 f"{folder.parent}: the frozen towers have other weights now than when this run was saved; put "
-                "those back, or start anew in another folder"
+                "those back, or start over in another folder"
             )
         frozen = {} if "frozen" not in first else self.frozen  # states of earlier versions hold these too
         self.accelerator.unwrap_model(self.model).load_state_dict({**frozen, **first["model"]})

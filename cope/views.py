@@ -1,4 +1,4 @@
-"""What a batch of products looks like to the losses."""
+"""The views of a batch of products that the losses compare."""
 
 from typing import NamedTuple
 
@@ -14,8 +14,8 @@ class Views(NamedTuple):
 
     Attributes:
         page: [b, embedding_dim], image and title fused, not normalised; so are the others.
-        page_visual: the page's image alone.
-        page_text: the page's title alone.
+        page_visual: the page's image only.
+        page_text: the page's title only.
         video: the video.
         live: the live clip.
     """
@@ -32,14 +32,14 @@ class AmpereViews(NamedTuple):
 
     Attributes:
         page: as in `Views`, and so are the next two.
-        page_visual: the page's image alone.
-        page_text: the page's title alone.
+        page_visual: the page's image only.
+        page_text: the page's title only.
         video: frames and text of the video fused.
         live: frames and text of the live clip fused.
-        video_visual: the video's frames alone.
-        video_text: the video's text alone.
-        live_visual: the live clip's frames alone.
-        live_text: the live clip's text alone.
+        video_visual: the video's frames only.
+        video_text: the video's text only.
+        live_visual: the live clip's frames only.
+        live_text: the live clip's text only.
     """
 
     page: torch.Tensor

@@ -1,6 +1,6 @@
 """The visual tower: X-CLIP's, for clips of several frames and for single images alike.
 
-Frames keep a dimension of their own from end to end, so that a batch of pages can never be taken for the frames of
+Frames keep their own dimension from end to end, so that a batch of pages can never be taken for the frames of
 one video. The layers are those of transformers, whose own forward pass has the number of frames built in.
 """
 
@@ -26,7 +26,7 @@ class VisualTower(XCLIPPreTrainedModel):  # type: ignore[no-untyped-call] # of t
 
     Every block tells the frames of one clip about each other through one message token a frame; a multi-frame
     integration transformer (MIT) then joins the features of the frames. A clip of one frame, which is a page, attends
-    to itself alone in the blocks; in the MIT its feature is repeated at each of the `num_frames` positions.
+    only to itself in the blocks; in the MIT its feature is repeated at each of the `num_frames` positions.
 
     Args:
         config: sizes.

@@ -1,6 +1,6 @@
 """An extension of griffe: an example that stands in the text of a docstring becomes a block of code.
 
-Google style asks for a section of its own; the docstrings here end with their examples instead.
+Google style asks for a separate section; the docstrings here end with their examples instead.
 """
 
 import re

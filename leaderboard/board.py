@@ -98,7 +98,7 @@ class BoardRow:
 
     @property
     def name(self) -> str:
-        """What the board calls it."""
+        """The name that the board shows."""
         return self.id if self.runs else self.entry.card.name
 
     @property
@@ -135,7 +135,7 @@ class Board:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """What the rows are compared on: the pairs, and their mean."""
+        """The columns in which rows are compared: the pairs, and their mean."""
         return self.rows[0].entry.columns
 
     @property
@@ -172,11 +172,11 @@ class _Measured:
 
 
 def load_boards(checked: CheckedBoard, advance: Callable[[int], None] = lambda _: None) -> list[Board]:
-    """Rank the rows that passed.
+    """Rank the rows that passed the checks, one board per dataset.
 
     Args:
         checked: the rows.
-        advance: told of each row that was read.
+        advance: called after each row that was read.
 
     Returns:
         The boards by the name of their dataset; `rope` first.

@@ -54,7 +54,7 @@ def check_plain_file(path: Path, max_bytes: int) -> None:
         RopeError: there is not.
     """
     if path.is_symlink() or not path.is_file():
-        raise RopeError(f"{path}: expected a plain file, and there is none")
+        raise RopeError(f"{path}: expected a plain file, found none")
     if path.stat().st_size > max_bytes:
         raise RopeError(f"{path}: {path.stat().st_size:,} bytes, expected {max_bytes:,} at most")
 
@@ -68,7 +68,7 @@ def check_parquet(path: Path, bounds_of: Callable[[pa.Schema], Bounds], max_byte
         max_bytes: of the file.
 
     Raises:
-        RopeError: it is no plain file, too large now or once unpacked, no Parquet, or has other rows or texts.
+        RopeError: it is not a plain file, too large now or once unpacked, not Parquet, or has other rows or texts.
     """
     check_plain_file(path, max_bytes)
     try:

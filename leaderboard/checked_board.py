@@ -29,7 +29,7 @@ _MADE_HERE: Final = object()
 
 @dataclass(frozen=True, slots=True)
 class CheckedRow:
-    """A row that passed.
+    """A row that passed all checks.
 
     Attributes:
         entry: the row.
@@ -78,7 +78,7 @@ class CheckedBoard:
             listed = "".join(f"\n  {text}" for text in problems[:_SHOWN] + more)
             raise RopeError(
                 f"{self.root}: {len(self.refused)} rows or files are refused; take them out, or build with "
-                f"--leave-out, which leaves out these alone:{listed}"
+                f"--leave-out, which leaves out only these:{listed}"
             )
 
 
@@ -101,11 +101,11 @@ def check(
         allow_changed: ids of models whose rows in `base` may be changed or lost.
         allow_unscored: let rows of a dataset that is not given pass, as not scored; they are a problem otherwise.
         compute: how to spend the machine; it changes no number.
-        advance: told of each row that is done.
+        advance: called after each row that is done.
 
     Raises:
         UsageError: there is no such folder, two datasets would have one address, or `allow_changed` names no row.
-        DatasetError: a directory is no dataset.
+        DatasetError: a directory is not a dataset.
     """
     known = known_datasets(datasets)
     strays = [Verdict(path, False, (f"{path}: {why}",), "names") for path, why in stray_files(root)]

@@ -21,7 +21,10 @@ Datasets = Annotated[
     typer.Option(help="A dataset directory; may be given more than once.", show_default=False),
 ]
 LeaveOut = Annotated[
-    bool, typer.Option("--leave-out", help="Leave out rows that are refused, and say which; otherwise they end it.")
+    bool,
+    typer.Option(
+        "--leave-out", help="Leave out refused rows and list them; without it, a refused row stops the build."
+    ),
 ]
 RESULTS = Path("leaderboard/results")
 
@@ -45,7 +48,7 @@ def verify(
         typer.Option("--allow-unscored", help="Count vectors of a dataset that is not given, rather than refuse them."),
     ] = False,
     public_log: Annotated[
-        bool, typer.Option("--public-log", help="Print counts and kinds of problems, and no id of a sample.")
+        bool, typer.Option("--public-log", help="Print only the number and kinds of problems, no sample ids.")
     ] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="Worker threads.", show_default="one a processor")] = None,
 ) -> None:

@@ -83,12 +83,12 @@ class LeaderboardEntry:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """What a board shows of the row: the cross-domain pairs, and their mean."""
+        """The columns that a board shows: the cross-domain pairs, and their mean."""
         return (*self.pairs, MEAN)
 
     @property
     def caveat(self) -> str | None:
-        """What has to be known before the row is compared with others; None where nothing is in the way."""
+        """What a reader must know before comparing the row with others; None if nothing."""
         return REPORTED_CAVEAT if self.status == "reported" else None
 
     def part(self, name: str) -> Path:
@@ -113,7 +113,7 @@ def entry_paths(root: Path) -> list[Path]:
         UsageError: there is no such folder.
     """
     if not root.is_dir():
-        raise UsageError(f"{root}: no such folder; expected a folder of results, one folder a model")
+        raise UsageError(f"{root}: no such folder; expected a folder of results, one folder per model")
     found = [path for pattern in ("*.json", "*/*.json") for path in root.glob(pattern)]
     return sorted(path for path in found if path.name == REPORTED or _STEM.fullmatch(path.stem))
 

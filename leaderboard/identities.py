@@ -1,4 +1,4 @@
-"""What must hold in any score, whatever the vectors, and in any score of a dataset, whatever the model."""
+"""Identities that hold in every score, whatever the vectors, and in every score of one dataset, whatever the model."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ def score_problems(score: Mapping[str, Any]) -> list[str]:
     domains = in_order(score["embeddings"])
     known = {pair.name for pair in all_pairs(domains)}
     if strange := [name for name in score["pairs"] if name not in known]:
-        return [f"{name} is no pair of the domains {', '.join(domains)}" for name in strange]
+        return [f"{name} is not a pair of the domains {', '.join(domains)}" for name in strange]
     problems = [text for name, pair in score["pairs"].items() for text in _pair_problems(name, pair, score)]
     cross = [pair.name for pair in cross_domain_pairs(domains)]
     if sorted(score["one_shot"]) != sorted(cross):
@@ -52,7 +52,7 @@ def reported_problems(reported: Mapping[str, Mapping[str, float]], domains: Sequ
     ['P2V: R@k falls from 0.5 to 0.4 as k grows']
     """
     known = {pair.name for pair in all_pairs(domains)}
-    strange = [f"{name} is no pair of the domains {', '.join(domains)}" for name in reported if name not in known]
+    strange = [f"{name} is not a pair of the domains {', '.join(domains)}" for name in reported if name not in known]
     return strange or [text for name, pair in reported.items() for text in _falls(name, pair, "R")]
 
 
@@ -130,7 +130,7 @@ def _one_shot_problems(name: str, one_shot: Mapping[str, Any], score: Mapping[st
         yield f"{name}: {len(accuracies)} one-shot draws, expected {trials}"
         return
     if any(abs(value * n_queries - round(value * n_queries)) > 1e-6 for value in accuracies):
-        yield f"{name}: a one-shot accuracy is no share of {n_queries} queries"
+        yield f"{name}: a one-shot accuracy is not a share of {n_queries} queries"
     for what, told, found in _of_draws(one_shot, accuracies):
         is_known = told is not None and found is not None
         if told is not found if not is_known else np.abs(np.subtract(told, found)).max() > _ROUNDING:
@@ -188,4 +188,4 @@ def _counts(name: str, pair: Mapping[str, Any], embeddings: Mapping[str, Any]) -
         yield f"{name}: a gallery of {pair['n_gallery']}, but there are {gallery} samples"
     hits = pair["R@1"] * pair["n_queries"] if pair["R@1"] is not None else 0.0
     if abs(hits - round(hits)) > 1e-6:
-        yield f"{name}: R@1 {pair['R@1']} is no share of {pair['n_queries']} queries"
+        yield f"{name}: R@1 {pair['R@1']} is not a share of {pair['n_queries']} queries"

@@ -77,7 +77,7 @@ class Queries:
 def known_datasets(directories: Sequence[Path]) -> list[KnownDataset]:
     """The registered datasets and the given ones.
 
-    A given dataset takes the place of a registered one with its fingerprint, whatever its own name; or of one that is
+    A given dataset replaces a registered one with its fingerprint, regardless of its own name; or one that is
     registered by its sizes alone. One that is called like another has the beginning of its fingerprint in its name.
 
     Args:
@@ -127,12 +127,12 @@ def queries_of(directory: Path, fingerprint: str) -> Mapping[str, Queries]:
         fingerprint: of the dataset; names the content, for what is remembered.
 
     Raises:
-        UsageError: its queries have galleries of their own.
+        UsageError: its queries have their own galleries.
         DatasetError: as `rope.dataset.directory.read_labels`.
     """
     labels = read_labels(directory, SPLIT)
     if any(rows.galleries is not None for rows in labels.values()):
-        raise UsageError(f"{directory}: its queries have galleries of their own; the board is of whole domains")
+        raise UsageError(f"{directory}: its queries have their own galleries; the board covers whole domains")
     counts = {domain: Counter(rows.product_ids) for domain, rows in labels.items()}
     found = {}
     for pair in all_pairs(labels):

@@ -162,7 +162,7 @@ def _struct(data: bytes, at: int, depth: int) -> tuple[dict[int, Any], int]:
 def _value(data: bytes, at: int, kind: int, depth: int) -> tuple[Any, int]:
     """A value of a type, and where it ends."""
     if depth > _MAX_DEPTH:
-        raise ValueError("structs in one another without an end")
+        raise ValueError("structs nested without end")
     if kind in _INTEGERS:
         return _signed(data, at)
     if kind == _BINARY:
@@ -204,5 +204,5 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 def _byte(data: bytes, at: int) -> int:
     if at >= len(data):
-        raise ValueError("a footer or header without an end")
+        raise ValueError("a footer or header without end")
     return data[at]

@@ -25,7 +25,7 @@ def files_of(entry: Path) -> list[Path]:
 
 
 def stray_files(root: Path) -> Iterator[tuple[Path, str]]:
-    """What belongs to no entry, with the reason to refuse it: links, pickles, scripts, names that no row has."""
+    """Files that belong to no entry, each with the reason to refuse it: links, pickles, scripts, unknown names."""
     entries = entry_paths(root)
     owned = {path for entry in entries for path in files_of(entry)}
     is_of_models = any(entry.parent != root for entry in entries)
@@ -35,11 +35,11 @@ def stray_files(root: Path) -> Iterator[tuple[Path, str]]:
             yield place, "a link; submit the file itself"
         elif path.is_dir():
             if not _ID.fullmatch(path.name) or path.parent != root:
-                yield place, "not the folder of a model; expected one folder a model, named by the id of its card"
+                yield place, "not the folder of a model; expected one folder per model, named by the id of its card"
         elif path not in owned or not path.is_file():
             yield place, "belongs to no entry; a submission holds what rope-bench submit wrote, and nothing else"
         elif path.parent == root and is_of_models:
-            yield place, "outside of the folder of a model, beside others; expected one folder a model"
+            yield place, "outside of the folder of a model, beside others; expected one folder per model"
 
 
 def changed_rows(root: Path, base: Path) -> Iterator[tuple[str, Path, str]]:

@@ -23,7 +23,7 @@ Raw = dict[str, Any]
 
 
 def _from_1(raw: Raw) -> Raw:
-    """Version 1 knew float16 alone, and whole vectors."""
+    """Version 1 knew only float16, and whole vectors."""
     renamed = {"rounding_change" if key == "float16_change" else key: value for key, value in raw.items()}
     return renamed | {"schema_version": 2, "cut_from": None}
 
@@ -49,7 +49,7 @@ def read_small(path: Path, max_bytes: int = _MAX_TEXT_BYTES) -> str:
         RopeError: it is missing, a link, larger, or not UTF-8.
     """
     if path.is_symlink() or not path.is_file():
-        raise RopeError(f"{path}: expected a plain file, and there is none")
+        raise RopeError(f"{path}: expected a plain file, found none")
     if path.stat().st_size > max_bytes:
         raise RopeError(f"{path}: {path.stat().st_size:,} bytes, expected {max_bytes:,} at most")
     try:
@@ -64,14 +64,14 @@ def parse_json(text: str, where: str) -> Raw:
     >>> parse_json('{"a": NaN}', "x.json")
     Traceback (most recent call last):
     ...
-    rope.errors.RopeError: x.json: not strict JSON: NaN is no number of JSON
+    rope.errors.RopeError: x.json: not strict JSON: NaN is not a number in JSON
 
     Raises:
         RopeError: it is anything else; begins with `where`.
     """
 
     def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is no number of JSON")
+        raise ValueError(f"{constant} is not a number in JSON")
 
     def unique(items: list[tuple[str, Any]]) -> Raw:
         found = dict(items)
@@ -95,7 +95,7 @@ def parse_json(text: str, where: str) -> Raw:
     except (ValueError, RecursionError) as error:
         raise RopeError(f"{where}: not strict JSON: {error}") from error
     if _is_deep(raw):
-        raise RopeError(f"{where}: more than {_MAX_DEPTH} objects or lists in one another")
+        raise RopeError(f"{where}: more than {_MAX_DEPTH} nested objects or lists")
     if not isinstance(raw, dict):
         raise RopeError(f"{where}: expected an object at the top")
     return raw

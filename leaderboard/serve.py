@@ -18,16 +18,16 @@ class _Quiet(SimpleHTTPRequestHandler):
     """Serves a folder without a line for every request."""
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the name that http.server gives it)
-        """Say nothing."""
+        """Log no request."""
 
 
 def serve_site(checked: CheckedBoard, port: int, announce: Callable[[str], None], *, leave_out: bool = False) -> None:
-    """Build the site in a temporary folder and serve it to this machine alone until interrupted.
+    """Build the site in a temporary folder and serve it only to this machine until interrupted.
 
     Args:
         checked: the rows.
         port: to listen at; 0 takes a free one.
-        announce: told of the address once it answers.
+        announce: called with the address once the server answers.
         leave_out: as for `leaderboard.site.build_site`.
 
     Raises:

@@ -40,7 +40,7 @@ def build_site(
         out: the folder of the site, made where it does not exist. Files of an earlier site are replaced; pages of rows
             that are gone are deleted.
         leave_out: leave out what was refused, rather than to refuse all.
-        advance: told of two units for each row.
+        advance: called with two units for each row.
 
     Returns:
         The boards.

@@ -60,7 +60,7 @@ def _value(event: Any, events: Iterator[Any], where: str, depth: int) -> Any:  #
     if isinstance(event, yaml.ScalarEvent):
         return None if event.style is None and event.value in _NULLS else event.value
     if depth == _MAX_DEPTH:
-        raise RopeError(f"{line}: lists or mappings in one another, more than {_MAX_DEPTH} deep")
+        raise RopeError(f"{line}: lists or mappings nested more than {_MAX_DEPTH} deep")
     if isinstance(event, yaml.SequenceStartEvent):
         ended = yaml.SequenceEndEvent
         return [_value(one, events, where, depth + 1) for one in iter(lambda: _next(events, ended), None)]

@@ -86,7 +86,7 @@ def submit(
         files: embeddings, in any format that `rope-bench score` reads.
         card: as `leaderboard.card.read_card` returns it.
         data: the dataset directory; two domains or more, split `validation`.
-        out: a folder of results; the model gets a folder of its own in it.
+        out: a folder of results; the model gets its own folder in it.
         compute: how to spend the machine; it changes no number.
         with_embeddings: False leaves the vectors out, and the row is `claimed`.
         storage: how the vectors are kept; whole and as float16 unless said otherwise.
@@ -144,9 +144,9 @@ def submit(
 
 def _check_dataset(data: AnyPath, labels: Mapping[DomainName, SampleLabels]) -> None:
     if len(labels) < 2:
-        raise UsageError(f"{data}: has only {', '.join(labels)}; the board is of the pairs of different domains")
+        raise UsageError(f"{data}: has only {', '.join(labels)}; the board covers the pairs of different domains")
     if any(rows.galleries is not None for rows in labels.values()):
-        raise UsageError(f"{data}: its queries have galleries of their own; the board is of searches in whole domains")
+        raise UsageError(f"{data}: its queries have their own galleries; the board covers searches in whole domains")
 
 
 def _check_one_vector_each(embeddings: Mapping[DomainName, DomainEmbeddings]) -> None:

@@ -73,7 +73,7 @@ def verdict_lines(verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def build_lines(checked: CheckedBoard, *, leave_out: bool) -> list[str]:
-    """What a reader of a board must know of how it came about: rows left out, and rows not scored again."""
+    """Notes on how a board was made: rows left out, and rows not scored again."""
     lines = [f"left out  {problem}" for verdict in checked.refused for problem in verdict.problems if leave_out]
     if waiting := sum(verdict.is_unscored for verdict in checked.verdicts):
         lines.append(

@@ -9,7 +9,7 @@ from rope.errors import RopeError
 __all__ = ["check_texts", "printable", "skeleton", "text_problem"]
 
 _INVISIBLE: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
-"""Characters that take part in text and show nothing, beside those whose category says so."""
+"""Characters that take part in text and show nothing, besides those whose category says so."""
 
 _HIDDEN_CATEGORIES: Final = {
     "Cc": "a control character",
@@ -34,7 +34,7 @@ def text_problem(text: str) -> str | None:
     r"""Why a text cannot be shown as it is, as the end of a sentence; None if it can.
 
     A reader must see what is there: no control, format or private character, no space but the plain one, no letter
-    that runs from right to left (it would reorder what stands beside it), no stack of accents, and NFC.
+    that runs from right to left (it would reorder what stands next to it), no stack of accents, and NFC.
 
     >>> text_problem("rope-bench run --model x:Y"), text_problem("中文 CLIP, é")
     (None, None)

@@ -76,7 +76,7 @@ class StoredVectors:
 def as_stored(embeddings: DomainEmbeddings, dtype: StoredDtype) -> StoredVectors:
     """Scale vectors to unit length in float64, and round them to the nearest number of the type.
 
-    int8 gets a scale for each vector: its largest entry, whatever the sign, divided by 127 and rounded to float32.
+    int8 gets a scale for each vector: its largest entry, regardless of the sign, divided by 127 and rounded to float32.
 
     Args:
         embeddings: one vector of each sample in a role; no row of zeros.

@@ -48,7 +48,7 @@ _SHOWN: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of one row.
+    """The outcome of checking one row.
 
     Attributes:
         path: the file of the entry, or a file that belongs to none.
@@ -81,7 +81,7 @@ class Verdict:
 def verify_entry(
     path: Path, known: Sequence[KnownDataset], compute: ComputeSettings, *, allow_unscored: bool = False
 ) -> Verdict:
-    """Check one row by itself.
+    """Check one row without looking at the others.
 
     Args:
         path: the file of the entry.

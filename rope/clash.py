@@ -18,5 +18,5 @@ def check() -> None:
     raise ImportError(
         f"rope-bench and the refactoring library rope {other.version} are installed in one environment and both own "
         "the package `rope`; run: pip uninstall rope && pip install --force-reinstall --no-deps rope-bench, or give "
-        "rope-bench an environment of its own"
+        "rope-bench its own environment"
     )

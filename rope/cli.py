@@ -38,7 +38,7 @@ Format = Annotated[
     ReleaseFormat | None,
     typer.Option(
         "--format",
-        help="Whose release it is. rope: ROPE; product1m: Product1M; m5product: M5Product; lpr4m: LPR4M; "
+        help="Kind of release. rope: ROPE; product1m: Product1M; m5product: M5Product; lpr4m: LPR4M; "
         "movingfashion: MovingFashion; grocery: the Grocery Store dataset; abo: Amazon Berkeley Objects; "
         "abo-mvr: its benchmark of multi-view retrieval; folder: one of your own, with a table.",
         show_default="told by the names of its files",
@@ -72,7 +72,7 @@ def build(
     image_root: Annotated[
         Path | None,
         typer.Option(
-            help="Folder that names of images and videos are relative to.", show_default="RELEASE/images or RELEASE"
+            help="Folder that image and video names are relative to.", show_default="RELEASE/images or RELEASE"
         ),
     ] = None,
     name: Annotated[
@@ -81,9 +81,11 @@ def build(
     ] = None,
     frames: Annotated[
         int | None,
-        typer.Option(min=1, help="Of each clip, only those that rope fetch --frames fetches.", show_default="all"),
+        typer.Option(
+            min=1, help="Frames to keep of each clip: those that rope fetch --frames fetches.", show_default="all"
+        ),
     ] = None,
-    shard_size: Annotated[str, typer.Option(help="Size of a Parquet file to aim at: bytes, or 64M, 1G.")] = "256M",
+    shard_size: Annotated[str, typer.Option(help="Target size of a Parquet file: bytes, or 64M, 1G.")] = "256M",
     memory: Annotated[str, typer.Option(help="Memory for joining and sorting: bytes, or 512M, 2G.")] = "1G",
     strict: Annotated[bool, typer.Option("--strict", help="Stop at faults that would be quarantined.")] = False,
 ) -> None:
@@ -126,7 +128,7 @@ def fetch(
         ),
     ] = None,
     prefix: Annotated[
-        str | None, typer.Option(metavar="URL", help="What addresses begin with, before the name.", show_default=False)
+        str | None, typer.Option(metavar="URL", help="URL prefix that is put before each name.", show_default=False)
     ] = None,
     layout: Annotated[
         Literal["files", "tar"] | None,
@@ -135,33 +137,37 @@ def fetch(
     frames: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Of each clip, only those that a model of so many frames is given.", show_default="all"
+            min=1, help="Frames to fetch of each clip: those that a model with so many frames uses.", show_default="all"
         ),
     ] = None,
     release_format: Format = None,
     encoding: Annotated[
         str | None,
-        typer.Option(help="Of text files without a byte order mark: gb18030, utf-16-le.", show_default="utf-8"),
+        typer.Option(
+            help="Encoding of text files without a byte order mark: gb18030, utf-16-le.", show_default="utf-8"
+        ),
     ] = None,
     checksums: Annotated[
         Path | None, typer.Option(help="List of checksums, as sha256sum writes it.", show_default=False)
     ] = None,
     connections: Annotated[int, typer.Option(min=1, help="Connections at a time.")] = 64,
-    per_host: Annotated[int, typer.Option(min=1, help="Of these, to one host.")] = 64,
+    per_host: Annotated[int, typer.Option(min=1, help="Connections to one host at a time.")] = 64,
     rate: Annotated[
-        float | None, typer.Option(help="Requests a second to one host.", show_default="as many as go")
+        float | None, typer.Option(help="Requests per second to one host.", show_default="as many as go")
     ] = None,
-    tries: Annotated[int, typer.Option(min=1, help="Requests for an image before it is given up.")] = 6,
+    tries: Annotated[int, typer.Option(min=1, help="Attempts for an image before it is given up.")] = 6,
     timeout: Annotated[float, typer.Option(help="Seconds for one request.")] = 120.0,
-    min_speed: Annotated[float, typer.Option(min=0, help="Bytes a second, below which a request ends.")] = 1024.0,
-    max_bytes: Annotated[str, typer.Option(help="Size of an image: bytes, or 512K, 32M.")] = "32M",
-    max_video_bytes: Annotated[str, typer.Option(help="Size of a video or sound file: bytes, or 512M, 1G.")] = "1G",
-    video_timeout: Annotated[float, typer.Option(help="Seconds for the request of a video or sound file.")] = 3600.0,
+    min_speed: Annotated[float, typer.Option(min=0, help="Bytes per second; a slower request is aborted.")] = 1024.0,
+    max_bytes: Annotated[str, typer.Option(help="Largest image to accept: bytes, or 512K, 32M.")] = "32M",
+    max_video_bytes: Annotated[
+        str, typer.Option(help="Largest video or sound file to accept: bytes, or 512M, 1G.")
+    ] = "1G",
+    video_timeout: Annotated[float, typer.Option(help="Seconds for one request of a video or sound file.")] = 3600.0,
     header: Annotated[
         list[str] | None,
         typer.Option(
             metavar="'NAME: VALUE'",
-            help="Sent to the server of --prefix alone; may be repeated, or in ROPE_FETCH_HEADERS, one a line.",
+            help="Sent only to the server of --prefix; may be repeated, or in ROPE_FETCH_HEADERS, one a line.",
             show_default=False,
         ),
     ] = None,
@@ -172,22 +178,20 @@ def fetch(
     allow_redirects_to: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="HOST", help="Another host that redirects may lead to; may be repeated.", show_default=False
+            metavar="HOST", help="Another host that redirects may go to; may be repeated.", show_default=False
         ),
     ] = None,
     allow_private: Annotated[
-        bool, typer.Option("--allow-private", help="The host of --prefix may have a private address.")
+        bool, typer.Option("--allow-private", help="Allow the host of --prefix to have a private address.")
     ] = False,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Ask again for images that were given up.")
-    ] = False,
-    status: Annotated[bool, typer.Option("--status", help="Say what is there and what failed, and end.")] = False,
-    shard_size: Annotated[str, typer.Option(help="Size of a tar shard to aim at: bytes, or 64M, 1G.")] = "256M",
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Retry images that were given up.")] = False,
+    status: Annotated[bool, typer.Option("--status", help="Print what is there and what failed, and exit.")] = False,
+    shard_size: Annotated[str, typer.Option(help="Target size of a tar shard: bytes, or 64M, 1G.")] = "256M",
     memory: Annotated[str, typer.Option(help="Memory for the list of images: bytes, or 512M, 2G.")] = "512M",
 ) -> None:
-    """Fetch the images and videos of a release, or an open dataset by name; repeat it to go on where it stopped.
+    """Fetch the images and videos of a release, or an open dataset by name; repeat it to resume.
 
-    The exit code is 1 where nothing came.
+    The exit code is 1 if nothing was fetched.
     """
     from rope.fetch.access import read_access
     from rope.fetch.fetch import fetch_images, fetch_status
@@ -249,7 +253,7 @@ def validate(
         bool, typer.Option("--official", help="Also compare the sizes with those published for ROPE.")
     ] = False,
     decode: Annotated[
-        bool, typer.Option("--decode", help="Decode every image to its last pixel, not its header alone.")
+        bool, typer.Option("--decode", help="Decode every image to its last pixel, not only its header.")
     ] = False,
 ) -> None:
     """Check files, rows and images of a dataset directory; prints every problem, and exits 1 if there is one."""
@@ -301,7 +305,7 @@ def use(directory: Directory) -> None:
 
 @app.command()
 def synthesize(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.", show_default=False)],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Output folder.", show_default=False)],
     products: Annotated[int, typer.Option(min=2, help="How many products.")] = 200,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
     layout: Annotated[
@@ -315,7 +319,7 @@ def synthesize(
         bool, typer.Option(help="Write a tenth of a release's videos as MP4 too, which needs the extra 'video'.")
     ] = True,
 ) -> None:
-    """Make a small artificial release or raw pool, to try everything without licensed data."""
+    """Make a small artificial release or raw pool to try everything without licensed data."""
     from rope.synthetic.pool import write_pool
     from rope.synthetic.release import write_release
 
@@ -340,10 +344,10 @@ def push(
         bool, typer.Option("--public", help="Make a new repository that everybody can see; without it, a private one.")
     ] = False,
     i_have_the_right: Annotated[
-        bool, typer.Option("--i-have-the-right", help="You may publish these images and texts.")
+        bool, typer.Option("--i-have-the-right", help="Confirm that you may publish these images and texts.")
     ] = False,
 ) -> None:
-    """Send a dataset directory to the Hugging Face Hub; repeat it to go on where it stopped."""
+    """Send a dataset directory to the Hugging Face Hub; repeat it to resume."""
     from rope.dataset.locate import locate_here
     from rope.share.hub import open_hub
     from rope.share.push import push_dataset
@@ -389,13 +393,13 @@ def croissant(directory: Directory) -> None:
 @resumable
 def export(
     directory: Directory,
-    to: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write.", show_default=False)],
+    to: Annotated[Path, typer.Option(metavar="DIR", help="Output folder.", show_default=False)],
     layout: Annotated[
         Literal["webdataset"], typer.Option("--format", help="webdataset: tar files as that library reads them.")
     ] = "webdataset",
-    shard_size: Annotated[str, typer.Option(help="Size of a tar file to aim at: bytes, or 64M, 1G.")] = "256M",
+    shard_size: Annotated[str, typer.Option(help="Target size of a tar file: bytes, or 64M, 1G.")] = "256M",
 ) -> None:
-    """Write the samples in another layout; repeat it to go on where it stopped."""
+    """Write the samples in another layout; repeat it to resume."""
     from rope.dataset.locate import locate_here
     from rope.share.webdataset import export_webdataset
 

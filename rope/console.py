@@ -1,4 +1,4 @@
-"""What both command lines share: how they fail, and how they show progress."""
+"""Shared by all commands: how they fail, and how they show progress."""
 
 import re
 import sys
@@ -48,7 +48,7 @@ def new_app(about: str) -> "typer.Typer":
             bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
         ] = False,
     ) -> None:
-        """What comes before the name of a command."""
+        """Options that come before the name of a command."""
 
     return app
 
@@ -101,16 +101,16 @@ def run_app(app: "typer.Typer") -> NoReturn:
 def _interrupted(app: "typer.Typer") -> NoReturn:
     _, command = _asked(app)
     goes_on = getattr(command, "resumable", False)
-    _fail(f"interrupted; the same command {'goes on where it stopped' if goes_on else 'begins anew'}", _INTERRUPTED)
+    _fail(f"interrupted; the same command {'goes on where it stopped' if goes_on else 'starts over'}", _INTERRUPTED)
 
 
 def _command(app: "typer.Typer") -> str:
-    """The command that was asked for, as it is typed: `rope curate run`."""
+    """The command that is run, as it is typed: `rope curate run`."""
     return _asked(app)[0]
 
 
 def _asked(app: "typer.Typer") -> tuple[str, object]:
-    """The command that was asked for: as it is typed, and the function that it calls."""
+    """The command that is run: as it is typed, and the function that it calls."""
     from typer.main import get_command
 
     command, words = get_command(app), [Path(sys.argv[0]).stem]
@@ -131,7 +131,7 @@ def _fail(sentence: str, exit_code: int) -> NoReturn:
 def progress_bar(description: str, total: int, *, shown: bool = True) -> Iterator[Callable[[int], None]]:
     """Show a bar on stderr while the block runs; yields the function that moves it forward by so many units.
 
-    Nothing is drawn where stderr is no terminal, or if not `shown`.
+    Nothing is drawn where stderr is not a terminal, or if not `shown`.
     """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn

@@ -101,7 +101,7 @@ def _parse_yaml(text: str) -> object:
 
 @lru_cache
 def _yaml_loader() -> Any:  # noqa: ANN401  PyYAML ships no types
-    """A safe loader with the core schema of YAML 1.2, but for octal and hexadecimal numbers, which stay texts."""
+    """A safe loader with the core schema of YAML 1.2, except for octal and hexadecimal numbers, which stay texts."""
     import yaml
 
     class Loader(yaml.SafeLoader):  # type: ignore[misc]

@@ -63,7 +63,7 @@ _RESERVED: Final = frozenset({"aligned", "answer", "image", "mean", "product", "
 def domain_problem(name: str) -> str | None:
     """Why a name cannot be that of a domain, as the end of a sentence; None if it can.
 
-    A name is the singular, of lower-case letters alone: it becomes a folder with an s behind it, part of the name of a
+    A name is the singular, of lower-case letters only: it becomes a folder with an s behind it, part of the name of a
     table, and, with a 2 behind it, of a pair.
 
     >>> domain_problem("review"), domain_problem("products")
@@ -74,7 +74,7 @@ def domain_problem(name: str) -> str | None:
     if name in _RESERVED:
         return f"is reserved (the reserved names are {', '.join(sorted(_RESERVED))})"
     if not _NAME.fullmatch(name):
-        return "is no name of a domain; expected 2 to 32 lower-case letters from a to z, such as review"
+        return "is not a domain name; expected 2 to 32 lower-case letters from a to z, such as review"
     if name.endswith("s"):
         return "ends in s, which is what a folder adds; name one sample, as in review for reviews"
     return None
@@ -181,7 +181,7 @@ def pair_of(name: str) -> Pair:
     query, _, gallery = name.partition("2")
     pair = Pair(domain_of_label(query), domain_of_label(gallery))
     if pair.name != name or any(domain_problem(domain) is not None for domain in (pair.query, pair.gallery)):
-        raise ValueError(f"{name!r} is no pair of domains, such as P2V")
+        raise ValueError(f"{name!r} is not a pair of domains, such as P2V")
     return pair
 
 
@@ -261,7 +261,7 @@ class Sample:
         sample_id: unique inside its domain.
         domain: `page`, `video`, `live`, or another that the dataset has.
         text: the title of a page, the recognised speech of a video or live clip; None where there is none.
-        frames: encoded images in temporal order; a page has one, a sample that is a video file or a text alone none.
+        frames: encoded images in temporal order; a page has one, a sample that is a video file or a text only none.
         video: the file of a sample that is a video file; None for one that consists of frames.
         audio: a file with the sound of a sample that consists of frames; a video file has its own.
     """

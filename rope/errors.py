@@ -1,4 +1,4 @@
-"""The exceptions that rope raises for what somebody else can put right."""
+"""The exceptions that rope raises for what somebody else can correct."""
 
 __all__ = [
     "DatasetError",

@@ -84,7 +84,7 @@ def require(package: str, what: str, extra: str | None = None, instead: str = ""
 
 
 def why_missing(error: ImportError, what: str, extra: str | None = None) -> str | None:
-    """The sentence for an import that failed; None where it is no package that anybody could install.
+    """The sentence for an import that failed; None where it is not a package that anybody could install.
 
     >>> why_missing(ModuleNotFoundError("No module named 'rope.typo'", name="rope.typo"), "rope build")
     """

@@ -104,7 +104,7 @@ def kind_of_start(start: bytes) -> str:
 
 
 def check_file(path: Path, expected: str) -> None:
-    """Refuse a path that is no file.
+    """Refuse a path that is not a file.
 
     Args:
         path: what was given as a file.

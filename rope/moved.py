@@ -235,7 +235,7 @@ def _copy_of(module: ModuleType, name: str) -> ModuleType:
     if "__getattr__" in vars(module):
         alias.__dict__["__getattr__"] = vars(module)["__getattr__"]
     if hasattr(module, "__path__"):
-        alias.__path__ = []  # a package; the modules in it have entries of their own
+        alias.__path__ = []  # a package; the modules in it have their own entries
     return alias
 
 

@@ -41,7 +41,7 @@ def sample_schema(*, video: bool = False, audio: bool = False, gallery: bool = F
 
     Args:
         video: with a column `video`, the file of a sample that is a video file; such a sample has no frames.
-        audio: with a column `audio`, a file with the sound of a sample that is no video file.
+        audio: with a column `audio`, a file with the sound of a sample that is not a video file.
         gallery: with a column `gallery`, the group of samples that a sample is searched among.
 
     >>> sample_schema(gallery=True).names

@@ -8,7 +8,7 @@ __all__ = ["csv_file", "literal", "parquet_files"]
 
 
 def literal(value: "str | PathLike[str]") -> str:
-    """A string of SQL.
+    """Quote a text as an SQL string literal.
 
     >>> literal("it's")
     "'it''s'"

@@ -49,7 +49,7 @@ class _Row:
 
 @dataclass(slots=True, eq=False)
 class Table:
-    """A table for a terminal, a file or a notebook. Texts are shown as they are: `[bold]` is no markup.
+    """A table for a terminal, a file or a notebook. Texts are shown as they are: `[bold]` is not markup.
 
     Attributes:
         title: above it; may be empty.

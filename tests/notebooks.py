@@ -62,7 +62,7 @@ def text_of(outputs: list[Output]) -> str:
 
 
 def fill(path: Path) -> None:
-    """Run a notebook in a folder of its own, and keep what it shows."""
+    """Run a notebook in its own folder, and keep what it shows."""
     book = json.loads(path.read_text("utf-8"))
     cells = [cell for cell in book["cells"] if cell["cell_type"] == "code"]
     with tempfile.TemporaryDirectory() as folder:

@@ -145,7 +145,7 @@ def test_what_is_wrong_with_a_command_is_said_in_a_sentence(arguments, code, sen
         (UsageError("no such path"), 2, "error: no such path\n"),
         (DatasetError("altered"), 1, "error: altered\n"),
         (OSError(28, "No space left on device", "x"), 1, "error: [Errno 28] No space left on device: 'x'\n"),
-        (KeyboardInterrupt(), 130, "error: interrupted; the same command begins anew\n"),
+        (KeyboardInterrupt(), 130, "error: interrupted; the same command starts over\n"),
     ],
 )
 def test_errors_become_a_sentence_and_an_exit_code(raised, code, message, monkeypatch, capsys):

@@ -43,7 +43,7 @@ def test_a_pair_and_a_folder_give_back_the_domains_that_they_are_of(query, galle
 
 @pytest.mark.parametrize("name", ["P2", "2V", "P2V2L", "p2V", "page2V", "P2reviews", "P2product", "P-V", ""])
 def test_what_names_no_pair_is_refused(name):
-    with pytest.raises(ValueError, match="is no pair of domains, such as P2V"):
+    with pytest.raises(ValueError, match="is not a pair of domains, such as P2V"):
         pair_of(name)
 
 
@@ -52,13 +52,13 @@ def test_what_names_no_pair_is_refused(name):
     [
         ("review", None),
         ("live", None),
-        ("r", "is no name of a domain; expected 2 to 32 lower-case letters"),
-        ("Review", "is no name of a domain"),
-        ("user_review", "is no name of a domain"),
-        ("web2", "is no name of a domain"),
-        ("评论", "is no name of a domain"),
-        ("review\n", "is no name of a domain"),
-        ("a" * 33, "is no name of a domain"),
+        ("r", "is not a domain name; expected 2 to 32 lower-case letters"),
+        ("Review", "is not a domain name"),
+        ("user_review", "is not a domain name"),
+        ("web2", "is not a domain name"),
+        ("评论", "is not a domain name"),
+        ("review\n", "is not a domain name"),
+        ("a" * 33, "is not a domain name"),
         ("reviews", "ends in s, which is what a folder adds"),
         ("product", "is reserved"),
         ("aligned", "is reserved"),

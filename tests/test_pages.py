@@ -117,7 +117,7 @@ def wrong_with_ours(words: list[str]) -> str | None:
             return f"{parameter.name} is missing"
         choices = choices_of(parameter)
         if choices and isinstance(value, str) and value not in choices:
-            return f"{value!r} is none of {', '.join(choices)}"
+            return f"{value!r} is not one of {', '.join(choices)}"
     return f"nobody reads {unread}" if unread else None
 
 

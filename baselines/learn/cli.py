@@ -25,10 +25,13 @@ app = new_app("LEARN: recommendations from frozen embeddings.")
 
 Files = Annotated[list[Path], typer.Argument(metavar="EMB...", help="Content embeddings of the items.")]
 InteractionsFile = Annotated[
-    Path, typer.Option(metavar="FILE", help="Who took what; see `rope-bench recommend`.", show_default=False)
+    Path,
+    typer.Option(
+        metavar="FILE", help="Interactions of users with items; see `rope-bench recommend`.", show_default=False
+    ),
 ]
 DomainOption = Annotated[
-    str | None, typer.Option(help="Whose samples the items are.", show_default="the only one in EMB")
+    str | None, typer.Option(help="Domain whose samples are the items.", show_default="the only one in EMB")
 ]
 
 
@@ -37,10 +40,12 @@ DomainOption = Annotated[
 def train(
     files: Files,
     interactions: InteractionsFile,
-    recipe: Annotated[Path, typer.Option(metavar="JSON", help="What to do: docs/recommendation.md.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the run; one that stopped goes on.")],
+    recipe: Annotated[
+        Path, typer.Option(metavar="JSON", help="Training recipe; docs/recommendation.md lists its fields.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the run; a stopped run resumes.")],
     begin_with: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="A finished run to begin with.", show_default="random weights")
+        Path | None, typer.Option(metavar="DIR", help="A finished run to start from.", show_default="random weights")
     ] = None,
     columns: ColumnsOption = None,
     domain: DomainOption = None,
@@ -121,5 +126,5 @@ def _needs_torch() -> None:
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run `python -m baselines.learn`; the process ends with its exit code."""
     run_app(app)

@@ -1,4 +1,4 @@
-"""What a LEARN model and its training consist of: two frozen records, checked at birth and saved as JSON."""
+"""The configuration of a LEARN model and of its training: two frozen records, checked when made, saved as JSON."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -31,7 +31,7 @@ class LearnConfig:
             sees those before it; in use, an item is alone. `projection`: adaptor and projection, no transformer.
 
     Raises:
-        UsageError: a size is not positive, the width is no multiple of the heads, or a choice is unknown.
+        UsageError: a size is not positive, the width is not a multiple of the heads, or a choice is unknown.
     """
 
     input_dim: Count = 4096
@@ -46,12 +46,12 @@ class LearnConfig:
     def __post_init__(self) -> None:
         check_record(self)
         if self.width % self.heads:
-            raise UsageError(f"width {self.width} is no multiple of heads, {self.heads}")
+            raise UsageError(f"width {self.width} is not a multiple of heads, {self.heads}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LearnRecipe:
-    """One run of training.
+    """The settings of one LEARN training run, as JSON on disk; defaults are those of the release.
 
     The defaults are the authors' for fine-tuning; their pre-training has objective `in_batch`, rate 6e-5, batches of
     1024 on each of 4 processors and 30 epochs.
@@ -96,9 +96,11 @@ class LearnRecipe:
         if self.warmup_epochs > self.epochs:
             raise UsageError(f"warmup_epochs is {self.warmup_epochs:g}; expected at most epochs, {self.epochs}")
         if self.mask_history and self.objective != "full_gallery":
-            raise UsageError("mask_history: is of the objective full_gallery alone")
+            raise UsageError("mask_history: applies only to the objective full_gallery")
         if self.model.item_tower == "causal" and self.objective != "dense":
-            raise UsageError("item_tower causal: needs the objective dense, which alone has several items of a user")
+            raise UsageError(
+                "item_tower causal: needs the objective dense, the only one that has several items of a user"
+            )
 
 
 def recipe_text(recipe: LearnRecipe) -> str:
@@ -111,13 +113,13 @@ def recipe_text(recipe: LearnRecipe) -> str:
 
 
 def read_recipe(text: str, where: str) -> LearnRecipe:
-    """A recipe from JSON; a field that is not there has its default, but for the seed.
+    """A recipe from JSON; a field that is not there has its default, except for the seed.
 
     Args:
         text: the JSON.
         where: the file, for error texts.
 
     Raises:
-        UsageError: the text is no JSON object, or a field is unknown, missing or out of range.
+        UsageError: the text is not a JSON object, or a field is unknown, missing or out of range.
     """
     return make_record(LearnRecipe, parse_document(text, "JSON", where), where)

@@ -1,4 +1,4 @@
-"""What one training step sees: histories and later items, drawn by the seed, the epoch and the user alone."""
+"""Training batches of histories and later items, drawn by the seed, the epoch and the user only."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ class UserBatch:
     Attributes:
         history: int64 [b, t], oldest first, padded at the end with 0.
         mask: int64 [b, t], 1 for an item of the history.
-        items: int64 [b, a], items taken later, padded at the end with 0; a is 1 but for the objective `dense`.
+        items: int64 [b, a], items taken later, padded at the end with 0; a is 1 except for the objective `dense`.
         item_mask: bool [b, a], True for an item.
-        places: int64 [b, p], places of the history that are drawn; the last one but for `dense`.
+        places: int64 [b, p], places of the history that are drawn; the last one except for `dense`.
         place_mask: bool [b, p], True for a place.
     """
 

@@ -13,7 +13,7 @@ _EXCLUDED = -1e4
 def in_batch_softmax(users: Tensor, items: Tensor, item_ids: Tensor, scale: float = 20.0) -> Tensor:
     """Each user's item against the items of the others, from users to items alone: a scalar.
 
-    Another user's item that is the same item is no negative.
+    Another user's item that is the same item is not a negative.
 
     Args:
         users: unit vectors [b, d].
@@ -81,7 +81,7 @@ def dense_all_action(
     a = items.shape[1]
     logits = scale * torch.einsum("bpd,cad->bpca", places, items)  # [b, p, b, a]
     is_mine = (item_ids[:, None, :, None] == item_ids[None, :, None, :]) & item_mask[:, None, :, None]
-    excluded = is_mine.any(2) | ~item_mask[None]  # [b, b, a]: what is no negative of a user
+    excluded = is_mine.any(2) | ~item_mask[None]  # [b, b, a]: what does not count as a negative of a user
     excluded = excluded | torch.eye(b, dtype=torch.bool, device=places.device)[:, :, None]
     negatives = logits.masked_fill(excluded[:, None], _EXCLUDED).flatten(2).logsumexp(2)  # [b, p]
     rows = torch.arange(b, device=places.device)

@@ -96,7 +96,7 @@ def causal_mask(mask: Tensor) -> Tensor:
 
 
 def last_places(places: Tensor, mask: Tensor) -> Tensor:
-    """Of [b, t, d], the last place of each row that is no padding: [b, d]."""
+    """Of [b, t, d], the last place of each row that is not padding: [b, d]."""
     rows = torch.arange(len(places), device=places.device)
     return places[rows, mask.sum(1).long() - 1]
 

@@ -15,7 +15,7 @@ _EXCLUDED = -1e4
 def released_figures(
     scores: Tensor, targets: Tensor, history: Tensor | None = None, ks: tuple[int, ...] = (1, 5, 10, 50)
 ) -> dict[str, float]:
-    """NDCG@k, Recall@k, MRR and AUC of one batch; the authors average those of batches, whatever their size.
+    """NDCG@k, Recall@k, MRR and AUC of one batch; the authors average those of batches, regardless of their size.
 
     The rank is the number of items with a strictly higher score. AUC divides it by the number of scores above -10,000,
     the target's own among them, and so of the items of the history those whose score was positive.

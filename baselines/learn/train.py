@@ -63,7 +63,7 @@ def train(
     Raises:
         UsageError: the folder holds something else, or the recipe does not fit the vectors.
         DatasetError: no user has two items.
-        RopeError: the loss is no number, or the saved state is damaged.
+        RopeError: the loss is not a number, or the saved state is damaged.
     """
     if content.shape[1] != recipe.model.input_dim:
         raise UsageError(f"input_dim {recipe.model.input_dim}: the vectors have {content.shape[1]} dimensions")
@@ -113,7 +113,7 @@ def train(
                     save()  # without waiting: the losses of other processes may be numbers
                     raise RopeError(
                         f"{out}: the loss of step {step + 1} is {float(loss.detach())}; the state before it is saved: "
-                        "start anew with a lower rate"
+                        "start over with a lower rate"
                     )
                 accelerator.backward(loss)
                 _update(optimizer, rate)
@@ -155,7 +155,7 @@ def objective(model: torch.nn.Module, table: Tensor, batch: UserBatch, recipe: L
     if recipe.objective == "full_gallery":
         users, gallery = model(table[history], mask, table)
         hidden = None
-        if recipe.mask_history:  # all but the padding, and the item asked for where it was taken before
+        if recipe.mask_history:  # all but the padding, and the target item where it was taken before
             hidden = torch.where(mask.bool() & (history != items), history, len(table))
         return full_gallery_softmax(last_places(users, mask), gallery, items[:, 0], hidden, recipe.scale)
     if recipe.objective == "in_batch":
@@ -211,13 +211,13 @@ def _claim(out: Path, recipe: LearnRecipe, data: str, size: int) -> dict[str, An
     state = _load(out / _STATE_NAME)
     if (state["data"], state["processes"]) != (data, size):
         raise UsageError(
-            f"{out}: was begun on other vectors, interactions or number of processes; choose another folder"
+            f"{out}: was started with other vectors, interactions or number of processes; choose another folder"
         )
     return state
 
 
 def _load(path: Path) -> dict[str, Any]:
-    return cast("dict[str, Any]", read_content(path, "the saved state of a run; delete it to start anew"))
+    return cast("dict[str, Any]", read_content(path, "the saved state of a run; delete it to start over"))
 
 
 def _write_model(path: Path, model: Learn, recipe: LearnRecipe, step: int) -> None:

@@ -1,4 +1,4 @@
-"""What a language model answers, and what becomes of it."""
+"""Answers of a language model, and how they become texts."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ _REFUSALS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class ChatAnswer:
-    """One answer.
+    """One answer of a language model, with the tokens that it took.
 
     Attributes:
         text: as it came.
@@ -63,7 +63,7 @@ Reader = Callable[[int, ChatAnswer], None]
 
 
 class ChatModel(Protocol):
-    """Something that answers conversations.
+    """A language model that answers conversations: an endpoint or a local model.
 
     Attributes:
         name: of the model; answers of another name are not taken for its own.

@@ -35,18 +35,20 @@ def transcribe(
             show_default=False,
         ),
     ] = None,
-    language: Annotated[str, typer.Option(help="Code of what is spoken, or auto for what the model hears.")] = "zh",
+    language: Annotated[
+        str, typer.Option(help="Language code of the speech, or auto to let the model detect it.")
+    ] = "zh",
     precision: Annotated[
         Literal["fp32", "bf16", "fp16"],
         typer.Option(help="fp32: compute in float32; bf16: in bfloat16; fp16: in float16."),
     ] = "fp32",
-    batch_size: Annotated[int, typer.Option(min=1, help="Parts of at most 30 s that are heard together.")] = 8,
+    batch_size: Annotated[int, typer.Option(min=1, help="Segments of at most 30 s in a batch.")] = 8,
     cache: Annotated[
-        Path | None, typer.Option(help="File that keeps texts.", show_default="in the cache folder of rope-bench")
+        Path | None, typer.Option(help="Cache file for the texts.", show_default="in the cache folder of rope-bench")
     ] = None,
     device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda; auto for an accelerator.")] = "auto",
 ) -> None:
-    """Write a dataset in which videos and live clips without a text have what is said; repeat it to go on."""
+    """Write a dataset in which videos and live clips without a text have a transcript; repeat it to resume."""
     from rope.dataset.locate import cache_folder, locate_here
 
     with needed_by("a speech model", "cope,video"):
@@ -68,7 +70,10 @@ def summarize(
     data: Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset directory.", show_default=False)],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Dataset directory to write.", show_default=False)],
     model: Annotated[
-        str, typer.Option(help="Name at the endpoint; without --endpoint, on the Hub or a folder.", show_default=False)
+        str,
+        typer.Option(
+            help="Model name at the endpoint; without --endpoint, a model on the Hub or a folder.", show_default=False
+        ),
     ],
     endpoint: Annotated[
         str | None,
@@ -81,19 +86,21 @@ def summarize(
         typer.Option(metavar="NAME", help="Environment variable with the endpoint's key.", show_default="no key"),
     ] = None,
     language: Annotated[Literal["zh", "en"], typer.Option(help="zh: a Chinese prompt; en: an English one.")] = "zh",
-    max_characters: Annotated[int, typer.Option(min=1, help="Of a text; the rest is cut off.")] = 2000,
+    max_characters: Annotated[
+        int, typer.Option(min=1, help="Characters of a text that are read; the rest is cut off.")
+    ] = 2000,
     max_tokens: Annotated[int, typer.Option(min=1, help="Of a summary.")] = 96,
     concurrency: Annotated[int, typer.Option(min=1, help="Requests, or texts in a local batch, at a time.")] = 16,
-    tries: Annotated[int, typer.Option(min=1, help="Requests for one text before it is given up.")] = 6,
+    tries: Annotated[int, typer.Option(min=1, help="Attempts for one text before it is given up.")] = 6,
     timeout: Annotated[float, typer.Option(help="Seconds for one request.")] = 120.0,
     price_in: Annotated[float, typer.Option(min=0, help="Price of a million tokens that the model reads.")] = 0.0,
     price_out: Annotated[float, typer.Option(min=0, help="Price of a million tokens that it writes.")] = 0.0,
     cache: Annotated[
-        Path | None, typer.Option(help="File that keeps answers.", show_default="in the cache folder of rope-bench")
+        Path | None, typer.Option(help="Cache file for the answers.", show_default="in the cache folder of rope-bench")
     ] = None,
     device: Annotated[str, typer.Option(help="Of a local model: cpu, cuda.", show_default="an accelerator")] = "",
 ) -> None:
-    """Write a dataset whose videos and live clips have summaries for texts; repeat it to go on where it stopped."""
+    """Write a dataset whose videos and live clips have summaries for texts; repeat it to resume."""
     from rope.asr.prompt import load_prompt
     from rope.asr.summarize import summarize_dataset
     from rope.dataset.locate import cache_folder, locate_here
@@ -145,7 +152,7 @@ def _print_transcripts(report: "TranscriptReport", out: Path) -> None:
     typer.echo(
         f"{counts.get('speech', 0):,} samples have a new text; without one stay {counts.get('silent', 0):,} in which "
         f"nobody speaks, {counts.get('no_track', 0):,} without a track of sound, {counts.get('no_file', 0):,} that are "
-        f"frames alone, {counts.get('damaged', 0):,} broken"
+        f"frames only, {counts.get('damaged', 0):,} broken"
     )
     typer.echo(f"listened to {report.n_heard:,} different files now")
     for sentence in report.damaged[:_N_DAMAGED_SHOWN]:

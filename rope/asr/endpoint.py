@@ -138,7 +138,7 @@ class Endpoint:
         if self._lost_in_a_row >= options.max_lost_in_a_row:
             raise RopeError(
                 f"{options.url}: no answer to {self._lost_in_a_row} texts in a row, each tried {options.tries} times "
-                f"({reason}); what was answered is kept: run the same command again when the server is well"
+                f"({reason}); the answers so far are kept: run the same command again when the server is well"
             )
         return reason
 
@@ -188,7 +188,7 @@ def parse_answer(content: bytes) -> ChatAnswer:
     'a cup'
 
     Raises:
-        ValueError: the body is no chat completion.
+        ValueError: the body is not a chat completion.
     """
     try:
         body = json.loads(content)
@@ -196,12 +196,12 @@ def parse_answer(content: bytes) -> ChatAnswer:
         message = choice["message"]
         text, usage = message.get("content") or "", body.get("usage") or {}
         if not isinstance(text, str):
-            raise TypeError("content is no text")
+            raise TypeError("content is not text")
         is_refused = bool(message.get("refusal")) or choice.get("finish_reason") == "content_filter"
         text = text.encode("utf-8", "replace").decode()  # JSON can hold half of a character, which no file can
         return ChatAnswer(text, is_refused, _count(usage, "prompt_tokens"), _count(usage, "completion_tokens"))
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise ValueError(f"an answer that is no chat completion ({type(error).__name__}: {error})") from error
+        raise ValueError(f"an answer that is not a chat completion ({type(error).__name__}: {error})") from error
 
 
 def _count(usage: Any, name: str) -> int:  # noqa: ANN401  from somebody else's JSON

@@ -1,4 +1,4 @@
-"""A dataset with other texts: the same rows, images and files but for one column, and a manifest that says so."""
+"""A dataset with other texts: the same rows, images and files except for one column, and a manifest that says so."""
 
 import json
 import shutil
@@ -54,7 +54,9 @@ def check_target(out: Path, source: DatasetManifest, lineage: Mapping[str, str])
     names = {path.name for path in out.iterdir()} if out.is_dir() else set()
     ours = {_BUILDING, *_folders(source), FAULTS_NAME, "README.md", MANIFEST_NAME}
     if (out.exists() and not out.is_dir()) or (names and (_BUILDING not in names or names - ours)):
-        raise UsageError(f"{out}: exists and is no unfinished dataset; choose a folder that is empty or does not exist")
+        raise UsageError(
+            f"{out}: exists and is not an unfinished dataset; choose a folder that is empty or does not exist"
+        )
     return False
 
 
@@ -115,7 +117,7 @@ def write_with_texts(
 
 
 def _claim(out: Path, source: DatasetManifest, lineage: Mapping[str, str]) -> None:
-    """Make the folder to build in, and throw away what was begun there of something else."""
+    """Make the folder to build in, and throw away what was started there of something else."""
     stored, text = out / _BUILDING / "key.json", json.dumps({**source.source, **lineage}, sort_keys=True)
     if not stored.exists() or stored.read_text("utf-8") != text:
         for name in (*_folders(source), _BUILDING):

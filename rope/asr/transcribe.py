@@ -20,10 +20,10 @@ from rope.errors import DatasetError
 __all__ = ["Heard", "TranscriptReport", "transcribe_dataset"]
 
 Heard = Literal["speech", "silent", "no_track", "no_file", "damaged"]
-"""What there was: a text; sound in which nobody speaks; a file without sound; frames alone; a file that is broken."""
+"""What there was: a text; sound in which nobody speaks; a file without sound; frames only; a file that is broken."""
 
 _VERSION: Final = 1
-"""Of how a sound is cut, heard and put together; another one makes all texts anew."""
+"""Of how a sound is cut, heard and put together; another one makes all texts again."""
 
 _NOTE: Final = (
     "Videos and live clips that had no text have what a speech model heard in them. `speech_of` is the fingerprint of "
@@ -36,7 +36,7 @@ _Keys = dict[tuple[str, str], str]
 
 @dataclass(frozen=True, slots=True)
 class TranscriptReport:
-    """What was heard.
+    """The outcome of a transcription.
 
     Attributes:
         manifest: of the new dataset.
@@ -81,7 +81,7 @@ def transcribe_dataset(
 
     Raises:
         DatasetError: the dataset cannot be read, or there is nothing in it to hear.
-        UsageError: `out` is something else, or `media` is no such folder.
+        UsageError: `out` is something else, or `media` has no such folders.
     """
     source = read_manifest(directory)
     shards = [name for name in sorted(source.shards) if name.partition("/")[0] in SPOKEN]
@@ -138,7 +138,7 @@ def _key(model: Whisper, content: str) -> str:
 
 
 def _hash(keys: _Keys) -> str:
-    """One hash of which sample has which sound, whatever their order."""
+    """One hash of which sample has which sound, regardless of their order."""
     lines = (f"{config} {len(sample_id)}:{sample_id} {key}\n" for (config, sample_id), key in keys.items())
     return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
 

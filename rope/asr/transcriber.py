@@ -1,4 +1,4 @@
-"""Which samples there is something to hear of, and what a speech model makes of it."""
+"""Finds the samples that have sound and no text, and transcribes them with a speech model."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -43,12 +43,12 @@ class Untranscribed:
 
     @property
     def name(self) -> str:
-        """What errors call it."""
+        """The name in error messages."""
         return f"{self.config} {self.sample_id}"
 
 
 def list_media(folder: Path, configs: Iterable[str]) -> Media:
-    """The files `videos/ID.mp4`, `lives/ID.wav` and so on of a folder, whatever their suffixes; hidden ones not.
+    """The files `videos/ID.mp4`, `lives/ID.wav` and so on of a folder, regardless of their suffixes; hidden ones not.
 
     Raises:
         UsageError: the folder has none of these folders, or two files for one id.
@@ -60,7 +60,7 @@ def list_media(folder: Path, configs: Iterable[str]) -> Media:
     for config in there:
         for path in sorted(path for path in (folder / config).iterdir() if path.is_file() and path.name[0] != "."):
             if (config, path.stem) in found:
-                raise UsageError(f"{path}: beside it is {found[config, path.stem].name}; expected one file for an id")
+                raise UsageError(f"{path}: next to it is {found[config, path.stem].name}; expected one file for an id")
             found[config, path.stem] = path
     return found
 

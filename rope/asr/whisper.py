@@ -110,7 +110,7 @@ def _spoken(config: Any, language: str, source: str) -> dict[str, str | None]:  
     """
     if not getattr(config, "is_multilingual", False):
         if language not in ("en", DETECT):
-            raise UsageError(f"{source}: knows English alone; give --language en, or choose another model")
+            raise UsageError(f"{source}: knows only English; give --language en, or choose another model")
         return {}
     known = [token.strip("<|>") for token in config.lang_to_id]
     if language not in (DETECT, *known):

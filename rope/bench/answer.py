@@ -1,4 +1,4 @@
-"""What a question about results or embeddings gave: for programs, terminals, notebooks and files."""
+"""The answer to a question about results or embeddings, for programs, terminals, notebooks and files."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class Answer(Generic[T]):
-    """What a question gave.
+    """The answer to a question: its value, its tables and its JSON.
 
     Attributes:
         value: the records.

@@ -59,7 +59,9 @@ TrainingSeed = Annotated[
 ]
 MissingOption = Annotated[
     Literal["refuse", "last"],
-    typer.Option("--missing", help="Samples without a vector: refuse them, or rank them last and say how many."),
+    typer.Option(
+        "--missing", help="Samples without a vector. refuse: end with an error; last: rank them last and say how many."
+    ),
 ]
 Dims = Annotated[
     str | None,
@@ -75,7 +77,7 @@ ResultFile = Annotated[
     typer.Option(
         "--json",
         dir_okay=False,
-        help="Write the result as JSON here, and its ranks beside it; - is stdout, and the tables go to stderr.",
+        help="Write the result as JSON here, and its ranks next to it; - is stdout, and the tables go to stderr.",
         show_default=False,
     ),
 ]
@@ -146,17 +148,17 @@ def run(
     out: Annotated[Path, typer.Option(help="Keep the embeddings here, as Parquet.")],
     data: Data = None,
     split: SplitOption = "validation",
-    batch_size: Annotated[int, typer.Option(min=1, help="Samples handed to the embedder at a time.")] = 64,
+    batch_size: Annotated[int, typer.Option(min=1, help="Samples per call of the embedder.")] = 64,
     share: Annotated[
         str | None,
         typer.Option(
-            help="Embed one share alone, 0/2 or 1/2 for two processes, and score nothing; when all have ended, the "
+            help="Embed only one share, 0/2 or 1/2 for two processes, and score nothing; when all have ended, the "
             "same command without --share joins and scores.",
             show_default="all",
         ),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Start anew: delete the vectors of an earlier run first.")
+        bool, typer.Option("--overwrite", help="Start over: delete the vectors of an earlier run first.")
     ] = False,
     no_check: Annotated[
         bool,
@@ -255,7 +257,7 @@ def compare(
     group: Annotated[
         list[str] | None,
         typer.Option(
-            help="Several training runs of one model: NAME=FILE,FILE or NAME='runs/tiny-*.json', or a pattern alone, "
+            help="Several training runs of one model: NAME=FILE,FILE or NAME='runs/tiny-*.json', or just a pattern, "
             "'tiny-*', for the RESULTs whose model it matches. May be given more than once.",
             show_default=False,
         ),
@@ -306,7 +308,7 @@ def slices(
     from rope.bench.questions import slices as slice_result
     from rope.bench.stats.query_ranks import load_ranks
 
-    ranks = load_ranks(result)  # before a dataset is looked for, which is of no use to a file that is no result
+    ranks = load_ranks(result)  # before a dataset is looked for, which is of no use to a file that is not a result
     answer = slice_result(ranks, dataset_of(data), pair=pair)
     put(answer.shown, json, answer.plain)
 
@@ -346,7 +348,9 @@ def product1m(
     ] = None,
     ranking: Annotated[
         Path | None,
-        typer.Option(help="A line a query: its id, then the ids found, separated by commas.", show_default=False),
+        typer.Option(
+            help="One line per query: its id, then the retrieved ids, separated by commas.", show_default=False
+        ),
     ] = None,
     json: JsonFile = None,
 ) -> None:

@@ -18,7 +18,7 @@ __all__ = ["Device", "Memory", "Threads", "read_compute"]
 Memory = Annotated[
     str | None,
     typer.Option(
-        help="What similarity blocks may take beside the vectors, and as much again the positives: bytes, or 256M.",
+        help="Memory for similarity blocks besides the vectors, and as much again for positives: bytes, or 256M.",
         show_default="256M, 8G on an accelerator",
     ),
 ]
@@ -27,10 +27,10 @@ Threads = Annotated[int | None, typer.Option(min=1, help="Worker threads.", show
 
 
 def read_compute(memory: str | None, threads: int | None, device: str) -> "ComputeSettings":
-    """What the options say.
+    """The compute settings that the options of a command describe.
 
     Raises:
-        UsageError: `memory` is no size, or torch is not there or cannot use the device.
+        UsageError: `memory` is not a size, or torch is not there or cannot use the device.
     """
     from rope.bench.ranking.engine import ComputeSettings
     from rope.console import parse_bytes

@@ -77,7 +77,7 @@ def evaluate(
         data: the dataset directory, or its address; None for the one that `rope.dataset.locate.find` finds.
         split: the split to score.
         name: what to call the model; None for the stem of the first file, or `embeddings`.
-        quick: R@k, MRR and median rank of the cross-domain pairs alone, several times as fast.
+        quick: R@k, MRR and median rank of the cross-domain pairs only, several times as fast.
         draws: of the support sets of one-shot classification; None for 20 draws of one shot with seed 0, as the
             command. A quick score has none.
         compute: how to spend the machine; it changes no number.

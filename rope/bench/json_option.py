@@ -1,4 +1,4 @@
-"""The option `--json` of every command: a file, or `-` for stdout, which then holds the JSON alone.
+"""The option `--json` of every command: a file, or `-` for stdout, which then holds only the JSON.
 
 Everything heavy is imported inside, so that `--help` answers at once.
 """
@@ -23,7 +23,7 @@ JsonFile = Annotated[
     typer.Option(
         "--json",
         dir_okay=False,
-        help="Write every number here as JSON; - is stdout, and what else is shown goes to stderr.",
+        help="Write every number here as JSON; - is stdout, and the tables go to stderr.",
         show_default=False,
     ),
 ]
@@ -38,7 +38,7 @@ def put(shown: "Iterable[str | Table]", json: Path | None, value: Mapping[str, A
     """Show tables, and write what `--json` asks for.
 
     Returns:
-        The console of the tables, for what a command says beside them.
+        The console of the tables, for what a command says next to them.
     """
     from rope.bench.report import write_json
     from rope.bench.shown import json_text, show

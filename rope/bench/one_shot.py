@@ -41,7 +41,7 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Draws:
-    """How support sets are drawn.
+    """How support sets are drawn: seed, number of trials, and shots per product.
 
     Attributes:
         seed: any non-negative integer; with the number of the trial and the order of the samples, it
@@ -70,7 +70,7 @@ class OneShot:
         n_queries: samples that were classified.
         n_no_support: samples left out because their product has no sample in the support domain.
         n_products: products in the support set.
-        expected: the mean accuracy over all support sets of one sample a product, exactly (see `chances`);
+        expected: the mean accuracy over all support sets of one sample per product, exactly (see `chances`);
             None with several shots, for which there is no closed form.
         accuracies: one for each trial.
         mean: over trials; with one shot, an estimate of `expected`.
@@ -81,7 +81,7 @@ class OneShot:
             `mean_interval`); None for a single trial. `intervals.expected_interval` is about other products.
         chances: float64 [n_queries], the chance of each query to be right. Each product's support is drawn evenly from
             its samples, independently of the others, so it is the mean, over the query's own product's samples, of
-            their chance to survive; their mean is `expected`. None likewise.
+            their chance to survive; their mean is `expected`. None in the same case.
         products: int64 [n_queries], ascending, the product of each query.
     """
 
@@ -141,7 +141,7 @@ def classify(
 
 
 def _accuracies(scores: QueryScores, draws: Draws) -> list[float]:
-    """The accuracy in each trial, with one support a product."""
+    """The accuracy in each trial, with one support per product."""
     if scores.won is None:
         raise ValueError("the scores were made without support sets")
     trials = [divmod(trial, _WORD) for trial in range(draws.trials)]

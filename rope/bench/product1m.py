@@ -54,7 +54,7 @@ _GALLERY: Final = "product1m_gallery_ossurl_v2.txt"
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What is right.
+    """The right answers to one query.
 
     Attributes:
         labels: query id -> its labels, repetitions included.
@@ -95,13 +95,13 @@ def read_truth(folder: Path) -> Truth:
 
 
 def read_ranking(path: Path) -> list[tuple[str, list[str]]]:
-    """Read a ranking: a line a query, its id and then the ids found, best first, all separated by commas.
+    """Read a ranking: one line per query, its id and then the ids found, best first, all separated by commas.
 
     As in the script of the authors, blanks beside an id are part of it, so that nothing is found where commas are
-    followed by blanks (`count_strange` finds such ids), and a query that is there twice counts twice.
+    followed by blanks (`count_strange` finds such ids), and a query that occurs twice counts twice.
 
     Raises:
-        UsageError: the file does not exist, is no text, or has no line.
+        UsageError: the file does not exist, is not text, or has no line.
     """
     try:
         lines = path.read_text("utf-8").splitlines()
@@ -109,7 +109,9 @@ def read_ranking(path: Path) -> list[tuple[str, list[str]]]:
         raise UsageError(f"{path}: cannot be read as a ranking ({error})") from error
     ranking = [line.strip().split(",") for line in lines]
     if not ranking:
-        raise UsageError(f"{path}: is empty; expected a line a query: its id, then the ids found, separated by commas")
+        raise UsageError(
+            f"{path}: is empty; expected one line per query: its id, then the ids found, separated by commas"
+        )
     return [(query, found) for query, *found in ranking]
 
 
@@ -183,7 +185,7 @@ def evaluate_ranking(ranking: Iterable[tuple[str, Sequence[str]]], truth: Truth)
 
 
 def score_query(query: str, found: Sequence[str], truth: Truth, k: int) -> Product1mMetrics:
-    """The figures of one line.
+    """The official metrics of one query of a ranking.
 
     >>> truth = Truth({"q": ["cup", "pot"]}, {"1": "cup", "2": "pot", "3": "pan"}, {"cup": 1, "pot": 1, "pan": 1})
     >>> score_query("q", ["1", "3", "2"], truth, 10)
@@ -204,7 +206,7 @@ def score_query(query: str, found: Sequence[str], truth: Truth, k: int) -> Produ
 
 
 def mean_figures(figures: Sequence[Product1mMetrics]) -> Product1mMetrics:
-    """The means of figures.
+    """The means of the metrics over queries.
 
     Raises:
         ValueError: there are none.

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["Diagnosed", "Result", "compare", "diagnose", "draw_map", "slices", "tail"]
 
 Result: TypeAlias = Report | QueryRanks | str | PathLike[str]
-"""A report, its ranks, or the JSON file that one was saved as, with its ranks beside it."""
+"""A report, its ranks, or the JSON file that one was saved as, with its ranks next to it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +89,7 @@ def compare(
     """Compare models on one dataset: differences with intervals, tests paired by product, and ranks that ties share.
 
     Args:
-        results: two or more, each a model of its own; or, for each model by name, the results of its training runs.
+        results: two or more, each a separate model; or, for each model by name, the results of its training runs.
         metric: one of `rope.bench.stats.query_ranks.METRICS`.
         pair_seeds: compare runs of the same seed with each other; see `rope.bench.stats.compare.compare`.
 

@@ -1,4 +1,4 @@
-"""A quick score: the cross-domain pairs, ranked by the best positive of each query alone.
+"""A quick score: the cross-domain pairs, ranked only by the best positive of each query.
 
 For looking at a model while it is trained. The numbers are those of the full score, of which these are a part.
 """
@@ -52,7 +52,7 @@ def quick_score(
 
     Raises:
         EmbeddingError: the embeddings are not of these samples, see `rope.bench.io.embeddings.align`.
-        DatasetError: there is one domain alone, two have no product in common, or queries have galleries of their own.
+        DatasetError: there is only one domain, two have no product in common, or queries have their own galleries.
     """
     sides = sides_of(embeddings, labels)
     cross = scorable_pairs(sides)

@@ -117,7 +117,7 @@ def _scores_of(pair: PairRanks) -> QueryScores:
 
 
 def headline_name(score: Score) -> str:
-    """What the headline is the mean of: of *the* six pairs only where the domains are those of ROPE."""
+    """Names the pairs that the headline averages: *the* six pairs only where the domains are those of ROPE."""
     cross = [pair.pair for pair in score.pairs.values() if pair.pair.query != pair.pair.gallery]
     n_cross = len(cross)
     if set(cross) == set(CROSS_DOMAIN_PAIRS):

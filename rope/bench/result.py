@@ -104,7 +104,7 @@ class Report:
         return json_text(self.to_dict())
 
     def save(self, path: str | PathLike[str], *, ranks: str | PathLike[str] | None = None) -> Path:
-        """Write the result as JSON and its ranks beside it, the very files of `rope-bench score --json`.
+        """Write the result as JSON and its ranks next to it, the very files of `rope-bench score --json`.
 
         Args:
             path: the JSON file.
@@ -152,7 +152,7 @@ class Report:
         )
 
     def to_pandas(self) -> "DataFrame":
-        """A row a pair: model, pair, counts, metrics, the ends of the interval of R@1, expected one-shot accuracy.
+        """One row per pair: model, pair, counts, metrics, the ends of the interval of R@1, expected one-shot accuracy.
 
         Raises:
             MissingExtraError: pandas is not installed.
@@ -216,15 +216,17 @@ class QuickReport:
         return json_text(self.to_dict())
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Refuse: without ranks and intervals it is no result to compare.
+        """Refuse: without ranks and intervals it is not a result to compare.
 
         Raises:
             UsageError: always.
         """
-        raise UsageError(f"{path}: a quick score is no result to keep; evaluate without quick, or write its to_json()")
+        raise UsageError(
+            f"{path}: a quick score is not a result to keep; evaluate without quick, or write its to_json()"
+        )
 
     def to_pandas(self) -> "DataFrame":
-        """A row a pair, with the columns model and pair before the numbers.
+        """One row per pair, with the columns model and pair before the numbers.
 
         Raises:
             MissingExtraError: pandas is not installed.

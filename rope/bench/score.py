@@ -55,7 +55,7 @@ class PairScore:
         n_gallery: gallery samples (for a same-domain pair, the query itself among them).
         n_rechecked: comparisons that float32 could not settle; depends on the machine, unlike all else here.
         micro: means over queries; None for a same-domain pair in which no product has two samples.
-        macro: means over products, so that products with many samples don't dominate; None likewise.
+        macro: means over products, so that products with many samples don't dominate; None in the same case.
         queries: the scores of each query.
         query_ids: the sample id of each query in `queries`.
         query_products: the product id of each.
@@ -81,10 +81,10 @@ class Score:
 
     Attributes:
         headline: the mean R@1 of the cross-domain pairs, a fraction: six where the dataset has ROPE's three domains;
-            None where it has one domain alone.
+            None where it has only one domain.
         pairs: `P2V` and so on -> its score; the cross-domain pairs, then those within a domain.
         one_shot: the cross-domain pairs -> accuracy; support of the first domain, queries of the second. Empty where
-            queries have galleries of their own, as a support set would cut across these.
+            queries have their own galleries, as a support set would cut across these.
         draws: how the support sets were drawn.
     """
 
@@ -131,7 +131,7 @@ def score(
             the order of the labels are not copied.
         labels: for each domain of the dataset, the sample and product ids, and the galleries if it has any.
         draws: of the support sets of one-shot classification.
-        compute: how to spend the machine; its `advance` is told of `count_similarities` in all.
+        compute: how to spend the machine; its `advance` is called with `count_similarities` in all.
 
     Raises:
         EmbeddingError: the embeddings are not of these samples, see `rope.bench.io.embeddings.align`.
@@ -294,7 +294,7 @@ def _pair_score(pair: Pair, queries: QueryScores, sides: Mapping[DomainName, Sco
 
 
 def _at_random(pair: Pair, queries: QueryScores, sides: Mapping[DomainName, ScoredDomain]) -> dict[int, float]:
-    """Each query is compared with the gallery of its group, a query of its own domain without itself."""
+    """Each query is compared with the gallery of its group; in its own domain, without itself."""
     groups, sizes = _groups(sides[pair.query]), Counter(_groups(sides[pair.gallery]))
     itself = pair.query == pair.gallery
     n_candidates = np.array([sizes[groups[i]] - itself for i in queries.queries], np.int64)

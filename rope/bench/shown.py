@@ -20,7 +20,7 @@ def json_text(value: Mapping[str, Any]) -> str:
 
 
 def show(parts: Iterable[str | Table], console: Console) -> None:
-    """Print tables, and sentences as they are: a name in them may hold brackets, which are no marks of colour."""
+    """Print tables, and sentences as they are: a name in them may hold brackets, which are not marks of colour."""
     for part in parts:
         console.print(part, markup=None if isinstance(part, Table) else False)
 

@@ -97,7 +97,7 @@ class Evaluator:
         return self.score(step, embed) if self.is_due(step) else None
 
     def score(self, step: int, embed: Embed) -> QuickReport:
-        """Score the model now, whatever the step."""
+        """Score the model now, regardless of the step."""
         vectors = embed_split(embed, self.data, self.split, batch_size=self.batch_size)
         report = evaluate(vectors, self.data, split=self.split, name=f"step {step}", quick=True, compute=self.compute)
         self.history[step] = report
@@ -139,7 +139,7 @@ def embed_split(
 def trainer_callback(evaluator: Evaluator, embed: Callable[[Any, Sequence[Sample]], Any]) -> "TrainerCallback":
     """A callback for transformers' `Trainer`: `Trainer(..., callbacks=[trainer_callback(evaluator, embed)])`.
 
-    It scores after a step that is due, in the process of rank 0 alone, and adds the numbers to the log of the trainer,
+    It scores after a step that is due, only in the process of rank 0, and adds the numbers to the log of the trainer,
     `trainer.state.log_history`. The model must fit into that process: one whose weights are spread over processes
     cannot be called from one of them.
 
@@ -168,7 +168,7 @@ def trainer_callback(evaluator: Evaluator, embed: Callable[[Any, Sequence[Sample
 def lightning_callback(evaluator: Evaluator, embed: Callable[[Any, Sequence[Sample]], Any]) -> Any:  # noqa: ANN401
     """A callback for Lightning: `Trainer(..., callbacks=[lightning_callback(evaluator, embed)])`.
 
-    It scores after an optimiser step that is due, in the process of rank 0 alone, and gives the numbers to the logger
+    It scores after an optimiser step that is due, only in the process of rank 0, and gives the numbers to the logger
     of the trainer. As for `trainer_callback`, the model must fit into that process.
 
     Args:

@@ -1,4 +1,4 @@
-"""A map of some products over the domains, by t-SNE: one colour a product, one marker a domain, as in the paper.
+"""A map of some products over the domains, by t-SNE: one colour per product, one marker per domain, as in the paper.
 
 A picture to look at, no measurement: distances between far points mean nothing, and another seed gives another map.
 """

@@ -29,7 +29,7 @@ def tsne(
         Split, typer.Option(help="train: what models learn from; validation: what results are of.")
     ] = "validation",
     products: Annotated[int, typer.Option(min=2, help="Products to draw, all samples of each.")] = 30,
-    seed: Annotated[int, typer.Option(min=0, help="Of the products drawn, and of the map.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of products and of the map.")] = 0,
 ) -> None:
     """Draw a map of some products over the domains, by t-SNE; needs the extra 'figures'."""
     import numpy as np

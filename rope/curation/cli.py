@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Make a dataset of a raw pool, by a recipe.", no_args_is_help=True)
+app = typer.Typer(help="Make a dataset from a raw pool with a recipe.", no_args_is_help=True)
 app.add_typer(annotate, name="annotate")
 
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe in TOML.", show_default=False)]
@@ -34,9 +34,11 @@ def run(
         int | None, typer.Option(min=1, help="Shards at a time.", show_default="one for each core")
     ] = None,
     address: Annotated[
-        str | None, typer.Option(help="Of the Ray cluster, or auto.", show_default="a new one on this machine")
+        str | None, typer.Option(help="Address of the Ray cluster, or auto.", show_default="a new one on this machine")
     ] = None,
-    until: Annotated[str | None, typer.Option(metavar="STAGE", help="Stop after it.", show_default="the last")] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="STAGE", help="Stop after this stage.", show_default="the last")
+    ] = None,
     inject_faults: Annotated[
         int | None,
         typer.Option(
@@ -48,7 +50,7 @@ def run(
         ),
     ] = None,
 ) -> None:
-    """Run what is not up to date; repeat it to go on where it stopped. Ends with the funnel and the row accounting."""
+    """Run the stages that are not up to date; repeat it to resume. Ends with the funnel and the row accounting."""
     from rope.curation.pipeline.accounting import audit as check_accounting
     from rope.curation.pipeline.accounting import funnel
     from rope.curation.pipeline.fault_injection import FaultInjection
@@ -71,7 +73,7 @@ def run(
 
 @app.command()
 def status(recipe: RecipeFile) -> None:
-    """Say how far each stage is, and change nothing."""
+    """Show the progress of each stage; changes nothing."""
     from rope.curation.pipeline.recipe import read_recipe
     from rope.curation.pipeline.runner import stage_states
 
@@ -109,9 +111,9 @@ def report(
 @app.command()
 def why(
     recipe: RecipeFile,
-    row_id: Annotated[str, typer.Argument(metavar="ID", help="Of a row of the pool.", show_default=False)],
+    row_id: Annotated[str, typer.Argument(metavar="ID", help="Id of a row of the pool.", show_default=False)],
 ) -> None:
-    """Say what became of one row, stage by stage."""
+    """Show what became of one row, stage by stage."""
     from rope.curation.pipeline.accounting import trace
     from rope.curation.pipeline.recipe import read_recipe
 
@@ -147,12 +149,14 @@ def audit(recipe: RecipeFile) -> None:
 def plan(
     recipe: RecipeFile,
     rows: Annotated[
-        float | None, typer.Option(min=1, help="Of the pool to plan for, such as 2e9.", show_default="this pool's")
+        float | None, typer.Option(min=1, help="Rows of the pool to plan for, such as 2e9.", show_default="this pool's")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes, each as fast as one of this machine.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Processes, each as fast as one on this machine.")] = 1,
     gpus: Annotated[int, typer.Option(min=0, help="Accelerators, each as fast as the one here.")] = 0,
-    share: Annotated[float, typer.Option(help="Of this pool to try; 500 rows or all of them at least.")] = 0.001,
-    seconds_per_item: Annotated[float, typer.Option(min=0, help="That a person looks at one row that is kept.")] = 20.0,
+    share: Annotated[float, typer.Option(help="Share of this pool to try; at least 500 rows, or all.")] = 0.001,
+    seconds_per_item: Annotated[
+        float, typer.Option(min=0, help="Seconds that an annotator spends on a kept row.")
+    ] = 20.0,
 ) -> None:
     """Try a small part of the pool in a temporary folder, and forecast rows, time, storage and annotators' hours."""
     from rope.curation.dry_run import measure_stages, pool_rows
@@ -170,9 +174,9 @@ def plan(
 @app.command()
 def sweep(
     recipe: RecipeFile,
-    stage: Annotated[str, typer.Option(help="A filter.")] = "filter",
-    column: Annotated[str, typer.Option(help="That it judges by, from -1 to 1.")] = "similarity",
-    step: Annotated[float, typer.Option(help="Between two cuts, a multiple of 0.001.")] = 0.02,
+    stage: Annotated[str, typer.Option(help="A filter stage.")] = "filter",
+    column: Annotated[str, typer.Option(help="Score that it filters by, from -1 to 1.")] = "similarity",
+    step: Annotated[float, typer.Option(help="Step between two cuts, a multiple of 0.001.")] = 0.02,
 ) -> None:
     """Show how many rows of each domain any cut would keep, from the scores of a run."""
     from rope.curation.filtering.sweep import sketch_of, sweep_table
@@ -189,10 +193,10 @@ def threshold(
         typer.Option(metavar="FILE", help="Parquet of annotate labels, or CSV: item_id, label.", show_default=False),
     ],
     precision: Annotated[float, typer.Option(help="Share of matches among the rows that a cut keeps.")] = 0.95,
-    stage: Annotated[str, typer.Option(help="A filter.")] = "filter",
-    column: Annotated[str, typer.Option(help="That it judges by, from -1 to 1.")] = "similarity",
+    stage: Annotated[str, typer.Option(help="A filter stage.")] = "filter",
+    column: Annotated[str, typer.Option(help="Score that it filters by, from -1 to 1.")] = "similarity",
 ) -> None:
-    """Find the lowest cut of each domain whose precision labels can vouch for, with 95 % confidence."""
+    """Find the lowest cut of each domain whose precision the labels confirm with 95 % confidence."""
     from rope.curation.annotation.label_files import read_labels
     from rope.curation.filtering.sweep import cuts_from_labels
     from rope.curation.pipeline.recipe import read_recipe
@@ -213,7 +217,7 @@ def publish(
     recipe: RecipeFile,
     out: Annotated[Path, typer.Option(metavar="DATASET", help="Dataset directory to write.", show_default=False)],
 ) -> None:
-    """Look for leaks, build a dataset directory of what a recipe has kept, and validate it; repeat it to go on."""
+    """Look for leaks, build a dataset directory of what a recipe has kept, and validate it; repeat it to resume."""
     from rope.curation.pipeline.recipe import read_recipe
     from rope.curation.publish import publish as build
     from rope.dataset.validate import validate

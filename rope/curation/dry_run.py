@@ -1,4 +1,4 @@
-"""Run a small hashed part of a pool through a recipe, in a folder of its own, and measure every stage."""
+"""Run a small hashed part of a pool through a recipe, in its own folder, and measure every stage."""
 
 import dataclasses
 import io

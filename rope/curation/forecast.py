@@ -49,7 +49,7 @@ class Measure:
         n_in: of these, rows that reached the stage; `n_rows` or fewer.
         n_kept: rows that the stage has kept; those that reached it where it must see all rows.
         rate: share of its rows that a sampling stage keeps by its options; 1 for any other stage.
-        count: of the rows that a sampling stage keeps by its options, in the place of `rate`; None for any other.
+        count: of the rows that a sampling stage keeps by its options, instead of `rate`; None for any other.
         seconds: of one worker for a row, in each shard; empty for a stage that was left out.
         bytes_in_work: of what the stage writes, kept rows and others together.
         needs_gpu: whether it runs on accelerators where there are any.
@@ -87,7 +87,7 @@ class StageForecast:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """A recipe on a pool.
+    """The forecast of a recipe on a pool.
 
     Attributes:
         n_rows: rows of the pool.

@@ -1,4 +1,4 @@
-"""What a recipe has kept becomes a dataset directory, with the way back to every raw row."""
+"""Build a dataset directory from the rows a recipe has kept, traceable to every raw row."""
 
 import json
 import os
@@ -31,7 +31,7 @@ _NEEDED: Final = ("id", "domain", "text", "category", "frames", "video", "produc
 
 
 def publish(recipe_file: Path, recipe: CurationRecipe, out: Path, *, progress: bool = True) -> BuildReport:
-    """Build a dataset directory from the rows that the last stage has kept; repeat it to go on where it stopped.
+    """Build a dataset directory from the rows that the last stage has kept; repeat it to resume.
 
     First it looks for leaks between the splits (`rope.curation.splitting.recipe_leaks`); the table ends up in the card.
 

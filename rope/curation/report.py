@@ -1,4 +1,4 @@
-"""What a run made of a pool: the funnel, the scores on both sides of each cut, and examples from either side."""
+"""The report of a curation run: the funnel, the scores on both sides of each cut, and examples of either side."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A row beside a cut.
+    """A row close to a cut.
 
     Attributes:
         row_id: its id.

@@ -1,4 +1,4 @@
-"""Columns too wide to hold for all rows, read a file at a time: of the rows that are wanted alone."""
+"""Columns too wide to hold for all rows, read a file at a time: only of the rows that are wanted."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -47,7 +47,7 @@ _FILES: Final = ("README.md", FAULTS_NAME, MANIFEST_NAME)
 
 @dataclass(frozen=True, slots=True)
 class BuildReport:
-    """What a build did.
+    """The outcome of a build.
 
     Attributes:
         manifest: of the dataset.
@@ -62,7 +62,7 @@ class BuildReport:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """Everything that decides the bytes of a build, but for the content of the files."""
+    """Everything that decides the bytes of a build, except for the content of the files."""
 
     release: ReleaseSource
     out: Path
@@ -77,7 +77,7 @@ class _Plan:
 
     @property
     def domains(self) -> tuple[DomainName, ...]:
-        """What the dataset has a place for, even if it is empty."""
+        """The domains of the dataset, even if they are empty."""
         return with_published(self.release.domains)
 
     @property
@@ -174,11 +174,11 @@ def build_dataset(
             _refuse_left_out(read_faults(plan.folder / FAULTS_NAME), plan)
     except ReleaseError:
         _move(plan.folder / FAULTS_NAME, out / FAULTS_NAME)
-        shutil.rmtree(plan.folder)  # an image that is put right leaves the key as it was
+        shutil.rmtree(plan.folder)  # an image that is corrected leaves the key as it was
         raise
     except duckdb.OutOfMemoryException as error:
         raise UsageError(
-            f"{found.folder}: {memory_bytes >> 20} MiB of memory do not suffice to join it "
+            f"{found.folder}: {memory_bytes >> 20} MiB of memory are not enough to join it "
             f"({str(error).splitlines()[0]}); allow more with --memory"
         ) from error
     hashes = json.loads((plan.folder / "staged.json").read_text("utf-8"))
@@ -228,7 +228,7 @@ def _claim(plan: _Plan) -> None:
     is_unfinished = plan.folder.exists() or all(path.name == FAULTS_NAME for path in _inside(plan.out))
     if unexpected or not is_unfinished:
         raise UsageError(
-            f"{plan.out}: exists and is no unfinished build (it holds {', '.join(unexpected) or 'other files'}); "
+            f"{plan.out}: exists and is not an unfinished build (it holds {', '.join(unexpected) or 'other files'}); "
             "choose a folder that is empty or does not exist"
         )
     stats = {name: (plan.release.folder / name).stat() for name in plan.release.files}

@@ -1,8 +1,8 @@
 """How `datasets` reads a dataset directory: the shards that `rope.json` names, checked against it, split by split.
 
 `datasets` itself would look for files by pattern, so that a folder named `run[12]` gave the rows of a folder `run1`
-beside it. Here every file follows from the manifest and is opened by its own path, and a shard whose number of rows is
-not the one in the manifest is refused. A split is converted when it is asked for, in a cache folder of its own.
+next to it. Here every file follows from the manifest and is opened by its own path, and a shard whose number of rows is
+not the one in the manifest is refused. A split is converted when it is requested, in a cache folder of its own.
 """
 
 import functools
@@ -49,7 +49,7 @@ class ShardsConfig(ParquetConfig):  # type: ignore[misc]  # `datasets` ships no 
     Attributes:
         directory: the dataset directory.
         folder: of the shards; `aligned` has those of `products`.
-        splits: the splits to prepare; None for all, each when it is asked for.
+        splits: the splits to prepare; None for all, each when it is requested.
     """
 
     directory: str = ""
@@ -102,7 +102,7 @@ class Shards(ArrowBasedBuilder):  # type: ignore[misc]  # `datasets` ships no ty
         if columns is not None and (isinstance(columns, str) or not columns):
             raise UsageError(f"{self.config.name}: columns is {columns!r}, expected a list of names, or None for all")
         if unknown := [name for name in columns or () if stored is not None and name not in stored]:
-            raise UsageError(f"{self.config.name}: has no column {unknown[0]!r}; choose of {', '.join(stored)}")
+            raise UsageError(f"{self.config.name}: has no column {unknown[0]!r}; choose one of {', '.join(stored)}")
 
     def _info(self) -> DatasetInfo:
         manifest = read_manifest(as_directory(self.config.directory))
@@ -170,7 +170,8 @@ class Shards(ArrowBasedBuilder):  # type: ignore[misc]  # `datasets` ships no ty
 
     def _check_split(self, name: str) -> None:
         if name not in self._splits():
-            raise UsageError(f"{self.config.directory}: has no split {name!r}; choose of {', '.join(self._splits())}")
+            splits = ", ".join(self._splits())
+            raise UsageError(f"{self.config.directory}: has no split {name!r}; choose one of {splits}")
 
     def _n_rows(self, split: str) -> int:
         manifest = read_manifest(as_directory(self.config.directory))

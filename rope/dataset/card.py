@@ -43,7 +43,7 @@ from datasets import load_dataset
 | `frame_times` | list of int64 | frame number (video), timestamp in ms (live), 0 (page){other_times}; ascending |
 | `category` | string or null | |{optional}
 
-`products` has one row a product: `product_id`, `category`, {ids}. `aligned` is the same
+`products` has one row per product: `product_id`, `category`, {ids}. `aligned` is the same
 without the category. Rows are in order of the ids, by length and then by code point.
 
 Fingerprint: `{fingerprint}`
@@ -79,11 +79,11 @@ _PAPERS: Final = {
 _ROPE: Final = """\
 Built from {n_files} text files in the layout of the ROPE release of {paper}. The ROPE data come under a licence of
 their authors, who give it on request (https://github.com/adxcreative/COPE): do not pass a copy on without asking them.
-Other releases in this layout have licences of their own."""
+Other releases in this layout have their own licences."""
 
 _ABO: Final = """\
 Built from the files of Amazon Berkeley Objects, of {paper}. Licence: CC BY 4.0, by the file LICENSE-CC-BY-4.0.txt that
-is published beside the data; older copies of its README say CC BY-NC 4.0, so go by the licence that came with this
+is published next to the data; older copies of its README say CC BY-NC 4.0, so go by the licence that came with this
 copy. Credit: data by Amazon.com; dataset, archives and benchmark by Matthieu Guillaumin, Thomas Dideriksen, Kenan
 Deng, Himanshu Arora, Jasmine Collins and Jitendra Malik. The reader was written to the published description; its
 authors have not seen the real files. What differed from the description is listed below."""
@@ -116,8 +116,8 @@ _ASK: Final = "Its owners decide who may have a copy: ask them before you pass o
 
 _OPTIONAL: Final = {
     "video": "| `video` | video or null | the file of a sample that is a video file; it has no frames |",
-    "audio": "| `audio` | audio or null | a file with the sound of a sample that is no video file |",
-    "gallery": "| `gallery` | string or null | a query is answered from samples of its own gallery alone |",
+    "audio": "| `audio` | audio or null | a file with the sound of a sample that is not a video file |",
+    "gallery": "| `gallery` | string or null | a query is answered only from samples of its own gallery |",
 }
 
 
@@ -175,7 +175,7 @@ def _front_matter(manifest: DatasetManifest) -> str:
     lines += ["size_categories:", f"- {size}", "configs:"]
     configs = manifest.loadable
     for config in configs:
-        # `datasets` names its cache by the folder's name and this header alone, so without a description of their own
+        # `datasets` names its cache by the folder's name and this header alone, so without their own description
         # two datasets in folders of one name would share their rows.
         lines += [f"- config_name: {config}", f"  description: {content}"]
         lines += ["  default: true"] if config == configs[0] else []

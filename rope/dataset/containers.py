@@ -1,4 +1,4 @@
-"""What kind of video or sound file bytes begin like, without a decoder."""
+"""Tells kinds of video and sound files by their first bytes, without a decoder."""
 
 from typing import Final
 

@@ -58,7 +58,7 @@ def read_labels(directory: AnyPath, split: Split) -> dict[DomainName, SampleLabe
     """The labels of a split, for each domain that the dataset has; reads no text and no image.
 
     Raises:
-        DatasetError: the directory is no dataset, has no such split, or a shard cannot be read.
+        DatasetError: the directory is not a dataset, has no such split, or a shard cannot be read.
     """
     labels: dict[DomainName, SampleLabels] = {}
     for domain in read_manifest(directory).domains:
@@ -83,7 +83,7 @@ def iter_samples(
     """The samples of a domain and split, in canonical order, batch by batch.
 
     Batches end at multiples of `batch_size` counted from row 0, so that a run that resumes at a `start` sees
-    the batches it would have seen. The last batch may be shorter, and so is the first where `start` is no multiple.
+    the batches it would have seen. The last batch may be shorter, and so is the first where `start` is not a multiple.
     Row groups before `start` are not read.
 
     Args:
@@ -151,7 +151,7 @@ def shard_paths(directory: AnyPath, config: str, split: Split) -> list[AnyPath]:
     """The shards of a configuration and split, in order.
 
     Raises:
-        DatasetError: the directory is no dataset, or has no such split.
+        DatasetError: the directory is not a dataset, or has no such split.
     """
     manifest = read_manifest(directory)
     if split not in manifest.counts:

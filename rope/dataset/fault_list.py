@@ -49,7 +49,7 @@ def write_faults(
     Args:
         connection: the staged release.
         path: the file to write.
-        more: faults beside those of staging.
+        more: faults besides those of staging.
         release: where its products are written, to add those that lack a domain.
     """
     parts = (

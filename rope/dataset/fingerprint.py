@@ -27,7 +27,7 @@ def fingerprint(directory: AnyPath, shards: list[str]) -> str:
     `lives`, the other domains by name, `products`: the name `train/pages` and so on in ASCII with a zero byte, then
     for each run of 65,536 rows and each column: the length of each value (uint32, little-endian; bytes of a string,
     items of a list; 2^32 - 1 for null), then the values back to back (UTF-8; int64 little-endian; the strings of a list
-    with lengths of their own). Where the samples have a column `gallery`, it comes last, and the name is
+    with their own lengths). Where the samples have a column `gallery`, it comes last, and the name is
     `train/pages/gallery`.
 
     Args:

@@ -93,7 +93,7 @@ def _longest_prefix(text: str, font: Font, width: int) -> int:
 
 @lru_cache(maxsize=4096)
 def _has_glyph(font: Font, character: str) -> bool:
-    """Whether a character is drawn otherwise than one that no font has."""
+    """Whether a character is drawn differently than one that no font has."""
     missing = font.getmask(_UNASSIGNED)
     drawn = font.getmask(character)
     return (drawn.size, bytes(drawn)) != (missing.size, bytes(missing))

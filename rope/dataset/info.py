@@ -67,7 +67,7 @@ class CategorySize:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What `rope info` shows.
+    """The facts that `rope info` shows.
 
     Attributes:
         manifest: of the directory.

@@ -12,7 +12,7 @@ _FOLDER_SHARDS: Final = 10_000
 """Shards in one folder; the Hub takes no more files in any."""
 
 _SHARD_NAME: Final = re.compile(
-    rf"([a-z]+)/({'|'.join(SPLITS)})-(?:\d{{5,}}/\2-)?\d{{5,}}-of-\d{{5,}}\.parquet"  # perhaps in a folder of its own
+    rf"([a-z]+)/({'|'.join(SPLITS)})-(?:\d{{5,}}/\2-)?\d{{5,}}-of-\d{{5,}}\.parquet"  # perhaps in its own folder
 )
 
 

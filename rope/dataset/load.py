@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["load_dataset"]
 
 _OF_PRODUCTS: Final = ("products", "aligned")
-"""The configurations with one row a product; the others are those of domains."""
+"""The configurations with one row per product; the others are those of domains."""
 
 
 @overload
@@ -99,16 +99,16 @@ def load_dataset(
     """Load one configuration of a dataset directory with `datasets`.
 
     The same as `datasets.load_dataset("rope", name, split=..., streaming=..., data_dir=...)` after `import rope`. Only
-    the splits that are asked for are converted. The number of rows is compared with `rope.json`.
+    the splits that are requested are converted. The number of rows is compared with `rope.json`.
 
     Args:
         path: `"rope"`, a dataset directory, or its address on a file system that fsspec knows (`s3://bucket/OUT`).
         name: `pages`, `videos`, `lives`, or the name of another domain of the dataset with an s, for samples, with
-            `frames` as decoded images; `products` or `aligned` for one row a product, with the ids of its samples.
+            `frames` as decoded images; `products` or `aligned` for one row per product, with the ids of its samples.
         split: `train` or `validation`; a slice such as `train[:100]` or a sum such as `train+validation`; a
             `datasets.Split` or `datasets.ReadInstruction`; a list of these, for a list of tables; None for a
             dictionary of all splits. Streams have no slices and no lists.
-        streaming: read the rows from the Parquet files as they are asked for, instead of through a cache.
+        streaming: read the rows from the Parquet files as they are requested, instead of through a cache.
         data_dir: the dataset directory where `path` is `"rope"`; None for the one that `rope.dataset.locate.find`
             describes.
         columns: the columns to read; None for all.
@@ -161,7 +161,7 @@ def _check_name(name: str) -> None:
 
 
 def _names_of(split: object) -> list[str]:
-    """The splits that are asked for, slices as they are written; empty for all.
+    """The splits that are requested, slices as they are written; empty for all.
 
     >>> _names_of("train[:10%]+validation"), _names_of(["train"]), _names_of(None)
     (['train[:10%]', 'validation'], ['train'], [])

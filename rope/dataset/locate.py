@@ -162,7 +162,7 @@ def choose(address: str, folder: Path) -> Path:
 def remember(directory: Path) -> None:
     """Note `directory` as the dataset that was built last.
 
-    A cache folder that cannot be written costs only this convenience, so it is no error.
+    A cache folder that cannot be written costs only this convenience, so it is not an error.
     """
     state = json.dumps({"directory": str(directory.absolute())}, ensure_ascii=False) + "\n"
     with contextlib.suppress(OSError), atomic_path(cache_folder() / _STATE_NAME) as path:

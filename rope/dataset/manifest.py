@@ -98,7 +98,7 @@ def read_manifest(directory: AnyPath) -> DatasetManifest:
     """Read `rope.json` of a dataset directory.
 
     Raises:
-        DatasetError: there is none (the directory is no dataset, or its build did not end), it is not valid, or it
+        DatasetError: there is none (the directory is not a dataset, or its build did not end), it is not valid, or it
             was written in a format of another version.
     """
     path = directory / MANIFEST_NAME

@@ -1,4 +1,4 @@
-"""What is asked of all rows of a dataset at once: each question is a query for the ids of wrong rows."""
+"""Checks over all rows of a dataset: each is a query for the ids of wrong rows."""
 
 # ruff: noqa: S608 -- SQL is put together from configurations, splits and domains, which are closed sets
 

@@ -60,7 +60,7 @@ def sample_batches(
         images: what to do about images.
         file: the source file that samples without a readable image are reported under, where none is staged.
         schema: the columns; see `rope.schema.sample_schema`.
-        group_bytes: the most that the rows of a batch have together, but for a row that has more alone.
+        group_bytes: the most that the rows of a batch have together, except for a row that has more alone.
 
     Returns:
         A function from the first row to the batches; it may be called once.

@@ -19,7 +19,7 @@ def samples_with_ids(directory: AnyPath, split: Split, domain: DomainName, ids: 
     """The samples with these ids, in their order; those that the split does not have are left out.
 
     Raises:
-        DatasetError: the directory is no dataset.
+        DatasetError: the directory is not a dataset.
     """
     with open_views(directory, read_manifest(directory)) as connection:
         return samples_in_views(connection, split, domain, ids)

@@ -1,6 +1,6 @@
 """Rows cut into Parquet shards, one after the other, so that a stopped build can go on.
 
-A shard is finished when its record lies beside it. A record says where the next shard begins, and since shards are cut
+A shard is finished when its record lies next to it. A record says where the next shard begins, and since shards are cut
 by nothing but the rows themselves, a build that goes on writes what an undisturbed one would have written.
 """
 

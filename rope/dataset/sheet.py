@@ -1,4 +1,4 @@
-"""A contact sheet: one row a product, with its pages, frames of a video and of a live clip, and samples of others."""
+"""A contact sheet: one row per product, with its pages, frames of a video and of a live clip, and samples of others."""
 
 # ruff: noqa: S608 -- SQL is put together from configurations, splits and domains, which are closed sets
 

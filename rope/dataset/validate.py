@@ -61,7 +61,7 @@ def validate(
         directory: a dataset directory.
         decode: decode every image to its last pixel; without it, only headers are read.
         official: also compare the sizes with those published for ROPE.
-        advance: told of the bytes of each shard when it has been checked.
+        advance: called with the bytes of each shard once it is checked.
 
     Raises:
         DatasetError: there is no manifest that can be read, so nothing can be compared with anything.
@@ -148,7 +148,7 @@ def _shard_problems(path: AnyPath, name: str, shard: Shard, manifest: DatasetMan
         with open_parquet(path) as file:
             metadata = file.metadata
     except (OSError, pa.ArrowException) as error:
-        yield Problem(name, f"is no readable Parquet file: {error}")
+        yield Problem(name, f"is not a readable Parquet file: {error}")
         return
     if metadata.num_rows != shard.rows:
         yield Problem(name, f"has {metadata.num_rows} rows, the manifest says {shard.rows}")

@@ -114,7 +114,7 @@ def load_chinese_clip(
         backend: `transformers`, or `cn_clip` for the authors' package.
         precision: `fp32`, `bf16` or `fp16`.
         device: see `choose_device`.
-        vocabulary: the `vocab.txt` of BERT for a file `.pt`; None takes the one beside it, else that of `cn_clip`.
+        vocabulary: the `vocab.txt` of BERT for a file `.pt`; None takes the one next to it, else that of `cn_clip`.
         vision_head_width: width of an attention head in the image tower of a file `.pt`, which does not say; 0 is 64,
             or 80 where the tower is 1280 wide, as in every released model.
         text_head_width: the same of the text tower.

@@ -1,7 +1,7 @@
 """What identifies an embedder: a hash of everything that it holds, of the code that runs, and of the packages used.
 
-Nothing has to be listed for a fingerprint, so nothing can be forgotten: what an object holds is in it, but for the few
-names in `_NOT_PART`, and what it does not hold can move a vector through code alone.
+Nothing has to be listed for a fingerprint, so nothing can be forgotten: it covers all that an object holds, except for
+the few names in `_NOT_PART`; what the object does not hold can change a vector only through code.
 """
 
 import ast
@@ -133,7 +133,7 @@ class _Walk:
         if (tensor := _tensor_bytes(value)) is not None:
             return _hash(name, tensor)
         if name == b"tokenizers Tokenizer":
-            # How the last call padded and cut is no part of it.
+            # How the last call padded and cut is not part of it.
             table = json.loads(value.to_str()) | {"padding": None, "truncation": None}
             return _hash(name, json.dumps(table).encode())
         if isinstance(value, PurePath):

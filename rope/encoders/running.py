@@ -53,7 +53,7 @@ def choose_dtype(precision: str) -> torch.dtype:
 
 @contextmanager
 def without_bars() -> Iterator[None]:
-    """Load models without the bars that transformers draws, even where stderr is no terminal."""
+    """Load models without the bars that transformers draws, even where stderr is not a terminal."""
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:

@@ -80,7 +80,7 @@ def choose_tokens(source: str, model: Any, lacking: Sequence[str]) -> Tokens:  #
 
 
 def _never_pools(model: Any) -> bool:  # noqa: ANN401
-    """Whether the output of a model of images alone has no pooled field, as that of a masked autoencoder."""
+    """Whether the output of an image-only model has no pooled field, as that of a masked autoencoder."""
     if has_projection(model):
         return False
     kind = inspect.signature(model.forward).return_annotation

@@ -63,12 +63,12 @@ def read_content(path: Path, expected: str) -> object:
         return load_file(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # of a file that is no pickle, whatever its bytes happen to mean
+    except Exception as error:  # of a file that is not a pickle, whatever its bytes happen to mean
         raise UsageError(f"{path}: {_pickle_problem(error)}; expected {expected}") from error
 
 
 def check_file(path: Path, expected: str) -> None:
-    """Refuse what its first bytes show to be no weights, or cut off.
+    """Refuse what its first bytes show to be something other than weights, or cut off.
 
     Raises:
         UsageError: see `read_content`.
@@ -89,7 +89,7 @@ def read_state(path: Path, expected: str) -> State:
     if not isinstance(content, Mapping) or not content:
         raise UsageError(f"{path}: holds no tensors by name; expected {expected}")
     if others := [key for key, value in content.items() if not isinstance(value, torch.Tensor)]:
-        raise UsageError(f"{path}: its entry {others[0]!r} is no tensor; expected {expected}")
+        raise UsageError(f"{path}: its entry {others[0]!r} is not a tensor; expected {expected}")
     for prefix in ("module.", "model."):
         if all(str(key).startswith(prefix) for key in content):
             content = {str(key).removeprefix(prefix): value for key, value in content.items()}

@@ -1,4 +1,4 @@
-"""Every product once an epoch, whatever its size, with one sample of each domain."""
+"""Every product once an epoch, regardless of its size, with one sample of each domain."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -64,7 +64,7 @@ class BalancedProducts(Dataset[ProductSamples]):
         left_out: ids of the products that lack a domain.
 
     Raises:
-        UsageError: the batch size is below 1, no domain is asked for, the dataset has no such split or domain, or there
+        UsageError: the batch size is below 1, no domain is given, the dataset has no such split or domain, or there
             are too few products for one step.
         DatasetError: the dataset cannot be read, or no product has samples in all domains.
     """
@@ -113,7 +113,7 @@ class BalancedProducts(Dataset[ProductSamples]):
         return len(self._products.product_ids)
 
     def n_samples(self, product: int) -> int:
-        """How many samples a product has, in all domains asked for."""
+        """How many samples a product has, in all requested domains."""
         return sum(len(self._products.of(product, domain)) for domain in self._tables)
 
     @property
@@ -142,7 +142,7 @@ class BalancedProducts(Dataset[ProductSamples]):
 
         Raises:
             DatasetError: a sample cannot be decoded; with `skip`, none of a domain of this product can be, and none of
-                the product in its stead.
+                the product in its place.
         """
         damaged: list[str] = []
         for product in (draw.product, draw.stand_in):
@@ -155,7 +155,7 @@ class BalancedProducts(Dataset[ProductSamples]):
             else:
                 return ProductSamples(self._products.product_ids[product], clips, damaged)
         names = [self._products.product_ids[product] for product in (draw.product, draw.stand_in)]
-        raise DatasetError(f"product {names[0]}, and {names[1]} in its stead: no usable sample; {'; '.join(damaged)}")
+        raise DatasetError(f"product {names[0]}, and {names[1]} in its place: no usable sample; {'; '.join(damaged)}")
 
     def collate(self, items: list[ProductSamples]) -> ProductBatch:
         """See `collate_products`."""

@@ -28,7 +28,7 @@ Transform = Callable[[list[npt.NDArray[np.uint8]], np.random.Generator], torch.T
 
 
 class SampleReader(Protocol):
-    """What makes of a stored sample what a model gets, such as `ClipReader`."""
+    """Turns a stored sample into a model's input, such as `ClipReader`."""
 
     def wanted(self, domain: DomainName) -> int:
         """How many frames of a sample of this domain are read."""
@@ -50,7 +50,7 @@ def check_choices(directory: AnyPath, split: str, domains: Sequence[DomainName],
         ("on_damaged", [on_damaged], get_args(OnDamaged)),
     ):
         if unknown := [name for name in asked if name not in there]:
-            raise UsageError(f"{directory}: unknown {what} {unknown[0]!r}; choose of {', '.join(there)}")
+            raise UsageError(f"{directory}: unknown {what} {unknown[0]!r}; choose one of {', '.join(there)}")
 
 
 def stack_frames(frames: list[npt.NDArray[np.uint8]], rng: np.random.Generator) -> torch.Tensor:

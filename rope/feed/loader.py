@@ -108,7 +108,7 @@ class Feed(Generic[BatchT_co]):
     def state_dict(self) -> dict[str, Any]:
         """Where the loop stands, as plain numbers and strings that JSON and `torch.save` keep.
 
-        Equal on all ranks but for `n_damaged`.
+        Equal on all ranks except for `n_damaged`.
         """
         return {
             "epoch": self.epoch,
@@ -131,7 +131,7 @@ class Feed(Generic[BatchT_co]):
         ]
         if differences:
             raise UsageError(
-                f"this state is of another feed: {', '.join(differences)}; start anew, or with its options"
+                f"this state belongs to another feed: {', '.join(differences)}; start over, or with its options"
             )
         self.epoch, self._position, self.n_damaged = state["epoch"], state["position"], state["n_damaged"]
 

@@ -1,6 +1,6 @@
 """Every random decision of a feed, as a pure function of a seed, an epoch and an id.
 
-Nothing here has a state, so the decision about one product or sample depends on no other, and can be made anew by any
+Nothing here has a state, so the decision about one product or sample depends on no other, and can be made again by any
 process at any time.
 """
 

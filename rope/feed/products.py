@@ -20,7 +20,7 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class ProductRows:
-    """The products that have samples in every domain asked for, and the rows of these samples.
+    """The products that have samples in every requested domain, and the rows of these samples.
 
     Attributes:
         product_ids: of the n products, in canonical order.
@@ -44,8 +44,8 @@ def read_product_rows(directory: AnyPath, split: Split, domains: Sequence[Domain
     """Read the ids and product labels of a split; no text and no image.
 
     Raises:
-        DatasetError: the directory is no dataset, has no such split, a shard cannot be read, or no product has samples
-            in all these domains.
+        DatasetError: the directory is not a dataset, has no such split, a shard cannot be read, or no product has
+            samples in all these domains.
     """
     product_ids = _read_column(directory, "products", split)
     owners = {

@@ -1,4 +1,4 @@
-"""What a training loop receives.
+"""The batches that a training loop receives.
 
 These are named tuples, since PyTorch pins and moves the tensors inside those, and inside no other kind of record.
 """

@@ -174,7 +174,7 @@ class SampleStream:
         return -(-self._n_own // self._batch_size)
 
     def steps(self, epoch: int, position: int) -> Iterator[tuple[list[Encoded], int]]:
-        """The samples of this rank, batch by batch; what comes before `position` is not read, but for its block.
+        """The samples of this rank, batch by batch; what comes before `position` is not read, except for its block.
 
         Args:
             epoch: from 0.

@@ -1,4 +1,4 @@
-"""What a server wants to see before it gives images: headers and cookies."""
+"""Headers and cookies that a server asks for before it gives images."""
 
 import os
 import re
@@ -55,7 +55,7 @@ class Access:
             server: some address of the one server that the headers are for; None where there is none.
         """
         sent = dict(self.headers) if server is not None and url.origin() == server.origin() else {}
-        if url.user is not None:  # the address of one image may have a user of its own
+        if url.user is not None:  # the address of one image may have its own user
             sent = {name: value for name, value in sent.items() if name.lower() != _AUTHORIZATION}
         if self.cookies is not None:
             request = urllib.request.Request(str(url.with_user(None)))  # noqa: S310 -- never opened
@@ -126,7 +126,7 @@ def _cookies(path: Path) -> MozillaCookieJar:
             jar.load(ignore_discard=True, ignore_expires=True)
     except (LoadError, UnicodeDecodeError) as error:
         raise UsageError(
-            f"{path}: is no file of cookies in Netscape's format; it begins with '# Netscape HTTP Cookie File', and "
+            f"{path}: is not a file of cookies in Netscape's format; it begins with '# Netscape HTTP Cookie File', and "
             "has a line of seven fields separated by tabs for each"
         ) from error
     except OSError as error:

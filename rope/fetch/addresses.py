@@ -37,7 +37,7 @@ def is_public(address: str) -> bool:
 
 
 def check_host(url: URL, limits: FetchLimits) -> None:
-    """Check a URL that is about to be asked for.
+    """Check a URL that is about to be requested.
 
     Names are looked up later, by `PublicResolver`, so that the address that was checked is the one connected to.
 
@@ -45,7 +45,7 @@ def check_host(url: URL, limits: FetchLimits) -> None:
         FetchError: bad_url, or private_address where the host is written as a private IP address.
     """
     if url.scheme not in _DEFAULT_PORTS or not url.host:
-        raise FetchError("bad_url", f"{url.human_repr()} is no address that begins with http:// or https://")
+        raise FetchError("bad_url", f"{url.human_repr()} is not an address that begins with http:// or https://")
     if url.host in limits.private_hosts:
         return
     try:
@@ -53,14 +53,14 @@ def check_host(url: URL, limits: FetchLimits) -> None:
     except ValueError:
         return  # a name
     if not public:
-        raise FetchError("private_address", f"{url.host} is no public address")
+        raise FetchError("private_address", f"{url.host} is not a public address")
 
 
 def redirect_target(first: URL, current: URL, location: str | None, limits: FetchLimits) -> URL:
     """Where a redirect leads.
 
     Args:
-        first: the URL that was asked for in the beginning.
+        first: the URL that was requested first.
         current: the URL that answered.
         location: its header `Location`.
         limits: says which other hosts are allowed.
@@ -72,7 +72,7 @@ def redirect_target(first: URL, current: URL, location: str | None, limits: Fetc
     try:
         target = current.join(URL(location or ""))
     except ValueError as error:
-        raise FetchError("bad_url", f"redirect to {location!r}, which is no address") from error
+        raise FetchError("bad_url", f"redirect to {location!r}, which is not an address") from error
     check_host(target, limits)
     if target.host in limits.redirect_hosts:
         return target
@@ -101,7 +101,7 @@ def proxy_for(url: URL) -> URL | None:
         proxy = URL()
     if proxy.scheme not in ("http", "https") or not proxy.host:
         raise UsageError(
-            f"the proxy that the environment names for {url.scheme}:// is no address that begins with http:// or "
+            f"the proxy that the environment names for {url.scheme}:// is not an address that begins with http:// or "
             "https://; correct the variable, or list the server in NO_PROXY"
         )
     return proxy

@@ -46,7 +46,7 @@ _OUTCOMES_A_BATCH: Final = 64
 
 @dataclass(slots=True)
 class FetchReport:
-    """What a fetch did.
+    """The outcome of a fetch.
 
     Attributes:
         n_before: images that were stored or given up before.
@@ -111,7 +111,7 @@ def fetch_images(
     if prefix is not None:
         check_prefix(prefix)
     elif access.headers:
-        raise UsageError("headers are sent to the server of the prefix alone, and there is none; name it with --prefix")
+        raise UsageError("headers are sent only to the server of the prefix, and none is given; name it with --prefix")
     client = _make_client(prefix or "", limits, access, folder)
     source = find_source(release, release_format, encoding)
     layout = choose_layout(folder, layout)
@@ -121,7 +121,7 @@ def fetch_images(
         make_plan(source, folder, n_frames, memory_bytes, advance)
     with open_todo(folder, layout, checksums=checksums, retry_lost=retry_lost, memory_bytes=memory_bytes) as connection:
         if prefix is None and (name := name_without_url(connection)) is not None:
-            raise UsageError(f"{release}: {name!r} is no URL; say with --prefix what addresses begin with")
+            raise UsageError(f"{release}: {name!r} is not a URL; say with --prefix what addresses begin with")
         if has_videos(connection):
             _check_videos(layout)
         n_todo, n_wanted = count_todo(connection)

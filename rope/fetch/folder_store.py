@@ -65,11 +65,11 @@ class FolderStore:
             temporary.rename(final)
 
     def close(self) -> None:
-        """Nothing is left to do."""
+        """Do nothing: every file is finished when stored."""
 
 
 def stored_files(folder: Path) -> Iterator[str]:
-    """Names of the files of a folder, relative to it, but for those of the fetch itself and empty ones.
+    """Names of the files of a folder, relative to it, except for those of the fetch itself and empty ones.
 
     A power cut can leave empty files, which no image is.
     """

@@ -60,7 +60,7 @@ def load_ledger(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     """Make the table `lost` (image, reason, status) of a ledger; of several lines on an image the last counts.
 
     Raises:
-        UsageError: a line is no JSON.
+        UsageError: a line is not JSON.
     """
     connection.execute("CREATE OR REPLACE TABLE lines (image VARCHAR, reason VARCHAR, status BIGINT)")
     if path.exists() and path.stat().st_size > 0:
@@ -71,6 +71,6 @@ def load_ledger(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
             )
         except duckdb.Error as error:
             raise UsageError(
-                f"{path}: cannot be read as a ledger ({str(error).splitlines()[0]}); take out the line that is no JSON"
+                f"{path}: cannot be read as a ledger ({str(error).splitlines()[0]}); take out the line that is not JSON"
             ) from error
     keep_one(connection, "lines", "lost", "image, reason, status", "max")

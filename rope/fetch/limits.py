@@ -19,7 +19,7 @@ class FetchLimits:
     Attributes:
         connections: at most this many at a time.
         per_host: at most this many at a time to one host.
-        requests_per_s: starts of requests a second to one host; None for as many as go.
+        requests_per_s: starts of requests per second to one host; None for as many as go.
         tries: requests for one image before it is given up.
         total_s: time for one request, from the connection to the last byte.
         connect_s: time to connect.

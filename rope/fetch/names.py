@@ -18,10 +18,10 @@ __all__ = [
 ]
 
 STATE_NAME: Final = ".fetch"
-"""Folder beside the images with the plan and unfinished files."""
+"""Folder next to the images with the plan and unfinished files."""
 
 LEDGER_NAME: Final = "failed.jsonl"
-"""File beside the images that names those given up."""
+"""File next to the images that names those given up."""
 
 _MAX_NAME_BYTES: Final = 255
 """Of one part of a path, on every usual file system."""
@@ -46,14 +46,14 @@ def url_of(prefix: str, address: str) -> str:
 
 
 def check_prefix(prefix: str) -> None:
-    """Look whether a name can follow a prefix, before every image is asked for at an address that is none.
+    """Look whether a name can follow a prefix, before every image is requested at an address that is not one.
 
     >>> for prefix in ("https://a.example/images/", "https://a.example/get?key=1&name=", "https://a.example/img-"):
     ...     check_prefix(prefix)
     >>> check_prefix("https://a.example/images")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    rope.errors.UsageError: --prefix https://a.example/images: ends in a word, so the image 1.jpg would be asked for ...
+    rope.errors.UsageError: --prefix https://a.example/images: ends in a word, so the image 1.jpg would be requested ...
 
     Raises:
         UsageError: it ends in a letter or digit, in the name of the host, or in `..`.
@@ -61,13 +61,13 @@ def check_prefix(prefix: str) -> None:
     try:
         urlsplit(prefix)
     except ValueError:
-        return  # it is no address at all, which the transfer says
+        return  # it is not an address at all, which the transfer says
     shown = shown_prefix(prefix)
     ends_in_host = re.fullmatch(r"(?i)https?://[^/?#]*", prefix) is not None
     if prefix and (prefix[-1].isalnum() or ends_in_host or prefix.endswith("..")):
         what = "the name of the host" if ends_in_host else "a word"
         raise UsageError(
-            f"--prefix {shown}: ends in {what}, so the image 1.jpg would be asked for at {shown}1.jpg; "
+            f"--prefix {shown}: ends in {what}, so the image 1.jpg would be requested at {shown}1.jpg; "
             f"expected {shown}/, or an end such as = or -"
         )
 

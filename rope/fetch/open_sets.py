@@ -120,7 +120,7 @@ def _prepare_abo(folder: Path, prefix: str, limits: FetchLimits) -> Sequence[str
 
 
 def _fetch_files(folder: Path, names: Sequence[str], prefix: str, limits: FetchLimits) -> list[LostImage]:
-    """Fetch files that are no images and not there yet; returns those given up."""
+    """Fetch files that are not images and not there yet; returns those given up."""
     missing = [name for name in names if not (folder / name).is_file()]
     if not missing:
         return []
@@ -150,7 +150,7 @@ OPEN_SETS: Final[dict[OpenName, OpenSet]] = {
     "abo": OpenSet(
         prefix="https://amazon-berkeley-objects.s3.us-east-1.amazonaws.com/",
         terms=(
-            "Amazon Berkeley Objects: licence CC BY 4.0, by the file LICENSE-CC-BY-4.0.txt beside the data; older "
+            "Amazon Berkeley Objects: licence CC BY 4.0, by the file LICENSE-CC-BY-4.0.txt next to the data; older "
             "copies of its README say CC BY-NC 4.0, so read the licence that comes with your copy.",
             "Credit: data by Amazon.com; Collins et al., ABO: Dataset and Benchmarks for Real-World 3D Object "
             "Understanding, CVPR 2022; dataset, archives and benchmark by Matthieu Guillaumin, Thomas Dideriksen, "

@@ -1,4 +1,4 @@
-"""What is fetched, and how it can end."""
+"""Jobs of a fetch, and how each can end."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,19 +28,19 @@ Reason = Literal[
 ]
 
 REASONS: Final[dict[str, str]] = {
-    "bad_name": "the name leads out of the folder, or cannot be stored; nothing was asked for",
+    "bad_name": "the name leads out of the folder, or cannot be stored; nothing was requested",
     "bad_url": "prefix and name, or the target of a redirect, make no address of the web",
     "private_address": "the server has an address of a private network; --allow-private permits that of the prefix",
     "redirect_refused": "a redirect to another host, from https to http, or one too many; see --allow-redirects-to",
-    "connection": "no connection, a broken one, or an answer that is no HTTP",
+    "connection": "no connection, a broken one, or an answer that is not HTTP",
     "timeout": "no connection, no further byte, or no end within the time allowed",
     "too_slow": "the body came more slowly than --min-speed",
     "http_status": "an answer with another status than 200",
     "truncated": "fewer bytes than the server declared, or a file that ends too early",
     "too_large": "more bytes than --max-bytes, or --max-video-bytes for a video or sound file",
-    "not_an_image": "the body is no JPEG, PNG, WebP, GIF or BMP, whatever its content type says",
-    "not_a_file": "the body is a web page or empty, where a file of metadata was asked for",
-    "not_a_video": "the body is no video that FFmpeg can read, or no sound file, whatever its content type says",
+    "not_an_image": "the body is not a JPEG, PNG, WebP, GIF or BMP, whatever its content type says",
+    "not_a_file": "the body is a web page or empty, where a file of metadata was requested",
+    "not_a_video": "the body is not a video that FFmpeg can read, or no sound file, whatever its content type says",
     "too_many_pixels": "the image would be larger decoded than a photo is: a decompression bomb",
     "wrong_checksum": "the body has another hash, or shows another picture, than the list of checksums says",
 }
@@ -90,7 +90,7 @@ class LostImage:
 
     Attributes:
         image: the name under which it would have been stored.
-        url: what was asked for, without user and password; empty where nothing was.
+        url: what was requested, without user and password; empty where nothing was.
         reason: a key of `REASONS`.
         status: of the last answer; None where there was none.
         tries: requests made for it, without those that followed a redirect.
@@ -106,7 +106,7 @@ class LostImage:
 
 
 class FetchError(Exception):
-    """One try that failed.
+    """One failed attempt at a file.
 
     Attributes:
         reason: a key of `REASONS`.

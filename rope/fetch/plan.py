@@ -48,7 +48,7 @@ _JOBS_A_BLOCK: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How far a fetch is.
+    """How many files are fetched, open and given up.
 
     Attributes:
         n_wanted: images of the plan, each counted once.

@@ -66,7 +66,7 @@ class _Host:
 
 
 class Turns:
-    """Gives each request its turn.
+    """Lets each request wait for its turn under the rate limit of its host.
 
     A host gets `per_host` connections and `requests_per_s` starts; all hosts together `connections`. Who waits for a
     host that pauses holds no connection of another.

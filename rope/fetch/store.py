@@ -68,7 +68,7 @@ def _file_batches(names: Iterable[str]) -> Iterator[pa.RecordBatch]:
 
 
 def _is_utf8(name: str) -> bool:
-    """Whether a file name is text; others are no images of a release, whose names are UTF-8."""
+    """Whether a file name is text; others are not images of a release, whose names are UTF-8."""
     try:
         name.encode()
     except UnicodeEncodeError:

@@ -32,7 +32,7 @@ def connect(database: Path | None, memory_bytes: int) -> Iterator[duckdb.DuckDBP
             yield connection
         except duckdb.OutOfMemoryException as error:
             raise UsageError(
-                f"{memory_bytes >> 20} MiB of memory do not suffice for the list of images "
+                f"{memory_bytes >> 20} MiB of memory are not enough for the list of images "
                 f"({str(error).splitlines()[0]}); allow more with --memory"
             ) from error
         finally:

@@ -2,7 +2,7 @@
 
 A shard is called `images-00000.tar.part` while images are appended to it. What is whole in it stays whole whenever the
 process is killed: an image begins with its header, so the last one is cut off if it is not all there, and appending
-goes on. A finished shard `images-00000.tar` has an index beside it, `images-00000.parquet`, with the columns image,
+goes on. A finished shard `images-00000.tar` has an index next to it, `images-00000.parquet`, with the columns image,
 offset and size, by which an image is read without reading the tar file. Any program for tar files reads them.
 """
 
@@ -40,7 +40,7 @@ class _Member:
 
 
 def has_shards(folder: Path) -> bool:
-    """Whether images lie in tar shards here, finished or not; some other tar file is no shard, as it has no index."""
+    """Whether images lie in tar shards here, finished or not; another tar file has no index, so it is not a shard."""
     first = folder / "images-00000.tar"
     return first.with_suffix(".tar.part").is_file() or (first.is_file() and first.with_suffix(".parquet").is_file())
 

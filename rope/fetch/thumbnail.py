@@ -1,7 +1,7 @@
 """Whether a picture is the one that was expected, where the bytes of its file are not known.
 
 A thumbnail is the picture in 4 x 4 levels of grey, each the mean of its part, as 32 hex digits. Scaling a photograph
-and encoding it anew moves these levels by less than 1 of 255 on average; 99 of 100 pictures of the Grocery Store
+and re-encoding it moves these levels by less than 1 of 255 on average; 99 of 100 pictures of the Grocery Store
 Dataset differ from every other one by more than 3. The quarter turns that an EXIF orientation may ask for make no
 difference.
 """

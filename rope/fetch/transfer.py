@@ -99,7 +99,7 @@ class Client:
         """Look whether the prefix is one to fetch from, before every image fails for the same reason.
 
         Raises:
-            UsageError: it is no address of the web, or its host is private and may not be.
+            UsageError: it is not an address of the web, or its host is private and may not be.
         """
         if not self._prefix:
             return
@@ -183,7 +183,7 @@ class Client:
             raise
 
     async def _follow(self, first: URL, target: Path | None) -> bytes | Path:
-        """As `_get`, but for the file."""
+        """As `_get`, except for the file."""
         try:
             return await self._redirected(first, target)
         except asyncio.TimeoutError as error:

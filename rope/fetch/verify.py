@@ -1,4 +1,4 @@
-"""Whether the bytes that arrived are the image, video or sound file that was asked for."""
+"""Whether the bytes that arrived are the image, video or sound file that was requested."""
 
 import asyncio
 import gzip
@@ -56,7 +56,7 @@ async def verify(content: bytes, digest: str | None, max_pixels: int = MAX_PIXEL
 
 
 def check_file(content: bytes) -> None:
-    """Check a file that is no image: that it is no web page, and that it unpacks if it is compressed.
+    """Check a file that is not an image: that it is not a web page, and that it unpacks if it is compressed.
 
     >>> check_file(gzip.compress(b"a"))
 

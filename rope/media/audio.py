@@ -109,7 +109,7 @@ def _frames(source: str | bytes, container: "InputContainer", stream: "AudioStre
         if frame.is_corrupt:
             raise DatasetError("is damaged: its sound cannot be decoded without errors")
         if not _MIN_RATE <= frame.sample_rate <= _MAX_RATE:
-            raise DatasetError(f"is damaged: has {frame.sample_rate:,} samples of sound a second")
+            raise DatasetError(f"is damaged: has {frame.sample_rate:,} audio samples per second")
         found_s += Fraction(frame.samples, frame.sample_rate)
         yield frame
     claimed_s = Fraction(stream.duration or 0) * (stream.time_base or 0)

@@ -6,7 +6,7 @@ __all__ = ["choose_frames"]
 def choose_frames(n_stored: int, n_frames: int) -> list[int]:
     """Indices of `n_frames` frames spread evenly over `n_stored`: `(2i + 1) * n_stored // (2 * n_frames)`.
 
-    The rule of the published COPE code; frames repeat where there are fewer than asked for.
+    The rule of the published COPE code; frames repeat where there are fewer than requested.
 
     >>> choose_frames(16, 8)
     [1, 3, 5, 7, 9, 11, 13, 15]

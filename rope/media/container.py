@@ -47,7 +47,7 @@ def checked(media: Video | Audio, is_known: Callable[[bytes], bool], kinds: str)
     try:
         head = source[:16] if isinstance(source, bytes) else _head(source)
         if not is_known(head):
-            raise DatasetError(f"is no {kinds} file")
+            raise DatasetError(f"is not an {kinds} file")
         if missing := missing_bytes(source):
             raise DatasetError(f"is truncated: its last {missing:,} bytes are missing")
     except OSError as error:

@@ -38,7 +38,7 @@ def guarded(media: Frame | Video | Audio, fault: str = "cannot be decoded") -> I
 
 
 def name_of(media: Frame | Video | Audio) -> str:
-    """What errors call a file.
+    """The name of a file in error messages.
 
     >>> name_of(Video(path="a.mp4")), name_of(Audio(b"fLaC"))
     ('a.mp4', 'embedded audio')
@@ -47,7 +47,7 @@ def name_of(media: Frame | Video | Audio) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """One line; with the class where the text alone says little.
+    """One line; with the class where the text only says little.
 
     >>> _reason(FileNotFoundError(2, "No such file or directory", "a.jpg")), _reason(KeyError(34))
     ('No such file or directory', 'KeyError: 34')

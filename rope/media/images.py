@@ -120,7 +120,7 @@ def resize(pixels: npt.NDArray[np.uint8], size: tuple[int, int] | None) -> npt.N
 
 
 def check_size(size: tuple[int, int] | None) -> None:
-    """Check the height and width that are asked for.
+    """Check the height and width that are requested.
 
     Raises:
         ValueError: one is below 1 pixel.

@@ -59,7 +59,7 @@ def orientation_of(matrix: bytes) -> Orientation:
         return Orientation(False, d < 0, a < 0)
     if straight <= across * _TOLERANCE:
         return Orientation(True, b < 0, c < 0)
-    raise DatasetError("is to be shown at an angle that is no multiple of 90 degrees")
+    raise DatasetError("is to be shown at an angle that is not a multiple of 90 degrees")
 
 
 def is_plain_turn(matrix: bytes) -> bool:

@@ -10,7 +10,7 @@ _TEXTS: Final = frozenset({b"tEXt", b"zTXt", b"iTXt", b"iCCP"})
 
 
 def without_texts(content: bytes) -> bytes | None:
-    r"""The same PNG without chunks of text and without a colour profile; None for what has none, or is no PNG.
+    r"""The same PNG without chunks of text and without a colour profile; None for what has none, or is not a PNG.
 
     >>> text = b"\0\0\0\1tEXt" + b"a" + b"crc."
     >>> without_texts(b"\x89PNG\r\n\x1a\n" + text + b"the rest") == b"\x89PNG\r\n\x1a\n" + b"the rest"

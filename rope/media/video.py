@@ -52,7 +52,7 @@ def decode_video(
         Arrays uint8 [height, width, 3], RGB, in temporal order; a frame that is chosen twice is the same array twice.
 
     Raises:
-        DatasetError: the file is missing, is no video, shows no frame, ends before its last frame, or has a chosen
+        DatasetError: the file is missing, is not a video, shows no frame, ends before its last frame, or has a chosen
             frame that cannot be decoded.
         UsageError: PyAV or the backend is not installed.
         ValueError: `n_frames` or `size` is below 1.
@@ -70,7 +70,7 @@ def count_frames(video: Video) -> int:
     """How many frames a video file shows, from its packets; none is decoded.
 
     Raises:
-        DatasetError: the file is missing, is no video, shows no frame, or ends before its last frame.
+        DatasetError: the file is missing, is not a video, shows no frame, or ends before its last frame.
         UsageError: PyAV is not installed.
     """
     _require("pyav")

@@ -46,7 +46,7 @@ def _missing(file: BinaryIO, n_bytes: int) -> int:
 
 
 def _box_length(head: bytes) -> int:
-    """Bytes of a box with its head; _TO_THE_END also for what is no box."""
+    """Bytes of a box with its head; _TO_THE_END also for what is not a box."""
     length = int.from_bytes(head[:4], "big")
     if length == 1:
         length = int.from_bytes(head[8:16], "big")
@@ -60,7 +60,7 @@ def _riff_length(head: bytes) -> int:
 
 
 def _ebml_length(head: bytes) -> int:
-    """Bytes of an element with its head; _TO_THE_END also where the length is unknown, and for what is no element."""
+    """Bytes of an element with its head; _TO_THE_END if the length is unknown or it is not an element."""
     n_id = 9 - head[0].bit_length()
     n_length = 9 - head[n_id].bit_length() if n_id <= 4 and len(head) > n_id else 9
     if n_length > 8:

@@ -1,4 +1,4 @@
-"""Decoding with decord."""
+"""Video decoding with decord, for intact files only."""
 
 import io
 from collections.abc import Iterator, Sequence

@@ -32,7 +32,7 @@ def times_s(source: str | bytes) -> list[float]:
     """When each frame of a video is shown, in seconds, ascending; from its packets, none is decoded.
 
     Raises:
-        DatasetError: as `read`, but for damaged frames.
+        DatasetError: as `read`, except for damaged frames.
     """
     with _opened(source) as (container, stream):
         packets = _read_packets(source, container, stream)
@@ -58,7 +58,7 @@ def read(source: str | bytes, choose: Callable[[int], Sequence[int]]) -> list[np
         choose: from the number of frames to the places of those to decode, ascending.
 
     Raises:
-        DatasetError: it is no video, shows no frame, ends before its last frame, has frames without a time of their
+        DatasetError: it is not a video, shows no frame, ends before its last frame, has frames without a time of their
             own, or one that a chosen frame needs is damaged.
     """
     with _opened(source) as (container, stream):
@@ -105,7 +105,7 @@ def _read_packets(source: str | bytes, container: "InputContainer", stream: "Vid
         raise DatasetError("is AVI with B-frames, whose times AVI cannot hold; convert it to MP4")
     plan = [Packet(p.pts, p.is_keyframe, not p.is_discard) for p in encoded if p.pts is not None]
     if len(plan) < len(encoded) or len({packet.time for packet in plan}) < len(plan):
-        raise DatasetError("has frames without a time of their own; convert it to MP4")
+        raise DatasetError("has frames without their own time; convert it to MP4")
     order = presentation_order(plan)
     if not order:
         raise DatasetError("has no frames")

@@ -77,7 +77,7 @@ _DESCRIPTIONS: Final = {
     "frame_times": "Frame number (video), timestamp in ms (live), 0 (page); ascending.",
     "category": "Null where the source gives none.",
     "video": "A video file, for a sample that is one; it has no frames then.",
-    "audio": "A file with the sound of a sample that is no video file.",
+    "audio": "A file with the sound of a sample that is not a video file.",
     "gallery": "The group of samples that a sample is searched among.",
     "page_ids": "The pages of the product.",
     "video_ids": "The videos of the product.",
@@ -90,7 +90,7 @@ _FILES: Final = {"frames": "sc:ImageObject", "video": "sc:VideoObject", "audio":
 
 
 def write_croissant(directory: Path) -> Path:
-    """Write `croissant.json` beside the card of a dataset directory; the same dataset gives the same bytes.
+    """Write `croissant.json` next to the card of a dataset directory; the same dataset gives the same bytes.
 
     Returns:
         The path of the file.

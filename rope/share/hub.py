@@ -50,7 +50,7 @@ def check_repo_id(repo: str) -> None:
         UsageError: it is not.
     """
     if not _REPO_ID.fullmatch(repo) or repo.endswith(".git"):
-        raise UsageError(f"{repo!r} is no name of a repository; expected ORG/NAME, such as shop-lab/mini-rope")
+        raise UsageError(f"{repo!r} is not a repository name; expected ORG/NAME, such as shop-lab/mini-rope")
 
 
 @contextmanager

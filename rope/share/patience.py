@@ -73,7 +73,7 @@ def pause_s(status: int | None, headers: Mapping[str, str], tries: int, now: dat
 
     Args:
         status: of the answer; None where there was none.
-        headers: of the answer, found whatever their case.
+        headers: of the answer, found regardless of their case.
         tries: made so far, at least 1.
         now: for a `Retry-After` that is a date.
     """

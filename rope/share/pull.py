@@ -34,7 +34,7 @@ _BESIDE: Final = ("README.md", FAULTS_NAME, CROISSANT_NAME)
 
 @dataclass(frozen=True, slots=True)
 class PullReport:
-    """What a pull did.
+    """The outcome of a pull.
 
     Attributes:
         manifest: of the dataset.
@@ -95,15 +95,15 @@ def _fetch_manifest(repo: str, commit: str, api: HfApi, scratch: Path) -> tuple[
         raise
     except EntryNotFoundError as error:
         raise DatasetError(
-            f"{repo}: has no {MANIFEST_NAME} at {commit[:12]}, so it is no dataset of this format, or its push did not "
-            "end; repeat the push"
+            f"{repo}: has no {MANIFEST_NAME} at {commit[:12]}, so it is not a dataset of this format, or its push "
+            "did not finish; repeat the push"
         ) from error
     try:
         manifest = read_manifest(scratch)
     except DatasetError as error:
         raise DatasetError(str(error).replace(str(scratch), repo)) from error
     if wrong := sorted(name for name in manifest.shards if not is_shard_name(name)):
-        raise DatasetError(f"{repo}/{MANIFEST_NAME}: {wrong[0]!r} is no name of a shard; nothing was fetched")
+        raise DatasetError(f"{repo}/{MANIFEST_NAME}: {wrong[0]!r} is not a shard name; nothing was fetched")
     return manifest, Path(path).read_bytes()
 
 

@@ -45,7 +45,7 @@ _HASHES_NAME: Final = ".push.jsonl"
 """Hashes that an unfinished push has made."""
 
 _WHY_NOT_PUBLIC: Final = (
-    "everybody would see the images and texts, which have licences of their own; if you may publish them, say so with "
+    "everybody would see the images and texts, which have their own licences; if you may publish them, say so with "
     "--i-have-the-right"
 )
 
@@ -60,7 +60,7 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class PushReport:
-    """What a push did.
+    """The outcome of a push.
 
     Attributes:
         url: of the repository.
@@ -89,7 +89,7 @@ def push_dataset(
     """Check a dataset directory, describe it in Croissant, and upload it; repeat the call to resume.
 
     Sent are the shards of the manifest, the card, the list of faults, `croissant.json` and `rope.json`; nothing else
-    that lies in the folder. Other files of the repository stay, but for shards of an earlier dataset.
+    that lies in the folder. Other files of the repository stay, except for shards of an earlier dataset.
 
     Args:
         directory: a finished dataset directory with its images inside.
@@ -173,7 +173,7 @@ def _check_folders(directory: Path, manifest: DatasetManifest) -> None:
         if n_files > _FOLDER_FILES:
             raise UsageError(
                 f"{directory / folder}: holds {n_files:,} shards, and the Hub takes at most {_FOLDER_FILES:,} files in "
-                "a folder; build the dataset again, which lays out so many shards in folders of their own"
+                "a folder; build the dataset again, which lays out so many shards in their own folders"
             )
 
 

@@ -27,7 +27,7 @@ def find_damage(
     Args:
         directory: where the shards are.
         manifest: what they should be.
-        advance: told of the bytes of each shard when it has been checked.
+        advance: called with the bytes of each shard once it is checked.
         digest_of: gives the SHA-256 of a file in hex.
     """
     problems: list[Problem] = []
@@ -51,7 +51,7 @@ def in_one_line(problems: list[Problem]) -> str:
 
 def _damage(path: Path, name: str, shard: Shard, digest_of: Callable[[Path], str]) -> str | None:
     if not is_shard_name(name):
-        return "is no name of a shard"
+        return "is not a shard name"
     if not path.is_file():
         return "is missing"
     size = path.stat().st_size

@@ -250,7 +250,7 @@ def _members(row: Row, domain: DomainName, split: Split) -> Iterator[Member]:
             where = f"{domain} {row['sample_id']}, {name}"
             content = _content(row[name], where)
             if (extension := extension_of(content)) is None:
-                raise DatasetError(f"{where}: begins like no {kind} file; rope validate lists all that is wrong")
+                raise DatasetError(f"{where}: does not begin like a {kind} file; rope validate lists all that is wrong")
             yield f"{key}.{extension}", content
 
 
@@ -268,7 +268,9 @@ def _extension(content: bytes, where: str) -> str:
     try:
         name = read_header(Frame(content)).format
     except DatasetError as error:
-        raise DatasetError(f"{where}: is no image that Pillow knows; rope validate lists all that is wrong") from error
+        raise DatasetError(
+            f"{where}: is not an image that Pillow knows; rope validate lists all that is wrong"
+        ) from error
     return _EXTENSIONS.get(name, name.lower())
 
 

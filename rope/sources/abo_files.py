@@ -178,7 +178,7 @@ class Metadata:
         return found
 
     def check_licence(self) -> None:
-        """Report where the licence beside the data is not the one that a card names."""
+        """Report where the licence next to the data is not the one that a card names."""
         texts = [path.read_text("utf-8", "replace") for path in sorted(self.folder.glob("LICENSE*"))]
         if not texts:
             self.report(ReleaseFault(LICENCE, 0, "other_form", "no such file; see that CC BY 4.0 holds for this copy"))

@@ -85,7 +85,7 @@ def read_categories(connection: duckdb.DuckDBPyConnection, path: Path | None, re
 
 
 def _rows(path: Path, reading: Reading) -> Iterator[pa.RecordBatch]:
-    """The lines but for the header and blank ones, with their fields."""
+    """The lines except for the header and blank ones, with their fields."""
     batches = reading.batches(path)
     first = next(batches, None)
     header, columns = _find_header(path, first)

@@ -14,7 +14,7 @@ _END: Final = re.compile(r"\r\n|\r|\n")
 
 
 def csv_rows(text: str) -> Iterator[tuple[int, list[str]]]:
-    r"""The rows of a CSV file, each with the number of the line where it ends, from 1; blank lines are passed over.
+    r"""The rows of a CSV file, each with the number of the line where it ends, from 1; blank lines are ignored.
 
     A field is in quotation marks from its first character to its last, or has no meaning for them.
 

@@ -50,7 +50,7 @@ RULES: Final[dict[str, Rule]] = {
     "long_id": Rule("left out", f"an id or the name of a file of more than {MAX_ID_LENGTH:,} characters"),
     "unknown_split": Rule("left out", "a split that is neither train nor validation"),
     "unknown_domain": Rule("left out", "a domain that has no folder of media, such as pages for page"),
-    "bad_number": Rule("left out", "a frame number or timestamp that is no integer"),
+    "bad_number": Rule("left out", "a frame number or timestamp that is not an integer"),
     "bad_image_name": Rule("left out", "an image name that is absolute or points out of the image folder"),
     "repeated_row": Rule("left out", "a line that says what an earlier one said; the first is kept"),
     "product_conflict": Rule("left out", "a sample with two products; its label is not guessed"),
@@ -67,9 +67,9 @@ RULES: Final[dict[str, Rule]] = {
     "shared_image": Rule("left out", "a photograph of several products, such as a table of sizes"),
     "unknown_image": Rule("left out", "a photograph that the list of images lacks"),
     "unknown_spin": Rule("left out", "a turntable sequence of which the list of sequences has no usable image"),
-    "unreadable_image": Rule("left out", "an image file that is missing, or is no image; the frame is left out"),
+    "unreadable_image": Rule("left out", "an image file that is missing, or is not an image; the frame is left out"),
     "unreadable_audio": Rule("left out", "a sound file that is missing, or is none; the sample stays, without it"),
-    "unreadable_video": Rule("left out", "a video file that is missing, or is no video"),
+    "unreadable_video": Rule("left out", "a video file that is missing, or is not a video"),
     "too_large": Rule("left out", "a file, or the images of one sample, of 2 GiB or more, which no row can hold"),
     "no_readable_image": Rule("left out", "a sample none of whose image files can be read"),
     "no_text": Rule("kept", "a sample without a text row; its text is null"),
@@ -129,7 +129,7 @@ def shortened(text: str, n: int = 100) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseFault:
-    """One fault, at its place.
+    """A damaged or contradicting row of a release: its file, line, kind and subject.
 
     Attributes:
         file: name of the file in the release.

@@ -4,7 +4,7 @@
 lower-case letters, in the singular), `sample_id` and `product_id`; `text`, `category`, `split` (train or validation)
 and `gallery` may be there too. Without the column `split`, all is `validation`. The media of a sample are found under
 its id in the folder of its domain, which is called as the domain with an s: `pages/`, `videos/`, `lives/` and so on. A
-sample of a domain that is none of these three may be a text alone. See `rope.sources.media_files` for ids that are not
+sample of a domain that is none of these three may be only a text. See `rope.sources.media_files` for ids that are not
 exactly the names of files.
 
 * `ID.jpg`, `.jpeg`, `.png` or `.webp`: an image;
@@ -76,7 +76,7 @@ def find_release(folder: Path, encoding: str | None = None) -> ReleaseSource:
     rows = list(_read_parquet(table) if table.name == _PARQUET else _read_csv(table, encoding))
     domains = _domains(folder, rows)
     if not rows or not domains:
-        what = "no rows" if not rows else f"beside it is none of the folders {', '.join(map(config_of, _named(rows)))}"
+        what = "no rows" if not rows else f"next to it is none of the folders {', '.join(map(config_of, _named(rows)))}"
         raise ReleaseError(f"{table}: {what}; expected a row and an image or video for each sample")
     found = {domain: find_entries(folder, config_of(domain)) for domain in domains}
     media: Media = {domain: match_entries(_ids(rows, domain), found[domain]) for domain in domains}

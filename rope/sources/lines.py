@@ -37,7 +37,7 @@ def scan_lines(
 
     Raises:
         OSError: the file cannot be read.
-        ReleaseError: the file is no text.
+        ReleaseError: the file is not text.
     """
     first_line, rest = 1, b""
     for piece in iter_blocks(path, on_bytes, block_bytes, encoding):

@@ -1,4 +1,4 @@
-"""What a file seems to be that was given as text with fields, and is not."""
+"""Guesses what a file is that was given as text with fields, for error messages."""
 
 from typing import Final
 
@@ -88,7 +88,7 @@ def _encoding_of(content: bytes) -> str:
 
 
 def _is_utf8(content: bytes) -> bool:
-    """Whether bytes are UTF-8, but for a character that is cut at the end."""
+    """Whether bytes are UTF-8, except for a character that is cut at the end."""
     try:
         content.decode()
     except UnicodeDecodeError as error:

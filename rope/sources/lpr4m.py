@@ -72,7 +72,7 @@ def find_release(folder: Path, encoding: str | None = None) -> ReleaseSource:
 
     Raises:
         UsageError: there is no such folder.
-        ReleaseError: it has no split, a file of the test is missing, or one is there twice.
+        ReleaseError: it has no split, a file of the test is missing, or one occurs twice.
     """
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder; expected the folder of the LPR4M annotations")
@@ -122,7 +122,7 @@ def products_of(answers: dict[str, list[str]]) -> dict[str, str]:
 
 
 def _matches(names: dict[str, str], pattern: str) -> list[str]:
-    """The files whose names fit a pattern, but for `.gz` and `.zst`."""
+    """The files whose names fit a pattern, except for `.gz` and `.zst`."""
     return [names[name] for name in fnmatch.filter(names, pattern)]
 
 
@@ -265,7 +265,7 @@ def _id_lists(staging: Staging, path: Path, reading: Reading) -> dict[str, list[
 
 
 def _is_id(value: Any) -> bool:  # noqa: ANN401 -- JSON
-    """Whether it can be the name of a file, but for the suffix."""
+    """Whether it can be the name of a file, except for the suffix."""
     return isinstance(value, str) and is_inside(value) and "/" not in value
 
 

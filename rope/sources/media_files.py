@@ -28,7 +28,7 @@ class MediaEntry:
 
 
 def find_entries(root: Path, folder: str) -> dict[str, list[MediaEntry]]:
-    """Name of each file without its suffix, and of each folder -> its entries; hidden files are passed over.
+    """Name of each file without its suffix, and of each folder -> its entries; hidden files are ignored.
 
     Args:
         root: the release.
@@ -48,7 +48,7 @@ def match_entries(ids: Iterable[str], found: Mapping[str, list[MediaEntry]]) -> 
 
     An id means the entries that are called so. Where there are none, it means those that are called so in Unicode's
     composed form (macOS decomposes the names of files: é is e and an accent), or the file that is called so with its
-    suffix, and the sound beside it.
+    suffix, and the sound next to it.
 
     Args:
         ids: of the samples; each once.

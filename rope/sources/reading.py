@@ -70,7 +70,7 @@ class Reading:
         is not of the file's encoding is None.
 
         Raises:
-            ReleaseError: the file is no text.
+            ReleaseError: the file is not text.
         """
         for batch in self.batches(path):
             for number, text in zip(batch["line"].to_pylist(), batch["text"].to_pylist(), strict=True):
@@ -95,7 +95,7 @@ class Reading:
         """The members of the object in a JSON file.
 
         Raises:
-            ReleaseError: the file is no JSON or holds something else than an object; or a name occurs twice in one
+            ReleaseError: the file is not JSON or holds something else than an object; or a name occurs twice in one
                 object, of which JSON readers would silently believe the last.
         """
 
@@ -137,5 +137,5 @@ def is_inside(name: str) -> bool:
 
 
 def listing_hash(names: list[str]) -> str:
-    """SHA-256 of file names, whatever their order."""
+    """SHA-256 of file names, regardless of their order."""
     return hashlib.sha256("\0".join(sorted(names)).encode()).hexdigest()

@@ -178,7 +178,7 @@ def stage_release(
         Name of each file read -> SHA-256 of its bytes.
 
     Raises:
-        ReleaseError: a file is no text, or `products.tsv` lacks a column.
+        ReleaseError: a file is not text, or `products.tsv` lacks a column.
     """
     connection.execute("CREATE TABLE faults (file VARCHAR, line BIGINT, kind VARCHAR, subject VARCHAR)")
     connection.execute(FILES_TABLE)

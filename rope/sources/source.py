@@ -1,4 +1,4 @@
-"""What a build has to know of a release, whatever its format."""
+"""What a build needs to know about a release, whatever its format."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

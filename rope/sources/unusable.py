@@ -33,9 +33,9 @@ def refuse_unusable(connection: duckdb.DuckDBPyConnection, source: ReleaseSource
     if 2 * n_bad > n_rows:
         problem = f"{n_bad:,} of {n_rows:,} rows cannot be read"
     elif n_rows:
-        problem = f"none of its {n_rows:,} rows names a sample or product that the files beside it have"
+        problem = f"none of its {n_rows:,} rows names a sample or product that the files next to it have"
     else:
-        problem = "has no rows, though the files beside it have samples that need them"
+        problem = "has no rows, though the files next to it have samples that need them"
     others = f" (so it is with {len(found) - 1} more files)" if len(found) > 1 else ""
     faults = commonest(connection, "faults", file)
     raise ReleaseError(

@@ -29,7 +29,7 @@ _HEAD_SHARE: Final = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A product to draw.
+    """A product of the synthetic catalogue.
 
     Attributes:
         index: its place in the catalogue, from 0.
@@ -52,7 +52,7 @@ class Product:
 
 
 def check_request(n_products: int, seed: int) -> None:
-    """Check what a set was asked for.
+    """Check the arguments of a set.
 
     Raises:
         UsageError: fewer than 2 products, which no split can part, or a seed below 0.

@@ -19,7 +19,7 @@ TransformName = Literal["reencode", "resize", "crop", "brighter", "darker"]
 TRANSFORMS: Final[tuple[TransformName, ...]] = get_args(TransformName)
 
 _QUALITY: Final = 85
-"""JPEG quality of a copy, but for `reencode`."""
+"""JPEG quality of a copy, except for `reencode`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ def new_folder(out: Path) -> Iterator[Path]:
         UsageError: `out` is a file, or a folder that is not empty.
     """
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise UsageError(f"{out}: exists and is no empty folder; give a new path, or remove it first")
+        raise UsageError(f"{out}: exists and is not an empty folder; give a new path, or remove it first")
     out = out.absolute()
     temporary = out.with_name(f".{out.name}.{os.getpid()}.part")
     shutil.rmtree(temporary, ignore_errors=True)

@@ -1,8 +1,8 @@
 """Interactions with planted preferences: what users like is in the items' content, but not alone, and not loudest.
 
 Every item has a taste, a look, and an appeal. Its content vector shows taste and look; the look is louder and has no
-influence on anybody. A user takes items near a taste of their own, and appealing items more often; appeal cannot be
-seen in the content. Some items appear at the very end alone. So popularity knows a part, the mean of what a user took
+influence on anybody. A user takes items near their own taste, and appealing items more often; appeal cannot be
+seen in the content. Some items appear only at the very end. So popularity knows a part, the mean of what a user took
 knows more, and a model that has learned to pass over the look knows most; of the late items, content alone knows
 anything.
 """
@@ -22,7 +22,7 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planted:
-    """What to plant.
+    """The effects to plant in synthetic interactions.
 
     Attributes:
         n_users: how many users.

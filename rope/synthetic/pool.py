@@ -1,4 +1,4 @@
-"""Write a synthetic raw pool: unlabelled samples to be filtered, merged and split, with the answers beside them."""
+"""Write a synthetic raw pool: unlabelled samples to be filtered, merged and split, with the answers next to them."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -50,7 +50,7 @@ ANSWER_SCHEMA = pa.schema(
 def write_pool(out: Path, *, products: int, seed: int, workers: int | None = None, progress: bool = True) -> None:
     """Write a synthetic raw pool, whole or not at all.
 
-    The bytes follow from `products` and `seed`, whatever the number of workers, as long as the versions of numpy,
+    The bytes follow from `products` and `seed`, regardless of the number of workers, as long as the versions of numpy,
     Pillow and pyarrow stay the same.
 
     Args:

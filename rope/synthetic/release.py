@@ -48,7 +48,7 @@ _FILES: Final = {1: "three", 2: "six", 3: "nine", 4: "twelve"}
 """Number of domains -> text files of a split."""
 
 VALIDATION_SHARE: Final = 0.3
-"""Share of the products in the split `test`, unless another is asked for."""
+"""Share of the products in the split `test`, unless another is given."""
 
 _MP4_SHARE: Final = 0.1
 _QUIRK_SHARE: Final = 0.02
@@ -139,7 +139,7 @@ def write_release(
 
 
 def place(products: Sequence[Product], seed: int, validation_share: float) -> list[Placed]:
-    """Give each product an id and a split; families stay together, but for one where the numbers ask for it."""
+    """Give each product an id and a split; families stay together, except for one where the numbers ask for it."""
     rng = generator(seed, Stream.SPLIT)
     n_test = min(max(round(len(products) * validation_share), 1), len(products) - 1)
     order = rng.permutation(products[-1].family + 1).tolist()

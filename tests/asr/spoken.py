@@ -26,7 +26,7 @@ VIDEOS = {
     "v6": damaged(),
     "v7": write(np.concatenate([tone(28, 300, level=0.3), silence(0.4), tone(12, 700, level=0.3)], axis=1)),
 }
-TEXTS = {"v2": "a title of its own"}
+TEXTS = {"v2": "its own title"}
 
 
 def spoken_dataset(folder: Path, videos: dict[str, bytes] = VIDEOS, media: str = "embed") -> Path:

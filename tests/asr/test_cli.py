@@ -90,7 +90,7 @@ def test_a_dataset_is_transcribed_by_a_model_of_a_folder(tmp_path):
     assert first.exit_code == 0, first.output
     assert (
         "3 samples have a new text; without one stay 1 in which nobody speaks, 1 without a track of sound, 1 that are "
-        "frames alone, 1 broken" in first.output
+        "frames only, 1 broken" in first.output
     )
     assert "listened to 5 different files now" in first.output
     assert "videos v6: " in first.output

@@ -19,7 +19,7 @@ PROMPT = load_prompt("zh", max_characters=100)
 
 
 class Speaker:
-    """Answers from a table; what is not in it gets a summary of its own; `dies_after` so many answers."""
+    """Answers from a table; what is not in it gets its own summary; `dies_after` so many answers."""
 
     name = "speaker"
 
@@ -173,7 +173,7 @@ def test_a_folder_with_something_else_is_left_alone(name, data):
     path.parent.mkdir(parents=True)
     path.write_text("mine")
     (data.parent / "out" / "more.txt").write_text("mine")
-    with pytest.raises(UsageError, match="exists and is no unfinished dataset"):
+    with pytest.raises(UsageError, match="exists and is not an unfinished dataset"):
         summarize(data)
     assert path.read_text() == "mine"
 

@@ -41,7 +41,7 @@ def test_videos_with_sound_and_no_text_get_one(data, tmp_path):
     report = transcribe(data, tmp_path)
     assert texts(tmp_path / "out", "video") == {
         "v1": "440 Hz",
-        "v2": "a title of its own",
+        "v2": "its own title",
         "v3": None,
         "v4": None,
         "v5": "440 Hz",
@@ -153,7 +153,7 @@ def test_where_every_video_has_a_text_nothing_is_to_do(tmp_path):
 
 @pytest.mark.parametrize(
     ("names", "says"),
-    [((), "has no folder videos or lives"), (("videos/9.mp4", "videos/9.wav"), "beside it is 9.mp4")],
+    [((), "has no folder videos or lives"), (("videos/9.mp4", "videos/9.wav"), "next to it is 9.mp4")],
 )
 def test_a_folder_of_media_has_one_file_an_id(names, says, tmp_path):
     media = tmp_path / "media"

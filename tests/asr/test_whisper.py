@@ -73,7 +73,7 @@ def test_the_language_counts(folder):
 
 @pytest.mark.parametrize(
     ("is_multilingual", "language", "says"),
-    [(True, "xx", "does not know the language 'xx'; it knows en, zh"), (False, "zh", "knows English alone")],
+    [(True, "xx", "does not know the language 'xx'; it knows en, zh"), (False, "zh", "knows only English")],
 )
 def test_a_language_that_the_model_does_not_know_is_refused(is_multilingual, language, says, tmp_path):
     with pytest.raises(UsageError, match=says):

@@ -159,7 +159,7 @@ def test_what_does_not_fit_is_named(options, says, tmp_path):
 
 
 def test_videos_and_live_clips_of_one_sound_find_each_other(folder, tmp_path):
-    """Eight products, each with a pitch of its own: in a video, and quieter beside the image of a live clip."""
+    """Eight products, each with its own pitch: in a video, and quieter beside the image of a live clip."""
     release, rows = tmp_path / "release", ["domain,sample_id,product_id"]
     for i in range(8):
         sound, page = tone(1.5, 200 * (i + 1)), {f"pages/p{i}.jpg": jpeg(20 * i), f"lives/l{i}.jpg": jpeg(20 * i)}

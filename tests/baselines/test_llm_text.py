@@ -63,7 +63,7 @@ def load(folder, **options):
 
 
 def by_hand(folder, texts):
-    """Each text alone, so that nothing is padded."""
+    """Each text only, so that nothing is padded."""
     model, tokenizer = AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
     rows = []
     with torch.inference_mode():
@@ -136,7 +136,7 @@ def test_the_fingerprint_is_of_all_that_moves_a_number(tmp_path):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"template": "red"}, "has no {} in the place of the text"),
+        ({"template": "red"}, "has no {} instead of the text"),
         ({"max_tokens": "0"}, "max_tokens is 0; expected a whole number, at least 1"),
         ({"batch": "x"}, "batch is 'x'; expected a whole number"),
         ({}, "transformers cannot load it"),

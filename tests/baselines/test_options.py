@@ -16,7 +16,7 @@ from rope.errors import UsageError
         ({"frame": "4"}, "unknown option 'frame'; did you mean 'frames'"),
         ({"pool": "median"}, "pool is 'median'; expected one of mean, max, first"),
         ({"text_weight": "2"}, "from 0 to 1"),
-        ({"texts": "page,Shop"}, "'Shop' is no name of a domain"),
+        ({"texts": "page,Shop"}, "'Shop' is not a domain name"),
         ({"template": "a photo"}, "has no {}"),
     ],
 )

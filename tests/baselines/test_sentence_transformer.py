@@ -41,7 +41,7 @@ def test_a_clip_of_sentence_transformers_is_an_embedder(tmp_path):
 
 
 def save_texts(folder, kind=BertModel):
-    """A model of texts alone: a BERT and the mean of its states."""
+    """A model of texts only: a BERT and the mean of its states."""
     from sentence_transformers import SentenceTransformer, models
 
     config = BertConfig(vocab_size=len(bert_words()), hidden_size=32, num_hidden_layers=1, num_attention_heads=2)

@@ -247,6 +247,6 @@ def test_a_model_that_is_no_function_ends_with_one_and_a_changed_one_with_two(
     assert (code, "error: noisy: two calls of embed with the same pages" in err) == (1, True)
     assert outcome(noise, "--no-check")[0] == 0
     code, err = outcome(ones)
-    assert (code, "noisy_model.py has changed; start anew with --overwrite" in err) == (2, True)
+    assert (code, "noisy_model.py has changed; start over with --overwrite" in err) == (2, True)
     code, err = outcome(ones, "--overwrite")
     assert (code, "the source of noisy_model.py stands for it" in err) == (0, True)

@@ -1,4 +1,4 @@
-"""Datasets that lack a domain, or in which a query has a gallery of its own."""
+"""Datasets that lack a domain, or in which a query has its own gallery."""
 
 import numpy as np
 import pytest

@@ -197,7 +197,7 @@ def test_a_quick_report_says_that_it_is_one(dataset, embeddings, of_file, tmp_pa
     assert quick.metrics()["R@1"] == of_file.headline
     assert not any("n_queries" in name for name in quick.metrics())
     assert len(quick.to_pandas()) == 6
-    with pytest.raises(UsageError, match="quick score is no result to keep"):
+    with pytest.raises(UsageError, match="quick score is not a result to keep"):
         quick.save(tmp_path / "r.json")
     (tmp_path / "q.json").write_text(quick.to_json(), "utf-8")
     with pytest.raises(UsageError, match="names no file of ranks"):

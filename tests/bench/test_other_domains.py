@@ -34,7 +34,7 @@ def run(*arguments):
 
 
 def narrow(path, domains):
-    """The vectors seen from 16 random sides, in a file beside them: with all dimensions the doctor takes seconds."""
+    """The vectors seen from 16 random sides, in a file next to them: with all dimensions the doctor takes seconds."""
     found = read_embeddings([path], domains)
     sides = np.random.default_rng(0).normal(size=(next(iter(found.values())).vectors.shape[1], 16))
     given = {domain: (rows.sample_ids, rows.vectors @ sides) for domain, rows in found.items()}

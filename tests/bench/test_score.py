@@ -38,7 +38,7 @@ def random_case(seed: int, n_products: int = 8, n: int = 20):
 
 
 def numbers(result) -> dict:
-    """All that is reported, but for what depends on the machine."""
+    """All that is reported, except for what depends on the machine."""
     return {
         key: value
         for key, value in as_json(result, PROVENANCE, intervals_of(ranks_of(result, PROVENANCE)), None).items()

@@ -16,7 +16,7 @@ PRODUCTS = [f"p{i}" for i in range(6)]
 
 
 def planted(n_each=6, noise=0.05):
-    """Six products, each about a direction of its own in all domains; p5 has no live clip."""
+    """Six products, each about its own direction in all domains; p5 has no live clip."""
     rng = np.random.default_rng(0)
     embeddings, labels = {}, {}
     for domain in ("page", "video", "live"):

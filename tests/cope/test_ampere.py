@@ -1,4 +1,4 @@
-"""AMPere: a text in every domain, the terms that align text and image, and COPE as it was beside it."""
+"""AMPere: a text in every domain, the terms that align text and image, and COPE as it was next to it."""
 
 import json
 from dataclasses import asdict, replace

@@ -18,7 +18,7 @@ def test_recipes_are_listed_and_printed():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["recipe", "papr"], "papr: no such file, and no preset; presets are"),
+        (["recipe", "papr"], "papr: neither a file nor a preset; presets are"),
         (["train", "nowhere", "--out", "run", "--preset", "tiny"], "nowhere"),
     ],
 )

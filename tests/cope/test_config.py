@@ -22,10 +22,10 @@ def test_a_configuration_survives_json():
         ({"mit_layers": 1.5}, "mit_layers is 1.5; expected a whole number, at least 1"),
         ({"text_layers": True}, "text_layers is True; expected a whole number"),
         ({"text_dropout": 1.0}, "text_dropout is 1.0; expected a finite number, at least 0 and below 1"),
-        ({"image_size": 230}, "image_size 230 is no multiple of patch_size, 16"),
-        ({"vision_width": 100}, "vision_width 100 is no multiple of the width of a head, 64"),
-        ({"feature_dim": 100}, "feature_dim 100 is no multiple of the width of a head, 64"),
-        ({"text_heads": 7}, "text_width 768 is no multiple of text_heads, 7"),
+        ({"image_size": 230}, "image_size 230 is not a multiple of patch_size, 16"),
+        ({"vision_width": 100}, "vision_width 100 is not a multiple of the width of a head, 64"),
+        ({"feature_dim": 100}, "feature_dim 100 is not a multiple of the width of a head, 64"),
+        ({"text_heads": 7}, "text_width 768 is not a multiple of text_heads, 7"),
     ],
 )
 def test_a_size_that_cannot_be_is_refused(wrong, message):

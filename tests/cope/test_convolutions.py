@@ -1,4 +1,4 @@
-"""The small visual tower: convolutions in the place of X-CLIP's blocks."""
+"""The small visual tower: convolutions instead of X-CLIP's blocks."""
 
 from dataclasses import replace
 
@@ -69,7 +69,7 @@ def test_a_model_without_it_is_configured_as_before():
     [
         ({"convolutions": ()}, r"convolutions: expected multiples of 8, one a layer, got \[\]"),
         ({"convolutions": (8, 12)}, r"expected multiples of 8, one a layer, got \[8, 12\]"),
-        ({"image_size": 48, "convolutions": (8,) * 5}, "image_size 48 is no multiple of 32: each of the 5"),
+        ({"image_size": 48, "convolutions": (8,) * 5}, "image_size 48 is not a multiple of 32: each of the 5"),
     ],
 )
 def test_channels_that_cannot_be_are_refused(change, message):

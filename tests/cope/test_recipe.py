@@ -54,7 +54,7 @@ def test_a_file_says_what_differs_from_a_base_beside_it(tmp_path):
         ("- 3", "expected keys with values at the top, got a list"),
         ("a: [", "not readable as YAML"),
         ("[" * 30_000, "not readable as YAML: maximum recursion"),
-        ("base: nowhere", "nowhere: no such file, and no preset; presets are ampere, h200"),
+        ("base: nowhere", "nowhere: neither a file nor a preset; presets are ampere, h200"),
         ("base: r.yaml", "is based on itself"),
     ],
 )

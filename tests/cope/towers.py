@@ -1,4 +1,4 @@
-"""Small random checkpoints of the models that people put in the place of COPE's towers, in the formats of the real."""
+"""Small random checkpoints of the models that people put instead of COPE's towers, in the formats of the real."""
 
 from pathlib import Path
 

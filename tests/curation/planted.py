@@ -49,7 +49,7 @@ def unit(x: np.ndarray) -> np.ndarray:
 
 
 def pair_scores(found: np.ndarray, true: np.ndarray) -> tuple[float, float]:
-    """Precision and recall of the pairs of a grouping; -1 in `true` is a group of its own."""
+    """Precision and recall of the pairs of a grouping; -1 in `true` is its own group."""
     inside = true >= 0
     both = n_pairs(found[inside] * (true.max() + 1) + true[inside])
     return both / max(n_pairs(found), 1), both / max(n_pairs(true[inside]), 1)

@@ -123,7 +123,7 @@ def test_row_groups_are_cut_by_bytes_and_have_a_page_index(release, tmp_path, mo
     build(release, tmp_path / "out")
     (shard,) = (tmp_path / "out" / "videos").glob("train-*")
     metadata = pq.read_metadata(shard)
-    assert metadata.num_row_groups == metadata.num_rows > 1  # an image alone is half as large
+    assert metadata.num_row_groups == metadata.num_rows > 1  # an image only is half as large
     column = metadata.row_group(0).column(0)
     assert (column.has_offset_index, column.has_column_index) == (True, True)
 
@@ -235,7 +235,7 @@ def test_building_again_changes_nothing(release, tmp_path):
 def test_a_folder_with_other_files_is_left_alone(release, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("precious", "utf-8")
-    with pytest.raises(UsageError, match=r"exists and is no unfinished build \(it holds thesis\.tex\)"):
+    with pytest.raises(UsageError, match=r"exists and is not an unfinished build \(it holds thesis\.tex\)"):
         build(release, tmp_path / "out")
 
 

@@ -109,7 +109,7 @@ def test_only_the_split_that_is_asked_for_is_converted(small, monkeypatch):
 
 def test_columns_are_chosen_and_unknown_ones_refused(small):
     assert load_dataset(small, split="train", columns=["text"], keep_in_memory=True).column_names == ["text"]
-    with pytest.raises(UsageError, match="has no column 'title'; choose of sample_id, product_id, text"):
+    with pytest.raises(UsageError, match="has no column 'title'; choose one of sample_id, product_id, text"):
         load_dataset(small, split="train", columns=["title"])
 
 

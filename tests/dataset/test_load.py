@@ -1,4 +1,4 @@
-"""`load_dataset("rope")`, by `datasets` and by `rope`, in processes of their own: the hook acts at import."""
+"""`load_dataset("rope")`, by `datasets` and by `rope`, in their own processes: the hook acts at import."""
 
 import os
 import subprocess

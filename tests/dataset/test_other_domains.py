@@ -25,7 +25,7 @@ THREE = ("page", "video", "live")
 
 
 def with_reviews(split="test", product="b1"):
-    """The tiny release with two reviews of one product: a text with two photos, and a text alone."""
+    """The tiny release with two reviews of one product: a text with two photos, and a text only."""
     lines = tiny_release()
     for prefix in ("training", "test"):
         is_here = prefix == split

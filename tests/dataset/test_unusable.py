@@ -95,7 +95,7 @@ def test_the_file_is_named_and_what_it_looks_like(edit, names, expected, tmp_pat
 @pytest.mark.parametrize(
     ("empty", "expected"),
     [
-        ("training_page_images.txt", "training_page_images.txt: has no rows, though the files beside it have samples"),
+        ("training_page_images.txt", "training_page_images.txt: has no rows, though the files next to it have samples"),
         (PAGES, f"{TITLES}: none of its 2 rows names .* .so it is with 1 more files.: 2 x no_product"),
     ],
 )
@@ -112,7 +112,7 @@ def test_texts_may_be_missing(tmp_path):
 def test_categories_of_other_products_are_refused(tmp_path):
     lines = tiny_release() | {"products.tsv": ["product_id\tcategory", "A1\tcup"]}
     said = refusal(write_release(tmp_path / "release", lines), tmp_path / "out")
-    assert "products.tsv: none of its 1 rows names a sample or product that the files beside it have" in said
+    assert "products.tsv: none of its 1 rows names a sample or product that the files next to it have" in said
 
 
 def test_the_faults_stay_and_do_not_stand_in_the_way(tmp_path):

@@ -123,7 +123,7 @@ def test_changed_bytes_are_found_by_size_and_by_hash(small):
     (small / PAGES).write_bytes(b"PAR1")
     whats = [what for where, what in found(small) if where == PAGES]
     assert "has 4 bytes" in whats[0]
-    assert "no readable Parquet" in whats[1]
+    assert "not a readable Parquet" in whats[1]
 
 
 def test_a_shard_of_another_schema_is_described_column_by_column(small):

@@ -105,7 +105,7 @@ def test_a_folder_of_transformers_is_read_and_other_texts_in_the_batch_change_no
 
 
 def save_official(path: Path) -> dict[str, torch.Tensor]:
-    """A checkpoint of cn_clip with random weights, and words beside it."""
+    """A checkpoint of cn_clip with random weights, and words next to it."""
     generator, width, n_words = torch.Generator().manual_seed(0), 64, len(bert_words())
     shapes: dict[str, tuple[int, ...]] = {
         "visual.class_embedding": (width,),

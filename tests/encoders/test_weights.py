@@ -1,4 +1,4 @@
-"""What stands in the place of weights is weights, or is refused in a sentence; and a model has all of its own."""
+"""What stands instead of weights is weights, or is refused in a sentence; and a model has all of its own."""
 
 import ast
 import json

@@ -22,7 +22,7 @@ def png(level: int) -> bytes:
 
 
 def write_products(directory: Path, products: dict[str, tuple[int, int, int]], damaged=(), fingerprint="d0") -> Path:
-    """Products with so many pages, videos and live clips; `damaged` are samples whose frames are no images.
+    """Products with so many pages, videos and live clips; `damaged` are samples whose frames are not images.
 
     Sample ids are `<product>-<letter><number>`, in the order of the products.
     """

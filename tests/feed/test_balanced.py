@@ -122,7 +122,7 @@ def test_a_product_of_which_nothing_can_be_decoded_has_a_stand_in(tmp_path):
 def test_nothing_is_made_up_where_all_is_damaged(tmp_path):
     data = write_products(tmp_path / "data", dict.fromkeys("ab", (1, 1, 1)), {"a-v0", "b-p0"})
     with pytest.raises(
-        DatasetError, match=r"in its stead: no usable sample; (video a-v0|page b-p0).*(video a-v0|page b-p0)"
+        DatasetError, match=r"in its place: no usable sample; (video a-v0|page b-p0).*(video a-v0|page b-p0)"
     ):
         list(Feed(source(data, on_damaged="skip")))
 

@@ -95,7 +95,7 @@ while feed.epoch < 3:
 
 
 def killed_after(n_batches: int, n_workers: int, kind: str, data: Path, folder: Path) -> int:
-    """Run the loop in a process of its own, and kill it when its log has so many lines more; returns how it ended."""
+    """Run the loop in its own process, and kill it when its log has so many lines more; returns how it ended."""
     log, saved = folder / "log.txt", folder / "state.json"
     n_before = len(log.read_text().splitlines()) if log.exists() else 0
     command = [sys.executable, "-c", RUN, kind, str(n_workers), str(data), str(log), str(saved)]
@@ -144,7 +144,7 @@ def test_the_state_is_of_what_the_loop_has_and_not_of_what_workers_prepared(make
 )
 def test_the_state_of_another_order_is_refused(options, expected, make, data, tmp_path):
     other = data if options else write_products(tmp_path / "data", SIZES, fingerprint="d1")
-    with pytest.raises(UsageError, match=f"this state is of another feed: {expected}; start anew"):
+    with pytest.raises(UsageError, match=f"this state belongs to another feed: {expected}; start over"):
         Feed(make(other, **options)).load_state_dict(Feed(make(data)).state_dict())
 
 
@@ -152,7 +152,7 @@ def test_a_stream_is_resumed_on_as_many_ranks(data):
     state = Feed(stream(data, share=ProcessShare(1, 2))).state_dict()
     with pytest.raises(UsageError, match="samples_a_rank is 33 there and 22 here, world_size is 2 there and 3 here"):
         Feed(stream(data, share=ProcessShare(1, 3))).load_state_dict(state)
-    with pytest.raises(UsageError, match="samples_a_rank is 33 there and 32 here; start anew"):
+    with pytest.raises(UsageError, match="samples_a_rank is 33 there and 32 here; start over"):
         Feed(stream(data, share=ProcessShare(1, 2), batch_size=4, drop_last=True)).load_state_dict(state)
     other = Feed(stream(data, share=ProcessShare(1, 2), batch_size=7))
     other.load_state_dict(state | {"position": 3})

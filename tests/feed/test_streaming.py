@@ -105,9 +105,9 @@ def test_a_batch_without_a_readable_sample_is_left_out_and_counted(num_workers, 
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"on_damaged": "ignore"}, "unknown on_damaged 'ignore'; choose of raise, skip"),
-        ({"split": "test"}, "unknown split 'test'; choose of train"),
-        ({"domain": "videos"}, "unknown domain 'videos'; choose of page, video, live"),
+        ({"on_damaged": "ignore"}, "unknown on_damaged 'ignore'; choose one of raise, skip"),
+        ({"split": "test"}, "unknown split 'test'; choose one of train"),
+        ({"domain": "videos"}, "unknown domain 'videos'; choose one of page, video, live"),
     ],
 )
 def test_a_value_that_no_option_has_is_refused_with_those_that_exist(options, expected, data):

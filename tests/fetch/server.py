@@ -265,7 +265,7 @@ class ServerThread:
 
 
 def main() -> None:
-    """Serve photo-sized images in a process of its own; prints the port."""
+    """Serve photo-sized images in its own process; prints the port."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--min-bytes", type=int, default=20_000)
     parser.add_argument("--max-bytes", type=int, default=60_000)

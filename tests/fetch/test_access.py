@@ -100,8 +100,8 @@ def test_a_header_that_cannot_be_sent_is_refused_without_its_value(header, messa
     ("content", "message"),
     [
         (None, "cannot be read (No such file or directory); expected a file of cookies"),
-        (f'{{"session": "{SECRET}"}}', "is no file of cookies in Netscape's format"),
-        (f"# Netscape HTTP Cookie File\na {SECRET}\n", "is no file of cookies in Netscape's format"),
+        (f'{{"session": "{SECRET}"}}', "is not a file of cookies in Netscape's format"),
+        (f"# Netscape HTTP Cookie File\na {SECRET}\n", "is not a file of cookies in Netscape's format"),
         ("# Netscape HTTP Cookie File\n", "holds no cookie that is still valid"),
     ],
 )
@@ -135,7 +135,7 @@ def test_an_address_with_a_user_of_its_own_gets_no_other_authorization(serve, tm
 
 def test_headers_need_a_server_that_they_are_for(tmp_path):
     release = release_of(["http://a.example/a.jpg"], tmp_path / "release")
-    with pytest.raises(UsageError, match="headers are sent to the server of the prefix alone"):
+    with pytest.raises(UsageError, match="headers are sent only to the server of the prefix"):
         fetch(release, tmp_path / "to", None, read_access(["X-A: 1"]))
 
 
@@ -172,7 +172,9 @@ def test_addresses_of_private_networks_are_refused_behind_a_proxy_too(serve, tmp
 def test_a_proxy_that_is_none_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", f"socks5://me:{SECRET}@127.0.0.1:1")
     release = release_of(["a.jpg"], tmp_path / "release")
-    with pytest.raises(UsageError, match="the proxy that the environment names for http:// is no address") as caught:
+    with pytest.raises(
+        UsageError, match="the proxy that the environment names for http:// is not an address"
+    ) as caught:
         fetch(release, tmp_path / "to", "http://a.example/", read_access())
     assert SECRET not in str(caught.value)
 
@@ -181,7 +183,7 @@ def test_a_proxy_that_is_none_is_refused(tmp_path, monkeypatch):
 def test_a_prefix_that_no_name_can_follow_is_refused_before_anything_is_asked_for(prefix, serve, tmp_path):
     server = serve()
     release = release_of(["a.jpg"], tmp_path / "release")
-    with pytest.raises(UsageError, match=r"ends in .*, so the image 1\.jpg would be asked for at .*1\.jpg; expected"):
+    with pytest.raises(UsageError, match=r"ends in .*, so the image 1\.jpg would be requested at .*1\.jpg; expected"):
         fetch(release, tmp_path / "to", prefix.format(f"http://127.0.0.1:{server.port}/").rstrip("/"), read_access())
     assert server.requests.total() == 0
     assert not (tmp_path / "to").exists()

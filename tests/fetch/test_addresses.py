@@ -63,7 +63,7 @@ def test_a_redirect_is_compared_with_the_address_asked_for_first():
 
 def test_a_private_host_is_allowed_by_its_name_alone():
     check_host(URL("http://127.0.0.1/"), limits(private_hosts=frozenset({"127.0.0.1"})))
-    with pytest.raises(FetchError, match=r"127\.0\.0\.2 is no public address"):
+    with pytest.raises(FetchError, match=r"127\.0\.0\.2 is not a public address"):
         check_host(URL("http://127.0.0.2/"), limits(private_hosts=frozenset({"127.0.0.1"})))
 
 

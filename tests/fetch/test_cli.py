@@ -62,7 +62,7 @@ def test_headers_and_cookies_come_from_options(rope, serve, tmp_path):
         (["--prefix", "http://127.0.0.1:1/"], "say --allow-private"),
         (["--prefix", "http://x.example/", "--rate", "0"], "requests_per_s is 0.0; expected a finite number, above 0"),
         (["--prefix", "http://x.example/", "--max-bytes", "much"], "--max-bytes 'much': expected a number of bytes"),
-        (["--prefix", "http://x.example/images"], "ends in a word, so the image 1.jpg would be asked for at http://x"),
+        (["--prefix", "http://x.example/images"], "ends in a word, so the image 1.jpg would be requested at http://x"),
         (
             ["--prefix", "http://x.example/", "--header", "secret"],
             "a header is not as expected",

@@ -243,13 +243,13 @@ def test_two_processes_do_not_fetch_into_one_folder(serve, tmp_path):
 @pytest.mark.parametrize(
     ("prefix", "sentence"),
     [
-        ("http://10.0.0.1/", "10.0.0.1 is no public address; if it is your own server, say --allow-private"),
+        ("http://10.0.0.1/", "10.0.0.1 is not a public address; if it is your own server, say --allow-private"),
         ("http://localhost/", "localhost has the address 127.0.0.1, which is not public; if it is"),
         ("http://127.1/", "127.1 has the address 127.0.0.1, which is not public"),
         ("http://2130706433/", "2130706433 has the address 127.0.0.1, which is not public"),
         ("http://[::1", "Invalid"),
-        ("images/", "images/ is no address that begins with http:// or https://"),
-        (None, "is no URL; say with --prefix what addresses begin with"),
+        ("images/", "images/ is not an address that begins with http:// or https://"),
+        (None, "is not a URL; say with --prefix what addresses begin with"),
     ],
 )
 def test_a_wrong_prefix_is_refused_before_anything_fails_because_of_it(prefix, sentence, tmp_path):

@@ -76,6 +76,6 @@ def test_strings_beyond_the_limit_of_memory_go_to_the_disk(tmp_path):
 
 
 def test_too_little_memory_is_said_in_a_sentence(tmp_path):
-    sentence = r"1 MiB of memory do not suffice .*; allow more with --memory"
+    sentence = r"1 MiB of memory are not enough .*; allow more with --memory"
     with pytest.raises(UsageError, match=sentence), connect(None, 1 << 20) as connection:
         connection.execute("SELECT list(i) FROM range(10000000) r(i)").fetchall()

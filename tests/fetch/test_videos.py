@@ -17,7 +17,7 @@ VIDEOS = ["test0_0", "test0_1", "test1_0", "train0_0", "train0_1", "train1_0"]
 
 @pytest.fixture
 def release(tmp_path):
-    """A release with its text files alone, and the folder with everything beside it."""
+    """A release with its text files alone, and the folder with everything next to it."""
     write_movingfashion(tmp_path / "whole")
     (tmp_path / "release").mkdir()
     for split in ("train", "test"):

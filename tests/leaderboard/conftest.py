@@ -38,7 +38,7 @@ def card(identity: str, **changes: object) -> dict[str, object]:
 
 
 def make_embeddings(path: Path, data: Path, noise: float, seed: int, split: str = "validation") -> Path:
-    """Vectors of 16 numbers: one direction a product, and noise."""
+    """Vectors of 16 numbers: one direction per product, and noise."""
     given = {}
     for i, (domain, labels) in enumerate(read_labels(data, split).items()):
         numbers = {product: n for n, product in enumerate(sorted(set(labels.product_ids)))}

@@ -43,7 +43,7 @@ PAIR = ("pairs", "P2V")
         (put("headline", "value", to=None), "the headline is None, but the mean R@1 of the six pairs is"),
         (
             put("pairs", to=lambda pairs: pairs | {"X2Y": pairs["P2V"]}),
-            "X2Y is no pair of the domains page, vid",
+            "X2Y is not a pair of the domains page, vid",
         ),
         (
             put("pairs", to=lambda pairs: pairs | {"P2V": pairs["P2V"] | {"R@1": None}}),
@@ -59,7 +59,7 @@ PAIR = ("pairs", "P2V")
         (put(*PAIR, "optimistic", "R@10", to=0.0), "P2V: R@10 is above what it would be with ties counted for the mod"),
         (put(*PAIR, "n_no_positive", to=1), "P2V: 120 queries and 1 without a positive, of 120 samples"),
         (put(*PAIR, "n_gallery", to=121), "P2V: a gallery of 121, but there are 120 samples"),
-        (put(*PAIR, "R@1", to=lambda value: value - 1e-3), " is no share of 120 queries"),
+        (put(*PAIR, "R@1", to=lambda value: value - 1e-3), " is not a share of 120 queries"),
     ],
 )
 def test_what_contradicts_itself_is_told(sound, change, expected):
@@ -89,7 +89,7 @@ def ranks_of(name, *, rank=1, hits=1, n_positives=2):
     [
         ("P2V", {"rank": 9}, False),  # of 10 videos, 8 are negatives
         ("P2V", {"rank": 10}, True),
-        ("V2V", {"rank": 8}, False),  # the query is no part of its gallery
+        ("V2V", {"rank": 8}, False),  # the query is not part of its gallery
         ("V2V", {"rank": 9}, True),
         ("P2V", {"n_positives": 10}, False),
         ("P2V", {"n_positives": 11, "rank": 0}, True),
@@ -104,4 +104,6 @@ def test_no_rank_is_beyond_its_gallery(name, numbers, is_bad):
 
 def test_a_reported_row_has_pairs_of_its_dataset():
     assert reported_problems({"P2V": {"R@1": 0.5, "R@5": 0.5}}, ["page", "video"]) == []
-    assert reported_problems({"P2L": {"R@1": 0.5}}, ["page", "video"]) == ["P2L is no pair of the domains page, video"]
+    assert reported_problems({"P2L": {"R@1": 0.5}}, ["page", "video"]) == [
+        "P2L is not a pair of the domains page, video"
+    ]

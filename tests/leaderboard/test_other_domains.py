@@ -50,7 +50,7 @@ def test_a_score_that_says_something_else_of_it_is_refused(submitted):
     del score["pairs"]["review2L"]
     assert score_problems(score) == ["review2L is missing, and every pair is part of the protocol"]
     score["pairs"]["session2L"] = score["pairs"]["P2L"]
-    assert score_problems(score) == ["session2L is no pair of the domains page, video, live, review"]
+    assert score_problems(score) == ["session2L is not a pair of the domains page, video, live, review"]
 
 
 def test_the_site_has_its_pairs_and_a_colour_for_it(submitted, four_domains, tmp_path):
@@ -81,12 +81,12 @@ def test_two_domains_have_a_board_and_one_has_none(tmp_path):
     submit([tmp_path / "two.parquet"], card("model"), tmp_path / "two-data", tmp_path / "results")
     (board,) = load_boards(check(tmp_path / "results", [tmp_path / "two-data"]))
     assert board.columns == ("P2V", "V2P", "mean")
-    with pytest.raises(UsageError, match="has only page; the board is of the pairs of different domains"):
+    with pytest.raises(UsageError, match="has only page; the board covers the pairs of different domains"):
         submit([tmp_path / "one.parquet"], card("model"), tmp_path / "one-data", tmp_path / "none")
 
 
 def test_a_dataset_with_galleries_has_no_board(tmp_path):
     build_dataset(WRITERS["lpr4m"](tmp_path / "release"), tmp_path / "data", progress=False)
     file = make_embeddings(tmp_path / "e.parquet", tmp_path / "data", 1.0, 0)
-    with pytest.raises(UsageError, match="galleries of their own; the board is of searches in whole domains"):
+    with pytest.raises(UsageError, match="their own galleries; the board covers searches in whole domains"):
         submit([file], card("model"), tmp_path / "data", tmp_path / "results")

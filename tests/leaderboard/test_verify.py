@@ -243,7 +243,7 @@ def test_nan_is_refused(alpha, data):
 def test_nan_in_the_json_is_refused(alpha, data):
     path = part(alpha, ".score.json")
     path.write_text(path.read_text("utf-8").replace('"headline"', '"headline": NaN, "x"'), "utf-8")
-    assert "NaN is no number of JSON" in problems(alpha, data)[0]
+    assert "NaN is not a number in JSON" in problems(alpha, data)[0]
 
 
 def test_another_version_of_the_protocol_is_refused(alpha, data):
@@ -345,7 +345,7 @@ def _draws(accuracies, **numbers):
         (_every("one_shot", std=0.0), "the standard deviation of the one-shot draws is 0.0, but they have"),
         (_every("one_shot", std=None), "the standard deviation of the one-shot draws is None, but they have"),
         (_every("one_shot", ci95_draws=[0.0, 1.0]), "the interval of the one-shot draws is"),
-        (_draws([0.123] * 20), "a one-shot accuracy is no share of 120 queries"),
+        (_draws([0.123] * 20), "a one-shot accuracy is not a share of 120 queries"),
         (_draws([0.5] * 20, std_bound=0.5), "the bound on it of the one-shot draws is 0.5, but they have 0.0"),
     ],
 )

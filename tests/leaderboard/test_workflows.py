@@ -169,7 +169,7 @@ class Repository:
 
 @pytest.fixture
 def repository(tmp_path):
-    """A base with the rows of `old`, onto which `newer` lands after the pull request was begun."""
+    """A base with the rows of `old`, onto which `newer` lands after the pull request was started."""
     (tmp_path / "origin").mkdir()
     made = Repository(tmp_path / "origin")
     made.commit({f"{RESULTS}/old/a.json": b"{}", "setup.py": b""})

@@ -81,7 +81,7 @@ def damaged_in_the_middle(content: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("broken", "says"),
     [
-        (Video(b"#EXTM3U\nhttp://localhost/a.ts\n"), "is no MP4"),
+        (Video(b"#EXTM3U\nhttp://localhost/a.ts\n"), "is not an MP4"),
         (Video(write(tone(1.0))[:-500]), "is truncated: its last 500 bytes are missing"),
         (Audio(write(tone(3.0), codec="flac", container="flac", n_frames=0)[:-30_000]), "sound cannot be decoded"),
         (Audio(write(tone(3.0), codec="pcm_s16le", container="wav", n_frames=0)[:-500]), "its last 500 bytes are"),
@@ -119,7 +119,7 @@ def test_any_number_of_channels_is_averaged(n_channels):
 
 @pytest.mark.parametrize("rate", [1, 999, 2_000_000])
 def test_a_rate_that_no_sound_has_is_damage(rate):
-    with pytest.raises(DatasetError, match=rf"is damaged: has {rate:,} samples of sound a second"):
+    with pytest.raises(DatasetError, match=rf"is damaged: has {rate:,} audio samples per second"):
         decode_audio(Audio(wav(np.zeros((100, 1)), rate)), 16_000)
 
 

@@ -221,9 +221,9 @@ def cut(video):
 
 
 DAMAGED = {
-    "no bytes": (lambda: b"", "is no MP4"),
-    "text": (lambda: b"#EXTM3U\nhttp://example.com/a.ts\n", "is no MP4"),
-    "a JPEG": (lambda: b"\xff\xd8\xff\xe0 and so on, for some bytes", "is no MP4"),
+    "no bytes": (lambda: b"", "is not an MP4"),
+    "text": (lambda: b"#EXTM3U\nhttp://example.com/a.ts\n", "is not an MP4"),
+    "a JPEG": (lambda: b"\xff\xd8\xff\xe0 and so on, for some bytes", "is not an MP4"),
     "only a head": (lambda: made("H.264, B-frames")[:32], "cannot be decoded|has no video stream"),
     "no frames": (videos.empty, "has no video stream, or one without frames"),
     "cut MP4": (lambda: cut(made("H.264, B-frames")), "is truncated"),

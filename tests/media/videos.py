@@ -40,7 +40,7 @@ def write(
     options: dict[str, str] | None = None,
     **container_options: str,
 ) -> bytes:
-    """The bytes of a video file at 30 frames a second, or with a time for each frame."""
+    """The bytes of a video file at 30 frames per second, or with a time for each frame."""
     file = io.BytesIO()
     with av.open(file, "w", format=container, options=container_options) as target:
         stream = target.add_stream(codec, rate=30)

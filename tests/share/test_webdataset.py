@@ -27,7 +27,7 @@ ODD_IDS = ["a.b", "c/d", "e f", "果", "%2E", "x" * 150]
 
 @pytest.fixture
 def odd(tmp_path):
-    """The small dataset with pages whose ids are no names of files."""
+    """The small dataset with pages whose ids are not file names."""
     tables = small_tables()
     tables["pages/train"] = [sample(name, "1", 1) for name in sorted(ODD_IDS, key=lambda name: (len(name), name))]
     return write_tables(tmp_path / "odd", tables, rows_per_shard=4)

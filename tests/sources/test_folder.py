@@ -221,14 +221,14 @@ def test_a_folder_and_a_row_make_a_domain(tmp_path):
     (tmp_path / "notes").mkdir()
     with (tmp_path / "samples.csv").open("a", encoding="utf-8") as file:
         file.write(
-            "review,r1,red-cup,good,\nreview,r2,red-cup,a text alone,\nreview,r3,red-cup,,\nsession,s1,red-cup,seen,\n"
+            "review,r1,red-cup,good,\nreview,r2,red-cup,a text only,\nreview,r3,red-cup,,\nsession,s1,red-cup,seen,\n"
         )
     source = find_release(tmp_path)
     tables, faults = stage(source)
     assert source.domains == ("page", "video", "live", "review")
     assert [(row["sample_id"], row["text"]) for row in tables["samples_validation_review"]] == [
         ("r1", "good"),
-        ("r2", "a text alone"),
+        ("r2", "a text only"),
     ]
     assert frames(tables, "validation_review") == [("r1", 1, "reviews/r1/1.jpg"), ("r1", 2, "reviews/r1/2.jpg")]
     assert [(kind, subject) for _, _, kind, subject in faults] == [

@@ -216,7 +216,7 @@ def test_a_domain_that_has_some_files_has_all(missing, tmp_path):
     ("name", "expected"),
     [
         ("products", "the domain 'product' is reserved"),
-        ("Reviews", "the domain 'Review' is no name of a domain; expected 2 to 32 lower-case letters"),
+        ("Reviews", "the domain 'Review' is not a domain name; expected 2 to 32 lower-case letters"),
         ("review", "the domain 'review' lacks the s of the plural"),
         ("aligned", "the domain 'aligned' is reserved"),
     ],

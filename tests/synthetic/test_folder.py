@@ -35,6 +35,6 @@ def test_what_is_there_is_never_overwritten(tmp_path, kind):
     target = out if kind == "file" else out / "mine.txt"
     target.parent.mkdir(exist_ok=True)
     target.write_text("precious")
-    with pytest.raises(UsageError, match="exists and is no empty folder"), new_folder(out):
+    with pytest.raises(UsageError, match="exists and is not an empty folder"), new_folder(out):
         pass
     assert target.read_text() == "precious"

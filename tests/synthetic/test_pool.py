@@ -96,6 +96,6 @@ def test_the_pictures_on_disk_are_those_named_but_for_the_missing(pool, rows):
 
 def test_a_folder_with_something_in_it_is_refused_and_left_alone(tmp_path):
     (tmp_path / "mine.txt").write_text("precious")
-    with pytest.raises(UsageError, match="is no empty folder"):
+    with pytest.raises(UsageError, match="is not an empty folder"):
         write_pool(tmp_path, products=2, seed=0, progress=False)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]

@@ -1,1 +1,1 @@
-"""What else the vectors know: any column of the products table, predicted from embeddings of other products."""
+"""Attribute prediction: any column of the products table, predicted from embeddings of other products."""

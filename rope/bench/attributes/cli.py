@@ -33,7 +33,7 @@ def attributes(
     ] = None,
     separator: Annotated[
         str | None,
-        typer.Option(help="What parts the tags in a cell of text, e.g. '|'.", show_default="one class a cell"),
+        typer.Option(help="Separator of the tags in a text cell, e.g. '|'.", show_default="one class a cell"),
     ] = None,
     train: Annotated[
         list[Path] | None,
@@ -44,7 +44,7 @@ def attributes(
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the model.", show_default="that of the first file")] = None,
     folds: Annotated[int, typer.Option(min=2, help="Folds of cross-validation.")] = 5,
-    neighbours: Annotated[int, typer.Option("-k", "--neighbours", min=1, help="Examples that vote.")] = 10,
+    neighbours: Annotated[int, typer.Option("-k", "--neighbours", min=1, help="Nearest examples that vote.")] = 10,
     shots: Annotated[
         list[int] | None,
         typer.Option(min=1, help="Products of each class in few-shot classification.", show_default="1, 5 and 20"),

@@ -1,4 +1,4 @@
-"""One column of the products table, or of a file beside it: the class or the tags of each product."""
+"""One column of the products table, or of a file next to it: the class or the tags of each product."""
 
 import csv
 from collections import Counter
@@ -119,7 +119,7 @@ def _read_file(file: Path) -> pa.Table:
     with reading_file(file, "Parquet"):
         table = pq.read_table(file)
     if repeated := _repeated(table.column_names):
-        raise UsageError(f"{file}: the column {repeated[0]!r} is there twice; keep one")
+        raise UsageError(f"{file}: the column {repeated[0]!r} occurs twice; keep one")
     return table
 
 

@@ -109,7 +109,7 @@ def gather(
         embeddings: of each domain, in any order.
         labels: of the split.
         column: what is predicted.
-        known: the labels that can be predicted. Products without one are left out, but for those that a column of
+        known: the labels that can be predicted. Products without one are left out, except for those that a column of
             tags knows to have none.
 
     Raises:

@@ -74,7 +74,7 @@ def wins(scores: npt.NDArray[np.generic], classes: IntArray) -> FloatArray:
 
 def _keys(similarity: FloatArray, classes: IntArray, own: IntArray, n_classes: int) -> IntArray:
     """A whole number a pair, int64 [n, examples]: smallest first, and its remainder by `n_classes` is the class."""
-    distance = np.rint((1.0 - similarity) * _STEPS).astype(np.int64) + _STEPS  # positive, whatever the rounding
+    distance = np.rint((1.0 - similarity) * _STEPS).astype(np.int64) + _STEPS  # positive, regardless of the rounding
     same = classes[None, :] == own[:, None]
     keys: IntArray = (2 * distance + same) * n_classes + classes
     return keys

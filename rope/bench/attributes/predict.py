@@ -1,4 +1,4 @@
-"""What else vectors know: a column of the products, predicted from them. The library under `rope-bench attributes`."""
+"""Predict a column of the products from embeddings: the library under `rope-bench attributes`."""
 
 from collections.abc import Sequence
 from os import PathLike

@@ -1,7 +1,7 @@
 """Linear probes: what a linear function of the vector knows of a label.
 
 Torch's L-BFGS finds them: it is there wherever models are run, it is kept up by others, and it needs no second copy of
-the vectors. The problem is convex, so that there is one answer, whatever the start and the number of threads; it
+the vectors. The problem is convex, so that there is one answer, regardless of the start and the number of threads; it
 is found to within a slope that no accuracy notices.
 """
 
@@ -59,7 +59,7 @@ class LinearProbe:
     bias: FloatArray
 
     def logits(self, units: FloatArray) -> FloatArray:
-        """float64 [n, labels]: log odds of each label, or, for classes, their logarithms but for a constant."""
+        """float64 [n, labels]: log odds of each label, or, for classes, their logarithms up to a constant."""
         scores: FloatArray = units @ self.weights + self.bias
         return scores
 

@@ -108,7 +108,7 @@ class _Shown:
 
 
 def attribute_table(score: AttributeScore) -> Table:
-    """A row a pair, learned from its first domain and tested on its second; in percent, for a terminal."""
+    """One row per pair, learned from its first domain and tested on its second; in percent, for a terminal."""
     table = Table(_title(score), _caption(score))
     columns = _columns(score)
     table.add_column("pair")

@@ -47,7 +47,7 @@ PROBE: Final = "linear probe"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How a column is scored.
+    """Settings of attribute prediction: folds, neighbours, shots, draws and seed.
 
     Attributes:
         seed: of folds and draws.
@@ -173,7 +173,7 @@ def score_attribute(
         test: what is tested.
         settings: seed and sizes.
         train: another split, whose products are not in `test`.
-        advance: told of 1 after every round; there are `count_rounds`.
+        advance: called with 1 after every round; there are `count_rounds`.
 
     Raises:
         UsageError: there is nothing to predict, or torch is not installed.

@@ -19,7 +19,7 @@ BoolArray = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TagEstimates:
-    """How well tags are predicted.
+    """Metrics of tag prediction.
 
     Attributes:
         mean_average_precision: the mean over tags.
@@ -33,7 +33,7 @@ class TagEstimates:
 
 
 def estimate_tags(scores: FloatArray, targets: BoolArray, products: IntArray, n_products: int) -> TagEstimates:
-    """Average precision and F1.
+    """Average precision and F1 of predicted tags.
 
     The means over tags are over those that some sample has; false alarms of the others count in micro F1.
 

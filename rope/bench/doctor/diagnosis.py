@@ -56,7 +56,7 @@ def diagnose(
     Args:
         embeddings: as read, in any order; domains may be missing.
         labels: of every domain of the dataset.
-        compute: how to spend the machine; its `advance` is told of at most `count_similarities` in all.
+        compute: how to spend the machine; its `advance` is called with at most `count_similarities` in all.
     """
     number = number_products(labels)
     rows: dict[DomainName, RowReport] = {}
@@ -116,7 +116,7 @@ def _obstacles(
     if len(rows) == 1:
         return [f"Retrieval: the dataset has one domain, {', '.join(rows)}, and the doctor looks at pairs of two."]
     if any(of_domain.galleries is not None for of_domain in labels.values()):
-        return ["Retrieval: queries have galleries of their own, and the doctor looks at whole domains."]
+        return ["Retrieval: queries have their own galleries, and the doctor looks at whole domains."]
     if len({report.dim for report in rows.values()}) > 1:
         listed = ", ".join(f"{domain} {report.dim}" for domain, report in rows.items())
         return [f"Retrieval: the dimension differs between domains ({listed})."]

@@ -1,6 +1,6 @@
 """What the numbers mean, in plain sentences: one finding, one thing to do.
 
-Each threshold is a convention with its reason beside it; none of them changes a number.
+Each threshold is a convention with its reason next to it; none of them changes a number.
 """
 
 import math
@@ -29,7 +29,7 @@ LOW_RANK: Final = 0.1
 """Share of the possible dimensions in use below which most of the stored numbers say nothing."""
 
 WIDE_GAP: Final = 0.9
-"""Share of samples whose domain can be told from one number above which a domain is a cluster of its own."""
+"""Share of samples whose domain can be told from one number above which a domain is its own cluster."""
 
 POINTS: Final = 0.5
 """Percentage points that matter in a split of 2,500 products: about one standard error of its headline. With fewer
@@ -56,7 +56,7 @@ CHEAP_POINTS: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing found.
+    """One finding of the diagnosis, with its advice.
 
     Attributes:
         severity: how bad it is.

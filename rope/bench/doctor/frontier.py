@@ -1,7 +1,7 @@
 """The same vectors made smaller: fewer dimensions, eight bits, one bit.
 
 The headline of each is R@1 by the certified engine, except for one bit: products of signs are whole numbers, exact in
-float32 whatever the order of the sum, so counting them needs no certificate. A row that a variant leaves without
+float32 regardless of the order of the sum, so counting them needs no certificate. A row that a variant leaves without
 direction is lost: as a query it finds nothing, and in a gallery it is not found.
 """
 

@@ -68,7 +68,7 @@ class DomainGeometry:
             vectors are equal.
         participation_ratio: squared sum of the eigenvalues over the sum of their squares, likewise.
         mean_cosine: of two different samples, over all pairs; None for a single sample.
-        std_cosine: standard deviation over all pairs; None likewise.
+        std_cosine: standard deviation over all pairs; None in the same case.
         cumulative: number of directions (powers of two, then dim) -> share of the variance in that many
             principal directions; empty where all vectors are equal.
     """

@@ -1,4 +1,4 @@
-"""What the vectors retrieve, and what stands in their way: pairs, hubs, triangles, galleries, sizes."""
+"""Retrieval and what limits it: pairs, hubs, triangles, galleries, smaller vectors."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class PairDiagnosis:
-    """One ordered pair of domains.
+    """The diagnosis of one ordered pair of domains.
 
     Attributes:
         n_queries: queries with a positive.
@@ -83,7 +83,7 @@ class Retrieval:
         triangles: `P→V→L→P` and `P→L→V→P`, and so on for any three domains.
         sizes: numbers of negatives in the smaller galleries of `growth`.
         growth: of each pair; empty where some query has no negative.
-        mean_growth: the mean of the pairs; None likewise.
+        mean_growth: the mean of the pairs; None in the same case.
         frontier: the vectors and their smaller variants; None where they are collapsed.
     """
 
@@ -110,7 +110,7 @@ def diagnose_retrieval(
     Args:
         sides: two domains or more, in order and of one dimension; every two have a product in common.
         of: their moments.
-        compute: how to spend the machine; its `advance` is told of `count_rankings` times the similarities of
+        compute: how to spend the machine; its `advance` is called with `count_rankings` times the similarities of
             every two domains in all.
     """
     labelled = {domain: side.labelled for domain, side in sides.items()}

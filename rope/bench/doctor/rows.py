@@ -30,7 +30,7 @@ BoolArray = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class RowFault:
-    """Some samples with something wrong.
+    """The samples that have one kind of fault: how many, and the first few.
 
     Attributes:
         count: how many.
@@ -137,7 +137,7 @@ def sort_out(
 
 
 def _fault(ids: Collection[str]) -> RowFault:
-    """Count the samples and name the first few: the same ones whatever the order of the rows.
+    """Count the samples and name the first few: the same ones regardless of the order of the rows.
 
     >>> _fault({"10", "9", "8"})
     RowFault(count=3, examples=('8', '9', '10'))

@@ -38,7 +38,7 @@ class ChosenQuery:
     Attributes:
         row: its place in `PairRanks`.
         why: a sentence; empty where the choice says all.
-        hub: the id of the gallery sample that stands in the way; None but for victims of hubs.
+        hub: the id of the gallery sample that stands in the way; None except for victims of hubs.
     """
 
     row: int
@@ -71,7 +71,7 @@ def choose(
         missed = [row for row in rows.tolist() if ranks.rank[row] > 1]
         order = sorted(missed, key=lambda row: (int(ranks.rank[row]), ranks.query_ids[row]))
         return [ChosenQuery(row) for row in _one_a_product(order, ranks, n)]
-    assert choice == "lost", "hubs have a function of their own"
+    assert choice == "lost", "hubs have their own function"
     assert other is not None, "what is lost is lost to another model"
     lost = [row for row in rows.tolist() if ranks.rank[row] > 1 and other.rank[row] == 1]
     order = sorted(lost, key=lambda row: (-int(ranks.rank[row]), ranks.query_ids[row]))

@@ -134,7 +134,7 @@ def find_failures(
     pairs = _pairs(ranks, options)
     sides = _sides(provenance, embeddings, directory)
     if options.choose == "hubs" and any(side.galleries is not None for side in sides.values()):
-        raise UsageError("--choose hubs: queries have galleries of their own here, and a hub is one of a whole domain")
+        raise UsageError("--choose hubs: queries have their own galleries here, and a hub is one of a whole domain")
     wanted = _wanted(ranks, directory, options.part)
     categories = read_products(directory, provenance.split)
     found: list[Failure] = []

@@ -72,7 +72,7 @@ class Failure:
         rank: of the best positive, as in the score.
         other_rank: in the model that it was compared with; None without one.
         why: why it was chosen; may be empty.
-        hub: the sample that stands in its way; None but for victims of hubs.
+        hub: the sample that stands in its way; None except for victims of hubs.
         results: what was found.
     """
 

@@ -1,4 +1,4 @@
-"""The text files that the COPE authors' `infer.py` writes: one a GPU and domain, a line a sample."""
+"""The text files that the COPE authors' `infer.py` writes: one file per GPU and domain, one line per sample."""
 
 import re
 from collections.abc import Iterable, Sequence

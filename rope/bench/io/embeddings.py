@@ -147,7 +147,7 @@ def align(
     if there and missing != "refuse" and not any(len(rows.vectors) for rows in there.values()):
         problems.append("no sample of any domain has a vector")
     if len({given.queries is None for given in there.values()}) > 1:
-        problems.append("only some domains have vectors of their own for queries")
+        problems.append("only some domains have their own vectors for queries")
     for domain, wanted in labels.items():
         if domain in embeddings:
             problems += [f"{domain}: {text}" for text in _problems(embeddings[domain], wanted.sample_ids, missing)]
@@ -325,7 +325,7 @@ def _bad_rows(vectors: npt.NDArray[np.float32]) -> tuple[list[int], list[int]]:
 
 
 def _listing(what: str, offenders: Collection[str]) -> str:
-    """Say how many samples have a fault, and which: the same ones whatever the order of the rows.
+    """Say how many samples have a fault, and which: the same ones regardless of the order of the rows.
 
     >>> _listing("without an embedding", ["10", "9", "8"])
     "3 samples without an embedding: '8', '9', '10'"

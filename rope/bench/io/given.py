@@ -52,7 +52,7 @@ def embeddings_of(
 
             * a mapping from domain to `(ids, array)`: n ids, strings or integers, and floats [n, dim], an array of
               NumPy, a tensor of PyTorch on any device, or what `numpy.asarray` takes; `(ids, array, queries)` where
-              samples have other vectors as queries; in the place of an array, a list of n arrays [m, dim], where m may
+              samples have other vectors as queries; instead of an array, a list of n arrays [m, dim], where m may
               differ, for many vectors a sample or none;
             * a table of pandas, polars, pyarrow or DuckDB with the columns domain, sample_id and embedding;
             * a path, or several: what `rope.bench.io.readers.read_embeddings` reads.

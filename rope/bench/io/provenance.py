@@ -1,4 +1,4 @@
-"""What a score is of."""
+"""Provenance of a score: which model, embeddings, dataset and split it belongs to."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ _log: Final = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingsNote:
-    """What is said of the vectors of one domain: rows, dimension, stored dtype, dropped rows and hash.
+    """The note on the vectors of one domain: rows, dimension, stored dtype, dropped rows and hash.
 
     Attributes:
         n: samples.
@@ -51,7 +51,7 @@ class EmbeddingsNote:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What was scored, on what.
+    """What a score belongs to: a model and its embeddings, on one split of one dataset.
 
     Attributes:
         model: name of the embedder, or of the files.
@@ -148,7 +148,7 @@ def warn_of_others(embeddings: Mapping[DomainName, DomainEmbeddings], manifest: 
 
 
 def note_of(embeddings: DomainEmbeddings) -> EmbeddingsNote:
-    """What is said of the vectors of one domain."""
+    """The note on the vectors of one domain that a result keeps."""
     queries = embeddings.queries
     has_any_number = embeddings.offsets is not None or (queries is not None and queries.offsets is not None)
     return EmbeddingsNote(

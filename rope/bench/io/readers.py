@@ -129,7 +129,7 @@ def _read_parquet(file: Path, domains: Sequence[DomainName], any_number: bool) -
 
 
 def _read_npy(file: Path, domains: Sequence[DomainName], any_number: bool) -> Iterator[Piece]:
-    """`page.npy`, or any name that ends in a domain, with its ids beside it."""
+    """`page.npy`, or any name that ends in a domain, with its ids next to it."""
     match = _NPY_STEM.fullmatch(file.stem)
     ending = match[1].lower() if match is not None else ""
     domain = next((domain for domain in domains if ending in (domain, config_of(domain))), None)
@@ -154,10 +154,10 @@ def _read_npz(file: Path, domains: Sequence[DomainName], any_number: bool) -> It
     with file.open("rb") as opened, _load(opened, file, NpzFile) as archive:
         names = set(archive.files)
         if len(names) < len(archive.files):
-            raise FileError(f"{file}: an array is there twice; it has {', '.join(sorted(archive.files))}")
+            raise FileError(f"{file}: an array occurs twice; it has {', '.join(sorted(archive.files))}")
         for domain in _domains_in(names, domains, file):
             if f"{domain}_ids" not in names:
-                raise FileError(f"{file}: the array {domain} has no {domain}_ids beside it")
+                raise FileError(f"{file}: the array {domain} has no {domain}_ids next to it")
             ids = _ids(archive[f"{domain}_ids"], file)
             lengths = archive[f"{domain}_lengths"] if f"{domain}_lengths" in names else None
             piece = _piece(domain, file, ids, archive[domain], lengths=lengths)
@@ -186,7 +186,7 @@ def _read_lines(file: Path) -> list[str]:
     with reading_file(file, "ids, one a line"):
         lines = file.read_text("utf-8-sig").splitlines()
         if lines and kind_of(file):
-            raise ValueError(f"its {len(lines)} lines are no ids")
+            raise ValueError(f"its {len(lines)} lines are not ids")
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             raise FileError(f"{file}:{number}: the line is blank, expected an id")

@@ -1,4 +1,4 @@
-"""Tables of embeddings, a row a sample: the columns domain, sample_id and embedding, in a file or in memory."""
+"""Tables of embeddings, one row per sample: the columns domain, sample_id and embedding, in a file or in memory."""
 
 import json
 from collections import defaultdict
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 COLUMNS: Final = ("domain", "sample_id", "embedding")
-"""What a table has; beside them `scale`, where the numbers are int8."""
+"""What a table has; next to them `scale`, where the numbers are int8."""
 
 OPTIONAL: Final = ("scale", "query_embedding", "query_scale")
 """What a table may have besides: the scale of int8 numbers, and the vectors that samples have as queries."""
@@ -133,7 +133,7 @@ def gather(
     """The rows of each domain that was found, in the order of `domains`; of `any_number` of vectors, or one each.
 
     Raises:
-        FileError: the pieces of a domain differ in dimension, or some alone have vectors of their own for queries.
+        FileError: the pieces of a domain differ in dimension, or some alone have their own vectors for queries.
         EmbeddingError: a sample has not one vector, see `rope.bench.io.embeddings.one_vector_each`.
     """
     found: dict[DomainName, list[Piece]] = defaultdict(list)
@@ -147,7 +147,7 @@ def joined_rows(pieces: list[Piece]) -> DomainEmbeddings:
     """Put the rows of one domain in one array; a single piece is not copied.
 
     Raises:
-        FileError: they differ in dimension, or some alone have vectors of their own for queries.
+        FileError: they differ in dimension, or some alone have their own vectors for queries.
     """
     first = pieces[0]
     with_queries = [piece for piece in pieces if piece.embeddings.queries is not None]
@@ -238,7 +238,7 @@ def _check_columns(schema: pa.Schema, where: Source) -> None:
         if not (_is_list(inner) and pa.types.is_floating(inner.value_type)):
             raise FileError(
                 f"{where}: the column {name} is {kind}, expected lists of float16, 32 or 64, lists of such lists for "
-                "samples of many vectors, or int8 as a fixed_size_binary with a column scale (float32) beside it, "
+                "samples of many vectors, or int8 as a fixed_size_binary with a column scale (float32) next to it, "
                 "which the integers of a row are multiplied by"
             )
     kind = schema.field("sample_id").type
@@ -329,7 +329,7 @@ def _strings(column: pa.Array, name: str, where: Source, row: int) -> list[str]:
     if column.null_count:
         bad = int(np.flatnonzero(column.is_null())[0])
         raise FileError(f"{where}: row {row + bad + 1}: the {name} is null")
-    if pa.types.is_dictionary(column.type):  # Arrow casts dictionaries of some kinds of strings alone
+    if pa.types.is_dictionary(column.type):  # Arrow casts dictionaries of only some kinds of strings
         column = column.dictionary.cast(pa.string()).take(column.indices)
     strings: list[str] = column.cast(pa.string()).to_pylist()
     return strings

@@ -97,7 +97,7 @@ def _column(rows: DomainEmbeddings, kind: pa.DataType) -> pa.Array:
     """The vectors of one role as lists of vectors, or as vectors and nulls."""
     is_many = not pa.types.is_fixed_size_list(kind)
     vectors, lengths = rows.vectors, None if rows.offsets is None else np.diff(rows.offsets)
-    if not is_many and lengths is not None:  # what stands in the place of a null is not read
+    if not is_many and lengths is not None:  # values under a null are not read
         vectors = np.zeros((len(lengths), rows.vectors.shape[1]), np.float32)
         vectors[lengths == 1] = rows.vectors
     inner = kind.value_type if is_many else kind

@@ -1,4 +1,4 @@
-"""What blocks of similarities look like to the loops that compare them, and what those loops are told of costs."""
+"""The layout of similarity blocks for the loops that compare them, and of the costs that those loops add up."""
 
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias

@@ -1,7 +1,7 @@
 """Every similarity of two domains once, block by block: what most positives are ranked with.
 
 A block serves both directions, since the queries of P2V are the gallery of V2P. It holds whole products, or a part of
-one that is larger than a block, so its size is bounded whatever the sizes of products.
+one that is larger than a block, so its size is bounded regardless of the sizes of products.
 """
 
 from collections.abc import Callable, Iterable, Sequence

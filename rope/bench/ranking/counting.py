@@ -142,7 +142,7 @@ def add_costs_numpy(
         offsets: int64 [n + 1].
         prices: of the columns.
         own: uint64 [n_limits, n_words]; the only bits that matter in `failed`.
-        total: int64 [n_limits]; added to, but passed over once it has reached `MAX_COST`.
+        total: int64 [n_limits]; added to, but ignored once it has reached `MAX_COST`.
         failed: uint64 [n_limits, n_words]; gets the bits of the columns whose values are above high.
 
     Returns:

@@ -80,7 +80,7 @@ def reduce_pair(
         a: queries of the first result, gallery of the second.
         b: the reverse.
         compute: how to spend the machine.
-        best_only: rank the best positive of each query alone, in less than half the time: enough for R@k, the
+        best_only: rank only the best positive of each query, in less than half the time: enough for R@k, the
             reciprocal and the median rank.
         drawn: the support sets that the samples of a and of b are in, as bits: uint64 [n, n_words], see
             `one_shot.support_bits`. With it, `PositiveRanks.win_chances` and `PositiveRanks.won` are computed too.
@@ -126,7 +126,7 @@ def reduce_one_way(
 
 
 def reduce_within(reduce: Reduce[T], a: Labelled, compute: ComputeSettings, queries: Labelled | None = None) -> list[T]:
-    """Rank the positives of a domain within itself, a part at a time; a query is no part of its own gallery.
+    """Rank the positives of a domain within itself, a part at a time; a query is not part of its own gallery.
 
     Where it is one part, only the blocks on and above the diagonal of the symmetric similarity matrix are computed.
 
@@ -213,7 +213,7 @@ class _Way:
     def pair_counts(
         self, arithmetics: Sequence[Arithmetic], asked: BoolArray | None, start: int = 0, stop: int | None = None
     ) -> PairCounts:
-        """For the queries `start:stop`, those of them that are asked for."""
+        """For the queries `start:stop`, those of them that are requested."""
         queries = self.queries.part(start, len(self.queries) if stop is None else stop)
         return PairCounts(
             queries.vectors,
@@ -236,7 +236,7 @@ class _Plan:
         room: positives counted at a time.
         one_by_one: whether queries with more than `MANY_POSITIVES` are ranked one by one.
         in_bands: whether the others are too many for one pass over all similarities, in both directions at once.
-        block_share: the share of the positives that is counted in blocks; for progress alone.
+        block_share: the share of the positives that is counted in blocks; used only for progress.
     """
 
     room: int

@@ -1,4 +1,4 @@
-"""The chance that a support is drawn into a support set in which nothing is more similar: exact, whatever the order.
+"""The chance that a support is drawn into a support set in which nothing is more similar: exact, in any order.
 
 When one sample of every product is drawn, a support wins against another product with c of its n samples at least as
 similar with probability 1 - c / n, and against all products with the product of these. Factors are kept as whole

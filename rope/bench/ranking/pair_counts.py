@@ -1,4 +1,4 @@
-"""What one direction of a pair has counted: for each positive of each query, the negatives before it."""
+"""Pair counts of one direction of a pair: for each positive of each query, the negatives before it."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -52,7 +52,7 @@ class PairCounts:
         similarities: float64 [n_entries], of each query with its positives, descending.
         above: int64 [n_entries], negatives at least as similar as the positive, so far.
         above_optimistic: int64 [n_entries], negatives strictly more similar, so far.
-        costs: int64 [n_entries], see `rope.bench.ranking.one_shot_expectation`; zeros where it was not asked for.
+        costs: int64 [n_entries], see `rope.bench.ranking.one_shot_expectation`; zeros where it was not requested.
         failed: uint64 [n_entries, n_words]; bit t is set if support set t holds a sample, of another product than the
             query's, that is at least as similar. Of the bits, only those count for which the entry itself is drawn.
         n_rechecked: comparisons that were left open and settled one by one, so far.
@@ -82,7 +82,7 @@ class PairCounts:
             place: where the first query stands in the gallery, if queries are part of it and each is left out of its
                 own; None if they are not.
             asked: bool [n_queries], the queries that have entries; None for all.
-            best_only: take the best positive of each query alone.
+            best_only: take only the best positive of each query.
             drawn: uint64 [n_gallery, n_words], see `win_chances.Costs`; None to leave costs and draws alone.
         """
         self._queries, self._gallery, self._place = queries, gallery, place
@@ -160,7 +160,7 @@ class PairCounts:
 
     @property
     def has_costs(self) -> bool:
-        """Whether costs were asked for."""
+        """Whether costs were requested."""
         return self._costs is not None
 
     def has_entries(self, start: int, stop: int) -> bool:
@@ -279,7 +279,7 @@ class PairCounts:
         more: tuple[IntArray, IntArray],
     ) -> None:
         """Add the costs of a block at (top, left, width), in which `more` (entries, columns) were settled as above."""
-        assert self._costs is not None, "only called where costs were asked for"
+        assert self._costs is not None, "only called where costs were requested"
         top, left, width = place
         span = slice(self.offsets[top], self.offsets[top] + offsets[-1])
         prices = self._costs.prices(left, left + width)
@@ -317,7 +317,7 @@ class PairCounts:
             start: the first sample of the product.
             above: int64 [entries of the queries], the samples of the product before each.
         """
-        assert self._costs is not None, "only called where costs were asked for"
+        assert self._costs is not None, "only called where costs were requested"
         price = self._costs.table[self._costs.place[start] + above]
         self._record_costs(slice(self.offsets[top], self.offsets[bottom]), price)
 

@@ -1,6 +1,6 @@
 """Ranks where a query is searched among a part of the gallery only: the samples of its own group.
 
-A group is the value of the column `gallery`; samples without one form a group of their own. Groups have nothing to do
+A group is the value of the column `gallery`; samples without one form their own group. Groups have nothing to do
 with each other, so each is scored alone by `rope.bench.ranking.engine`, exactly, and the results are put together.
 """
 

@@ -1,4 +1,4 @@
-"""What the engine ranks, how, and what comes out."""
+"""Records of the engine: labelled vectors in, compute settings, ranks of positives out."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -59,9 +59,9 @@ class PositiveRanks:
         above_optimistic: int64 [n_entries]; negatives strictly more similar.
         n_rechecked: comparisons that were left open by the blocks and settled one by one.
         win_chances: float64 [n_entries]; the chance that the positive is more similar than everything in a support set
-            of one sample, drawn at random, of each other product of the gallery; None where it was not asked for.
+            of one sample, drawn at random, of each other product of the gallery; None where it was not requested.
         won: uint64 [n_queries, n_words]; bit t is set if the query's own product is the most similar in support set
-            t; None where it was not asked for.
+            t; None where it was not requested.
     """
 
     offsets: IntArray

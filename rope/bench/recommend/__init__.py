@@ -1,1 +1,1 @@
-"""What the vectors of items are worth for recommendation: the next item of each user, found among all items."""
+"""Recommendation with item vectors: the next item of each user, ranked among all items."""

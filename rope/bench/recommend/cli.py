@@ -31,8 +31,8 @@ def recommend(
         Path,
         typer.Option(
             metavar="FILE",
-            help="Who took what: Parquet, CSV, TSV, MovieLens's .dat or u.data, RecBole's .inter; or a folder with "
-            "RecFormer's train.json, val.json, test.json and smap.json.",
+            help="User-item interactions: Parquet, CSV, TSV, MovieLens's .dat or u.data, RecBole's .inter; or "
+            "a folder with RecFormer's train.json, val.json, test.json and smap.json.",
             show_default=False,
         ),
     ],
@@ -41,12 +41,12 @@ def recommend(
         Path | None,
         typer.Option(
             metavar="NPZ",
-            help="Vectors of the users, from a model: the arrays user_ids and users.",
+            help="User vectors from a model, .npz with the arrays user_ids and users.",
             show_default="the mean of what each took",
         ),
     ] = None,
     domain: Annotated[
-        str | None, typer.Option(help="Whose samples the items are.", show_default="the only one in EMB")
+        str | None, typer.Option(help="Domain whose samples are the items.", show_default="the only one in EMB")
     ] = None,
     stage: Annotated[
         Literal["validation", "test"],
@@ -54,12 +54,12 @@ def recommend(
     ] = "test",
     history: Annotated[
         Literal["exclude", "keep"],
-        typer.Option(help="What a user took before. exclude: left out of the user's gallery; keep: part of it."),
+        typer.Option(help="Items in the user's history. exclude: left out of the user's gallery; keep: part of it."),
     ] = "exclude",
     max_history: Annotated[
-        int | None, typer.Option(min=1, help="Latest items that the mean is made of.", show_default="all")
+        int | None, typer.Option(min=1, help="Number of latest items that are averaged.", show_default="all")
     ] = None,
-    neighbours: Annotated[int, typer.Option(min=1, help="Neighbours of an item that item-kNN keeps.")] = 50,
+    neighbours: Annotated[int, typer.Option(min=1, help="Neighbours that item-kNN keeps for each item.")] = 50,
     name: Annotated[str | None, typer.Option(help="Name of the model.", show_default="that of the first file")] = None,
     memory: Memory = None,
     threads: Threads = None,

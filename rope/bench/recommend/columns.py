@@ -10,7 +10,7 @@ __all__ = ["Columns", "find_columns", "names_a_column", "parse_columns"]
 
 
 class Columns(NamedTuple):
-    """What holds the user, the item and the time of an event."""
+    """The columns of the user, the item and the time of an interaction."""
 
     user: str
     item: str
@@ -58,12 +58,12 @@ def names_a_column(name: str) -> bool:
 def find_columns(names: Sequence[str], wanted: Columns | None, where: str) -> tuple[Columns, tuple[int, int, int]]:
     """Find user, item and time among the names of columns.
 
-    Where no columns are asked for, `user_id`, `item_id` and `timestamp` are taken; in the place of one that is not
-    there comes the only column with another usual name. RecBole's types (`user_id:token`) are no part of a name.
+    Where no columns are named, `user_id`, `item_id` and `timestamp` are taken; where one of them is
+    missing, the only column with another usual name is taken. RecBole's types (`user_id:token`) are not part of a name.
 
     Args:
         names: of all columns, in order.
-        wanted: the columns asked for by name; None to find them.
+        wanted: the columns given by name; None to find them.
         where: the file, for error texts.
 
     Returns:
@@ -73,7 +73,7 @@ def find_columns(names: Sequence[str], wanted: Columns | None, where: str) -> tu
     (Columns(user='userId', item='movieId', time='timestamp'), (2, 1, 3))
 
     Raises:
-        FileError: a column is not there, two could be meant, or one is there twice.
+        FileError: a column is not there, two could be meant, or one occurs twice.
     """
     bare = [_RECBOLE_TYPE.sub("", name.strip()) for name in names]
     found = []

@@ -103,7 +103,7 @@ def _neighbours_of(
 def rank_by_neighbours(near: Neighbours, split: LeaveOneOut, hidden: Sequences) -> TargetRanks:
     """Rank each user's target by the sum of its weights as a neighbour of what the user took.
 
-    An item that is no neighbour of anything taken has the sum 0, and ties with all others of that kind. Sums closer
+    An item that is not a neighbour of anything taken has the sum 0, and ties with all others of that kind. Sums closer
     than 1e-12 are ties.
     """
     n_items = len(near.items)

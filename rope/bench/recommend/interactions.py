@@ -123,7 +123,7 @@ class LeaveOneOut:
     Attributes:
         users: int64 [n], rows of `Interactions.user_ids`, ascending.
         history: what is known of each, at least one item.
-        targets: int64 [n], the item asked for.
+        targets: int64 [n], the target item.
         training: what models and floors may learn from: all but the last two of every one of `users`, and all of the
             users with too few interactions to be asked.
         training_counts: int64 [n], items of `training` of each of `users`.

@@ -29,7 +29,7 @@ def read_interactions(path: Path, columns: Columns | None = None) -> Interaction
         columns: which columns hold user, item and time; None to know them by their names.
 
     Raises:
-        UsageError: it does not exist, is none of these, or columns are asked for that the layout does not have.
+        UsageError: it does not exist, is none of these, or columns are given that the layout does not have.
         FileError: its content is wrong.
     """
     if path.is_dir():
@@ -51,7 +51,7 @@ def read_recformer(folder: Path) -> Interactions:
 
     Raises:
         UsageError: a file is missing.
-        FileError: a file is no JSON object, its rows are not 0, 1, 2, ..., an item is unknown, or a user has not
+        FileError: a file is not a JSON object, its rows are not 0, 1, 2, ..., an item is unknown, or a user has not
             one item in each of `val.json` and `test.json`, or three and more in `train.json` alone.
     """
     item_ids = _item_ids(folder / "smap.json")
@@ -78,7 +78,7 @@ def read_item_texts(folder: Path) -> dict[str, str]:
 
     Raises:
         UsageError: the file is missing.
-        FileError: it is no JSON object of objects.
+        FileError: it is not a JSON object of objects.
     """
     path = folder / "meta_data.json"
     texts = {}
@@ -120,9 +120,9 @@ def _object(path: Path) -> Mapping[str, Any]:
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; of a key that is there twice, JSON readers keep the last without a word."""
+    """A JSON object; of a key that occurs twice, JSON readers keep the last without a word."""
     content = dict(pairs)
     if len(content) != len(pairs):
         twice = next(key for key, n in Counter(key for key, _ in pairs).items() if n > 1)
-        raise ValueError(f"the key {twice!r} is there twice")
+        raise ValueError(f"the key {twice!r} occurs twice")
     return content

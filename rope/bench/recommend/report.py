@@ -35,7 +35,7 @@ PROTOCOL_VERSION: Final = "1.1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecommendOptions:
-    """What to ask, and how.
+    """Settings of a recommendation score.
 
     Attributes:
         model: what to call the vectors in the result.
@@ -56,7 +56,7 @@ class RecommendOptions:
 
 @dataclass(frozen=True, slots=True)
 class RecommendProvenance:
-    """What was scored, on what.
+    """What a recommendation score belongs to: model, vectors, interactions and settings.
 
     Attributes:
         options: what was asked, and how.

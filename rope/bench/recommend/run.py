@@ -79,8 +79,8 @@ def _said(found: RecommendScore, task: RecommendProvenance) -> list[str]:
         said.append(f"{task.interactions}: user, item and time are the columns {user}, {item} and {time}")
     if task.n_tied_targets:
         said.append(
-            f"{task.n_tied_targets:,} of {asked:,} users took the item asked for at the same time as another; which of "
-            "them is asked for was chosen by a hash"
+            f"{task.n_tied_targets:,} of {asked:,} users took their target item at the same time as another; which of "
+            "them is the target was chosen by a hash"
         )
     return said
 
@@ -95,7 +95,7 @@ def _run(
     progress: bool,
 ) -> tuple[RecommendScore, RecommendProvenance]:
     if users is not None and options.max_history is not None:
-        raise UsageError("--max-history is of the mean of the history; leave it out where --users gives the vectors")
+        raise UsageError("--max-history applies to the mean of the history; leave it out with --users")
     embeddings = embeddings_of(given, with_published([options.domain] if options.domain else []))
     domain = choose_domain(embeddings, options.domain)
     items, known = align_items(embeddings.pop(domain), interactions, domain)

@@ -31,7 +31,7 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class RecommendMetrics:
-    """The means over some users.
+    """Means of the metrics over some users.
 
     Attributes:
         n_users: how many.
@@ -86,7 +86,7 @@ def score(
 def user_values(ranks: TargetRanks, *, optimistic: bool = False) -> dict[str, FloatArray]:
     """What each user scores, metric -> float64 [n] between 0 and 1.
 
-    With `above` items before the one asked for: Recall@k is 1 where above < k, NDCG@k is then 1 / log2(above + 2), the
+    With `above` items before the target: Recall@k is 1 where above < k, NDCG@k is then 1 / log2(above + 2), the
     reciprocal rank 1 / (above + 1), and AUC the share of the other items that are not before it. One item is asked of
     each user, so Recall@k is also the hit rate, and the best possible DCG is 1.
 

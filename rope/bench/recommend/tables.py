@@ -122,7 +122,7 @@ def _open(path: Path) -> Iterator[TextIO]:
 
 
 def _rows(file: TextIO, suffix: str) -> Iterator[Row]:
-    """Every line that is not blank; CSV alone has quotes."""
+    """Every line that is not blank; only CSV has quotes."""
     first = file.readline()
     lines = chain([first], file)
     separator = next((one for one in SEPARATORS[suffix] if one in first), SEPARATORS[suffix][0])

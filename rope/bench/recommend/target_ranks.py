@@ -1,4 +1,4 @@
-"""Where the item asked for stands among all items, for each user: by vectors, certified as all ranks are here."""
+"""Where the target item stands among all items, for each user: by vectors, certified as all ranks are here."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -24,12 +24,12 @@ _USERS_A_BLOCK: Final = 1 << 16
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TargetRanks:
-    """For each user, how many other items of the gallery come before the one asked for.
+    """For each user, how many other items of the gallery come before the target.
 
     Attributes:
         above: int64 [n], items at least as good: ties count against the model.
         above_optimistic: int64 [n], items strictly better.
-        n_negatives: int64 [n], items of the user's gallery beside the one asked for.
+        n_negatives: int64 [n], items of the user's gallery other than the target.
     """
 
     above: IntArray
@@ -38,7 +38,7 @@ class TargetRanks:
 
 
 def hidden_items(split: LeaveOneOut, *, exclude_history: bool) -> Sequences:
-    """The items that are no part of a user's gallery: those of the history, each once; never the one asked for.
+    """The items that are not part of a user's gallery: those of the history, each once; never the target.
 
     >>> split = LeaveOneOut(np.array([0]), Sequences.of([[5, 3, 5, 1]]), np.array([1]), Sequences.of([]), np.array([2]))
     >>> hidden_items(split, exclude_history=True)[0], len(hidden_items(split, exclude_history=False)[0])

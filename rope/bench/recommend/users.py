@@ -89,7 +89,7 @@ def read_user_vectors(path: Path, user_ids: list[str], dim: int) -> npt.NDArray[
     row_of = {one: row for row, one in enumerate(ids)}
     missing = [one for one in user_ids if one not in row_of]
     if missing or len(row_of) != len(ids):
-        what = f"no vector for {len(missing)} users, such as {missing[0]!r}" if missing else "a user is there twice"
+        what = f"no vector for {len(missing)} users, such as {missing[0]!r}" if missing else "a user occurs twice"
         raise EmbeddingError(f"{path}: {what}")
     wanted = np.ascontiguousarray(vectors[[row_of[one] for one in user_ids]], np.float32)
     bad = np.flatnonzero(~(np.isfinite(wanted).all(axis=1) & wanted.any(axis=1)))

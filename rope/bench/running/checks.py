@@ -187,7 +187,7 @@ def check_kept(embedder: Embedder, samples: Sequence[Sample], vectors: DomainEmb
         raise UsageError(
             f"{embedder.name}: the vectors kept from an earlier run are not this model's: {_some(asked)} embedded "
             f"again, and the new vectors are {what}; weights or other files that the model reads have changed, or its "
-            "vectors depend on the batch; start anew with --overwrite"
+            "vectors depend on the batch; start over with --overwrite"
         )
     return max(noise, change)
 

@@ -1,4 +1,4 @@
-"""What the benchmark asks of a model, and how one is found by name."""
+"""The interface of a model to benchmark, and how one is found by name."""
 
 import importlib
 import importlib.util
@@ -46,7 +46,7 @@ class Embedder(Protocol):
 
     @property
     def name(self) -> str:
-        """What reports call it; a plain attribute will do."""
+        """The name in reports; a plain attribute will do."""
         ...
 
     def embed(self, samples: Sequence[Sample]) -> npt.NDArray[np.floating[Any]] | list[npt.NDArray[np.floating[Any]]]:
@@ -104,14 +104,14 @@ def find_embedder(spec: str) -> tuple[Embedder, EmbedderOrigin]:
     arguments (strings). A module in place of the object stands for its function `embedder`. Where a module has no such
     object but a function `embedder` that takes a text, that gets it: `cope:runs/first` is
     `cope.embedder("runs/first")`. Modules are looked for where Python does, then in the current folder; a file, as in
-    `models/mine.py:Model`, is one too, and imports what lies beside it.
+    `models/mine.py:Model`, is one too, and imports what lies next to it.
 
     Returns:
         The embedder, and what `rope.bench.running.run.run_embedder` needs to know it again.
 
     Raises:
         UsageError: the text is of another form, the module or object does not exist, the options do not fit, or the
-            result is no embedder. What the module itself raises is not caught.
+            result is not an embedder. What the module itself raises is not caught.
     """
     place, _, query = spec.partition("?")
     named = _FILE.fullmatch(place) or _MODULE.fullmatch(place)

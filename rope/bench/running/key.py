@@ -1,4 +1,4 @@
-"""What decides the vectors of a run, kept beside them, so that vectors of another run are never taken for its own."""
+"""The key of a run: all that decides its vectors, stored next to them so that runs are never mixed up."""
 
 import json
 from collections.abc import Mapping
@@ -103,7 +103,7 @@ def run_key(
         origin: how the embedder was found.
 
     Raises:
-        UsageError: the fingerprint is no text.
+        UsageError: the fingerprint is not text.
     """
     fingerprint = getattr(embedder, "fingerprint", None)
     if fingerprint is not None and not isinstance(fingerprint, str):

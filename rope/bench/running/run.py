@@ -69,7 +69,7 @@ def run_embedder(
     was not. Rows are in the order of the dataset: pages, videos, lives, other domains by name. When `out` is the
     result of the same run already, nothing is embedded.
 
-    A kill costs the part that was open, of 8 batches at most: those samples alone are embedded again.
+    A kill costs the part that was open, of 8 batches at most: only those samples are embedded again.
 
     Vectors are kept only for the same model, dataset, split and batch size. A model is known by its `fingerprint`, or
     else by the source of its class and of what that imports; see `rope.bench.running.key`. Of each domain a few samples
@@ -86,7 +86,7 @@ def run_embedder(
         out: the Parquet file to write, with the columns domain, sample_id and embedding (float32 [dim]).
         split: the split to embed.
         batch_size: samples handed to the embedder at a time.
-        share: embed this share alone and join nothing; None for all that is missing.
+        share: embed only this share and join nothing; None for all that is missing.
         progress: whether to draw a bar on stderr.
         overwrite: delete what an earlier run left of `out` and its parts first.
         check: whether to embed a few samples again.
@@ -106,7 +106,7 @@ def run_embedder(
         raise UsageError(f"the batch size must be at least 1, got {batch_size}")
     if overwrite and share is not None:
         raise UsageError(
-            f"a share cannot start the whole run anew: delete {out} and {out}.parts, then start the shares without "
+            f"a share cannot restart the whole run: delete {out} and {out}.parts, then start the shares without "
             "--overwrite"
         )
     manifest = read_manifest(data)
@@ -145,7 +145,7 @@ def _is_finished(out: Path, key: RunKey) -> bool:
     there = _stored_key(out)
     difference = "it was not written by this command" if there is None else key.why_not_resumed(there)
     if difference:
-        what = "delete it" if there is None else "start anew with --overwrite"
+        what = "delete it" if there is None else "start over with --overwrite"
         raise UsageError(f"{out} exists already: {difference}; {what}, or choose another file")
     return True
 
@@ -161,16 +161,16 @@ def _stored_key(path: Path) -> str | None:
 
 
 def _discard(out: Path, folder: Path) -> None:
-    """Remove what an earlier run left, whatever its model, and nothing else.
+    """Remove what an earlier run left, regardless of its model, and nothing else.
 
     Raises:
-        UsageError: `out` or the folder is not of this command.
+        UsageError: `out` or the folder was not written by this command.
     """
     if out.exists() and _stored_key(out) is None:
         raise UsageError(f"{out} was not written by this command, so it is not overwritten; choose another file")
     if folder.exists():
         if not (folder / _KEY_NAME).exists() and any(folder.iterdir()):
-            raise UsageError(f"{folder} is not of this command, so it is not overwritten; choose another output file")
+            raise UsageError(f"{folder} was not written by this command, so it stays; choose another output file")
         _empty(folder)
     out.unlink(missing_ok=True)
 
@@ -187,7 +187,7 @@ def _claim(folder: Path, key: RunKey) -> None:
     """Make the folder of parts, or check that the one there belongs to this run.
 
     Raises:
-        UsageError: it belongs to another run, or is no folder of parts.
+        UsageError: it belongs to another run, or is not a folder of parts.
     """
     folder.mkdir(parents=True, exist_ok=True)
     stored = folder / _KEY_NAME
@@ -195,13 +195,13 @@ def _claim(folder: Path, key: RunKey) -> None:
     others = [path for path in folder.iterdir() if not path.name.startswith(".")]
     if not stored.exists():
         if others:
-            raise UsageError(f"{folder} exists and is not of this command; delete it or choose another output file")
+            raise UsageError(f"{folder} exists and was not written by this command; delete it or choose another output")
         with atomic_path(stored) as temporary:
             temporary.write_text(key.to_json() + "\n", "utf-8")
     elif difference := key.why_not_resumed(stored.read_text("utf-8")):
         raise UsageError(
-            f"{folder} holds an unfinished run of another kind: {difference}; finish that run as it was begun, start "
-            "anew with --overwrite, or choose another output file"
+            f"{folder} holds an unfinished run of another kind: {difference}; finish that run as it was started, start "
+            "over with --overwrite, or choose another output file"
         )
 
 
@@ -236,7 +236,7 @@ class _Run:
     is_many: bool | None = None
 
     def summary(self) -> RunSummary:
-        """What it has done."""
+        """A summary of the run so far."""
         difference = max(self.differences, default=None)
         return RunSummary(self.n_kept, self.n_embedded, difference, tuple(self.key.source), self.key.unseen)
 
@@ -264,7 +264,7 @@ class _Run:
             with pq.ParquetFile(path) as file:
                 rows = file.read_row_group(row_group).slice(0, len(samples))
             if not samples or rows["sample_id"].to_pylist() != [sample.sample_id for sample in samples]:
-                raise UsageError(f"{path}: its rows are not the samples of {self.data}; start anew with --overwrite")
+                raise UsageError(f"{path}: its rows are not the samples of {self.data}; start over with --overwrite")
             pieces = rows_of(rows.schema, rows.to_batches(), [part.domain], path, any_number=True)
             self.differences.append(check_kept(self.embedder, samples, joined_rows([*pieces])))
 
@@ -340,11 +340,11 @@ def _read_schema(part: _Part, key: RunKey) -> pa.Schema:
     """The schema of a finished part.
 
     Raises:
-        UsageError: the part is of another run: two that began at the same moment had both found an empty folder.
+        UsageError: the part belongs to another run: two that began at the same moment had both found an empty folder.
     """
     schema = pq.read_schema(part.path)
     if difference := key.differences(schema.metadata[RUN_KEY.encode()].decode()):
-        raise UsageError(f"{part.path} is of another run: {difference}; delete the folder and run again")
+        raise UsageError(f"{part.path} belongs to another run: {difference}; delete the folder and run again")
     return schema
 
 

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class RunShare:
-    """Process `rank` of `world`.
+    """One process's share of the samples: share `rank` of `world`.
 
     Attributes:
         rank: from 0 to `world` - 1.

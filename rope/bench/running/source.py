@@ -21,7 +21,7 @@ from rope.files import sha256_of
 __all__ = ["ModelSource", "named_files", "settings_of", "source_of"]
 
 _HARNESS: Final = __name__.partition(".")[0]
-"""This package: it calls the model, and is no part of it."""
+"""This package: it calls the model, and is not part of it."""
 
 _INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
 _DIGITS: Final = 16
@@ -61,7 +61,7 @@ def source_of(embedder: object, entry: str | None = None) -> ModelSource:
 
     These are the modules of its class and base classes, of the functions and objects that it holds, and of `entry`,
     and every module that one of these imports, wherever in the file, and so on. The standard library, installed
-    packages and this one are left out, but for the package that the embedder's class is from.
+    packages and this one are left out, except for the package that the embedder's class is from.
 
     Files of weights whose path stands in the code as one text count too, relative to the current folder or to that of
     the code. What is imported by a name that is computed is not seen, and neither are other files that are read.
@@ -158,7 +158,7 @@ def _definitions(embedder: object) -> Iterator[type | FunctionType]:
 
 
 def _held(value: Any, *, is_whole: bool) -> list[object]:  # noqa: ANN401  any object
-    """What an object holds; nothing where its class is of an installed package that is no container."""
+    """What an object holds; nothing where its class is of an installed package that is not a container."""
     if isinstance(value, (*_ATOMS, type)):
         return []
     if isinstance(value, FunctionType):

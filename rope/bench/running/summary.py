@@ -1,4 +1,4 @@
-"""What a run says of itself at its end."""
+"""The summary that a run prints at its end."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _SHOWN: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """What a run did.
+    """How many vectors a run made, how many an earlier run had made, and how far repeats differed.
 
     Attributes:
         n_kept: vectors that an earlier run, or another process of this one, had made.
@@ -30,7 +30,7 @@ class RunSummary:
     unseen: str | None
 
     def sentence(self, name: str) -> str:
-        """The same for a reader.
+        """The summary as a sentence.
 
         >>> print(RunSummary(0, 30, 4e-8, ("my_model.py",), None).sentence("mine"))  # doctest: +ELLIPSIS
         mine: 0 vectors kept, 30 embedded; ... is at most 4e-08; it has no fingerprint, so the source of my_model.py ...

@@ -77,7 +77,7 @@ class RunNote:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One model in the table.
+    """One model in the comparison table: value, interval and rank.
 
     Attributes:
         rank: 1 for the best and all that cannot be told from it; see `shared_ranks`.
@@ -164,7 +164,7 @@ class Comparison:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """What the models are compared on, see `columns_of`."""
+        """The columns in which models are compared, see `columns_of`."""
         return tuple(self.standings[0].intervals)
 
     @property
@@ -174,7 +174,7 @@ class Comparison:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What intervals and tests are over, a sentence each."""
+        """One sentence each on what the intervals and tests are over."""
         runs = {len(standing.runs) for standing in self.standings}
         told = [] if len(self.columns) > 1 else ["The dataset has one domain: the mean is of its pair with itself."]
         if runs == {1}:

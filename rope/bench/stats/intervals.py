@@ -104,7 +104,7 @@ class Interval:
     Attributes:
         value: the number.
         low: lower end; None where fewer than two products have a query.
-        high: upper end; None likewise.
+        high: upper end; None in the same case.
         n_products: products with a query.
     """
 

@@ -173,7 +173,7 @@ def ranks_of(score: Score, provenance: Provenance) -> QueryRanks:
 
 
 def load_ranks(result: Path) -> QueryRanks:
-    """Read the ranks that belong to a result, from the file beside it that it names.
+    """Read the ranks that belong to a result, from the file next to it that it names.
 
     Args:
         result: the JSON that `rope-bench score --json` wrote.
@@ -211,7 +211,7 @@ def read_ranks(path: Path, result: Path) -> QueryRanks:
             for text in (origin.model, origin.dataset, origin.fingerprint, origin.protocol)
             if not isinstance(text, str)
         ]:
-            raise TypeError(f"{str(wrong[0])[:40]} in the place of a name")
+            raise TypeError(f"{str(wrong[0])[:40]} instead of a name")
     table = _read_table(path)
     columns = {}
     names = table["pair"]

@@ -24,7 +24,7 @@ class SeedRun:
 
     @property
     def label(self) -> str:
-        """What messages call it."""
+        """The name in messages."""
         return self.file or self.ranks.origin.model
 
     @property
@@ -55,8 +55,8 @@ def read_groups(results: Sequence[Path], groups: Sequence[str]) -> list[Group]:
     """Read results, and put those of one model together.
 
     Args:
-        results: files that `rope-bench score --json` wrote, each a model of its own unless a group takes it.
-        groups: `NAME=FILE,FILE`, where a file may be a pattern of files, or a pattern alone for the names of models in
+        results: files that `rope-bench score --json` wrote, each a separate model unless a group takes it.
+        groups: `NAME=FILE,FILE`, where a file may be a pattern of files, or just a pattern for the names of models in
             `results`. The files of a group may be among `results` too.
 
     Raises:
@@ -150,7 +150,7 @@ def _files(what: str, text: str) -> list[Path]:
         # Not Path.glob, which takes no absolute pattern.
         matching = [Path(part)] if Path(part).is_file() else sorted(map(Path, glob(part, recursive=True)))  # noqa: PTH207
         if not matching:
-            raise UsageError(f"--group {text!r}: {part} is no file, and no file matches it")
+            raise UsageError(f"--group {text!r}: {part} is not a file, and no file matches it")
         found += matching
     return found
 

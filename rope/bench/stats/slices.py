@@ -106,7 +106,7 @@ def read_text_lengths(directory: AnyPath, domain: DomainName, split: Split) -> d
     """The number of characters (code points) of each sample's text, by sample id; None where there is no text.
 
     Raises:
-        DatasetError: the directory is no dataset, or a shard cannot be read.
+        DatasetError: the directory is not a dataset, or a shard cannot be read.
     """
     lengths: dict[str, int | None] = {}
     for name in shard_names(read_manifest(directory), config_of(domain), split):

@@ -1,4 +1,4 @@
-"""What answers are worth: agreement beyond chance, how good each annotator is, and one label for each task."""
+"""Agreement beyond chance, the quality of each annotator, and one label for each task."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence

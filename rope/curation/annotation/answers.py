@@ -1,4 +1,4 @@
-"""What somebody said, and files of it: CSV and JSON lines, as our own exports are filled in."""
+"""Answers of annotators, and the CSV and JSON-lines files that hold them, filled in from our exports."""
 
 import csv
 import io
@@ -74,7 +74,7 @@ def tasks_jsonl(batch: TaskBatch, media_prefix: str) -> str:
 
 
 def read_csv_answers(path: Path) -> Iterator[AnnotatorAnswer]:
-    """The filled-in lines of a table; lines without an answer are passed over.
+    """The filled-in lines of a table; lines without an answer are ignored.
 
     Raises:
         ReleaseError: a column is missing, or an answer has no task or no annotator; names the line.
@@ -88,10 +88,10 @@ def read_csv_answers(path: Path) -> Iterator[AnnotatorAnswer]:
 
 
 def read_jsonl_answers(path: Path) -> Iterator[AnnotatorAnswer]:
-    """The filled-in lines of a file of JSON lines; lines without an answer are passed over.
+    """The filled-in lines of a file of JSON lines; lines without an answer are ignored.
 
     Raises:
-        ReleaseError: a line is no JSON object, or an answer has no task or no annotator; names the line.
+        ReleaseError: a line is not a JSON object, or an answer has no task or no annotator; names the line.
     """
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
@@ -100,7 +100,7 @@ def read_jsonl_answers(path: Path) -> Iterator[AnnotatorAnswer]:
             try:
                 row = json.loads(line)
             except ValueError as error:
-                raise ReleaseError(f"{path}:{number}: is no JSON ({error}); expected one object a line") from error
+                raise ReleaseError(f"{path}:{number}: is not JSON ({error}); expected one object a line") from error
             if not isinstance(row, dict):
                 raise ReleaseError(f"{path}:{number}: expected an object, got {type(row).__name__}")
             yield from _answer(row, f"{path}:{number}")
@@ -116,7 +116,7 @@ def _answer(row: Mapping[str, Any], where: str) -> Iterator[AnnotatorAnswer]:
     try:
         seconds = float(row.get("seconds") or 0)
     except ValueError as error:
-        raise ReleaseError(f"{where}: seconds {row['seconds']!r} is no number") from error
+        raise ReleaseError(f"{where}: seconds {row['seconds']!r} is not a number") from error
     yield AnnotatorAnswer(
         task_id=str(row["task_id"]),
         annotator=str(row["annotator"]),

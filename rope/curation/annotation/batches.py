@@ -42,7 +42,7 @@ class BatchOptions:
 
 @dataclass(frozen=True, slots=True)
 class AnnotationTask:
-    """One item in one batch.
+    """One item of a batch, and how many annotators see it.
 
     Attributes:
         item: what is asked.
@@ -70,7 +70,7 @@ def plan_batches(items: Iterable[Item], asked: frozenset[str], options: BatchOpt
 
     Args:
         items: of any questions; known ones have `gold`.
-        asked: ids of tasks that are in a batch already; these are left out, but for known ones.
+        asked: ids of tasks that are in a batch already; these are left out, except for known ones.
         options: sizes and shares.
 
     Raises:

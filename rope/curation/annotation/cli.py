@@ -7,7 +7,7 @@ import typer
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Ask people, and keep what they answer.", no_args_is_help=True)
+app = typer.Typer(help="Export annotation tasks and import the answers.", no_args_is_help=True)
 
 Folder = Annotated[
     Path, typer.Option("--in", metavar="DIR", help="Folder of batches and the ledger.", show_default=False)
@@ -22,17 +22,19 @@ def export(
         Literal["same_product", "product_name"],
         typer.Option(help="same_product: a clip beside the page of its product hint; product_name: one row."),
     ] = "same_product",
-    stage: Annotated[str | None, typer.Option(help="Whose kept rows.", show_default="the last")] = None,
+    stage: Annotated[
+        str | None, typer.Option(help="Stage whose kept rows are asked about.", show_default="the last")
+    ] = None,
     media_prefix: Annotated[
-        str, typer.Option(metavar="URL", help="What addresses of media begin with, before their paths.")
+        str, typer.Option(metavar="URL", help="URL prefix that is put before the paths of media.")
     ] = "/data/local-files/?d=",
     gold: Annotated[
         Path | None, typer.Option(help="CSV of known answers: item_id, answer.", show_default=False)
     ] = None,
-    tasks: Annotated[int, typer.Option(min=1, help="Tasks of a batch.")] = 2000,
+    tasks: Annotated[int, typer.Option(min=1, help="Tasks in a batch.")] = 2000,
     overlap: Annotated[float, typer.Option(min=0, max=0.5, help="Share of items that two people see.")] = 0.1,
-    gold_share: Annotated[float, typer.Option(min=0, max=0.5, help="Share of a batch that is known.")] = 0.03,
-    seed: Annotated[int, typer.Option(min=0, help="Draws overlap and known items.")] = 0,
+    gold_share: Annotated[float, typer.Option(min=0, max=0.5, help="Share of a batch with known answers.")] = 0.03,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draw of overlap and known items.")] = 0,
 ) -> None:
     """Write what has not been asked yet as batches: for Label Studio, as CSV, and as JSON lines."""
     from rope.curation.annotation.batches import BatchOptions, plan_batches, read_batches, write_batch
@@ -90,9 +92,11 @@ def labels(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the labels as Parquet.", show_default=False)
     ] = None,
-    min_probability: Annotated[float, typer.Option(min=0.5, max=1, help="Below it a label stays open.")] = 0.8,
+    min_probability: Annotated[
+        float, typer.Option(min=0.5, max=1, help="A label with a lower probability stays open.")
+    ] = 0.8,
 ) -> None:
-    """Say how far annotation is and how well people agree; make one label of the answers to each task."""
+    """Show the progress of annotation and how well people agree; make one label from the answers to each task."""
     import pyarrow.parquet as pq
 
     from rope.curation.annotation.batches import read_batches

@@ -1,6 +1,6 @@
 """What answers decide about rows: which leave their product, which are renamed, and which products are one or two.
 
-Rows of one product hint are one product until somebody says otherwise. A row without a hint is a product of its own,
+Rows of one product hint are one product until somebody says otherwise. A row without a hint is its own product,
 named by its id.
 """
 
@@ -82,9 +82,9 @@ def ids_in(labels: Sequence[Label]) -> set[str]:
 
 
 def make_decisions(labels: Sequence[Label], rows: Mapping[str, Row]) -> Decisions:
-    """What labels say of some rows; open ones, and those of rows that are gone, are passed over.
+    """What labels say of some rows; open ones, and those of rows that are gone, are ignored.
 
-    1. A pair of one product that is `different` detaches a row: the one that is no page, or else the second.
+    1. A pair of one product that is `different` detaches a row: the one that is not a page, or else the second.
     2. Pairs of two products that are `same` make them one, and so do chains of such pairs.
     3. Pairs of two products that are `different` keep them apart; so is a detached row from the product it has left.
 

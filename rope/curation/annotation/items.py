@@ -1,4 +1,4 @@
-"""What is asked: one item, one question, and the task that the two make."""
+"""Items to annotate: an item and a question make a task."""
 
 import hashlib
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ SCHEMA_VERSION: Final = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """What somebody is shown.
+    """What an annotator is shown.
 
     Attributes:
         item_id: names it for ever: the id of a sample, or the ids of a pair as `PAGE|CLIP`.
@@ -56,7 +56,8 @@ class Item:
         allowed = CHOICES.get(self.question)
         if self.gold is not None and allowed and self.gold not in allowed:
             raise UsageError(
-                f"item {self.item_id}: the known answer {self.gold!r} is none of {', '.join(allowed)} ({self.question})"
+                f"item {self.item_id}: the known answer {self.gold!r} is not one of {', '.join(allowed)} "
+                f"({self.question})"
             )
 
     @property

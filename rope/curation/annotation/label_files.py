@@ -66,7 +66,7 @@ def read_labels(path: Path) -> list[Label]:
 def _label(row: Mapping[str, Any], where: str) -> Label:
     question = row.get("question") or "same_product"
     if question not in QUESTIONS:
-        raise FileError(f"{where}: the question {question!r} is none of {', '.join(QUESTIONS)}")
+        raise FileError(f"{where}: the question {question!r} is not one of {', '.join(QUESTIONS)}")
     if not row["item_id"]:
         raise FileError(f"{where}: has no item_id")
     return Label(

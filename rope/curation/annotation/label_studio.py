@@ -69,17 +69,17 @@ def _data(item: Item, headings: list[str], media_prefix: str) -> dict[str, Any]:
 
 
 def read_answers(path: Path) -> Iterator[AnnotatorAnswer]:
-    """The answers in an export of Label Studio (format JSON); skipped and empty ones are passed over.
+    """The answers in an export of Label Studio (format JSON); skipped and empty ones are ignored.
 
     An annotator is the e-mail address where the export has it, or else the number of the user.
 
     Raises:
-        ReleaseError: the file is no such export; names the task.
+        ReleaseError: the file is not an export of this kind; names the task.
     """
     try:
         tasks = json.loads(path.read_text("utf-8"))
     except ValueError as error:
-        raise ReleaseError(f"{path}: is no JSON ({error}); export from Label Studio in the format JSON") from error
+        raise ReleaseError(f"{path}: is not JSON ({error}); export from Label Studio in the format JSON") from error
     if not isinstance(tasks, list):
         raise ReleaseError(f"{path}: expected a list of tasks; export from Label Studio in the format JSON")
     for number, task in enumerate(tasks, 1):

@@ -40,7 +40,7 @@ class ImportReport:
     Attributes:
         n_added: answers that were new.
         n_known: answers that the ledger had already.
-        revised: somebody answered anew and otherwise than before; the later answer counts.
+        revised: somebody answered again and differently than before; the later answer counts.
         unknown: tasks of no batch; left out.
         changed_media: what was shown is not what the batch was made of; left out.
         not_allowed: answers that the question does not allow; left out.

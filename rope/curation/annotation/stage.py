@@ -20,11 +20,11 @@ __all__ = ["ANSWERS", "ApplyAnswers", "apply_answers"]
 
 @dataclass(frozen=True, slots=True)
 class ApplyAnswers:
-    """Options.
+    """Options of the operation `answers`.
 
     Attributes:
         labels: what `rope curate annotate labels --out` writes, or a CSV with `item_id` and `label`.
-        different: what becomes of a row that is not the product of its hint: it becomes a product of its own, or is
+        different: what becomes of a row that is not the product of its hint: it becomes its own product, or is
             rejected unless somebody has said what else it is.
         unclear: what becomes of a row of which nobody can tell.
     """

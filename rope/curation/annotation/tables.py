@@ -33,7 +33,7 @@ def decode_text(path: Path) -> str:
 
 
 def read_table(path: Path) -> tuple[list[str], Iterator[tuple[int, dict[str, str]]]]:
-    """The columns of a CSV file, and its rows with their line numbers; blank lines are passed over.
+    """The columns of a CSV file, and its rows with their line numbers; blank lines are ignored.
 
     Values are separated by commas, semicolons or tabs: by what the first line has most of.
 

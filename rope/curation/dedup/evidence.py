@@ -1,9 +1,9 @@
-"""What speaks for two products being one: shared media, and media that resemble each other.
+"""Evidence that two products are one: shared media, and media that resemble each other.
 
 Media files with the same content are one node however many products show them. A node that too many products show, or
-that resembles too many others, is a *hub* (a placeholder, a brand's logo, a size chart): it says nothing about what a
-product is and is no evidence, though it stays in the data. Media of one session (a live stream shows many products) are
-no evidence for each other.
+that resembles too many others, is a *hub* (a placeholder, a brand's logo, a size chart): it says nothing about the
+product, so it is not evidence, but stays in the data. Media of one session (a live stream shows many products) are not
+evidence for each other.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ class Items:
         product: int64 [n]; place in `product_ids`.
         domain: int64 [n]; place in `rope.domain.DOMAINS`.
         session: int64 [n]; the stream or upload that a row belongs to, -1 for none; no more than two are kept of what
-            is alike but for the session, as two suffice to differ from any other.
+            is alike except for the session, as two suffice to differ from any other.
         vectors: float32 [nodes, dim], the embedding of each of `media`; None where there is none.
     """
 
@@ -171,7 +171,7 @@ def find_evidence(
     max_neighbours: int,
     more: Sequence[MediaPairs] = (),
 ) -> Evidence:
-    """All evidence between products.
+    """Collect all evidence that products are one.
 
     Args:
         items: what each product shows.
@@ -180,7 +180,7 @@ def find_evidence(
         max_products: media that more products show are hubs.
         max_neighbours: media with more neighbours above the threshold of one pair of domains are hubs, and so are media
             in more pairs of one other comparison.
-        more: pairs of media from other comparisons, each once; those of unknown media are passed over.
+        more: pairs of media from other comparisons, each once; those of unknown media are ignored.
 
     Raises:
         EmbeddingError: a vector is zero or not finite.

@@ -146,7 +146,7 @@ def _what_is_missing(merge: Merge, first: int, second: int) -> str:
         return f"the media they share ({media}) are shown by too many products, or resemble too many media"
     sessions = np.intersect1d(items.session[mine], items.session[yours])
     if (sessions >= 0).any():
-        return "they share a session, which is no evidence"
+        return "they share a session, which is not evidence"
     if len(shared):
         return "the domains of the media they share are no evidence"
     if merge.evidence.hub[items.node[mine | yours]].any():

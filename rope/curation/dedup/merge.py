@@ -38,7 +38,7 @@ class MergeRules:
             than a page resembles a page.
         max_products: media that more products show are placeholders, logos or size charts.
         max_neighbours: so are media that resemble more other media.
-        cap: a component of more products goes to somebody to review; labels alone group its products.
+        cap: a component of more products goes to somebody to review; only labels group its products.
         vetoes: attributes; two products whose values are known and differ are not merged.
 
     Raises:
@@ -64,7 +64,7 @@ class MergeRules:
 
 @dataclass(frozen=True, slots=True)
 class PairLabels:
-    """What annotators decided about pairs of product ids; labels of products that are gone are passed over.
+    """What annotators decided about pairs of product ids; labels of products that are gone are ignored.
 
     Attributes:
         must: pairs that are one product, whatever the evidence and the vetoes say.
@@ -77,7 +77,7 @@ class PairLabels:
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """The groups, and why.
+    """The groups of products that were merged, with the evidence.
 
     Attributes:
         items: what was merged; `items.product_ids` names the n products.

@@ -98,7 +98,7 @@ def copy_pairs(thumbnails: Thumbnails, *, limit: int = 51, method: Method = "aut
 def candidate_pairs(thumbnails: Thumbnails, *, limit: int, method: Method = "auto") -> tuple[Ints, Ints, Bools]:
     """Pairs worth a check: `left`, `right` (above `left`) and whether `right` is to be mirrored.
 
-    Pictures without any structure, such as a plain surface, are no candidates.
+    Pictures without any structure, such as a plain surface, are not candidates.
     """
     there = np.flatnonzero(layout(thumbnails).any(axis=1))
     plain = layout(thumbnails[there])
@@ -126,7 +126,7 @@ def layout(thumbnails: Thumbnails) -> Floats:
 
 
 def score_pairs(thumbnails: Thumbnails, left: Ints, right: Ints, mirrored: Bools) -> Scores:
-    """Correlation of the fine structure of two pictures laid over each other, 0 where they are no copies.
+    """Correlation of the fine structure of two pictures laid over each other, 0 where they are not copies.
 
     Args:
         thumbnails: uint8 [n, SIDE, SIDE, 3].

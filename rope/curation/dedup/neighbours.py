@@ -1,4 +1,4 @@
-"""Pairs of vectors whose cosine reaches a threshold: the same pairs whatever the block size or number of threads.
+"""Pairs of vectors whose cosine reaches a threshold: the same pairs regardless of the block size or number of threads.
 
 A fast float32 product only proposes pairs. Their cosines are recomputed in float64 from the vectors as given and
 rounded to `DECIMALS` before the threshold decides, so that neither the block in which a pair was found nor the order of

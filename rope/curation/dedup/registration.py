@@ -23,7 +23,7 @@ _LARGEST_STEP: Final = 0.1
 
 _LARGEST_CHANGE: Final = np.array([[0.15, 0.05, 0.15], [0.05, 0.15, 0.15]], np.float32)
 """Of each coefficient from the identity: what a crop by a seventh or a turn by three degrees needs. With more freedom
-the map would lay one object over another, alike one on another ground, and these are no copies."""
+the map would lay one object over another, alike one on another ground, and these are not copies."""
 
 
 def register(first: Floats, second: Floats, start: Floats, *, iterations: int) -> Floats:

@@ -32,7 +32,7 @@ _COLUMNS: Final = ("id", "domain", "product_hint", "session", "media_sha256", "a
 
 @dataclass(frozen=True, slots=True)
 class MergeRows:
-    """Options.
+    """Options of the operation `merge`.
 
     Attributes:
         thresholds: `page-page`, `page-video` and so on -> smallest cosine of two embeddings that speak for one product,

@@ -16,7 +16,7 @@ __all__ = ["FILTER", "Filter", "cut_of", "filter_rows"]
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Options.
+    """Options of the operation `filter`.
 
     Attributes:
         minimum: the cut where no other is given; a row that reaches it is kept.

@@ -1,4 +1,4 @@
-"""What any cut of a column would keep, and which cut labels can vouch for, from the rows of a run."""
+"""How many rows any cut would keep, and the cut that labels support, from the rows of a run."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -80,7 +80,7 @@ def cuts_from_labels(
         recipe: run to its end.
         stage: the filter.
         column: that it judges by.
-        labels: of rows, or of pairs `PAGE|CLIP`, which are about the clip; those of other questions are passed over.
+        labels: of rows, or of pairs `PAGE|CLIP`, which are about the clip; those of other questions are ignored.
         precision: share of matches among rows at or above the cut.
 
     Raises:
@@ -121,7 +121,7 @@ def _readings(item_id: str) -> list[str]:
 
 
 def _hints(stages: Stages, row_ids: Sequence[str]) -> dict[str, str]:
-    """The product hint of rows as the pool gives it; a name of its own of a row without one."""
+    """The product hint of rows as the pool gives it; its own name of a row without one."""
     wanted = pa.array(sorted(set(row_ids)), pa.string())
     found: dict[str, str] = {}
     for path in kept_files(stages, POOL_STAGE):

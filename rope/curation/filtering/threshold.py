@@ -4,7 +4,7 @@ A sketch counts similarities in bins of 0.001 for each stratum, such as `page/sh
 add up, and it answers what any cut would keep without another run.
 
 The cut is chosen by fixed-sequence testing: cuts are tested from high to low, and the first that fails ends it. So the
-chosen cut itself is covered: its precision is below what was asked for with a probability of at most 1 - confidence,
+chosen cut itself is covered: its precision is below the requested one with a probability of at most 1 - confidence,
 however many cuts were tested. Independent labels get an exact test. Where their weights are equal it is the binomial
 one (that of Clopper and Pearson's interval), and otherwise a bet against every precision that is too low (Waudby-Smith
 and Ramdas, Estimating means of bounded random variables by betting, 2023), which costs more labels.
@@ -120,7 +120,7 @@ def n_kept(sketch: Sketch, cut: float) -> Ints:
         UsageError: the cut is not a multiple of 0.001 from -1 to 1: a sketch cannot tell.
     """
     if not math.isclose(cut * 1000, round(cut * 1000), abs_tol=1e-6):
-        raise UsageError(f"cut {cut}: a sketch knows multiples of 0.001 alone")
+        raise UsageError(f"cut {cut}: a sketch knows only multiples of 0.001")
     return np.asarray(sketch.counts[:, _bins([cut])[0] :].sum(axis=1))
 
 

@@ -19,7 +19,7 @@ __all__ = ["DECODE", "Decode", "decode"]
 
 @dataclass(frozen=True, slots=True)
 class Decode:
-    """Options.
+    """Options of the operation `decode`.
 
     Attributes:
         min_side: pixels that the shorter side of every image must have.

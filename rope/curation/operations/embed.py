@@ -32,7 +32,7 @@ _DECIMALS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Embed:
-    """Options.
+    """Options of the operation `embed`.
 
     Attributes:
         model: a Chinese-CLIP: Hub id, folder, or checkpoint of the authors.
@@ -69,7 +69,7 @@ class _Look:
 
 
 def embed(batch: pa.RecordBatch, options: Embed) -> Outcome:
-    """Add what the model says of each row; rejects `unreadable_media` alone.
+    """Add what the model says of each row; rejects only `unreadable_media`.
 
     Columns: `similarity`, the cosine of the text and the best frame, rounded to 4 digits, null without a text;
     `frame_similarity`, of each frame looked at; `shown_frames`, the places among those stored of the frames that show

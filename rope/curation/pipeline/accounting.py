@@ -29,7 +29,7 @@ _N_EXAMPLES: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class StageCount:
-    """Rows of a stage.
+    """How many rows a stage kept, rejected, quarantined or did not sample.
 
     Attributes:
         stage: its name.

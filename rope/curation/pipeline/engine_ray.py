@@ -46,7 +46,7 @@ class _Worker:
             importlib.import_module(module)
 
     def execute(self, task: ShardAttempt) -> None:
-        """Carry out a task."""
+        """Execute one task in this actor."""
         execute(task)
 
 

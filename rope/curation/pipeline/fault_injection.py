@@ -41,7 +41,7 @@ class InjectedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FaultInjection:
-    """Which faults strike.
+    """Which faults are injected, how often, and by which seed.
 
     Attributes:
         seed: of the strikes.

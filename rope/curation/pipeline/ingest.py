@@ -117,7 +117,7 @@ def _row_hash(raw: Mapping[str, Any], options: IngestOptions) -> str:
 
 
 def _media(given: Mapping[str, pa.Array], n_rows: int, root: str) -> tuple[_Files, _Files]:
-    """The frames and the video files of all rows; `paths` come after what a column of their own holds."""
+    """The frames and the video files of all rows; `paths` come after what their own column holds."""
     nothing = pa.nulls(n_rows, pa.string())
     frames, videos, paths = (_files(given.get(name, nothing), root) for name in ("frames", "video", "paths"))
     is_video = pc.fill_null(pc.match_substring_regex(pc.struct_field(paths.file, "path"), _IS_VIDEO), False)
@@ -186,7 +186,7 @@ def _trimmed(column: pa.Array) -> pa.Array:
 
 
 def _verdicts(rows: pa.RecordBatch, has_id: npt.NDArray[np.bool_]) -> list[Reject | None]:
-    """Why a row is no sample, None where it is one."""
+    """Why a row is not a sample, None where it is one."""
     is_known = pc.is_in(rows["domain"], pa.array(DOMAINS)).to_numpy(zero_copy_only=False)
     has_frames = pc.greater(pc.list_value_length(rows["frames"]), 0)
     is_clip = pc.and_(pc.is_valid(rows["video"]), pc.not_equal(rows["domain"], "page"))

@@ -1,4 +1,4 @@
-"""What is known of a finished shard: written last, so that a shard that has one is complete."""
+"""The manifest of a finished shard: written last, so that a shard with a manifest is complete."""
 
 import json
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class ShardManifest:
-    """A finished shard.
+    """The manifest of a finished shard: its key, its files and its row counts.
 
     Attributes:
         key: hash of all that decides the bytes: operation, version, options, fingerprint, inputs.
@@ -64,7 +64,7 @@ class ShardManifest:
 
 
 def write_manifest(path: Path, manifest: ShardManifest) -> None:
-    """Write a manifest whole."""
+    """Write a manifest atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(asdict(manifest), indent=1, ensure_ascii=False) + "\n", "utf-8")
 

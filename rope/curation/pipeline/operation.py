@@ -196,7 +196,7 @@ def load_operation(use: str) -> Operation:
     True
 
     Raises:
-        UsageError: there is no such name, module or constant, or it is no operation.
+        UsageError: there is no such name, module or constant, or it is not an operation.
     """
     module_name, _, constant = BUILT_IN.get(use, use).partition(":")
     if not constant:
@@ -210,5 +210,5 @@ def load_operation(use: str) -> Operation:
         raise UsageError(f"operation {use!r}: no module {error.name!r} in Python's path or in {here}") from error
     operation = getattr(module, constant, None)
     if not isinstance(operation, MapOperation | GlobalOperation):
-        raise UsageError(f"operation {use!r}: {constant} of {module_name} is no MapOperation or GlobalOperation")
+        raise UsageError(f"operation {use!r}: {constant} of {module_name} is not a MapOperation or GlobalOperation")
     return operation

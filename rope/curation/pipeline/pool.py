@@ -43,7 +43,7 @@ class PoolFile:
 
 @dataclass(frozen=True, slots=True)
 class RawPool:
-    """A raw pool.
+    """A raw pool: its Parquet files and which column holds what.
 
     Attributes:
         root: what paths in it are relative to.
@@ -82,7 +82,7 @@ def open_pool(path: Path, renamed: Mapping[str, str], cache: Path) -> RawPool:
             change are as before is not hashed again.
 
     Raises:
-        UsageError: there is no such file, it is no Parquet, or a column is missing.
+        UsageError: there is no such file, it is not Parquet, or a column is missing.
     """
     root, paths = _find_files(path, cache)
     schema = _common_schema(paths)
@@ -141,7 +141,7 @@ def _common_schema(paths: Sequence[Path]) -> pa.Schema:
     try:
         schemas = [pq.read_schema(path) for path in paths]
     except (pa.ArrowInvalid, OSError) as error:
-        raise UsageError(f"{paths[0].parent}: a file of the pool is no Parquet ({error})") from error
+        raise UsageError(f"{paths[0].parent}: a file of the pool is not Parquet ({error})") from error
     for path, schema in zip(paths, schemas, strict=True):
         if not schema.equals(schemas[0]):
             raise UsageError(f"{path}: has other columns than {paths[0].name}; a pool is of one kind")

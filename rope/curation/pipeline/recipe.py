@@ -3,7 +3,7 @@
 name = "spring"
 
 [pool]
-path = "pool"                       # beside the recipe, or absolute
+path = "pool"                       # next to the recipe, or absolute
 columns = { text = "title" }        # ours = theirs, where they differ
 
 [[stage]]
@@ -164,7 +164,7 @@ def read_recipe(path: Path) -> CurationRecipe:
     """Read and check a recipe.
 
     Raises:
-        UsageError: there is no such file, it is no TOML, or something in it is wrong: a line for each mistake.
+        UsageError: there is no such file, it is not TOML, or something in it is wrong: a line for each mistake.
     """
     values = read_document(path, "TOML", "a recipe")
     stages = values.get("stage")

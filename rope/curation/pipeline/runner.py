@@ -46,7 +46,7 @@ _HEALS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class StageState:
-    """How far a stage is.
+    """How many shards of a stage are finished.
 
     Attributes:
         name: of the stage.
@@ -286,7 +286,7 @@ def _refuse_many_quarantined(recipe: CurationRecipe, stage: Stage, manifests: Se
         raise DatasetError(
             f"stage {stage.name!r}: {n_quarantined:,} of {n_rows:,} rows are quarantined, more than max_quarantined = "
             f"{recipe.limits.max_quarantined:g} of the recipe allows; the details are in the rejects of "
-            f"{recipe.work / 'stages' / stage.name}; mend the operation and raise its version, or allow more"
+            f"{recipe.work / 'stages' / stage.name}; fix the operation and raise its version, or allow more"
         )
 
 
@@ -321,4 +321,4 @@ def _alone(work: Path) -> Iterator[None]:
         with FileLock(work / ".lock", timeout=0):
             yield
     except Timeout as error:
-        raise UsageError(f"{work}: another run is under way here; wait for it, or stop it") from error
+        raise UsageError(f"{work}: another run is in progress here; wait for it, or stop it") from error

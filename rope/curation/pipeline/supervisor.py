@@ -22,7 +22,7 @@ _REASONS: Final = {"died": "killed_its_worker", "hung": "hung"}
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a task ended.
+    """How a task ended: done, failed with an exception, died with its worker, or hung.
 
     Attributes:
         task: which.

@@ -42,7 +42,7 @@ class DamagedError(DatasetError):
 
 @dataclass(frozen=True, slots=True)
 class ShardJob:
-    """A shard to make.
+    """A shard to make, with all that decides its bytes.
 
     Attributes:
         stage: name of the stage.
@@ -122,7 +122,7 @@ class ShardAttempt:
 def execute(task: ShardAttempt) -> None:
     """Make the shard of a task, or try some of its rows; runs in a worker of an engine.
 
-    The arithmetic of rows (BLAS, OpenMP) has one thread, whatever the number of workers: the threads of several workers
+    The arithmetic of rows (BLAS, OpenMP) has one thread, however many workers there are: the threads of several workers
     would wait for each other, and sums may depend on their number. A stage with a model, which has the machine for
     itself, and one that sees all rows have them all.
 

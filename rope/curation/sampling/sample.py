@@ -109,7 +109,7 @@ class Units:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A sample.
+    """The drawn keys, with their strata.
 
     Attributes:
         units: its keys.

@@ -20,14 +20,14 @@ __all__ = ["SAMPLE", "SampleRows", "sample_rows"]
 
 @dataclass(frozen=True, slots=True)
 class SampleRows:
-    """Options.
+    """Options of the operation `sample`.
 
     Attributes:
         seed: a larger sample with the same seed and floor contains a smaller one.
         rate: share of the keys of each stratum (a category and a set of domains); give this or `count`.
         count: number of keys.
         floor: keys of a stratum that are drawn at least, or all it has.
-        key: column whose values are in or out as a whole; a row where it is null is a key of its own.
+        key: column whose values are in or out as a whole; a row where it is null is its own key.
 
     Raises:
         UsageError: both or none of `rate` and `count` are given, or a number is out of range.

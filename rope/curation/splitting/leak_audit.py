@@ -60,7 +60,7 @@ SHARED: Final = KINDS[1:]
 """What samples may share, in the order of the table."""
 
 _LIMIT: Final = 50
-"""Neighbours that the search reports of one sample; more of them are no news."""
+"""Neighbours that the search reports of one sample; more of them are not news."""
 
 Search = Callable[[Vectors, Vectors, float], NearPairs]
 """Pairs of a row of the first and a row of the second array with at least this cosine."""
@@ -94,7 +94,7 @@ class SplitSide:
         if len(set(lengths.values())) > 1:
             raise DatasetError(f"the columns of the samples differ in length: {lengths}")
         if unexpected := sorted(set(self.shared) - set(SHARED)):
-            raise UsageError(f"nothing is known of shared {unexpected[0]!r}; expected {', '.join(SHARED)}")
+            raise UsageError(f"unknown kind of shared value {unexpected[0]!r}; expected {', '.join(SHARED)}")
         norms = np.ones(0) if self.vectors is None else np.linalg.norm(np.asarray(self.vectors, np.float64), axis=1)
         bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
         if len(bad):

@@ -71,7 +71,7 @@ class LeakageHub:
 
 @dataclass(frozen=True, slots=True)
 class LeakageGroups:
-    """The groups.
+    """Leakage groups: products that must be in the same split.
 
     Attributes:
         group: int64 [n]; the smallest number of a product in the group of each product.

@@ -25,9 +25,9 @@ _COLUMNS: Final = ("id", "domain", "text", "session", "media_sha256", "split")
 _HEADING: Final = "\n## Leaks between the splits\n"
 
 _SECTION: Final = """{heading}
-Pairs of a validation sample and a training sample of another product that are nearly the same, or show the same file
-(frame by frame), come from the same session, or, of pages, have the same title but for case and spaces. The search for
-near pairs was tried on canaries: copies of training vectors, turned by known angles.
+Pairs of a validation sample and a training sample of another product that are nearly the same, show the same file
+(frame by frame), come from the same session or, for pages, have the same title except for case and spaces. The search
+for near pairs was tested on canaries: copies of training vectors, turned by known angles.
 
 {table}
 
@@ -117,7 +117,7 @@ def write_leaks(work: Path, audit: LeakAudit) -> Path:
 
 
 def card_with_leaks(card: str, audit: LeakAudit, rules: LeakRules) -> str:
-    """A dataset card with the section on leaks at its end, in the place of an earlier one."""
+    """A dataset card with the section on leaks at its end, instead of an earlier one."""
     before, _, _ = card.partition(_HEADING)
     section = _SECTION.format(
         heading=_HEADING,

@@ -33,7 +33,7 @@ _NEIGHBOURS: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class SplitRows:
-    """Options.
+    """Options of the operation `split`.
 
     Attributes:
         n_validation: products of the validation set, exactly.
@@ -59,7 +59,7 @@ class SplitRows:
 
 @dataclass(frozen=True, slots=True)
 class SplitPlan:
-    """Where each product goes.
+    """The split of each product.
 
     Attributes:
         product_ids: p ids, ascending.
@@ -78,7 +78,7 @@ def split_rows(paths: Sequence[Path], options: SplitRows) -> Iterator[Outcome]:
     Rejects `no_product`: rows whose `product_id` is null.
 
     Raises:
-        UsageError: a column that is needed is missing, or `freeze_val` is no dataset directory.
+        UsageError: a column that is needed is missing, or `freeze_val` is not a dataset directory.
         DatasetError: no choice has exactly so many products, or a frozen product cannot stay.
     """
     plan = plan_split(paths, options)
@@ -101,7 +101,7 @@ def plan_split(paths: Sequence[Path], options: SplitRows) -> SplitPlan:
     A product has the category of most of its rows, and of several that with the smallest name.
 
     Raises:
-        UsageError: a column that is needed is missing, or `freeze_val` is no dataset directory.
+        UsageError: a column that is needed is missing, or `freeze_val` is not a dataset directory.
         DatasetError: no choice has exactly so many products, or a frozen product cannot stay.
     """
     every = _read(paths, options)

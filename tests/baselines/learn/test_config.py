@@ -25,7 +25,7 @@ def test_a_recipe_that_cannot_be_is_refused(text, message):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"objective": "dense", "mask_history": True}, "mask_history: is of the objective full_gallery alone"),
+        ({"objective": "dense", "mask_history": True}, "mask_history: applies only to the objective full_gallery"),
         ({"model": LearnConfig(item_tower="causal")}, "needs the objective dense"),
     ],
 )
@@ -35,5 +35,5 @@ def test_options_that_contradict_each_other_are_refused(fields, message):
 
 
 def test_heads_divide_the_width():
-    with pytest.raises(UsageError, match="width 30 is no multiple of heads, 4"):
+    with pytest.raises(UsageError, match="width 30 is not a multiple of heads, 4"):
         LearnConfig(width=30, heads=4)

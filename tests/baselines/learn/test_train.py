@@ -100,7 +100,7 @@ def test_fine_tuning_begins_with_the_weights_of_pre_training(tmp_path):
     ("changes", "content", "message"),
     [
         ({"seed": 1}, PLANTED.content, "a run of another recipe is there"),
-        ({}, PLANTED.content + 1, "was begun on other vectors"),
+        ({}, PLANTED.content + 1, "was started with other vectors"),
         ({}, PLANTED.content[:, :8].copy(), "input_dim 32: the vectors have 8 dimensions"),
     ],
 )
@@ -114,7 +114,7 @@ def test_a_run_is_not_continued_as_another(changes, content, message, tmp_path):
 def test_a_damaged_state_is_named(damage, tmp_path):
     train(PLANTED.content, TAKEN, tmp_path, recipe(), stop_after=1, progress=False)
     (tmp_path / "state.pt").write_bytes(damage)
-    with pytest.raises(RopeError, match=r"state\.pt: .*; delete it to start anew"):
+    with pytest.raises(RopeError, match=r"state\.pt: .*; delete it to start over"):
         train(PLANTED.content, TAKEN, tmp_path, recipe(), progress=False)
 
 

@@ -36,7 +36,7 @@ def embedded(
     mirrored: bool = False,
     dim: int = 12,
 ) -> Embedded:
-    """Two samples a product and domain: class centre times `signal` + a vector of the product + a little of their own.
+    """Two samples a product and domain: class centre times `signal` + a vector of the product + their own little.
 
     Where it is `mirrored`, live clips have the dimensions in reverse, and so say the same in another way.
     """

@@ -17,7 +17,7 @@ pytest.importorskip("torch", reason="probes are fitted with torch")
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory):
-    """Eight products of two categories in each split, one sample a domain; those of train are a to h."""
+    """Eight products of two categories in each split, one sample per domain; those of train are a to h."""
     tables = small_tables()
     for split, ids in (("train", "abcdefgh"), ("validation", "12345678")):
         for config in CONFIG_OF.values():

@@ -43,7 +43,7 @@ def test_the_majority_class_is_the_floor(separable):
 
 @pytest.fixture(scope="module")
 def uninformed() -> AttributeScore:
-    """Every product has a place of its own, which tells it perfectly, and its class nothing."""
+    """Every product has its own place, which tells it perfectly, and its class nothing."""
     return score_attribute(column_of(120), embedded(120, 0, 1, 1), QUICK)
 
 

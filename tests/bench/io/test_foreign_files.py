@@ -105,7 +105,7 @@ def doubled_zip():
     [
         ("npy", lambda: npy(np.array([[1, None]], object)), "not readable as .npy: Object arrays cannot be loaded"),
         ("npy", lambda: GOOD["npy"].replace(b"(3, 2), ", b"(3" + b"0" * 16 + b",2),"), "not readable as .npy"),
-        ("npz", doubled_zip, "an array is there twice; it has page, page, page_ids"),
+        ("npz", doubled_zip, "an array occurs twice; it has page, page, page_ids"),
         ("npz", lambda: GOOD["parquet"], "not readable as .npz; it is Parquet"),
         ("safetensors", lambda: (2**62).to_bytes(8, "little") + b"{}", "not readable as safetensors: .*header"),
         ("safetensors", lambda: safetensors(b"[" * 100_000), "not readable as safetensors"),

@@ -29,7 +29,7 @@ USES = {
 
 
 def vectors_of(order):
-    """One direction a product, with rows in the order given."""
+    """One direction per product, with rows in the order given."""
     rows = np.eye(4, dtype=np.float32)[[row % 4 for row in order]]
     return {domain: DomainEmbeddings([IDS[row] for row in order], rows, "float32") for domain in DOMAINS}
 

@@ -211,7 +211,7 @@ def test_an_array_under_the_name_of_an_archive_or_the_reverse_is_refused(name, t
         ({"page": np.ones(3), "page_ids": np.arange(3)}, r"page is an array \(3,\), expected \[3, dim\]"),
         ({"page": np.ones((3, 2), int), "page_ids": np.arange(3)}, "numbers of type int64, expected float16"),
         ({"page": np.ones((3, 2)), "page_ids": np.ones(3)}, r"ids of type float64 \(3,\), expected"),
-        ({"page": np.ones((3, 2))}, "the array page has no page_ids beside it"),
+        ({"page": np.ones((3, 2))}, "the array page has no page_ids next to it"),
         ({"pages": np.ones((3, 2))}, "expected the arrays page, video or live, found pages"),
     ],
 )

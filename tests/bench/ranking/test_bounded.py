@@ -1,4 +1,4 @@
-"""Positives beyond memory are counted a part at a time: the same ranks, whatever the parts."""
+"""Positives beyond memory are counted a part at a time: the same ranks, regardless of the parts."""
 
 import tracemalloc
 

@@ -78,7 +78,7 @@ def test_the_order_of_rows_and_the_number_of_threads_change_nothing(files, tmp_p
     [
         (["--domain", "video"], UsageError, "the embeddings are of page; not of 'video'"),
         (["--users", "missing.npz"], UsageError, "missing.npz: no such file"),
-        (["--users", "missing.npz", "--max-history", 3], UsageError, "--max-history is of the mean"),
+        (["--users", "missing.npz", "--max-history", 3], UsageError, "--max-history applies to the mean"),
     ],
 )
 def test_wrong_options_are_explained(options, error, message, files):
@@ -120,7 +120,7 @@ def test_order_that_is_not_known_favours_nobody_and_is_told(files):
     assert result["interactions"]["n_tied_targets"] == n_users
     assert result["interactions"]["columns"] == ["user", "item", "time"]
     assert result["protocol"]["version"] == "1.1"
-    assert "1,000 of 1,000 users took the item asked for at the same time as another" in printed
+    assert "1,000 of 1,000 users took their target item at the same time as another" in printed
     assert "day.csv: user, item and time are the columns user, item and time" in printed
 
 

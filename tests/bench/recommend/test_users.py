@@ -32,7 +32,7 @@ def test_user_vectors_come_back_in_the_order_asked_for(tmp_path):
     [
         (["a", "b"], [[1, 2, 3], [1, 2, 3]], r"users is float32 \(2, 3\), expected floats \[2, 2\]"),
         (["a", "c"], [[1, 2], [3, 4]], "no vector for 1 users, such as 'b'"),
-        (["a", "b", "a"], [[1, 2], [3, 4], [1, 2]], "a user is there twice"),
+        (["a", "b", "a"], [[1, 2], [3, 4], [1, 2]], "a user occurs twice"),
         (["a", "b"], [[1, 2], [0, 0]], "user 'b' has a vector of zeros"),
         (["a", "b"], [[1, np.nan], [1, 0]], "user 'a' has a vector of zeros, or with NaN"),
     ],

@@ -25,7 +25,7 @@ BATCH = 4  # so a part is 32 samples
 
 
 def write_dataset(directory, *, counts=COUNTS, fingerprint="d0", broken=None, manifest_counts=None):
-    """A dataset of one-pixel frames; `broken` is a (domain, row) whose frame is no image."""
+    """A dataset of one-pixel frames; `broken` is a (domain, row) whose frame is not an image."""
     buffer = io.BytesIO()
     Image.new("RGB", (1, 1)).save(buffer, "PNG")
     shards = {}
@@ -168,7 +168,7 @@ def test_the_file_of_another_run_is_not_replaced(changed, options, expected, dat
     out = tmp_path / "e.parquet"
     out.write_bytes(whole)
     with pytest.raises(
-        UsageError, match=rf"e\.parquet exists already: {expected}; start anew with --overwrite, or choose"
+        UsageError, match=rf"e\.parquet exists already: {expected}; start over with --overwrite, or choose"
     ):
         run(Model(**changed), data, out, **options)
     assert out.read_bytes() == whole
@@ -179,7 +179,7 @@ def test_the_parts_of_another_run_are_not_used(changed, options, expected, data,
     with pytest.raises(KeyboardInterrupt):
         run(Model(stop_after=10), data, tmp_path / "e.parquet")
     with pytest.raises(
-        UsageError, match=f"unfinished run of another kind: {expected}; finish that run as it was begun"
+        UsageError, match=f"unfinished run of another kind: {expected}; finish that run as it was started"
     ):
         run(Model(**changed), data, tmp_path / "e.parquet", **options)
 
@@ -201,7 +201,7 @@ def test_files_of_others_are_left_alone(data, tmp_path):
     out, notes = tmp_path / "e.parquet", tmp_path / "e.parquet.parts" / "notes.txt"
     notes.parent.mkdir()
     notes.touch()
-    with pytest.raises(UsageError, match="exists and is not of this command"):
+    with pytest.raises(UsageError, match="exists and was not written by this command"):
         run(Model(), data, out)
     notes.rename(out)
     with pytest.raises(UsageError, match="it was not written by this command"):

@@ -109,7 +109,7 @@ def test_a_part_of_another_model_that_came_in_by_a_race_is_not_joined(data, tmp_
         run(model, data, tmp_path / name, share=RunShare("ab".index(name), 2))
     for path in (tmp_path / "b.parts").glob("*.parquet"):
         path.rename(tmp_path / "a.parts" / path.name)
-    with pytest.raises(UsageError, match=r"is of another run: embedder_fingerprint is 'weights-2' there"):
+    with pytest.raises(UsageError, match=r"belongs to another run: embedder_fingerprint is 'weights-2' there"):
         run(Model(), data, tmp_path / "a")
     assert not (tmp_path / "a").exists()
 

@@ -121,7 +121,7 @@ def test_a_finished_run_of_changed_code_is_refused(name, code, data, tmp_path):
     embed(data, tmp_path / "e.parquet")
     (code / name).write_text(FILES[name] + "# another\n")
     with pytest.raises(
-        UsageError, match=rf"e\.parquet exists already: {name} has changed; start anew with --overwrite"
+        UsageError, match=rf"e\.parquet exists already: {name} has changed; start over with --overwrite"
     ):
         embed(data, tmp_path / "e.parquet")
 
@@ -157,7 +157,7 @@ def test_overwrite_starts_anew(code, data, tmp_path):
     (tmp_path / "other.parquet").write_bytes(b"notes")
     with pytest.raises(UsageError, match="was not written by this command, so it is not overwritten"):
         embed(data, tmp_path / "other.parquet", overwrite=True)
-    with pytest.raises(UsageError, match="a share cannot start the whole run anew"):
+    with pytest.raises(UsageError, match="a share cannot restart the whole run"):
         embed(data, out, overwrite=True, share=RunShare(0, 2))
 
 

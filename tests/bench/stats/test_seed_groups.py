@@ -70,7 +70,7 @@ def test_groups_are_files_patterns_of_files_or_patterns_of_names(results, monkey
     [
         ([], ["=tiny-0.json"], "expected NAME=FILE,FILE"),
         ([], ["tiny="], "expected NAME=FILE,FILE"),
-        ([], ["tiny=gone-*.json"], r"gone-\*.json is no file, and no file matches it"),
+        ([], ["tiny=gone-*.json"], r"gone-\*.json is not a file, and no file matches it"),
         ([], ["tiny=tiny-*.json,tiny-0.json"], "--group tiny: tiny-0.json is given twice"),
         ([], ["a=tiny-0.json", "b=tiny-*.json"], "^--group: tiny-0.json is given twice; a run counts once"),
         (["tiny-0.json", "tiny-0.json"], [], "is given twice"),

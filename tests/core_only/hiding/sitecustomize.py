@@ -10,7 +10,7 @@ _HIDDEN = frozenset(os.environ.get("HIDDEN", "").split())
 
 
 class _WithoutHidden(PathFinder):
-    """Finds modules as Python does, but for those of hidden packages, which are not there."""
+    """Finds modules as Python does, except for those of hidden packages, which are not there."""
 
     @classmethod
     def find_spec(

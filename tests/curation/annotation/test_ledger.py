@@ -158,11 +158,11 @@ def test_the_labelling_config_has_every_heading_and_choice():
     [
         (read_csv_answers, "task_id,answer\n", ":1: has no column annotator"),
         (read_csv_answers, "task_id,answer,annotator\nt1,same,\n", ":2: has an answer but no annotator"),
-        (read_csv_answers, "task_id,answer,annotator,seconds\nt1,same,ann,long\n", "'long' is no number"),
+        (read_csv_answers, "task_id,answer,annotator,seconds\nt1,same,ann,long\n", "'long' is not a number"),
         (read_jsonl_answers, "{}\n[1]\n", ":2: expected an object"),
-        (read_jsonl_answers, "no\n", ":1: is no JSON"),
+        (read_jsonl_answers, "no\n", ":1: is not JSON"),
         (read_answers, "{}", "expected a list of tasks"),
-        (read_answers, "no", "is no JSON"),
+        (read_answers, "no", "is not JSON"),
         (read_answers, '[{"answer": "same"}]', "task 1 of 1"),
     ],
 )

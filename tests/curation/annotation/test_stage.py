@@ -187,7 +187,7 @@ def recipe(tmp_path):
 
 
 def test_more_answers_make_this_stage_and_later_ones_again_and_nothing_before(recipe, tmp_path, monkeypatch):
-    """The labels lie beside the recipe, wherever the program runs."""
+    """The labels lie next to the recipe, wherever the program runs."""
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     (tmp_path / "labels.csv").write_text("item_id,label\np1|v1,same\n")

@@ -78,7 +78,7 @@ def test_every_decision_is_explained(rules, labels, pair, reason):
 def test_a_shared_stream_is_named_and_is_no_evidence():
     items = make_items(["1", "2"], ["live", "live"], ["x", "x"], session=["s", "s"])
     merge = merge_products(items, MergeRules({("live", "live"): 0.9}))
-    assert why(merge, "1", "2").reason.endswith("they share a session, which is no evidence")
+    assert why(merge, "1", "2").reason.endswith("they share a session, which is not evidence")
 
 
 def test_an_unknown_product_and_contradicting_labels_are_refused():

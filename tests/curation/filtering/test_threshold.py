@@ -35,7 +35,7 @@ def test_sketches_of_shards_add_up_in_any_order():
         ),
         (lambda: make_sketch([1.1], ["a"]), "first 1.1 in row 0"),
         (lambda: make_sketch([0.1], []), "1 similarities and 0 strata"),
-        (lambda: n_kept(make_sketch([0.1], ["a"]), 0.2505), "cut 0.2505: a sketch knows multiples of 0.001 alone"),
+        (lambda: n_kept(make_sketch([0.1], ["a"]), 0.2505), "cut 0.2505: a sketch knows only multiples of 0.001"),
         (lambda: choose_cut([0.1], [True], precision=1.0), "precision is 1.0; expected above 0 and below 1"),
         (lambda: choose_cut([0.1], [True, False], precision=0.9), "1 similarities, 2 labels"),
         (lambda: choose_cut([0.1], [True], precision=0.9, weight=[0]), "a weight is not finite or not above 0"),

@@ -62,7 +62,7 @@ def test_what_is_no_pool_is_refused(tmp_path):
         with pytest.raises(UsageError, match=sentence):
             open_pool(path, {}, tmp_path / "cache")
     (tmp_path / "pool.parquet").write_text("no")
-    with pytest.raises(UsageError, match="is no Parquet"):
+    with pytest.raises(UsageError, match="is not Parquet"):
         open_pool(tmp_path, {}, tmp_path / "cache")
     for name, column in (("a", "domain"), ("b", "frames")):
         pq.write_table(pa.table({column: ["1"]}), tmp_path / f"{name}.parquet")

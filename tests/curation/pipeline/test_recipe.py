@@ -71,7 +71,7 @@ def test_little_has_to_be_said(read, tmp_path):
             "stage 'decoed': no operation 'decoed'; expected one of decode, thumbnail",
         ),
         ('use = "decode"', 'use = "nowhere:X"', "stage 'x': operation 'nowhere:X': no module 'nowhere'"),
-        ('use = "decode"', 'use = "tests.curation.poisons:NOT_ONE"', "is no MapOperation or GlobalOperation"),
+        ('use = "decode"', 'use = "tests.curation.poisons:NOT_ONE"', "is not a MapOperation or GlobalOperation"),
         (
             'use = "decode"',
             'use = "decode"\nmin_side = "big"',

@@ -8,7 +8,7 @@ from rope.errors import DatasetError, EmbeddingError, UsageError
 
 
 def side(*rows, **shared):
-    """Samples (domain, angle in degrees, or None for a direction of its own), with ids from 0."""
+    """Samples (domain, angle in degrees, or None for its own direction), with ids from 0."""
     vectors = np.zeros((len(rows), 64), np.float32)
     for i, (_, angle) in enumerate(rows):
         if angle is None:
@@ -169,5 +169,5 @@ def test_what_cannot_be_meant_is_refused():
         SplitSide(["a"], ["page", "page"], None, {})
     with pytest.raises(EmbeddingError, match="1 vectors are zero or not finite, the first of them that of page 'b'"):
         SplitSide(["a", "b"], ["page", "page"], np.eye(2, dtype=np.float32) * [1, 0], {})
-    with pytest.raises(UsageError, match="nothing is known of shared 'colour'"):
+    with pytest.raises(UsageError, match="unknown kind of shared value 'colour'"):
         side(("page", 0), colour=["red"])

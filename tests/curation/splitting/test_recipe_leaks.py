@@ -82,7 +82,7 @@ def test_a_card_has_one_section_however_often_it_is_written():
 
 @pytest.fixture(scope="module")
 def leaking(tmp_path_factory):
-    """Four products with pictures of their own and pages of one title, which ties nothing; split by the real stages."""
+    """Four products with their own pictures and pages of one title, which ties nothing; split by the real stages."""
     folder = tmp_path_factory.mktemp("leaking")
     rows = []
     for i in range(4):
