@@ -85,7 +85,7 @@ class Clap:
         return torch.stack(rows).numpy() if rows else np.zeros((0, 0), np.float32)
 
     def _windows(self, sample: Sample) -> list[Sound]:
-        """The windows of a sample's sound; none where it has no sound, or where its text only counts."""
+        """The windows of a sample's sound; none where it has no sound, or where only its text counts."""
         media = sample.video or sample.audio
         if media is None or (self._options.text_weight == 1 and self._options.text_of(sample) is not None):
             return []

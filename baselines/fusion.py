@@ -125,7 +125,7 @@ class FusedEmbedder:
         """
         weight = self._options.text_weight
         texts = [self._options.text_of(sample) if weight or self._needs_text(sample) else None for sample in samples]
-        # Where the text only counts, only samples without one are decoded.
+        # Where only the text counts, only samples without one are decoded.
         seen = [i for i, text in enumerate(texts) if _is_seen(samples[i]) and (text is None or weight < 1)]
         read = [i for i, text in enumerate(texts) if text is not None]
         frame_vectors = self._embed_frames([samples[i] for i in seen])

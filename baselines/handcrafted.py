@@ -48,7 +48,7 @@ _NOTHING_SEEN: Final = {
     "edges": np.zeros(_EDGE_CELLS**2 * _EDGE_DIRECTIONS),
     "layout": np.zeros(3 * _LAYOUT_CELLS**2),
 }
-"""The blocks of a sample that is a text only, which only domains other than ROPE's have."""
+"""The blocks of a sample that is just a text, which only domains other than ROPE's have."""
 
 _ROWS, _COLUMNS = np.mgrid[:_SIDE, :_SIDE]
 _EDGE_CELL: Final = (_ROWS * _EDGE_CELLS // _SIDE) * _EDGE_CELLS + _COLUMNS * _EDGE_CELLS // _SIDE

@@ -261,7 +261,7 @@ class Sample:
         sample_id: unique inside its domain.
         domain: `page`, `video`, `live`, or another that the dataset has.
         text: the title of a page, the recognised speech of a video or live clip; None where there is none.
-        frames: encoded images in temporal order; a page has one, a sample that is a video file or a text only none.
+        frames: encoded images in temporal order; a page has one, a sample that is a video file or just a text has none.
         video: the file of a sample that is a video file; None for one that consists of frames.
         audio: a file with the sound of a sample that consists of frames; a video file has its own.
     """

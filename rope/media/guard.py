@@ -47,7 +47,7 @@ def name_of(media: Frame | Video | Audio) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """One line; with the class where the text only says little.
+    """One line; with the class where the text alone says little.
 
     >>> _reason(FileNotFoundError(2, "No such file or directory", "a.jpg")), _reason(KeyError(34))
     ('No such file or directory', 'KeyError: 34')
