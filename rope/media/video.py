@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from rope.dataset.containers import is_video
 from rope.domain import Video
-from rope.errors import DatasetError
+from rope.errors import DatasetError, UsageError
 from rope.extras import require
 from rope.media import with_decord, with_pyav, with_torchcodec
 from rope.media.choice import choose_frames
@@ -17,7 +17,7 @@ from rope.media.guard import guarded
 from rope.media.images import check_size, resize
 from rope.media.orientation import is_plain_turn, orientation_of
 
-__all__ = ["BACKENDS", "Backend", "count_frames", "decode_video"]
+__all__ = ["BACKENDS", "Backend", "check_backend", "count_frames", "decode_video"]
 
 Backend = Literal["pyav", "torchcodec", "decord", "nvdec"]
 """What decodes a video; `nvdec` is torchcodec on an NVIDIA GPU."""
@@ -54,11 +54,12 @@ def decode_video(
     Raises:
         DatasetError: the file is missing, is not a video, shows no frame, ends before its last frame, or has a chosen
             frame that cannot be decoded.
-        UsageError: PyAV or the backend is not installed.
+        UsageError: there is no such backend, or PyAV or the backend is not installed.
         ValueError: `n_frames` or `size` is below 1.
     """
     check_size(size)
     choose_frames(1, n_frames)  # for its ValueError
+    check_backend(backend)
     _require(backend)
     with guarded(video):
         distinct = _read(checked(video, is_video, _KINDS), n_frames, backend)
@@ -94,6 +95,16 @@ def _read(source: str | bytes, n_frames: int, backend: Backend) -> list[npt.NDAr
     if backend == "decord":
         return with_decord.read(source, chosen, len(times_s))
     return with_torchcodec.read(source, chosen, times_s, "cuda" if backend == "nvdec" else "cpu")
+
+
+def check_backend(backend: str) -> None:
+    """Check that a backend exists, installed or not.
+
+    Raises:
+        UsageError: it does not; names those that do.
+    """
+    if backend not in BACKENDS:
+        raise UsageError(f"backend {backend!r} is not one of {', '.join(BACKENDS)}")
 
 
 def _require(backend: Backend) -> None:
