@@ -3,6 +3,7 @@
 Everything heavy is imported inside the commands, so that `--help` answers at once.
 """
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,7 +19,7 @@ app = new_app("Check submissions to the leaderboard, and build its site.")
 Results = Annotated[Path, typer.Argument(metavar="[PATH]", help="A folder of results, or that of one model.")]
 Datasets = Annotated[
     list[Path] | None,
-    typer.Option(help="A dataset directory; may be given more than once.", show_default=False),
+    typer.Option(help="A dataset directory; may be given more than once.", show_default="$ROPE_DATA"),
 ]
 LeaveOut = Annotated[
     bool,
@@ -64,7 +65,7 @@ def verify(
         with progress_bar("verifying", len(entry_paths(path))) as advance:
             verdicts = check(
                 path,
-                data or [],
+                _datasets(data),
                 base=base,
                 allow_changed=allow_changed or (),
                 allow_unscored=allow_unscored,
@@ -101,7 +102,7 @@ def build(
 
     with progress_bar("building", 3 * len(entry_paths(path))) as advance:
         checked = check(
-            path, data or [], allow_unscored=True, compute=ComputeSettings(threads=threads), advance=advance
+            path, _datasets(data), allow_unscored=True, compute=ComputeSettings(threads=threads), advance=advance
         )
         boards = build_site(checked, out, leave_out=leave_out, advance=advance)
     for line in build_lines(checked, leave_out=leave_out):
@@ -176,7 +177,7 @@ def show(
     from leaderboard.terminal import board_table, build_lines
     from rope.console import output
 
-    checked = check(path, data or [], allow_unscored=True)
+    checked = check(path, _datasets(data), allow_unscored=True)
     if not leave_out:
         checked.require_sound()
     boards = load_boards(checked)
@@ -190,6 +191,21 @@ def show(
         from leaderboard.serve import serve_site
 
         serve_site(checked, port, lambda at: typer.echo(f"{at} (end with Ctrl-C)"), leave_out=leave_out)
+
+
+def _datasets(data: list[Path] | None) -> list[Path]:
+    """The datasets that were given, or that of ROPE_DATA, which is said on stderr; else none.
+
+    The choice of `rope use` and the dataset built last are left alone: rows are of datasets of their own, and what is
+    not given is not looked at.
+    """
+    named = os.environ.get("ROPE_DATA")
+    if data or not named:
+        return data or []
+    directory = dataset_of(None)
+    if not isinstance(directory, Path):
+        raise UsageError(f"ROPE_DATA={named}: this needs a dataset directory on this machine; copy it here first")
+    return [directory]
 
 
 def add_commands(bench: typer.Typer) -> None:

@@ -299,8 +299,8 @@ def one_shot_table(score: Score) -> Table:
             *(["-" if one_shot.expected is None else _percent(one_shot.expected)] if is_exact else []),
             *([_range(bounds(expected_interval(one_shot)))] if is_exact else []),
             _percent(one_shot.mean),
-            "-" if one_shot.std is None else _percent(one_shot.std),
-            _range(one_shot.draws_interval),
+            "alike" if one_shot.std == 0 else "-" if one_shot.std is None else _percent(one_shot.std),
+            "-" if one_shot.std == 0 else _range(one_shot.draws_interval),
             f"{one_shot.n_products:,}",
             f"{one_shot.n_queries:,}",
         )
@@ -309,6 +309,8 @@ def one_shot_table(score: Score) -> Table:
         if is_exact
         else "there is no closed form for several shots"
     )
+    if any(one_shot.std == 0 for one_shot in score.one_shot.values()):
+        table.caption += f"; alike: {draws} of the same accuracy, which does not tell how others would differ"
     return table
 
 

@@ -1,5 +1,6 @@
 import io
 import json
+from dataclasses import replace
 from importlib.resources import files
 
 import jsonschema
@@ -19,6 +20,7 @@ from rope.bench.report import (
     write_ranks,
 )
 from rope.bench.score import score
+from rope.bench.shown import as_text
 from rope.bench.stats.intervals import intervals_of
 from rope.bench.stats.query_ranks import ranks_of
 from rope.domain import DOMAINS
@@ -104,3 +106,12 @@ def test_tables_show_percentages(result):
     assert f"{100 * result.headline:.2f}" in text
     assert f"{100 * result.pairs['L2V'].micro.hit_rate[5]:.2f}" in text
     assert f"{100 * result.one_shot['V2P'].mean:.2f}" in text
+
+
+def test_draws_of_the_same_accuracy_are_called_alike_and_not_certain(result):
+    equal = {name: replace(one, std=0.0, std_bound=0.0, draws_interval=(one.mean, one.mean))
+             for name, one in result.one_shot.items()}  # fmt: skip
+    text = as_text([one_shot_table(replace(result, one_shot=equal))])
+    assert "alike" in text
+    assert "2 draws of the same accuracy, which does not tell how others would differ" in " ".join(text.split())
+    assert "alike" not in as_text([one_shot_table(result)])

@@ -191,3 +191,15 @@ def test_nothing_heavy_is_imported_at_first():
     program = "import sys, leaderboard.cli; print({'numpy', 'pyarrow', 'jinja2', 'yaml'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_verify_scores_on_the_dataset_of_rope_data_where_none_is_named(command, results, data, monkeypatch):
+    folder = results / "alpha"
+    code, out, err = command("leaderboard", "verify", folder)
+    assert (code, "name its directory with --data" in out + err) == (1, True)
+    monkeypatch.setenv("ROPE_DATA", str(data))
+    code, _, err = command("leaderboard", "verify", folder)
+    assert (code, "(ROPE_DATA)" in err) == (0, True)
+    monkeypatch.setenv("ROPE_DATA", str(data / "nowhere"))
+    code, _, err = command("leaderboard", "verify", folder)
+    assert (code, "nowhere" in err) == (2, True)
