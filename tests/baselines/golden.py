@@ -2,8 +2,9 @@
 
     python -m tests.baselines.golden
 
-writes the file anew. It was written when this code gave the vectors of the official code to within 2e-5 (see the tests
-that need the shared folder), so that a change of the arithmetic is seen where those are not at hand.
+writes the file anew. It was written when this code gave the vectors of the official code to within 2e-5,
+so that a change of the arithmetic is seen for other sizes of models than those that the official vectors
+in `tests/data/golden` are of.
 """
 
 import tempfile
