@@ -347,7 +347,7 @@ class TestTheChecks:
             ("rope curate frob R", "rope has no command 'frob'"),
             ("rope build RELEASE OUT --image-rot X", "--image-rot"),
             ("rope build RELEASE", "out is missing"),
-            ("rope build RELEASE OUT --media inside", "'inside' is none of embed, reference"),
+            ("rope build RELEASE OUT --media inside", "'inside' is not one of embed, reference"),
             ("rope-bench score --json", "--json"),
             ("make dmeo", "no target dmeo"),
             ("python benchmarks/sorce.py", "no file"),
