@@ -9,7 +9,8 @@ so a larger sample holds the smaller one, and a change of one function leaves th
 
 Each group's tests run once without a fault, which tells what every test runs. Then each fault gets a process of its
 own, one at a time, that imports the faulty source instead of the module, tries the tests that run the faulty line
-first, quick ones before slow ones and no more than fill half the limit, and ends at the first failure.
+first, quick ones before slow ones and no more than fill half the limit, and ends at the first failure. Times are CPU
+times, so a busy machine changes no outcome.
 
 mutmut's own runner is not used: it runs a copy of the tree in which all faults of a module stand beside each other,
 leaves out decorated functions, and takes no sample.
@@ -28,7 +29,9 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import json
+import math
 import os
+import resource
 import signal
 import sys
 import time
@@ -79,7 +82,7 @@ class Clean:
 
     Attributes:
         files: of tests, each with a hash of its text.
-        seconds: that each test took.
+        seconds: of CPU time that each test took.
         lines: for each test, the lines of each module that it ran.
         imported: what the tests import that is not ours.
     """
@@ -145,13 +148,17 @@ class _Recorder:
     """Notes how long each test takes and what it runs."""
 
     def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
+        self.seconds: dict[str, float] = {}
         self.lines: dict[str, dict[str, list[int]]] = {}
         self._ran: set[tuple[str, int]] = set()
         builtins.ran = lambda module, line: self._ran.add((module, line))  # type: ignore[attr-defined]
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self.seconds[report.nodeid] += report.duration
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item):
+        started = time.process_time()
+        result = yield
+        self.seconds[item.nodeid] = time.process_time() - started
+        return result
 
     def pytest_runtest_teardown(self, item: pytest.Item) -> None:
         of_test: dict[str, list[int]] = {}
@@ -172,12 +179,17 @@ class _Chosen:
 
 
 def in_process(work: Callable[[], int], limit_s: float, log: Path) -> int | None:
-    """What `work` returns, run in its own process; None if it took longer than `limit_s`."""
+    """What `work` returns, run in its own process; None if it took more than `limit_s` of CPU time.
+
+    A process that waits forever is killed after ten times as long.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
     pid = os.fork()
     if not pid:
         os.setsid()
+        if math.isfinite(limit_s):
+            resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(limit_s), math.ceil(limit_s) + 5))
         with log.open("wb", buffering=0) as file:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
@@ -188,10 +200,11 @@ def in_process(work: Callable[[], int], limit_s: float, log: Path) -> int | None
                 traceback.print_exc()
             sys.stdout.flush()
             os._exit(code)
-    end = time.monotonic() + limit_s
+    end = time.monotonic() + 10 * limit_s
     while time.monotonic() < end:
         if (ended := os.waitpid(pid, os.WNOHANG))[0]:
-            return os.waitstatus_to_exitcode(ended[1])
+            code = os.waitstatus_to_exitcode(ended[1])
+            return None if code == -signal.SIGXCPU else code
         time.sleep(0.02)
     os.killpg(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
@@ -216,7 +229,7 @@ def run_clean(group: Group) -> Clean:
         old = [test for test in last.seconds if test.split("::")[0] in files and test.split("::")[0] not in stale]
         clean = Clean(
             files,
-            {test: last.seconds[test] for test in old} | dict(recorder.seconds),
+            {test: last.seconds[test] for test in old} | recorder.seconds,
             {test: last.lines[test] for test in old} | recorder.lines,
             sorted(imported | set(last.imported)),
         )
@@ -224,7 +237,7 @@ def run_clean(group: Group) -> Clean:
             kept.write_text(json.dumps(asdict(clean)), encoding="utf-8")
         return code
 
-    code = in_process(work, 3600, log := KEPT / "clean" / f"{group.name}.log")
+    code = in_process(work, math.inf, log := KEPT / "clean" / f"{group.name}.log")
     if code not in (0, pytest.ExitCode.NO_TESTS_COLLECTED):
         sys.exit(f"the tests of {group.name} fail without a fault (exit code {code}): see {log}")
     return Clean(**json.loads(kept.read_text(encoding="utf-8")))
@@ -234,8 +247,12 @@ def _is_installed(name: str, module: object) -> bool:
     return name.split(".")[0] not in OURS and "site-packages" in (getattr(module, "__file__", None) or "")
 
 
-def tests_of(fault: Fault, clean: Clean) -> tuple[list[str], int]:
-    """The tests to try a fault with, first those that run its line; and how many of them do."""
+def tests_of(fault: Fault, clean: Clean, budget_s: float) -> tuple[list[str], bool]:
+    """The tests to try a fault with, in order, and whether one of them runs its line.
+
+    Those that run the line come before others that run the module, and quick ones before slow ones until the budget is
+    spent. What is chosen runs file by file, so that no fixture is made twice.
+    """
     statements = [
         node
         for node in ast.walk(ast.parse(Path(fault.module).read_text(encoding="utf-8")))
@@ -249,15 +266,11 @@ def tests_of(fault: Fault, clean: Clean) -> tuple[list[str], int]:
     ran = {test: set(lines[fault.module]) for test, lines in clean.lines.items() if fault.module in lines}
     in_function = any(isinstance(node, ast.FunctionDef) for node in statements)
     near = {test for test, lines in ran.items() if not in_function or lines & wanted}
-    of_file: Counter[str] = Counter()
-    for test in near:
-        of_file[test.split("::")[0]] += clean.seconds[test]
-
-    def order(test: str) -> tuple[bool, bool, float, str, float]:
-        file = test.split("::")[0]
-        return test not in near, file not in of_file, of_file[file], file, clean.seconds[test]
-
-    return sorted(ran, key=order), len(near)
+    by_worth = sorted(ran, key=lambda test: (test not in near, clean.seconds[test], test))
+    spent = accumulate(clean.seconds[test] for test in by_worth)
+    chosen = [test for test, seconds in zip(by_worth, spent, strict=True) if seconds < budget_s or test == by_worth[0]]
+    rank = {test.split("::")[0]: place for place, test in reversed(list(enumerate(chosen)))}
+    return sorted(chosen, key=lambda test: (test not in near, rank[test.split("::")[0]])), bool(near)
 
 
 def attempt(module: str, source: str, tests: Sequence[str], limit_s: float) -> tuple[str, str]:
@@ -303,13 +316,11 @@ def run_group(group: Group, arguments: argparse.Namespace) -> int:
             if last and (last["outcome"] == "killed" or last["tests"] == tests_now):
                 continue
             started = time.monotonic()
-            tests, n_near = tests_of(fault, clean)
-            spent = accumulate(clean.seconds[test] for test in tests)
-            tests = [test for test, seconds in zip(tests, spent, strict=True) if seconds < arguments.limit / 2]
+            tests, is_run = tests_of(fault, clean, arguments.limit / 2)
             outcome, note = attempt(module, source, tests, arguments.limit) if tests else ("survived", "")
             row = {
                 "outcome": outcome,
-                "note": note if n_near else "no test runs this line",
+                "note": note if is_run else "no test runs this line",
                 "tests": tests_now,
                 "seconds": round(time.monotonic() - started, 1),
             }
@@ -336,7 +347,7 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=20, metavar="N", help="faults of each module (20)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="which ones (0)")
     parser.add_argument("--only", default="", metavar="PATH", help="modules whose path starts so")
-    parser.add_argument("--limit", type=float, default=120, metavar="SECONDS", help="for each fault (120)")
+    parser.add_argument("--limit", type=float, default=120, metavar="SECONDS", help="of CPU time for each fault (120)")
     arguments = parser.parse_args()
     settings = tomllib.loads((HERE / "mutants.toml").read_text(encoding="utf-8"))
     table = Table("module", *(("faults", "sampled", "killed", "timed out", "explained", "survived")), box=None)
@@ -345,7 +356,7 @@ def main() -> None:
         modules = [module for module in group.modules if module.startswith(arguments.only)]
         if not modules:
             continue
-        code = in_process(lambda group=group: run_group(group, arguments), 1e9, KEPT / f"{group.name}.log")
+        code = in_process(lambda group=group: run_group(group, arguments), math.inf, KEPT / f"{group.name}.log")
         if code != 0:
             sys.exit(f"{group.name} could not be run: see {KEPT}/{group.name}.log")
         reasons = {(one["module"], one["was"], one["became"]) for one in settings.get("same", ())}
