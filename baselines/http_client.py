@@ -15,8 +15,7 @@ from baselines.http_formats import Api, HttpInput, HttpVectors, read_vectors, re
 from baselines.roles import Role
 from rope.config import Count, Positive, check_record
 from rope.errors import RopeError, UsageError
-from rope.fetch.limits import FetchLimits
-from rope.fetch.rate_limit import Turns, backoff_s, jitter, retry_after_s
+from rope.rate_limit import Turns, backoff_s, jitter, retry_after_s
 
 __all__ = ["HttpClient", "HttpServer"]
 
@@ -102,13 +101,8 @@ class HttpClient:
 
     async def _embed(self, parts: Sequence[Sequence[HttpInput]], role: Role | None) -> list[HttpVectors]:
         server = self._server
-        limits = FetchLimits(
-            seed=0,
-            connections=server.concurrency,
-            per_host=server.concurrency,
-            requests_per_s=server.per_second,
-        )
-        turns, waiting = Turns(limits), iter(enumerate(parts))
+        turns = Turns(server.concurrency, server.concurrency, server.per_second)
+        waiting = iter(enumerate(parts))
         found: dict[int, HttpVectors] = {}
         headers = {"Authorization": f"Bearer {server.key}"} if server.key else {}
         timeout = aiohttp.ClientTimeout(total=server.timeout_s)

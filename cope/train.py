@@ -6,8 +6,8 @@ on at the exact next step.
 
 import hashlib
 import statistics
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from pathlib import Path
@@ -43,8 +43,8 @@ from rope.domain import DOMAINS, Domain
 from rope.errors import RopeError, UsageError
 from rope.feed import BalancedProducts, ClipReader, Feed, ProcessShare, ProductBatch
 from rope.feed.clips import SampleReader
-from rope.files import atomic_path
 from rope.step_log import LOG_NAME, append_to_log, cut_log, read_log
+from rope.workdir import WorkFolder, differences
 
 __all__ = ["LOG_NAME", "TrainReport", "train"]
 
@@ -106,56 +106,56 @@ def train(
         project_dir=str(out),
     )
     ranks = current_ranks()
-    _claim(out, recipe, directory, ranks, accelerator.wait_for_everyone)
-    if trackers:
-        accelerator.init_trackers("cope", config=_flat(asdict(recipe)))
-    model, tokenizer = make_model(directory, recipe)
-    model.to(accelerator.device)
-    towers = _embed_frozen_towers(cache, directory, recipe, model, tokenizer, ranks, accelerator, progress)
-    if recipe.heads == "aligned":
-        align_heads(model, towers, recipe.seed)
-    reader: SampleReader = make_reader(recipe, model, towers)
-    if recipe.keep_frames and isinstance(reader, ClipReader):
+    with _claimed(out, recipe, ranks, accelerator.wait_for_everyone):
+        if trackers:
+            accelerator.init_trackers("cope", config=_flat(asdict(recipe)))
+        model, tokenizer = make_model(directory, recipe)
+        model.to(accelerator.device)
+        towers = _embed_frozen_towers(cache, directory, recipe, model, tokenizer, ranks, accelerator, progress)
+        if recipe.heads == "aligned":
+            align_heads(model, towers, recipe.seed)
+        reader: SampleReader = make_reader(recipe, model, towers)
+        if recipe.keep_frames and isinstance(reader, ClipReader):
+            if ranks.rank == 0:
+                keep_frames(out / FRAMES_NAME, directory, reader, progress=progress)
+            accelerator.wait_for_everyone()
+            reader = read_kept(out / FRAMES_NAME, reader)
+        products = training_products(directory, recipe, ProcessShare(ranks.rank, ranks.size), reader)
+        run = _prepare(recipe, model, tokenizer, towers, products, ranks, accelerator)
+        run.feed = Feed(products, num_workers=num_workers, pin_memory=accelerator.device.type == "cuda")
+        found = find_progress(out / "state")
+        if found is not None:
+            run.resume(out / "state", found)
+        run.feed_before = run.feed.state_dict()
+        cut_log(out / LOG_NAME, run.step)
+        headline = None
+        if run.lacks_score(out):
+            run.evaluate(directory, out)
+        total = recipe.epochs * len(run.feed)
+        with progress_bar("training", total, shown=progress and ranks.rank == 0) as advance:
+            advance(run.step)
+            for epoch in range(run.feed.epoch, recipe.epochs):
+                for batch in run.feed:
+                    run.take_step(batch, total, out)
+                    advance(1)
+                    is_last = stop_after is not None and run.step >= stop_after
+                    if is_last or run.step % recipe.save_steps == 0:
+                        run.save(out / "state")
+                    if is_last:
+                        return None
+                run.save(out / "state")
+                is_last = epoch + 1 == recipe.epochs
+                headline = run.evaluate(directory, out) if is_last or run.is_due(epoch + 1) else None
+        if headline is None:  # everything was done before, except for the last score
+            headline = run.evaluate(directory, out)
+        if trackers:
+            accelerator.end_training()
         if ranks.rank == 0:
-            keep_frames(out / FRAMES_NAME, directory, reader, progress=progress)
+            run.tokenizer.save_pretrained(out)
+            accelerator.unwrap_model(run.model).save_pretrained(out)
+            forget_frames(out / FRAMES_NAME)
         accelerator.wait_for_everyone()
-        reader = read_kept(out / FRAMES_NAME, reader)
-    products = training_products(directory, recipe, ProcessShare(ranks.rank, ranks.size), reader)
-    run = _prepare(recipe, model, tokenizer, towers, products, ranks, accelerator)
-    run.feed = Feed(products, num_workers=num_workers, pin_memory=accelerator.device.type == "cuda")
-    found = find_progress(out / "state")
-    if found is not None:
-        run.resume(out / "state", found)
-    run.feed_before = run.feed.state_dict()
-    cut_log(out / LOG_NAME, run.step)
-    headline = None
-    if run.lacks_score(out):
-        run.evaluate(directory, out)
-    total = recipe.epochs * len(run.feed)
-    with progress_bar("training", total, shown=progress and ranks.rank == 0) as advance:
-        advance(run.step)
-        for epoch in range(run.feed.epoch, recipe.epochs):
-            for batch in run.feed:
-                run.take_step(batch, total, out)
-                advance(1)
-                is_last = stop_after is not None and run.step >= stop_after
-                if is_last or run.step % recipe.save_steps == 0:
-                    run.save(out / "state")
-                if is_last:
-                    return None
-            run.save(out / "state")
-            is_last = epoch + 1 == recipe.epochs
-            headline = run.evaluate(directory, out) if is_last or run.is_due(epoch + 1) else None
-    if headline is None:  # everything was done before, except for the last score
-        headline = run.evaluate(directory, out)
-    if trackers:
-        accelerator.end_training()
-    if ranks.rank == 0:
-        run.tokenizer.save_pretrained(out)
-        accelerator.unwrap_model(run.model).save_pretrained(out)
-        forget_frames(out / FRAMES_NAME)
-    accelerator.wait_for_everyone()
-    return TrainReport(run.step, headline, run.feed.n_damaged)
+        return TrainReport(run.step, headline, run.feed.n_damaged)
 
 
 @dataclass(slots=True)
@@ -429,21 +429,19 @@ def _tail(products: BalancedProducts, recipe: TrainingRecipe) -> Tail | None:
     )
 
 
-def _claim(out: Path, recipe: TrainingRecipe, directory: Path, ranks: ProcessRank, wait: Callable[[], object]) -> None:
+@contextmanager
+def _claimed(out: Path, recipe: TrainingRecipe, ranks: ProcessRank, wait: Callable[[], object]) -> Iterator[None]:
     """Make the folder, or see that the run that it holds is the same."""
-    stored = out / RECIPE_NAME
-    if stored.exists():
-        if read_recipe(str(stored)) != recipe:
-            raise UsageError(
-                f"{out}: a run of another recipe is there; choose another folder, or give its {RECIPE_NAME}"
-            )
-    elif out.exists() and any(out.iterdir()):
-        raise UsageError(f"{out}: is neither empty nor a run of `cope train`; choose another folder")
-    wait()
-    if ranks.rank == 0 and not stored.exists():
-        with atomic_path(stored) as temporary:
-            temporary.write_text(recipe_text(recipe), "utf-8")
-    wait()
+
+    def differs(_: str) -> str:
+        return differences(asdict(read_recipe(str(out / RECIPE_NAME))), asdict(recipe))
+
+    work = WorkFolder(out, RECIPE_NAME, recipe_text(recipe), "a run of `cope train`", differs)
+    work.is_begun()
+    wait()  # until every process has looked
+    with work.claimed() if ranks.rank == 0 else nullcontext():
+        wait()
+        yield
 
 
 def _seed_of_step(seed: int, step: int, ranks: ProcessRank) -> int:

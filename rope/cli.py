@@ -45,6 +45,10 @@ Format = Annotated[
     ),
 ]
 
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Start over where an unfinished output of something else is in the way.")
+]
+
 Directory = Annotated[
     str,
     typer.Argument(metavar="OUT", help="A dataset directory, or its address, such as s3://b/OUT.", show_default=False),
@@ -88,6 +92,7 @@ def build(
     shard_size: Annotated[str, typer.Option(help="Target size of a Parquet file: bytes, or 64M, 1G.")] = "256M",
     memory: Annotated[str, typer.Option(help="Memory for joining and sorting: bytes, or 512M, 2G.")] = "1G",
     strict: Annotated[bool, typer.Option("--strict", help="Stop at faults that would be quarantined.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Build a dataset directory from a release; it becomes the one that is loaded by default."""
     from rope.dataset.build import build_dataset
@@ -105,6 +110,7 @@ def build(
         shard_bytes=parse_bytes(shard_size, "--shard-size"),
         memory_bytes=parse_bytes(memory, "--memory"),
         strict=strict,
+        overwrite=overwrite,
     )
     remember(out)
     _print_build(report, out)
@@ -398,12 +404,14 @@ def export(
         Literal["webdataset"], typer.Option("--format", help="webdataset: tar files as that library reads them.")
     ] = "webdataset",
     shard_size: Annotated[str, typer.Option(help="Target size of a tar file: bytes, or 64M, 1G.")] = "256M",
+    overwrite: Overwrite = False,
 ) -> None:
     """Write the samples in another layout; repeat it to resume."""
     from rope.dataset.locate import locate_here
     from rope.share.webdataset import export_webdataset
 
-    report = export_webdataset(locate_here(directory), to, shard_bytes=parse_bytes(shard_size, "--shard-size"))
+    n_bytes = parse_bytes(shard_size, "--shard-size")
+    report = export_webdataset(locate_here(directory), to, shard_bytes=n_bytes, overwrite=overwrite)
     state = "written" if report.is_new else "is up to date"
     typer.echo(f"{to}: {layout} {state}; {report.n_samples:,} samples in {report.n_files} files")
 

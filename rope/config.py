@@ -336,9 +336,9 @@ def _named(hint: Any) -> str:  # noqa: ANN401
     if origin is Literal:
         return f"one of {', '.join(map(str, arguments))}"
     if _is_sequence(origin):
-        return f"a list, each {_named(arguments[0])}"
+        return "a list" if arguments[0] is Any else f"a list, each {_named(arguments[0])}"
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return f"keys, each with {_named(arguments[1])}"
+        return "a table" if arguments[1] is Any else f"a table, each value {_named(arguments[1])}"
     if isinstance(base, type) and is_dataclass(base):
         return f"some of the keys {', '.join(_hints(base))}"
     return ", ".join([_NAMES.get(base, getattr(base, "__name__", str(base))), *map(str, limits)])

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Final, Literal
 
-from rope.errors import FileError, UsageError
+from rope.errors import FileError
 from rope.extras import needed_by
 from rope.files import check_file, reading_file
 
@@ -32,7 +32,8 @@ def read_document(path: Path, syntax: Syntax, what: str) -> dict[str, Any]:
         what: what the file is to be, for error texts: `a recipe`.
 
     Raises:
-        UsageError: there is no such file, or it is anything else; one sentence that names it.
+        UsageError: there is no such file.
+        FileError: it is anything else; one sentence that names it.
     """
     check_file(path, f"{what} in {syntax}")
     with reading_file(path, syntax):
@@ -44,7 +45,7 @@ def read_document(path: Path, syntax: Syntax, what: str) -> dict[str, Any]:
                 raise FileError(f"{path}: is UTF-16; save it as UTF-8") from error
             raise
     if not text.strip():
-        raise UsageError(f"{path}: is empty; expected {what} in {syntax}")
+        raise FileError(f"{path}: is empty; expected {what} in {syntax}")
     return parse_document(text, syntax, str(path))
 
 
@@ -66,12 +67,12 @@ def parse_document(text: str, syntax: Syntax, where: str) -> dict[str, Any]:
     rope.errors.FileError: here: not readable as JSON: the key 'seed' is given twice
 
     Raises:
-        UsageError: it is not this language, or not a mapping at the top.
+        FileError: it is not this language, or not a mapping at the top.
     """
     with reading_file(Path(where), syntax):
         values = _PARSERS[syntax](text)
     if not isinstance(values, dict):
-        raise UsageError(f"{where}: expected keys with values at the top, got {_kind(values)}")
+        raise FileError(f"{where}: expected keys with values at the top, got {_kind(values)}")
     return values
 
 

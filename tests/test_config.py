@@ -76,7 +76,7 @@ def test_values_are_taken_as_the_fields_want_them():
         ({"counts": [1, 0]}, r"counts\[1\] is 0; expected a whole number, at least 1"),
         ({"cuts": {"y": 2}}, "cuts.y is 2; expected a finite number, from 0 to 1"),
         ({"cuts": {1: 0.5}}, "cuts: the key 1 is not a text"),
-        ({"cuts": [1]}, r"cuts is \[1\]; expected keys, each with a finite number, from 0 to 1"),
+        ({"cuts": [1]}, r"cuts is \[1\]; expected a table, each value a finite number, from 0 to 1"),
         ({"by_kind": {"aa": 1}}, "by_kind: unknown key 'aa'; did you mean 'a'"),
         ({"inner": {"wieght": 1}}, "inner: unknown key 'wieght'; did you mean 'weight'"),
         ({"inner": 3}, "inner is 3; expected some of the keys weight"),

@@ -19,6 +19,37 @@ FORBIDDEN = {
     "cope": {"baselines", "leaderboard"},
     "leaderboard": {"cope", "baselines"},
 }
+DATASET = {"rope.dataset", "rope.media"}
+SCORES = {"rope.bench.metrics", "rope.bench.one_shot", "rope.bench.score"}
+CURATED = {"rope.curation.codes", "rope.curation.pipeline", "rope.curation.wide"}
+ALLOWED = {
+    "rope.media": set(),
+    "rope.encoders": set(),
+    "rope.sources": {"rope.media"},
+    "rope.fetch": {"rope.media", "rope.sources"},
+    "rope.dataset": {"rope.fetch", "rope.media", "rope.sources"},
+    "rope.feed": DATASET,
+    "rope.asr": {*DATASET, "rope.encoders"},
+    "rope.share": DATASET,
+    "rope.synthetic": {"rope.media", "rope.bench.recommend.interactions"},
+    "rope.bench.ranking": {"rope.bench.ragged"},
+    "rope.bench.io": {"rope.dataset", "rope.bench.ragged", "rope.bench.score"},
+    "rope.bench.stats": {"rope.dataset", "rope.bench.io", *SCORES},
+    "rope.bench.running": {"rope.dataset", "rope.bench.io", "rope.bench.ragged"},
+    "rope.bench.doctor": {"rope.dataset", "rope.bench.io", "rope.bench.ranking", *SCORES},
+    "rope.curation.pipeline": set(),
+    "rope.curation.annotation": CURATED,
+    "rope.curation.filtering": {*CURATED, "rope.curation.annotation", "rope.bench.stats"},
+    "rope.curation.dedup": CURATED,
+    "rope.curation.sampling": CURATED,
+    "rope.curation.splitting": {*CURATED, "rope.curation.dedup", "rope.curation.sampling"},
+    "rope.curation.operations": {*CURATED, *DATASET, "rope.encoders", "rope.curation.dedup"},
+}
+"""Folder -> the folders and modules that it may import beside itself and the modules at the top of `rope`."""
+
+TOP = {"rope": {"rope.dataset"}, "rope.console": {"rope.dataset"}, "rope.cli": {"rope"}}
+"""Modules at the top that import from folders; no other does."""
+
 HEAVY = {"numpy", "pyarrow", "datasets", "duckdb", "PIL", "torch", "pandas"}
 
 Graph = dict[str, set[str]]
@@ -74,6 +105,37 @@ def upward_imports(graph: Graph) -> list[str]:
         for imported in all_imported
         if imported.split(".")[0] in FORBIDDEN[module.split(".")[0]]
     )
+
+
+def is_in(module: str, folders: set[str]) -> bool:
+    return any(module == folder or module.startswith(f"{folder}.") for folder in folders)
+
+
+def sideways_imports(graph: Graph, folders: set[str]) -> list[str]:
+    """Imports that `ALLOWED` and `TOP` do not have; `folders` are those at the top of `rope`."""
+    found = []
+    for module, all_imported in graph.items():
+        own = next((folder for folder in ALLOWED if is_in(module, {folder})), module)
+        allowed = ALLOWED.get(own, TOP.get(module, set()))
+        if own in ALLOWED or (module.count(".") < 2 and not is_in(module, folders)):
+            wrong = {one for one in all_imported if is_in(one, folders) and not is_in(one, {own, *allowed})}
+            found += [f"{module} -> {one}" for one in wrong if module.startswith("rope")]
+    return sorted(found)
+
+
+def test_inner_layers_import_what_they_may():
+    folders = {f"rope.{path.name}" for path in (ROOT / "rope").iterdir() if (path / "__init__.py").exists()}
+    graph = import_graph(ROOT, ["rope"])
+    assert sideways_imports(graph, folders) == []
+    assert all(is_in(module, {*folders, *TOP}) for module in {*ALLOWED, *TOP}), "a folder of the table is gone"
+    graph["rope.media.video"] |= {"rope.dataset.manifest"}
+    graph["rope.bench.ranking.engine"] |= {"rope.bench.io.tables", "rope.bench.ranking.blocks", "rope.errors"}
+    graph["rope.files"] |= {"rope.media.images"}
+    assert sideways_imports(graph, folders) == [
+        "rope.bench.ranking.engine -> rope.bench.io.tables",
+        "rope.files -> rope.media.images",
+        "rope.media.video -> rope.dataset.manifest",
+    ]
 
 
 def test_no_module_imports_itself_over_others():

@@ -12,7 +12,6 @@ from rope.bench.recommend.cli import ColumnsOption
 from rope.console import new_app, resumable, run_app
 from rope.errors import UsageError
 from rope.extras import needed_by
-from rope.files import check_file, reading_file
 
 if TYPE_CHECKING:
     from rope.bench.io.embeddings import DomainEmbeddings
@@ -52,14 +51,12 @@ def train(
 ) -> None:
     """Train on all but the last two interactions of each user. On several GPUs: accelerate launch."""
     _needs_torch()
-    from baselines.learn.config import read_recipe
+    from baselines.learn.config import load_recipe
     from baselines.learn.train import MODEL_NAME
     from baselines.learn.train import train as run
     from rope.bench.recommend.interactions import leave_one_out
 
-    check_file(recipe, "the fields of a recipe as JSON")
-    with reading_file(recipe, "a recipe in JSON"):
-        what = read_recipe(recipe.read_text("utf-8"), str(recipe))
+    what = load_recipe(recipe)
     items, known, _ = _load(files, interactions, columns, domain)
     run(items.vectors, leave_one_out(known, "test").training, out, what, first_weights=begin_with)
     typer.echo(f"wrote {out / MODEL_NAME}; next: python -m baselines.learn embed {out} ...")

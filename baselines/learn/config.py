@@ -2,13 +2,14 @@
 
 import json
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Annotated, Literal
 
 from rope.config import Count, NonNegative, NumberRange, Positive, Seed, check_record, make_record
-from rope.documents import parse_document
+from rope.documents import parse_document, read_document
 from rope.errors import UsageError
 
-__all__ = ["ItemTower", "LearnConfig", "LearnRecipe", "Objective", "read_recipe", "recipe_text"]
+__all__ = ["ItemTower", "LearnConfig", "LearnRecipe", "Objective", "load_recipe", "read_recipe", "recipe_text"]
 
 ItemTower = Literal["alone", "causal", "projection"]
 Objective = Literal["in_batch", "dense", "full_gallery"]
@@ -110,6 +111,15 @@ def recipe_text(recipe: LearnRecipe) -> str:
     True
     """
     return json.dumps(asdict(recipe), indent=2) + "\n"
+
+
+def load_recipe(path: Path) -> LearnRecipe:
+    """The recipe in a file.
+
+    Raises:
+        UsageError: there is no such file, or as `read_recipe`.
+    """
+    return make_record(LearnRecipe, read_document(path, "JSON", "a recipe"), str(path))
 
 
 def read_recipe(text: str, where: str) -> LearnRecipe:

@@ -6,6 +6,9 @@ on at the exact next step. As in the release, every process has its own batch, a
 
 import hashlib
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -16,7 +19,7 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from baselines.learn.config import LearnRecipe, read_recipe, recipe_text
+from baselines.learn.config import LearnRecipe, load_recipe, recipe_text
 from baselines.learn.data import UserBatch, epoch_batches, n_batches, trainable
 from baselines.learn.loss import dense_all_action, full_gallery_softmax, in_batch_softmax
 from baselines.learn.model import Learn, last_places
@@ -26,6 +29,7 @@ from rope.encoders.weights import fill, read_content, read_state
 from rope.errors import DatasetError, RopeError, UsageError
 from rope.files import atomic_path
 from rope.step_log import LOG_NAME, append_to_log, cut_log
+from rope.workdir import WorkFolder, differences
 
 __all__ = ["MODEL_NAME", "RECIPE_NAME", "load_trained", "objective", "rate_factor", "train"]
 
@@ -74,62 +78,58 @@ def train(
     if steps_an_epoch == 0:
         raise DatasetError(f"{len(sequences)} users with two interactions, too few to train {size} processes on")
     data = _data_sha256(content, sequences)
-    state = _claim(out, recipe, data, size)
-    accelerator.wait_for_everyone()
-    if rank == 0:
-        with atomic_path(out / RECIPE_NAME) as temporary:
-            temporary.write_text(recipe_text(recipe), "utf-8")
-
-    torch.manual_seed(recipe.seed)
-    model = Learn(recipe.model) if first_weights is None else _begin_with(first_weights, recipe)
-    model.to(accelerator.device).train()
-    optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.98), eps=1e-6, weight_decay=0.0)
-    step = 0
-    if state is not None:
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        step = int(state["step"])
-    prepared = accelerator.prepare_model(model)
-    table = normalize(torch.from_numpy(content).to(accelerator.device), dim=-1)
-    total, warmup = recipe.epochs * steps_an_epoch, round(recipe.warmup_epochs * steps_an_epoch)
-    if rank == 0:
-        cut_log(out / LOG_NAME, step)
-
-    def save() -> None:
+    with _claimed(out, recipe, accelerator):
+        state = _saved_state(out, data, size)
+        torch.manual_seed(recipe.seed)
+        model = Learn(recipe.model) if first_weights is None else _begin_with(first_weights, recipe)
+        model.to(accelerator.device).train()
+        optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.98), eps=1e-6, weight_decay=0.0)
+        step = 0
+        if state is not None:
+            model.load_state_dict(state["model"])
+            optimizer.load_state_dict(state["optimizer"])
+            step = int(state["step"])
+        prepared = accelerator.prepare_model(model)
+        table = normalize(torch.from_numpy(content).to(accelerator.device), dim=-1)
+        total, warmup = recipe.epochs * steps_an_epoch, round(recipe.warmup_epochs * steps_an_epoch)
         if rank == 0:
-            parts = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-            with atomic_path(out / _STATE_NAME) as temporary:
-                torch.save({**parts, "step": step, "data": data, "processes": size}, temporary)
+            cut_log(out / LOG_NAME, step)
 
-    with progress_bar("training", total, shown=progress and rank == 0) as advance:
-        advance(step)
-        while step < total:
-            epoch, start = divmod(step, steps_an_epoch)
-            for batch in epoch_batches(sequences, recipe, epoch, rank=rank, size=size, start=start):
-                rate = recipe.learning_rate * rate_factor(step, warmup, total)
-                torch.manual_seed(_seed_of_step(recipe.seed, step, rank))  # dropout; nothing else draws
-                loss = objective(prepared, table, batch, recipe)
-                if not math.isfinite(float(loss.detach())):
-                    save()  # without waiting: the losses of other processes may be numbers
-                    raise RopeError(
-                        f"{out}: the loss of step {step + 1} is {float(loss.detach())}; the state before it is saved: "
-                        "start over with a lower rate"
-                    )
-                accelerator.backward(loss)
-                _update(optimizer, rate)
-                step += 1
-                advance(1)
-                if rank == 0:
-                    append_to_log(out / LOG_NAME, {"step": step, "loss": float(loss.detach()), "rate": rate})
-                if step in (stop_after, total) or step % recipe.save_steps == 0:
-                    save()
-                    accelerator.wait_for_everyone()
-                if step == stop_after and step < total:
-                    return None
-    if rank == 0:
-        _write_model(out / MODEL_NAME, model, recipe, step)
-    accelerator.wait_for_everyone()
-    return model.cpu().eval()
+        def save() -> None:
+            if rank == 0:
+                parts = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+                with atomic_path(out / _STATE_NAME) as temporary:
+                    torch.save({**parts, "step": step, "data": data, "processes": size}, temporary)
+
+        with progress_bar("training", total, shown=progress and rank == 0) as advance:
+            advance(step)
+            while step < total:
+                epoch, start = divmod(step, steps_an_epoch)
+                for batch in epoch_batches(sequences, recipe, epoch, rank=rank, size=size, start=start):
+                    rate = recipe.learning_rate * rate_factor(step, warmup, total)
+                    torch.manual_seed(_seed_of_step(recipe.seed, step, rank))  # dropout; nothing else draws
+                    loss = objective(prepared, table, batch, recipe)
+                    if not math.isfinite(float(loss.detach())):
+                        save()  # without waiting: the losses of other processes may be numbers
+                        raise RopeError(
+                            f"{out}: the loss of step {step + 1} is {float(loss.detach())}; the state before it is "
+                            "saved: start over with a lower rate"
+                        )
+                    accelerator.backward(loss)
+                    _update(optimizer, rate)
+                    step += 1
+                    advance(1)
+                    if rank == 0:
+                        append_to_log(out / LOG_NAME, {"step": step, "loss": float(loss.detach()), "rate": rate})
+                    if step in (stop_after, total) or step % recipe.save_steps == 0:
+                        save()
+                        accelerator.wait_for_everyone()
+                    if step == stop_after and step < total:
+                        return None
+        if rank == 0:
+            _write_model(out / MODEL_NAME, model, recipe, step)
+        accelerator.wait_for_everyone()
+        return model.cpu().eval()
 
 
 def _update(optimizer: torch.optim.Optimizer, rate: float) -> None:
@@ -185,7 +185,7 @@ def load_trained(folder: Path) -> tuple[Learn, LearnRecipe]:
     """
     if not (folder / MODEL_NAME).is_file() or not (folder / RECIPE_NAME).is_file():
         raise UsageError(f"{folder}: no finished run of LEARN; expected {MODEL_NAME} and {RECIPE_NAME}")
-    recipe = read_recipe((folder / RECIPE_NAME).read_text("utf-8"), str(folder / RECIPE_NAME))
+    recipe = load_recipe(folder / RECIPE_NAME)
     model = Learn(recipe.model)
     fill(model, read_state(folder / MODEL_NAME, "the weights of a run of LEARN"), folder / MODEL_NAME)
     return model.eval(), recipe
@@ -198,14 +198,23 @@ def _begin_with(folder: Path, recipe: LearnRecipe) -> Learn:
     return model
 
 
-def _claim(out: Path, recipe: LearnRecipe, data: str, size: int) -> dict[str, Any] | None:
-    """See that the folder is free or holds the same run; its saved state, None where there is none."""
-    path = out / RECIPE_NAME
-    if path.exists():
-        if read_recipe(path.read_text("utf-8"), str(path)) != recipe:
-            raise UsageError(f"{out}: a run of another recipe is there; choose another folder, or give its {path.name}")
-    elif out.exists() and any(out.iterdir()):
-        raise UsageError(f"{out}: is neither empty nor a run of LEARN; choose another folder")
+@contextmanager
+def _claimed(out: Path, recipe: LearnRecipe, accelerator: Accelerator) -> Iterator[None]:
+    """Make the folder, or see that the run that it holds is the same."""
+
+    def differs(_: str) -> str:
+        return differences(asdict(load_recipe(out / RECIPE_NAME)), asdict(recipe))
+
+    work = WorkFolder(out, RECIPE_NAME, recipe_text(recipe), "a run of LEARN", differs)
+    work.is_begun()
+    accelerator.wait_for_everyone()  # until every process has looked
+    with work.claimed() if accelerator.process_index == 0 else nullcontext():
+        accelerator.wait_for_everyone()
+        yield
+
+
+def _saved_state(out: Path, data: str, size: int) -> dict[str, Any] | None:
+    """The saved state of the run; None where there is none."""
     if not (out / _STATE_NAME).exists():
         return None
     state = _load(out / _STATE_NAME)

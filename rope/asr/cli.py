@@ -20,6 +20,10 @@ app = typer.Typer(help="Recognise speech, and summarise it by a language model."
 
 _N_DAMAGED_SHOWN: Final = 10
 
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Start over where an unfinished output of something else is in the way.")
+]
+
 
 @app.command()
 @resumable
@@ -47,6 +51,7 @@ def transcribe(
         Path | None, typer.Option(help="Cache file for the texts.", show_default="in the cache folder of rope-bench")
     ] = None,
     device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda; auto for an accelerator.")] = "auto",
+    overwrite: Overwrite = False,
 ) -> None:
     """Write a dataset in which videos and live clips without a text have a transcript; repeat it to resume."""
     from rope.dataset.locate import cache_folder, locate_here
@@ -60,6 +65,7 @@ def transcribe(
         Whisper(model, language=language, precision=precision, device=device, batch_size=batch_size),
         cache=cache or cache_folder() / "asr" / "transcripts.sqlite",
         media=media,
+        overwrite=overwrite,
     )
     _print_transcripts(report, out)
 
@@ -99,6 +105,7 @@ def summarize(
         Path | None, typer.Option(help="Cache file for the answers.", show_default="in the cache folder of rope-bench")
     ] = None,
     device: Annotated[str, typer.Option(help="Of a local model: cpu, cuda.", show_default="an accelerator")] = "",
+    overwrite: Overwrite = False,
 ) -> None:
     """Write a dataset whose videos and live clips have summaries for texts; repeat it to resume."""
     from rope.asr.prompt import load_prompt
@@ -126,9 +133,8 @@ def summarize(
         )
         chat = Endpoint(options)
     prompt = load_prompt(language, max_characters=max_characters)
-    report = summarize_dataset(
-        locate_here(data), out, chat, prompt, cache=cache or cache_folder() / "asr" / "answers.sqlite"
-    )
+    kept = cache or cache_folder() / "asr" / "answers.sqlite"
+    report = summarize_dataset(locate_here(data), out, chat, prompt, cache=kept, overwrite=overwrite)
     _print(report, out, report.cost(price_in, price_out) if price_in or price_out else None)
 
 

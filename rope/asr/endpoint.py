@@ -14,8 +14,7 @@ from rope.asr.answers import ChatAnswer, Reader, UnansweredChat
 from rope.asr.prompt import Message
 from rope.config import Count, NonNegative, Positive, Seed, check_record
 from rope.errors import RopeError, UsageError
-from rope.fetch.limits import FetchLimits
-from rope.fetch.rate_limit import Turns, backoff_s, jitter, retry_after_s
+from rope.rate_limit import Turns, backoff_s, jitter, retry_after_s
 
 __all__ = ["Endpoint", "EndpointOptions", "parse_answer"]
 
@@ -92,8 +91,8 @@ class Endpoint:
 
     async def _answer(self, conversations: Sequence[Sequence[Message]], keep: Reader) -> list[UnansweredChat]:
         options = self._options
-        limits = FetchLimits(seed=options.seed, connections=options.concurrency, per_host=options.concurrency)
-        turns, waiting = Turns(limits), iter(enumerate(conversations))
+        turns = Turns(options.concurrency, options.concurrency)
+        waiting = iter(enumerate(conversations))
         lost: list[UnansweredChat] = []
         headers = {"Authorization": f"Bearer {options.key}"} if options.key else {}
         timeout = aiohttp.ClientTimeout(total=options.timeout_s)

@@ -16,11 +16,13 @@ from rope.dataset.card import render_card
 from rope.dataset.columns import optional_columns
 from rope.dataset.directory import reading
 from rope.dataset.fingerprint import fingerprint
+from rope.dataset.layout import unfinished_files
 from rope.dataset.manifest import MANIFEST_NAME, DatasetManifest, Shard, read_manifest, write_manifest
 from rope.dataset.shards import RowBatch, write_shards
 from rope.domain import CONFIG_OF
 from rope.errors import UsageError
 from rope.files import atomic_path
+from rope.workdir import WorkFolder, json_differences
 
 __all__ = ["SPOKEN", "Replace", "check_target", "write_with_texts"]
 
@@ -33,13 +35,14 @@ Replace = Callable[[str, pa.Table], list[str | None]]
 """From a configuration and some rows of it to their new texts, in order."""
 
 
-def check_target(out: Path, source: DatasetManifest, lineage: Mapping[str, str]) -> bool:
+def check_target(out: Path, source: DatasetManifest, lineage: Mapping[str, str], *, overwrite: bool = False) -> bool:
     """Whether the folder holds the finished dataset already; what is unfinished is gone on with.
 
     Args:
         out: the folder.
         source: manifest of the dataset that the new one is made of.
         lineage: what the new manifest says of its texts.
+        overwrite: whether an unfinished dataset with other texts may be there.
 
     Raises:
         UsageError: the folder holds something else.
@@ -51,12 +54,7 @@ def check_target(out: Path, source: DatasetManifest, lineage: Mapping[str, str])
                 "another folder, or delete it"
             )
         return True
-    names = {path.name for path in out.iterdir()} if out.is_dir() else set()
-    ours = {_BUILDING, *_folders(source), FAULTS_NAME, "README.md", MANIFEST_NAME}
-    if (out.exists() and not out.is_dir()) or (names and (_BUILDING not in names or names - ours)):
-        raise UsageError(
-            f"{out}: exists and is not an unfinished dataset; choose a folder that is empty or does not exist"
-        )
+    _work(out, source, lineage).is_begun(overwrite=overwrite)
     return False
 
 
@@ -68,6 +66,7 @@ def write_with_texts(
     lineage: Mapping[str, str],
     note: str,
     *,
+    overwrite: bool = False,
     progress: bool = True,
 ) -> tuple[DatasetManifest, bool]:
     """Write a dataset directory whose texts are others in some shards; the other shards are copied.
@@ -81,6 +80,7 @@ def write_with_texts(
         replaced: gives the new texts.
         lineage: added to `source` in the manifest; it has to tell the texts apart from any others.
         note: what the card says of the texts; the lineage follows it.
+        overwrite: remove what an unfinished dataset with other texts left in `out`, and start over.
         progress: whether to draw a bar on stderr.
 
     Returns:
@@ -91,9 +91,33 @@ def write_with_texts(
         DatasetError: the dataset cannot be read.
     """
     source = read_manifest(directory)
-    if check_target(out, source, lineage):
+    if check_target(out, source, lineage, overwrite=overwrite):
         return read_manifest(out), False
-    _claim(out, source, lineage)
+    work = _work(out, source, lineage)
+    with work.claimed(overwrite=overwrite):
+        made = _write_shards(directory, out, source, shards, replaced, progress)
+        manifest = replace(
+            source, source={**source.source, **lineage}, shards=made, fingerprint=fingerprint(out, list(made))
+        )
+        card = render_card(manifest, optional_columns(out, list(made))) + _note(note, lineage)
+        with atomic_path(out / _BUILDING / "README.md") as temporary:
+            temporary.write_text(card, "utf-8")
+        write_manifest(out / _BUILDING, manifest)
+        for name in ("README.md", MANIFEST_NAME):
+            (out / _BUILDING / name).replace(out / name)
+        work.finish()
+    return manifest, True
+
+
+def _write_shards(
+    directory: Path,
+    out: Path,
+    source: DatasetManifest,
+    shards: frozenset[str],
+    replaced: Replace,
+    progress: bool,
+) -> dict[str, Shard]:
+    """Write or copy each shard that is not there, and the list of faults."""
     made = dict(source.shards)
     with progress_bar("writing", sum(shard.rows for shard in source.shards.values()), shown=progress) as advance:
         for name in sorted(source.shards):
@@ -104,32 +128,14 @@ def write_with_texts(
                 advance(source.shards[name].rows)
     if (directory / FAULTS_NAME).is_file():
         _copy(directory, out, FAULTS_NAME)
-    manifest = replace(
-        source, source={**source.source, **lineage}, shards=made, fingerprint=fingerprint(out, list(made))
-    )
-    with atomic_path(out / _BUILDING / "README.md") as temporary:
-        temporary.write_text(render_card(manifest, optional_columns(out, list(made))) + _note(note, lineage), "utf-8")
-    write_manifest(out / _BUILDING, manifest)
-    for name in ("README.md", MANIFEST_NAME):
-        (out / _BUILDING / name).replace(out / name)
-    shutil.rmtree(out / _BUILDING)
-    return manifest, True
+    return made
 
 
-def _claim(out: Path, source: DatasetManifest, lineage: Mapping[str, str]) -> None:
-    """Make the folder to build in, and throw away what was started there of something else."""
-    stored, text = out / _BUILDING / "key.json", json.dumps({**source.source, **lineage}, sort_keys=True)
-    if not stored.exists() or stored.read_text("utf-8") != text:
-        for name in (*_folders(source), _BUILDING):
-            shutil.rmtree(out / name, ignore_errors=True)
-        for name in (FAULTS_NAME, "README.md"):
-            (out / name).unlink(missing_ok=True)
-        with atomic_path(stored) as temporary:
-            temporary.write_text(text, "utf-8")
-
-
-def _folders(source: DatasetManifest) -> set[str]:
-    return {name.partition("/")[0] for name in source.shards}
+def _work(out: Path, source: DatasetManifest, lineage: Mapping[str, str]) -> WorkFolder:
+    """The output while it is not finished."""
+    text = json.dumps({**source.source, **lineage}, sort_keys=True)
+    note, what = f"{_BUILDING}/key.json", "an unfinished dataset"
+    return WorkFolder(out, note, text, what, json_differences(text), written=lambda: unfinished_files(out))
 
 
 def _rewrite(path: Path, out: Path, name: str, n_rows: int, replaced: Replace, advance: Callable[[int], None]) -> Shard:

@@ -56,7 +56,14 @@ class SummaryReport:
 
 
 def summarize_dataset(
-    directory: Path, out: Path, model: ChatModel, prompt: Prompt, *, cache: Path, progress: bool = True
+    directory: Path,
+    out: Path,
+    model: ChatModel,
+    prompt: Prompt,
+    *,
+    cache: Path,
+    overwrite: bool = False,
+    progress: bool = True,
 ) -> SummaryReport:
     """Write a dataset whose videos and live clips have summaries for texts; all else is as in the old one.
 
@@ -69,6 +76,7 @@ def summarize_dataset(
         model: who answers.
         prompt: what it is told.
         cache: the file of answers; one file serves many datasets and models.
+        overwrite: remove what an unfinished dataset with other texts left in `out`, and start over.
         progress: whether to draw bars on stderr.
 
     Raises:
@@ -82,7 +90,7 @@ def summarize_dataset(
         "asr_model": model.name,
         "asr_prompt": prompt.fingerprint,
     }
-    if check_target(out, source, lineage):
+    if check_target(out, source, lineage, overwrite=overwrite):
         return SummaryReport(read_manifest(out), {}, 0, 0, 0, 0, is_new=False)
     shards = [name for name in sorted(source.shards) if name.split("/")[0] in SPOKEN]
     outcomes: Counter[Outcome] = Counter()
@@ -108,7 +116,7 @@ def summarize_dataset(
             return [None if text is None else summary(found[text]) for text in texts]
 
         manifest, is_new = write_with_texts(
-            directory, out, frozenset(shards), replaced, lineage, _NOTE, progress=progress
+            directory, out, frozenset(shards), replaced, lineage, _NOTE, overwrite=overwrite, progress=progress
         )
     return SummaryReport(
         manifest, dict(outcomes), n_null, spent.asked, spent.prompt_tokens, spent.completion_tokens, is_new

@@ -63,7 +63,14 @@ class _Found:
 
 
 def transcribe_dataset(
-    directory: Path, out: Path, model: Whisper, *, cache: Path, media: Path | None = None, progress: bool = True
+    directory: Path,
+    out: Path,
+    model: Whisper,
+    *,
+    cache: Path,
+    media: Path | None = None,
+    overwrite: bool = False,
+    progress: bool = True,
 ) -> TranscriptReport:
     """Write a dataset in which videos and live clips without a text have what is said in them; all else is as it was.
 
@@ -77,6 +84,7 @@ def transcribe_dataset(
         model: what hears.
         cache: the file of texts; one file serves many datasets and models.
         media: a folder with files `videos/ID.SUFFIX` and `lives/ID.SUFFIX`, for samples that have none of their own.
+        overwrite: remove what an unfinished dataset with other texts left in `out`, and start over.
         progress: whether to draw bars on stderr.
 
     Raises:
@@ -96,7 +104,7 @@ def transcribe_dataset(
         "speech_language": model.language,
         "speech_sounds": _hash(found.keys),
     }
-    if check_target(out, source, lineage):
+    if check_target(out, source, lineage, overwrite=overwrite):
         return TranscriptReport(read_manifest(out), {}, (), 0, is_new=False)
     with open_cache(cache) as answers:
         n_heard = _hear_missing(iter_untranscribed(directory, shards, files), found, model, answers, progress)
@@ -107,7 +115,7 @@ def transcribe_dataset(
             return [texts.get((config, i)) if text is None else text for i, text in zip(ids, old, strict=True)]
 
         manifest, is_new = write_with_texts(
-            directory, out, frozenset(shards), replaced, lineage, _NOTE, progress=progress
+            directory, out, frozenset(shards), replaced, lineage, _NOTE, overwrite=overwrite, progress=progress
         )
     return TranscriptReport(manifest, counts, tuple(found.damaged.values()), n_heard, is_new)
 

@@ -6,14 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from rope.asr.answers import ChatAnswer
 from rope.asr.cache import AnswerCache
 from rope.asr.speech import CHUNK_S, RATE, joined, split_sound
 from rope.asr.whisper import Whisper
-from rope.dataset.directory import reading
+from rope.dataset.directory import iter_rows
 from rope.domain import Audio
 from rope.errors import DatasetError, UsageError
 from rope.files import sha256_of
@@ -73,7 +70,7 @@ def iter_untranscribed(directory: Path, shards: Iterable[str], media: Media) -> 
     """
     for name in shards:
         config = name.partition("/")[0]
-        for row in _rows(directory / name):
+        for row in iter_rows([directory / name], ("sample_id", "text"), ("video", "audio"), batch_size=_ROWS):
             if row["text"] is None:
                 yield Untranscribed(config, row["sample_id"], _sound_of(row, media.get((config, row["sample_id"]))))
 
@@ -150,11 +147,3 @@ def _sound_of(row: dict[str, Any], path: Path | None) -> Audio | None:
     if own := row.get("video") or row.get("audio"):
         return Audio(own["bytes"], own["path"])
     return None if path is None else Audio(path=str(path))
-
-
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    with reading(path), pq.ParquetFile(path) as shard:
-        there = [name for name in ("video", "audio") if name in shard.schema_arrow.names]
-        batches: Iterator[pa.RecordBatch] = shard.iter_batches(_ROWS, columns=["sample_id", "text", *there])
-        for batch in batches:
-            yield from batch.to_pylist()

@@ -21,8 +21,8 @@ from rope.bench.metrics import (
     summarise,
 )
 from rope.bench.one_shot import Draws, OneShot, classify, support_bits
+from rope.bench.per_gallery import score_one_way_by_group, score_pair_by_group, score_within_by_group
 from rope.bench.ranking.engine import ComputeSettings, Labelled
-from rope.bench.ranking.per_gallery import score_one_way_by_group, score_pair_by_group, score_within_by_group
 from rope.bench.ranking.similarity import Vectors
 from rope.dataset.directory import SampleLabels
 from rope.domain import DomainName, Pair, all_pairs, cross_domain_pairs, in_order

@@ -216,13 +216,16 @@ def threshold(
 def publish(
     recipe: RecipeFile,
     out: Annotated[Path, typer.Option(metavar="DATASET", help="Dataset directory to write.", show_default=False)],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Start over where an unfinished output of something else is in the way.")
+    ] = False,
 ) -> None:
     """Look for leaks, build a dataset directory of what a recipe has kept, and validate it; repeat it to resume."""
     from rope.curation.pipeline.recipe import read_recipe
     from rope.curation.publish import publish as build
     from rope.dataset.validate import validate
 
-    built = build(recipe, read_recipe(recipe), out)
+    built = build(recipe, read_recipe(recipe), out, overwrite=overwrite)
     for fault in built.faults:
         typer.echo(f"{out}: {fault.kind}: {fault.count:,}, {fault.rule}")
     _end_with(tuple(f"{problem.where}: {problem.what}" for problem in validate(out)), out)

@@ -30,7 +30,9 @@ LINEAGE_NAME: Final = "curation.json"
 _NEEDED: Final = ("id", "domain", "text", "category", "frames", "video", "product_id", "split")
 
 
-def publish(recipe_file: Path, recipe: CurationRecipe, out: Path, *, progress: bool = True) -> BuildReport:
+def publish(
+    recipe_file: Path, recipe: CurationRecipe, out: Path, *, overwrite: bool = False, progress: bool = True
+) -> BuildReport:
     """Build a dataset directory from the rows that the last stage has kept; repeat it to resume.
 
     First it looks for leaks between the splits (`rope.curation.splitting.recipe_leaks`); the table ends up in the card.
@@ -39,6 +41,7 @@ def publish(recipe_file: Path, recipe: CurationRecipe, out: Path, *, progress: b
         recipe_file: the recipe's text goes into the lineage.
         recipe: the same, run to its end; its rows have `product_id` and `split`.
         out: the dataset directory.
+        overwrite: see `rope.dataset.build.build_dataset`.
         progress: whether to draw bars on stderr.
 
     Raises:
@@ -55,7 +58,7 @@ def publish(recipe_file: Path, recipe: CurationRecipe, out: Path, *, progress: b
             f"{recipe.name}: the splits leak; {'; '.join(refused)}; all leaks are in {listing}: change the recipe, or "
             "accept a number of each kind, or waive ids, under [leaks]"
         )
-    report = build_dataset(source, out, name=recipe.name, progress=progress)
+    report = build_dataset(source, out, name=recipe.name, overwrite=overwrite, progress=progress)
     card = (out / "README.md").read_text("utf-8")
     _write(out / "README.md", card_with_leaks(card, audit, recipe.leaks))
     lineage = _lineage(recipe_file, recipe, stages, audit)

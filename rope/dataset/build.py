@@ -21,7 +21,7 @@ from rope.dataset.card import render_card
 from rope.dataset.columns import optional_columns, schemas_of
 from rope.dataset.fault_list import FAULTS_NAME, count_faults, read_faults, registered_faults, write_faults
 from rope.dataset.fingerprint import fingerprint
-from rope.dataset.layout import shard_name
+from rope.dataset.layout import shard_name, unfinished_files
 from rope.dataset.manifest import MANIFEST_NAME, DatasetManifest, Media, Shard, read_manifest, write_manifest
 from rope.dataset.rows import GROUP_BYTES, Images, product_batches, sample_batches
 from rope.dataset.shards import read_records, write_shards
@@ -36,13 +36,12 @@ from rope.sources.frame_subsampling import subsample_frames
 from rope.sources.source import ReleaseSource
 from rope.sources.unusable import commonest, refuse_unusable
 from rope.sql import literal
+from rope.workdir import WorkFolder, json_differences
 
 __all__ = ["FAULTS_NAME", "BuildReport", "build_dataset"]
 
 _VERSION: Final = 2
 """A change that alters the bytes of a dataset makes it higher, so that no half-built one is continued."""
-
-_FILES: Final = ("README.md", FAULTS_NAME, MANIFEST_NAME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +73,24 @@ class _Plan:
     @property
     def folder(self) -> Path:
         return self.out / ".build"
+
+    @property
+    def work(self) -> WorkFolder:
+        """The output while it is not finished; a list of faults alone is what a refused release leaves behind."""
+        stats = {name: (self.release.folder / name).stat() for name in self.release.files}
+        inputs = {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
+        source = {"kind": self.release.kind, **self.release.listings}
+        given = {"source": source, "inputs": inputs, "images": str(self.images.root), "options": self.options()}
+        text = json.dumps(given, sort_keys=True)
+        return WorkFolder(
+            self.out,
+            f"{self.folder.name}/key.json",
+            text,
+            "an unfinished build",
+            json_differences(text),
+            frozenset({FAULTS_NAME}),
+            lambda: unfinished_files(self.out),
+        )
 
     @property
     def domains(self) -> tuple[DomainName, ...]:
@@ -117,6 +134,7 @@ def build_dataset(
     shard_bytes: int = 256 << 20,
     memory_bytes: int = 1 << 30,
     strict: bool = False,
+    overwrite: bool = False,
     progress: bool = True,
 ) -> BuildReport:
     """Build a dataset directory from a release.
@@ -136,6 +154,7 @@ def build_dataset(
         shard_bytes: about the size of a shard.
         memory_bytes: limit of the database; the whole needs a few hundred MB more.
         strict: refuse a release with any fault that leaves something out.
+        overwrite: remove what an unfinished build of something else left in `out`, and start over.
         progress: whether to draw bars on stderr.
 
     Raises:
@@ -159,13 +178,21 @@ def build_dataset(
     _refuse_company(plan)
     if (out / MANIFEST_NAME).is_file():
         return _up_to_date(plan, strict)
-    _claim(plan)
+    with plan.work.claimed(overwrite=overwrite):
+        _build(plan, memory_bytes, strict, progress)
+        hashes = json.loads((plan.folder / "staged.json").read_text("utf-8"))
+        manifest = _publish(plan, hashes)
+    return BuildReport(manifest, read_faults(out / FAULTS_NAME), is_new=True)
+
+
+def _build(plan: _Plan, memory_bytes: int, strict: bool, progress: bool) -> None:
+    """Write all shards and the list of faults into the build folder, as far as they are not there."""
     try:
         with _open_staged(plan, memory_bytes, progress) as connection:
             if plan.images.in_shards:
                 load_places(connection, plan.images.root, "places")
             with _keeping_faults(connection, plan):
-                refuse_unusable(connection, found)
+                refuse_unusable(connection, plan.release)
                 _refuse_no_split(connection, plan)
                 if strict:
                     _refuse_left_out(count_faults(connection, "faults"), plan)
@@ -173,17 +200,14 @@ def build_dataset(
         if strict:
             _refuse_left_out(read_faults(plan.folder / FAULTS_NAME), plan)
     except ReleaseError:
-        _move(plan.folder / FAULTS_NAME, out / FAULTS_NAME)
-        shutil.rmtree(plan.folder)  # an image that is corrected leaves the key as it was
+        _move(plan.folder / FAULTS_NAME, plan.out / FAULTS_NAME)
+        plan.work.finish()  # an image that is corrected leaves the note as it was
         raise
     except duckdb.OutOfMemoryException as error:
         raise UsageError(
-            f"{found.folder}: {memory_bytes >> 20} MiB of memory are not enough to join it "
+            f"{plan.release.folder}: {memory_bytes >> 20} MiB of memory are not enough to join it "
             f"({str(error).splitlines()[0]}); allow more with --memory"
         ) from error
-    hashes = json.loads((plan.folder / "staged.json").read_text("utf-8"))
-    manifest = _publish(plan, hashes)
-    return BuildReport(manifest, read_faults(out / FAULTS_NAME), is_new=True)
 
 
 def _refuse_company(plan: _Plan) -> None:
@@ -217,36 +241,6 @@ def _up_to_date(plan: _Plan, strict: bool) -> BuildReport:
 def _source(plan: _Plan, hashes: dict[str, str]) -> dict[str, str]:
     options = hashlib.sha256(json.dumps(plan.options(), sort_keys=True).encode()).hexdigest()
     return {"kind": plan.release.kind, "options": options, **plan.release.listings, **hashes}
-
-
-def _claim(plan: _Plan) -> None:
-    """Make the folder to build in, and throw away what an unfinished build of something else has left there."""
-    if plan.out.exists() and not plan.out.is_dir():
-        raise UsageError(f"{plan.out}: is a file; expected a folder that is empty or does not exist")
-    ours = {plan.folder.name, *plan.configs, *_FILES}
-    unexpected = sorted(path.name for path in _inside(plan.out) if path.name not in ours)
-    is_unfinished = plan.folder.exists() or all(path.name == FAULTS_NAME for path in _inside(plan.out))
-    if unexpected or not is_unfinished:
-        raise UsageError(
-            f"{plan.out}: exists and is not an unfinished build (it holds {', '.join(unexpected) or 'other files'}); "
-            "choose a folder that is empty or does not exist"
-        )
-    stats = {name: (plan.release.folder / name).stat() for name in plan.release.files}
-    inputs = {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
-    source = {"kind": plan.release.kind, **plan.release.listings}
-    given = {"source": source, "inputs": inputs, "images": str(plan.images.root), "options": plan.options()}
-    key = json.dumps(given, sort_keys=True)
-    stored = plan.folder / "key.json"
-    if not stored.exists() or stored.read_text("utf-8") != key:
-        for path in [plan.out / config for config in plan.configs] + [plan.folder]:
-            shutil.rmtree(path, ignore_errors=True)
-        with atomic_path(stored) as temporary:
-            temporary.write_text(key, "utf-8")
-
-
-def _inside(folder: Path) -> list[Path]:
-    """What is in a folder, which may not be there."""
-    return list(folder.iterdir()) if folder.exists() else []
 
 
 def _open_staged(plan: _Plan, memory_bytes: int, progress: bool) -> duckdb.DuckDBPyConnection:
@@ -401,7 +395,7 @@ def _publish(plan: _Plan, hashes: dict[str, str]) -> DatasetManifest:
     write_manifest(plan.folder, manifest)
     for name in ("README.md", MANIFEST_NAME):  # moved, so that a kill leaves no half-written file outside the folder
         _move(plan.folder / name, plan.out / name)
-    shutil.rmtree(plan.folder)
+    plan.work.finish()
     return manifest
 
 

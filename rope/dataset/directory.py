@@ -10,19 +10,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rope.dataset.manifest import DatasetManifest, read_manifest
-from rope.domain import Audio, DomainName, Frame, Sample, Split, Video, config_of
+from rope.dataset.sample_rows import sample_of
+from rope.domain import DomainName, Sample, Split, config_of
 from rope.errors import DatasetError, RopeError
 from rope.files import AnyPath
 
 __all__ = [
     "SampleLabels",
+    "iter_rows",
     "iter_samples",
     "open_parquet",
     "open_shard",
     "read_labels",
     "read_products",
     "reading",
-    "sample_of",
     "shard_names",
     "shard_paths",
 ]
@@ -101,14 +102,51 @@ def iter_samples(
         raise ValueError(f"need start >= 0 and batch_size >= 1, got {start} and {batch_size}")
     batch: list[Sample] = []
     row = start
-    for sample in _samples_from(shard_paths(directory, config_of(domain), split), domain, start, batch_size):
-        batch.append(sample)
+    paths, columns = shard_paths(directory, config_of(domain), split), ("sample_id", "text", "frames")
+    for stored in iter_rows(paths, columns, ("video", "audio"), start=start, batch_size=batch_size):
+        batch.append(sample_of(stored, domain))
         row += 1
         if row % batch_size == 0:
             yield batch
             batch = []
     if batch:
         yield batch
+
+
+def iter_rows(
+    paths: Sequence[AnyPath],
+    columns: Sequence[str] | None = None,
+    optional: Sequence[str] = (),
+    *,
+    start: int = 0,
+    batch_size: int = 64,
+) -> Iterator[dict[str, Any]]:
+    """The rows of some shards, from a row of all together on; row groups before it are not read.
+
+    Args:
+        paths: the shards, in order.
+        columns: those to read; None for all.
+        optional: columns that are read where a shard has them.
+        start: the number of the first row, from 0.
+        batch_size: rows that are held at a time.
+
+    Raises:
+        DatasetError: a shard is missing or damaged.
+    """
+    to_skip = start
+    for path in paths:
+        with open_shard(path) as shard:
+            sizes = [shard.metadata.row_group(i).num_rows for i in range(shard.num_row_groups)]
+            first = 0
+            while first < len(sizes) and to_skip >= sizes[first]:
+                to_skip -= sizes[first]
+                first += 1
+            there = [name for name in optional if name in shard.schema_arrow.names]
+            wanted = None if columns is None else [*columns, *there]
+            for batch in shard.iter_batches(batch_size, row_groups=range(first, len(sizes)), columns=wanted):
+                rows = batch.slice(to_skip)
+                to_skip -= batch.num_rows - rows.num_rows
+                yield from rows.to_pylist()
 
 
 @contextmanager
@@ -171,41 +209,3 @@ def _read_columns(
         for name in (*names, *there):
             columns.setdefault(name, []).extend(table[name].to_pylist())
     return columns
-
-
-def _samples_from(paths: Sequence[AnyPath], domain: DomainName, start: int, batch_size: int) -> Iterator[Sample]:
-    """Samples from row `start` of all shards together."""
-    to_skip = start
-    for path in paths:
-        with open_shard(path) as shard:
-            first_group = 0
-            while first_group < shard.num_row_groups:
-                rows = shard.metadata.row_group(first_group).num_rows
-                if to_skip < rows:
-                    break
-                to_skip -= rows
-                first_group += 1
-            there = [name for name in ("video", "audio") if name in shard.schema_arrow.names]
-            batches = shard.iter_batches(
-                batch_size,
-                row_groups=range(first_group, shard.num_row_groups),
-                columns=["sample_id", "text", "frames", *there],
-            )
-            for batch in batches:
-                wanted = batch.slice(to_skip)
-                to_skip -= batch.num_rows - wanted.num_rows
-                yield from (sample_of(row, domain) for row in wanted.to_pylist())
-
-
-def sample_of(row: dict[str, Any], domain: DomainName) -> Sample:
-    """The sample in a row of a shard, with the columns `sample_id`, `text`, `frames` and, where there are, files."""
-    frames = tuple(Frame(frame["bytes"], frame["path"]) for frame in row["frames"])
-    video, audio = row.get("video"), row.get("audio")
-    return Sample(
-        row["sample_id"],
-        domain,
-        row["text"],
-        frames,
-        None if video is None else Video(video["bytes"], video["path"]),
-        None if audio is None else Audio(audio["bytes"], audio["path"]),
-    )

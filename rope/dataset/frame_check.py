@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from rope.dataset.containers import is_sound, is_video
 from rope.dataset.manifest import Media
 from rope.domain import Audio, DomainName, Frame, Video, may_be_text_alone
 from rope.errors import DatasetError
 from rope.media import decode_frame, decode_video
 from rope.media.audio import iter_audio
+from rope.media.containers import is_sound, is_video
 from rope.media.images import read_header
 
 __all__ = ["FrameCheck"]

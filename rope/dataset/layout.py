@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Final
 
 from rope.domain import SPLITS, domain_of_config
 
-__all__ = ["is_shard_name", "shard_name", "shard_pattern"]
+__all__ = ["is_shard_name", "shard_name", "shard_pattern", "unfinished_files"]
 
 _FOLDER_SHARDS: Final = 10_000
 """Shards in one folder; the Hub takes no more files in any."""
@@ -57,3 +58,9 @@ def is_shard_name(name: str) -> bool:
     """
     match = _SHARD_NAME.fullmatch(name)
     return match is not None and (match[1] == "products" or domain_of_config(match[1]) is not None)
+
+
+def unfinished_files(directory: Path) -> list[Path]:
+    """The shards in a dataset directory without a manifest, and the files beside them."""
+    shards = [path for path in directory.rglob("*.parquet") if is_shard_name(path.relative_to(directory).as_posix())]
+    return [*shards, *(directory / name for name in ("README.md", "faults.tsv"))]

@@ -137,6 +137,7 @@ def find(data_dir: "Address | None") -> Located:
 
 def _chosen_in(choice: Path) -> str:
     """The address in a file that `rope use` wrote: one line."""
+    _refuse_folder(choice)
     try:
         address = choice.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
@@ -154,9 +155,15 @@ def choose(address: str, folder: Path) -> Path:
         DatasetError: it is not a finished dataset.
     """
     directory = _checked(address, address)
+    _refuse_folder(folder / CHOICE_NAME)
     with atomic_path(folder / CHOICE_NAME) as path:
         path.write_text(f"{directory}\n", "utf-8")
     return folder / CHOICE_NAME
+
+
+def _refuse_folder(choice: Path) -> None:
+    if choice.is_dir():
+        raise UsageError(f"{choice}: is a folder; expected the file that rope use writes, so rename or remove it")
 
 
 def remember(directory: Path) -> None:
@@ -180,7 +187,8 @@ def cache_folder() -> Path:
 def _local_choice() -> Path | None:
     """The file of `rope use` in the working folder, or else the nearest one above."""
     here = Path.cwd()
-    return next((folder / CHOICE_NAME for folder in (here, *here.parents) if (folder / CHOICE_NAME).is_file()), None)
+    names = (folder / CHOICE_NAME for folder in (here, *here.parents))
+    return next((name for name in names if os.path.lexists(name)), None)
 
 
 def _last_built() -> Path | None:

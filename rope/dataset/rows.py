@@ -12,7 +12,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rope.dataset.containers import is_sound, is_video
 from rope.dataset.reading import ROWS_A_READ, DomainReader, Images, IntArray, Rows, Stretch
 from rope.dataset.shards import RowBatch
 from rope.domain import DomainName, Frame, Split, may_be_text_alone
@@ -20,6 +19,7 @@ from rope.errors import DatasetError
 from rope.fetch.names import stored_name_sql
 from rope.fetch.tar_shards import read_place
 from rope.files import on_disk
+from rope.media.containers import is_sound, is_video
 from rope.media.images import read_header
 from rope.schema import SAMPLE_SCHEMA, product_schema
 from rope.sources.faults import ReleaseFault

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import duckdb
 
-from rope.dataset.directory import sample_of
 from rope.dataset.manifest import read_manifest
+from rope.dataset.sample_rows import sample_of
 from rope.dataset.views import open_views
 from rope.domain import DomainName, Sample, Split, config_of
 from rope.files import AnyPath

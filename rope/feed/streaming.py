@@ -13,12 +13,12 @@ from rope.config import Count, Seed, check_value
 from rope.dataset.directory import open_shard, shard_paths
 from rope.dataset.locate import as_directory
 from rope.dataset.manifest import read_manifest
+from rope.dataset.sample_rows import sample_columns, to_sample
 from rope.domain import DomainName, Sample, Split, config_of
 from rope.errors import DatasetError, UsageError
 from rope.feed.clips import ClipReader, OnDamaged, check_choices
 from rope.feed.order import hash64, shuffled
 from rope.feed.records import AllDamaged, Clip, SampleBatch, collate_clips
-from rope.feed.shards import sample_columns, to_sample
 from rope.feed.share import ProcessShare
 from rope.files import Address, AnyPath
 

@@ -1,8 +1,8 @@
 """Random access to samples by row."""
 
 from rope.dataset.load import load_dataset
+from rope.dataset.sample_rows import sample_columns, to_sample
 from rope.domain import DomainName, Sample, Split, config_of
-from rope.feed.shards import sample_columns, to_sample
 from rope.files import AnyPath
 
 __all__ = ["SampleTable"]

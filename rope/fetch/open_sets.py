@@ -15,6 +15,7 @@ from rope.fetch.outcome import FetchJob, LostImage
 from rope.fetch.thumbnail import MARK
 from rope.files import atomic_path
 from rope.sources import abo_files, grocery
+from rope.workdir import WorkFolder
 
 if TYPE_CHECKING:
     from rope.fetch.transfer import Client
@@ -72,29 +73,25 @@ def prepare(
     check_prefix(prefix)
     if checksums is not None and not checksums.is_file():
         raise UsageError(f"{checksums}: no such file; expected a list of checksums")
-    _claim(name, folder)
-    lines = chosen.prepare(folder, prefix, limits)
-    own = checksums.read_text("utf-8").splitlines() if checksums is not None else []
-    expected = folder / STATE_NAME / "expected.txt"
-    with atomic_path(expected) as temporary:
-        temporary.write_text("".join(f"{line}\n" for line in (*own, *lines)), "utf-8")
+    with _work(name, folder).claimed():
+        lines = chosen.prepare(folder, prefix, limits)
+        own = checksums.read_text("utf-8").splitlines() if checksums is not None else []
+        expected = folder / STATE_NAME / "expected.txt"
+        with atomic_path(expected) as temporary:
+            temporary.write_text("".join(f"{line}\n" for line in (*own, *lines)), "utf-8")
     return prefix, expected
 
 
-def _claim(name: OpenName, folder: Path) -> None:
-    """Note what a folder is for, so that no two datasets are mixed in one."""
-    note = folder / STATE_NAME / "open.txt"
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder}: is a file; expected a folder that is empty or does not exist")
-    if note.is_file():
-        found = note.read_text("utf-8").strip()
-        if found != name:
-            raise UsageError(f"{folder}: holds the dataset {found}; choose another folder for {name}")
-    elif folder.exists() and any(path.name != STATE_NAME for path in folder.iterdir()):
-        raise UsageError(f"{folder}: holds other files; choose a folder that is empty or does not exist")
-    else:
-        with atomic_path(note) as temporary:
-            temporary.write_text(f"{name}\n", "utf-8")
+def _work(name: OpenName, folder: Path) -> WorkFolder:
+    """The folder of a dataset, so that no two are mixed in one; its note stays."""
+    return WorkFolder(
+        folder,
+        f"{STATE_NAME}/open.txt",
+        f"{name}\n",
+        "an open dataset",
+        lambda there: "" if there.strip() == name else f"it is {there.strip()!r} there and {name!r} now",
+        frozenset({STATE_NAME}),
+    )
 
 
 def _prepare_grocery(folder: Path, prefix: str, limits: FetchLimits) -> Sequence[str]:

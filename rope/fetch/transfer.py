@@ -20,8 +20,8 @@ from rope.fetch.addresses import PublicResolver, check_host, proxy_for, redirect
 from rope.fetch.limits import FetchLimits
 from rope.fetch.names import STATE_NAME, name_fault, shown_prefix, url_of
 from rope.fetch.outcome import Fetched, FetchError, FetchJob, LostImage
-from rope.fetch.rate_limit import Turns, backoff_s, jitter, retry_after_s
 from rope.fetch.verify import check_file, verify, verify_file
+from rope.rate_limit import Turns, backoff_s, jitter, retry_after_s
 
 __all__ = ["Client"]
 
@@ -69,7 +69,7 @@ class Client:
 
     async def __aenter__(self) -> "Client":
         limits = self._limits
-        self._turns = Turns(limits)
+        self._turns = Turns(limits.connections, limits.per_host, limits.requests_per_s)
         inner = self._inner_resolver or aiohttp.ThreadedResolver()
         self._server = _server_of(self._prefix)
         self._secrets = [*self._access.secrets(), *_secrets_of(self._server)]

@@ -11,13 +11,13 @@ from typing import Final
 
 from PIL import Image
 
-from rope.dataset.containers import is_sound, is_video
 from rope.domain import Audio, Frame, Video
 from rope.errors import DatasetError
 from rope.fetch.limits import MAX_PIXELS
 from rope.fetch.outcome import FetchError, Kind
 from rope.fetch.thumbnail import MARK, check_thumbnail
 from rope.media.audio import has_audio
+from rope.media.containers import is_sound, is_video
 from rope.media.images import is_whole, read_header
 from rope.media.video import count_frames
 from rope.media.whole import missing_bytes

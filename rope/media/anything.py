@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from rope.dataset.containers import is_video
 from rope.domain import Frame, Sample, Video
 from rope.errors import DatasetError, UsageError
 from rope.media.choice import choose_frames
+from rope.media.containers import is_video
 from rope.media.frames import decode_frames
 from rope.media.images import check_size, decode_frame, resize
 from rope.media.levels import to_rgb

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final, cast
 import numpy as np
 import numpy.typing as npt
 
-from rope.dataset.containers import is_sound, is_video
 from rope.domain import Audio, Video
 from rope.errors import DatasetError
 from rope.extras import require
 from rope.media.container import checked, decodable, opened, read_packets
+from rope.media.containers import is_sound, is_video
 from rope.media.guard import guarded
 
 if TYPE_CHECKING:

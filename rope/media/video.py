@@ -6,13 +6,13 @@ from typing import Final, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from rope.dataset.containers import is_video
 from rope.domain import Video
 from rope.errors import DatasetError, UsageError
 from rope.extras import require
 from rope.media import with_decord, with_pyav, with_torchcodec
 from rope.media.choice import choose_frames
 from rope.media.container import checked
+from rope.media.containers import is_video
 from rope.media.guard import guarded
 from rope.media.images import check_size, resize
 from rope.media.orientation import is_plain_turn, orientation_of

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalEntryNotFoundError  # type: ignore[attr-defined]
 
-from rope.fetch.rate_limit import backoff_s, retry_after_s
+from rope.rate_limit import backoff_s, retry_after_s
 
 __all__ = ["patiently", "pause_s"]
 

@@ -22,6 +22,7 @@ from rope.share.croissant import CROISSANT_NAME
 from rope.share.hub import check_repo_id, hub_bars, hub_errors
 from rope.share.patience import patiently
 from rope.share.verify import find_damage, in_one_line
+from rope.workdir import WorkFolder, json_differences
 
 __all__ = ["PullReport", "pull_dataset"]
 
@@ -73,17 +74,24 @@ def pull_dataset(repo: str, out: Path, *, api: HfApi, revision: str | None = Non
     if _is_whole(out, content, manifest, progress):
         _tidy(out)
         return PullReport(manifest, commit, is_new=False)
-    _claim(out, repo)
-    # A few patterns in place of the names: the Hub's library compares every file with every one.
-    patterns = [*_BESIDE, *(f"{config}/*.parquet" for config in manifest.configs)]
-    with hub_errors(repo, api.endpoint), hub_bars(progress):
-        download = partial(
-            api.snapshot_download, repo, repo_type="dataset", revision=commit, local_dir=out, allow_patterns=patterns
-        )
-        patiently(download, repo, n_done=lambda: sum(1 for _ in out.rglob("*.parquet")), shown=progress)
-    _drop_stale(out, manifest)
-    _drop_damaged(out, _damage(out, manifest, progress), repo)
-    _finish(out, content)
+    # A manifest that is there is that of this dataset, whose shards are damaged.
+    with _work(out, repo).claimed(is_own=(out / MANIFEST_NAME).is_file()):
+        (out / MANIFEST_NAME).unlink(missing_ok=True)
+        # A few patterns in place of the names: the Hub's library compares every file with every one.
+        patterns = [*_BESIDE, *(f"{config}/*.parquet" for config in manifest.configs)]
+        with hub_errors(repo, api.endpoint), hub_bars(progress):
+            download = partial(
+                api.snapshot_download,
+                repo,
+                repo_type="dataset",
+                revision=commit,
+                local_dir=out,
+                allow_patterns=patterns,
+            )
+            patiently(download, repo, n_done=lambda: sum(1 for _ in out.rglob("*.parquet")), shown=progress)
+        _drop_stale(out, manifest)
+        _drop_damaged(out, _damage(out, manifest, progress), repo)
+        _finish(out, content)
     return PullReport(manifest, commit, is_new=True)
 
 
@@ -117,19 +125,10 @@ def _is_whole(out: Path, content: bytes, manifest: DatasetManifest, progress: bo
     return not _damage(out, manifest, progress)
 
 
-def _claim(out: Path, repo: str) -> None:
-    """Mark the folder as an unfinished pull from a repository; it may be so marked, empty, or a damaged dataset."""
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out}: is a file; expected a folder that is empty or does not exist")
-    claim = out / _CLAIM_NAME
-    if claim.is_file() and (other := json.loads(claim.read_text("utf-8"))["repo"]) != repo:
-        raise UsageError(f"{out}: an unfinished pull of {other} is there; choose another folder, or delete it")
-    names = {path.name for path in out.iterdir()} if out.exists() else set()
-    if any(not name.startswith(f".{_CLAIM_NAME}") for name in names) and not names & {_CLAIM_NAME, MANIFEST_NAME}:
-        raise UsageError(f"{out}: is neither empty nor an unfinished pull; choose a folder that does not exist")
-    with atomic_path(claim) as temporary:
-        temporary.write_text(json.dumps({"repo": repo}) + "\n", "utf-8")
-    (out / MANIFEST_NAME).unlink(missing_ok=True)
+def _work(out: Path, repo: str) -> WorkFolder:
+    """The output while it is not finished; another commit of the repository goes on with what is there."""
+    text = json.dumps({"repo": repo}) + "\n"
+    return WorkFolder(out, _CLAIM_NAME, text, "an unfinished pull", json_differences(text))
 
 
 def _damage(out: Path, manifest: DatasetManifest, progress: bool) -> list[Problem]:

@@ -5,7 +5,7 @@ A sample is a run of members with one key, as https://github.com/webdataset/webd
 """
 
 import json
-import shutil
+import re
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -14,16 +14,15 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-import pyarrow.parquet as pq
-
 from rope.console import progress_bar
-from rope.dataset.containers import sound_extension, video_extension
-from rope.dataset.directory import reading, shard_names
+from rope.dataset.directory import iter_rows, shard_names
 from rope.dataset.manifest import DatasetManifest, read_manifest
 from rope.domain import SPLITS, DomainName, Frame, Split, config_of
 from rope.errors import DatasetError, UsageError
 from rope.files import atomic_path, sha256_of
+from rope.media.containers import sound_extension, video_extension
 from rope.media.images import read_header
+from rope.workdir import WorkFolder, json_differences
 
 __all__ = ["INDEX_NAME", "ExportReport", "escape_id", "export_webdataset"]
 
@@ -34,7 +33,6 @@ _RECORDS_NAME: Final = ".export"
 _VERSION: Final = 2
 """A change that alters the bytes of an export makes it higher, so that no half-written one is continued."""
 
-_ROWS_A_BATCH: Final = 64
 _EXTENSIONS: Final = {"JPEG": "jpg", "MPO": "jpg"}
 """What decoders of WebDataset go by; for other formats, Pillow's name is the extension."""
 
@@ -71,6 +69,14 @@ class _Plan:
     to: Path
     shard_bytes: int
 
+    @property
+    def work(self) -> WorkFolder:
+        """The output while it is not finished."""
+        text, note = _json(self.key()), f"{_RECORDS_NAME}/key.json"
+        return WorkFolder(
+            self.to, note, text, "an unfinished export", json_differences(text), written=lambda: _tar_files(self.to)
+        )
+
     def key(self) -> dict[str, Any]:
         """Everything that decides the bytes of the tar files."""
         return {
@@ -84,7 +90,7 @@ class _Plan:
 
 
 def export_webdataset(
-    directory: Path, to: Path, *, shard_bytes: int = 256 << 20, progress: bool = True
+    directory: Path, to: Path, *, shard_bytes: int = 256 << 20, overwrite: bool = False, progress: bool = True
 ) -> ExportReport:
     """Write the samples of a dataset directory as `pages-train-000000.tar` and so on; repeat the call to resume.
 
@@ -95,6 +101,7 @@ def export_webdataset(
         directory: a finished dataset directory.
         to: the folder to fill: empty or new, or an export of this dataset with this size, finished or not.
         shard_bytes: a tar file ends with the sample that brings its members to this size.
+        overwrite: remove what an unfinished export of something else left in `to`, and start over.
         progress: whether to draw a bar on stderr.
 
     Raises:
@@ -106,7 +113,16 @@ def export_webdataset(
     plan = _Plan(directory, read_manifest(directory), to, shard_bytes)
     if (to / INDEX_NAME).is_file():
         return _up_to_date(plan)
-    _claim(plan)
+    with plan.work.claimed(overwrite=overwrite):
+        index = {**plan.key(), "files": _export_all(plan, progress)}
+        with atomic_path(to / INDEX_NAME) as temporary:
+            temporary.write_text(_json(index, indent=2) + "\n", "utf-8")
+        _tidy(plan)
+    return _report(index, is_new=True)
+
+
+def _export_all(plan: _Plan, progress: bool) -> dict[str, dict[str, Any]]:
+    """Write the tar files that are not there yet; returns what is known of all."""
     configs = [config_of(domain) for domain in plan.manifest.domains]
     n_samples = sum(counts[config] for counts in plan.manifest.counts.values() for config in configs)
     files: dict[str, _Record] = {}
@@ -114,11 +130,7 @@ def export_webdataset(
         for domain in plan.manifest.domains:
             for split in SPLITS:
                 files |= _export_table(plan, domain, split, advance)
-    index = {**plan.key(), "files": {name: asdict(record) for name, record in sorted(files.items())}}
-    with atomic_path(to / INDEX_NAME) as temporary:
-        temporary.write_text(_json(index, indent=2) + "\n", "utf-8")
-    _tidy(to)
-    return _report(index, is_new=True)
+    return {name: asdict(record) for name, record in sorted(files.items())}
 
 
 def escape_id(sample_id: str) -> str:
@@ -138,36 +150,25 @@ def _up_to_date(plan: _Plan) -> ExportReport:
     key = plan.key()
     if {name: index.get(name) for name in key} != key:
         raise UsageError(f"{plan.to}: another export is there already; choose another folder, or delete it")
-    _tidy(plan.to)
+    _tidy(plan)
     return _report(index, is_new=False)
 
 
-def _tidy(to: Path) -> None:
+def _tidy(plan: _Plan) -> None:
     """Remove what was kept to resume, and what a killed export left half-written."""
-    shutil.rmtree(to / _RECORDS_NAME, ignore_errors=True)
-    for path in to.glob(".*.part"):
+    for path in plan.to.glob(".*.part"):
         path.unlink()
+    plan.work.finish()
+
+
+def _tar_files(to: Path) -> list[Path]:
+    """The tar files of an export, and what is half-written of one."""
+    return [path for path in to.iterdir() if re.fullmatch(r"\.?[a-z]+-[a-z]+-\d{6}\.tar(\.\d+\.part)?", path.name)]
 
 
 def _report(index: dict[str, Any], *, is_new: bool) -> ExportReport:
     files = index["files"].values()
     return ExportReport(len(files), sum(f["samples"] for f in files), sum(f["bytes"] for f in files), is_new)
-
-
-def _claim(plan: _Plan) -> None:
-    """Make the folder, or see that it holds an unfinished export of the same."""
-    to, content = plan.to, _json(plan.key())
-    if to.exists() and not to.is_dir():
-        raise UsageError(f"{to}: is a file; expected a folder that is empty or does not exist")
-    stored = to / _RECORDS_NAME / "key.json"
-    if stored.is_file():
-        if stored.read_text("utf-8") != content:
-            raise UsageError(f"{to}: an unfinished export of something else is there; choose another folder")
-        return
-    if to.exists() and any(path.name != _RECORDS_NAME for path in to.iterdir()):
-        raise UsageError(f"{to}: is neither empty nor an unfinished export; choose a folder that does not exist")
-    with atomic_path(stored) as temporary:
-        temporary.write_text(content, "utf-8")
 
 
 def _export_table(plan: _Plan, domain: DomainName, split: Split, advance: Callable[[int], None]) -> dict[str, _Record]:
@@ -177,7 +178,8 @@ def _export_table(plan: _Plan, domain: DomainName, split: Split, advance: Callab
     records = _read_records(plan.to, f"{config}-{split}")
     row = sum(record.samples for record in records.values())
     advance(row)
-    rows = _rows_from([plan.directory / name for name in shard_names(plan.manifest, config, split)], row)
+    paths = [plan.directory / name for name in shard_names(plan.manifest, config, split)]
+    rows = iter_rows(paths, start=row)
     samples = ([*_members(row, domain, split)] for row in rows)
     while row < n_rows:
         name = f"{config}-{split}-{len(records):06d}.tar"
@@ -199,24 +201,6 @@ def _read_records(to: Path, stem: str) -> dict[str, _Record]:
     while (path := to / _RECORDS_NAME / f"{stem}-{len(records):06d}.tar.json").is_file() and (to / path.stem).is_file():
         records[path.stem] = _Record(**json.loads(path.read_text("utf-8")))
     return records
-
-
-def _rows_from(paths: list[Path], start: int) -> Iterator[Row]:
-    """The rows of some shards from row `start` of all together; row groups before it are not read."""
-    to_skip = start
-    for path in paths:
-        with reading(path), pq.ParquetFile(path) as shard:
-            groups: list[int] = []
-            for group in range(shard.num_row_groups):
-                n_rows = shard.metadata.row_group(group).num_rows
-                if groups or to_skip < n_rows:
-                    groups.append(group)
-                else:
-                    to_skip -= n_rows
-            for batch in shard.iter_batches(_ROWS_A_BATCH, row_groups=groups):
-                rows = batch.slice(to_skip).to_pylist()
-                to_skip -= batch.num_rows - len(rows)
-                yield from rows
 
 
 def _write_tar(path: Path, samples: Iterator[list[Member]], shard_bytes: int, advance: Callable[[int], None]) -> int:

@@ -164,13 +164,13 @@ def test_two_processes_train_as_one_with_the_same_batch(micro_batch, tmp_path):
 
 
 def test_a_run_of_another_recipe_is_left_alone(whole):
-    with pytest.raises(UsageError, match="a run of another recipe is there"):
+    with pytest.raises(UsageError, match="holds a run of `cope train` of something else: seed is 0 there and 1 now"):
         run(whole, replace(RECIPE, seed=1))
 
 
 def test_a_folder_with_something_else_is_left_alone(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(UsageError, match="neither empty nor a run"):
+    with pytest.raises(UsageError, match=r"holds notes\.txt, and not a run of `cope train`"):
         run(tmp_path)
 
 

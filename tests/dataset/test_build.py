@@ -235,7 +235,7 @@ def test_building_again_changes_nothing(release, tmp_path):
 def test_a_folder_with_other_files_is_left_alone(release, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("precious", "utf-8")
-    with pytest.raises(UsageError, match=r"exists and is not an unfinished build \(it holds thesis\.tex\)"):
+    with pytest.raises(UsageError, match=r"holds thesis\.tex, and not an unfinished build"):
         build(release, tmp_path / "out")
 
 
@@ -310,7 +310,15 @@ def test_a_changed_release_does_not_continue_an_old_build(release, tmp_path):
     (out / ".build").mkdir(parents=True)
     (out / ".build" / "key.json").write_text("{}", "utf-8")
     (out / ".build" / "pages-train-00000.json").write_text("not even JSON", "utf-8")
-    assert build(release, out).manifest.shards == read_manifest(tmp_path / "whole").shards
+    (out / "pages").mkdir()
+    for name in ("mine.txt", "train-00000-of-00009.parquet"):
+        (out / "pages" / name).write_text("there")
+    before = content(out)
+    with pytest.raises(UsageError, match=r"holds an unfinished build of something else: .*; .* with --overwrite"):
+        build(release, out)
+    assert content(out) == before
+    assert build(release, out, overwrite=True).manifest.shards == read_manifest(tmp_path / "whole").shards
+    assert sorted(path.name for path in (out / "pages").iterdir() if "of-00001" not in path.name) == ["mine.txt"]
 
 
 def test_strict_refuses_unreadable_images_and_what_was_built_without_it(release, tmp_path):
@@ -353,6 +361,7 @@ def test_two_processes_do_not_build_in_one_folder(release, tmp_path):
         with pytest.raises(UsageError, match="another process is building here"):
             build(release, tmp_path / "out")
         other.stdin.close()
+    database.unlink()
     assert build(release, tmp_path / "out").is_new
 
 

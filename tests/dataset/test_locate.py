@@ -71,6 +71,21 @@ def test_a_choice_that_says_nothing_is_named(content, message, tmp_path, monkeyp
         locate(None)
 
 
+def test_a_choice_that_is_a_folder_or_leads_nowhere_is_not_passed_over(small, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    remember(small)
+    (tmp_path / CHOICE_NAME).mkdir()
+    for use in (lambda: locate(None), lambda: choose(str(small), tmp_path)):
+        with pytest.raises(UsageError, match=r"\.rope-data: is a folder; expected the file that rope use writes"):
+            use()
+    (tmp_path / CHOICE_NAME).rmdir()
+    (tmp_path / CHOICE_NAME).symlink_to("nowhere")
+    with pytest.raises(UsageError, match=r"\.rope-data: not readable .*; write it again with: rope use DIR"):
+        locate(None)
+    choose(str(small), tmp_path)
+    assert locate(None) == small
+
+
 def test_a_relative_directory_is_remembered_as_absolute(small, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     remember(Path("small"))

@@ -149,10 +149,10 @@ def test_the_address_is_that_of_one_commit():
 def test_a_folder_of_something_else_is_refused(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("x")
-    with pytest.raises(UsageError, match="holds other files"):
+    with pytest.raises(UsageError, match=r"holds thesis\.tex, and not an open dataset"):
         prepare("grocery", tmp_path / "mine", limits=limits())
     prepare("grocery", tmp_path / "to", limits=limits())
-    with pytest.raises(UsageError, match="holds the dataset grocery; choose another folder for abo"):
+    with pytest.raises(UsageError, match="something else: it is 'grocery' there and 'abo' now"):
         prepare("abo", tmp_path / "to", limits=limits())
     with pytest.raises(UsageError, match="no such file; expected a list of checksums"):
         prepare("grocery", tmp_path / "to", limits=limits(), checksums=tmp_path / "none")

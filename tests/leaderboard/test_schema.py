@@ -73,10 +73,6 @@ def test_the_cards_of_the_baselines_are_cards():
     assert [card_of(read_card(path), str(path)).id for path in paths] == [path.stem for path in paths]
 
 
-def test_modalities_are_listed_in_order():
-    assert card_of(card("a"), "card").all_modalities == ("image", "text")
-
-
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

@@ -102,8 +102,12 @@ def test_a_killed_pull_is_seen_to_be_unfinished_and_resumed(small, pushed, hub, 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("notes.txt", "mine", "is neither empty nor an unfinished pull"),
-        (".pull.json", '{"repo": "lab/other"}', "an unfinished pull of lab/other is there"),
+        ("notes.txt", "mine", "holds notes.txt, and not an unfinished pull"),
+        (
+            ".pull.json",
+            '{"repo": "lab/other"}',
+            "an unfinished pull of something else: repo is 'lab/other' there",
+        ),
         ("rope.json", "{}", "another dataset is there already"),
     ],
 )

@@ -167,8 +167,12 @@ def test_what_is_written_is_not_written_again(small, tmp_path):
 @pytest.mark.parametrize(
     ("path", "content", "message"),
     [
-        ("notes.txt", "mine", "is neither empty nor an unfinished export"),
-        (".export/key.json", "{}", "an unfinished export of something else is there"),
+        ("notes.txt", "mine", "holds notes.txt, and not an unfinished export"),
+        (
+            ".export/key.json",
+            "{}",
+            "holds an unfinished export of something else: .* format is missing there",
+        ),
         ("export.json", "{}", "another export is there already"),
     ],
 )

@@ -1,7 +1,5 @@
 """Files of interactions, in the layouts that people have them in."""
 
-import json
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -9,8 +7,8 @@ from typing import Any, Final
 from rope.bench.recommend.columns import Columns
 from rope.bench.recommend.interactions import Interactions, Sequences
 from rope.bench.recommend.tables import COMPRESSED, SEPARATORS, read_parquet, read_text, text_ending
+from rope.documents import read_document
 from rope.errors import FileError, UsageError
-from rope.files import reading_file
 
 __all__ = ["read_interactions", "read_item_texts", "read_recformer"]
 
@@ -112,17 +110,4 @@ def _check_lengths(folder: Path, user: str, given: list[Any]) -> None:
 def _object(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         raise UsageError(f"{path}: no such file; RecFormer's layout has {', '.join(_PARTS)} and smap.json")
-    with reading_file(path, "JSON"):
-        content = json.loads(path.read_text("utf-8"), object_pairs_hook=_distinct)
-    if not isinstance(content, dict):
-        raise FileError(f"{path}: expected a JSON object, got {type(content).__name__}")
-    return content
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; of a key that occurs twice, JSON readers keep the last without a word."""
-    content = dict(pairs)
-    if len(content) != len(pairs):
-        twice = next(key for key, n in Counter(key for key, _ in pairs).items() if n > 1)
-        raise ValueError(f"the key {twice!r} occurs twice")
-    return content
+    return read_document(path, "JSON", "an object")

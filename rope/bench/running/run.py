@@ -23,6 +23,7 @@ from rope.dataset.manifest import DatasetManifest, read_manifest
 from rope.domain import DomainName, Sample, Split, config_of
 from rope.errors import DatasetError, EmbeddingError, UsageError
 from rope.files import AnyPath, atomic_path
+from rope.workdir import WorkFolder
 
 __all__ = ["run_embedder"]
 
@@ -115,22 +116,23 @@ def run_embedder(
     counts = _counts(manifest, split, data)
     parts = _plan(folder, counts, batch_size)
     run = _Run(embedder, data, key, check)
+    work = _work(folder, key)
     if overwrite:
-        _discard(out, folder)
+        _discard(out, work)
     if _is_finished(out, key):
         run.check_kept(_first_rows_of(parts, out))
         run.n_kept = sum(counts.values())
     else:
-        _claim(folder, key)
-        own = parts if share is None else _of_share(parts, share)
-        n_samples = sum(part.n_samples for part in own)
-        with progress_bar(f"embedding with {embedder.name}", n_samples, shown=progress) as advance:
-            run.embed_missing(own, advance)
-        if share is None:
-            _merge(parts, key, folder, out)
+        with work.claimed(is_shared=share is not None):
+            own = parts if share is None else _of_share(parts, share)
+            n_samples = sum(part.n_samples for part in own)
+            with progress_bar(f"embedding with {embedder.name}", n_samples, shown=progress) as advance:
+                run.embed_missing(own, advance)
+            if share is None:
+                _merge(parts, key, folder, out)
     report(run.summary())
     if out.exists():
-        _remove(folder, key)
+        _remove(work, key)
     return out
 
 
@@ -160,7 +162,7 @@ def _stored_key(path: Path) -> str | None:
     return None if found is None else found.decode()
 
 
-def _discard(out: Path, folder: Path) -> None:
+def _discard(out: Path, work: WorkFolder) -> None:
     """Remove what an earlier run left, regardless of its model, and nothing else.
 
     Raises:
@@ -168,10 +170,9 @@ def _discard(out: Path, folder: Path) -> None:
     """
     if out.exists() and _stored_key(out) is None:
         raise UsageError(f"{out} was not written by this command, so it is not overwritten; choose another file")
-    if folder.exists():
-        if not (folder / _KEY_NAME).exists() and any(folder.iterdir()):
-            raise UsageError(f"{folder} was not written by this command, so it stays; choose another output file")
-        _empty(folder)
+    if work.path.exists():
+        work.is_begun(overwrite=True)
+        _empty(work)
     out.unlink(missing_ok=True)
 
 
@@ -183,26 +184,14 @@ def _counts(manifest: DatasetManifest, split: Split, data: AnyPath) -> dict[Doma
     return counts
 
 
-def _claim(folder: Path, key: RunKey) -> None:
-    """Make the folder of parts, or check that the one there belongs to this run.
+def _work(folder: Path, key: RunKey) -> WorkFolder:
+    """The folder of parts; processes of one run may begin in it at the same moment."""
 
-    Raises:
-        UsageError: it belongs to another run, or is not a folder of parts.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    stored = folder / _KEY_NAME
-    # Looked at before the key is: another process may be starting, and it writes its parts after the key.
-    others = [path for path in folder.iterdir() if not path.name.startswith(".")]
-    if not stored.exists():
-        if others:
-            raise UsageError(f"{folder} exists and was not written by this command; delete it or choose another output")
-        with atomic_path(stored) as temporary:
-            temporary.write_text(key.to_json() + "\n", "utf-8")
-    elif difference := key.why_not_resumed(stored.read_text("utf-8")):
-        raise UsageError(
-            f"{folder} holds an unfinished run of another kind: {difference}; finish that run as it was started, start "
-            "over with --overwrite, or choose another output file"
-        )
+    def written() -> list[Path]:
+        return [path for path in folder.iterdir() if path.suffix in (".parquet", ".part")]
+
+    text = key.to_json() + "\n"
+    return WorkFolder(folder, _KEY_NAME, text, "an unfinished run", key.why_not_resumed, written=written)
 
 
 def _plan(folder: Path, counts: Mapping[DomainName, int], batch_size: int) -> list[_Part]:
@@ -362,18 +351,15 @@ def _merge(parts: Sequence[_Part], key: RunKey, folder: Path, out: Path) -> None
     merged.replace(out)
 
 
-def _remove(folder: Path, key: RunKey) -> None:
+def _remove(work: WorkFolder, key: RunKey) -> None:
     """Remove the parts of this run, if there are any."""
-    stored = folder / _KEY_NAME
+    stored = work.path / _KEY_NAME
     if stored.exists() and not key.differences(stored.read_text("utf-8")):
-        _empty(folder)
+        _empty(work)
 
 
-def _empty(folder: Path) -> None:
-    """Remove a folder of parts; the key goes last, since it is what says that they may go."""
-    stored = folder / _KEY_NAME
-    for path in folder.iterdir():
-        if path != stored:
-            path.unlink()
-    stored.unlink(missing_ok=True)
-    folder.rmdir()
+def _empty(work: WorkFolder) -> None:
+    """Remove the parts, and their folder unless somebody has put something else in it."""
+    work.discard()
+    if not any(work.path.iterdir()):
+        work.path.rmdir()

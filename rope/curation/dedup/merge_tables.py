@@ -1,13 +1,12 @@
 """A merge as tables, for files and reports."""
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from rope.curation.dedup.evidence import KINDS
-from rope.curation.dedup.merge import MERGED, Merge
+from rope.curation.dedup.merge import Merge
 
-__all__ = ["evidence_table", "group_table", "product_table"]
+__all__ = ["evidence_table", "product_table"]
 
 
 def evidence_table(merge: Merge) -> pa.Table:
@@ -40,38 +39,3 @@ def product_table(merge: Merge) -> pa.Table:
             "queued": merge.queued,
         }
     )
-
-
-def group_table(merge: Merge) -> pa.Table:
-    """Groups of two products or more: `group_id, size, pairs, least, median`.
-
-    `pairs` counts the pairs of products that evidence ties, at most size * (size - 1) / 2; `least` and `median` are of
-    the greatest strength of each such pair, null where labels alone made the group.
-    """
-    group, size = np.unique(merge.group, return_counts=True)
-    group, size = group[size > 1], size[size > 1]
-    owner, strength = _pair_strengths(merge)
-    starts, ends = np.searchsorted(owner, group), np.searchsorted(owner, group, side="right")
-    spans = [strength[start:end] for start, end in zip(starts, ends, strict=True)]
-    return pa.table(
-        {
-            "group_id": merge.items.product_ids[group],
-            "size": size,
-            "pairs": ends - starts,
-            "least": pa.array([float(span.min()) if len(span) else None for span in spans], pa.float64()),
-            "median": pa.array([float(np.median(span)) if len(span) else None for span in spans], pa.float64()),
-        }
-    )
-
-
-def _pair_strengths(merge: Merge) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Group and greatest strength of each merged pair of products, ordered by group."""
-    found = merge.evidence
-    rows = np.flatnonzero(merge.verdict == MERGED)
-    order = rows[np.lexsort((found.strength[rows], found.right[rows], found.left[rows]))]
-    pairs = np.stack([found.left[order], found.right[order]])
-    last = np.ones(len(order), np.bool_)
-    last[:-1] = (np.diff(pairs, axis=1) != 0).any(axis=0)
-    order = order[last]
-    order = order[np.argsort(merge.group[found.left[order]], kind="stable")]
-    return merge.group[found.left[order]], found.strength[order]

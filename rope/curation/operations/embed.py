@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from rope.config import Count, NonNegative, check_record
 from rope.curation.pipeline.operation import MapOperation, Outcome, Reject, divide
-from rope.domain import Domain, Frame, Sample, Video
+from rope.dataset.sample_rows import sample_of
 from rope.errors import DatasetError
 from rope.extras import needed_by
 from rope.media import choose_frames, decode_frames
@@ -95,7 +95,7 @@ def _model(options: Embed) -> "ChineseClip":
 
 
 def _look(row: Mapping[str, Any], options: Embed) -> _Look:
-    model, sample = _model(options), _sample(row)
+    model, sample = _model(options), sample_of({**row, "sample_id": row["id"]}, row["domain"])
     n_stored = len(sample.frames) or options.frames
     n_frames = 1 if sample.domain == "page" else min(options.frames, n_stored)
     try:
@@ -115,13 +115,6 @@ def _look(row: Mapping[str, Any], options: Embed) -> _Look:
         tuple(places[i] for i in shown),
         _mean(vectors[shown]),
     )
-
-
-def _sample(row: Mapping[str, Any]) -> Sample:
-    domain: Domain = row["domain"]
-    frames = tuple(Frame(frame["bytes"], frame["path"]) for frame in row["frames"] or ())
-    video = None if row["video"] is None else Video(row["video"]["bytes"], row["video"]["path"])
-    return Sample(row["id"], domain, row["text"], frames, video)
 
 
 def _unit(vectors: npt.NDArray[Any]) -> FloatArray:

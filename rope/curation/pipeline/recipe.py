@@ -18,7 +18,7 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from rope.config import (
     Count,
@@ -33,13 +33,15 @@ from rope.config import (
     make_record,
 )
 from rope.curation.pipeline.operation import load_operation
-from rope.curation.splitting.leak_audit import Kind
 from rope.documents import read_document
 from rope.errors import UsageError
 
-__all__ = ["CurationRecipe", "LeakRules", "PoolSource", "RunLimits", "Stage", "cut_recipe", "read_recipe"]
+__all__ = ["CurationRecipe", "LeakKind", "LeakRules", "PoolSource", "RunLimits", "Stage", "cut_recipe", "read_recipe"]
 
 _POOL_STAGE: Final = "pool"
+
+LeakKind = Literal["near", "media", "session", "title"]
+"""What samples of two splits may share; see `rope.curation.splitting.leak_audit`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ class LeakRules:
     """
 
     near: PositiveFraction | None = None
-    accepted: dict[Kind, Annotated[int, NumberRange(0)]] = field(default_factory=dict)
+    accepted: dict[LeakKind, Annotated[int, NumberRange(0)]] = field(default_factory=dict)
     waived: list[str] = field(default_factory=list)
     canaries: Count = 200
     seed: Seed = 0

@@ -7,7 +7,7 @@ put among the validation vectors, and the audit says how many of them the search
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Final, Literal, get_args
+from typing import Final, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from scipy.special import betaincinv
 
 from rope.curation.dedup.neighbours import DECIMALS, NearPairs, near_pairs_between
+from rope.curation.pipeline.recipe import LeakKind
 from rope.domain import DOMAINS, LETTER_OF, Domain
 from rope.errors import DatasetError, EmbeddingError, UsageError
 
@@ -23,7 +24,6 @@ __all__ = [
     "KINDS",
     "LEAK_SCHEMA",
     "SHARED",
-    "Kind",
     "LeakAudit",
     "Recall",
     "Search",
@@ -51,9 +51,7 @@ LEAK_SCHEMA: Final = pa.schema(
 one with the first of these by id. `pairs` says how often: 1 for a near pair, else the number of training samples, each
 as often as it shares something (two equal frames count twice); `cosine` is null unless near."""
 
-Kind = Literal["near", "media", "session", "title"]
-
-KINDS: Final = get_args(Kind)
+KINDS: Final = get_args(LeakKind)
 """All kinds of leaks."""
 
 SHARED: Final = KINDS[1:]

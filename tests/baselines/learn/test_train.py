@@ -99,7 +99,7 @@ def test_fine_tuning_begins_with_the_weights_of_pre_training(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "content", "message"),
     [
-        ({"seed": 1}, PLANTED.content, "a run of another recipe is there"),
+        ({"seed": 1}, PLANTED.content, "holds a run of LEARN of something else: seed is 0 there and 1 now"),
         ({}, PLANTED.content + 1, "was started with other vectors"),
         ({}, PLANTED.content[:, :8].copy(), "input_dim 32: the vectors have 8 dimensions"),
     ],

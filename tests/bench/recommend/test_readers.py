@@ -198,9 +198,9 @@ def test_a_bad_column_is_named(changes, message, tmp_path):
     [
         ({"smap.json": {"a": 0, "b": 2, "c": 3}}, "the rows being 0, 1, 2, ... to 2"),
         ({"smap.json": "{"}, r"smap\.json: not readable as JSON"),
-        ({"smap.json": '{"a": 0, "b": 1, "a": 2}'}, r"smap\.json: .*the key 'a' occurs twice"),
+        ({"smap.json": '{"a": 0, "b": 1, "a": 2}'}, r"smap\.json: .*the key 'a' is given twice"),
         ({"smap.json": "[" * 100_000}, r"smap\.json: not readable as JSON: .*recursion"),
-        ({"val.json": [1]}, "val.json: expected a JSON object, got list"),
+        ({"val.json": [1]}, "val.json: expected keys with values at the top, got a list"),
         ({"train.json": {"1": [7], "2": [0]}}, "user '1' has the item 7, which smap.json does not have"),
         ({"test.json": {"1": [2]}}, "user '2' has 1 items in train.json, 1 in val.json and 0 in test.json"),
         ({"train.json": {"2": [0]}}, "user '1' has nothing in train.json"),

@@ -179,7 +179,7 @@ def test_the_parts_of_another_run_are_not_used(changed, options, expected, data,
     with pytest.raises(KeyboardInterrupt):
         run(Model(stop_after=10), data, tmp_path / "e.parquet")
     with pytest.raises(
-        UsageError, match=f"unfinished run of another kind: {expected}; finish that run as it was started"
+        UsageError, match=f"holds an unfinished run of something else: {expected}; repeat the command as it was started"
     ):
         run(Model(**changed), data, tmp_path / "e.parquet", **options)
 
@@ -201,7 +201,7 @@ def test_files_of_others_are_left_alone(data, tmp_path):
     out, notes = tmp_path / "e.parquet", tmp_path / "e.parquet.parts" / "notes.txt"
     notes.parent.mkdir()
     notes.touch()
-    with pytest.raises(UsageError, match="exists and was not written by this command"):
+    with pytest.raises(UsageError, match=r"holds notes\.txt, and not an unfinished run"):
         run(Model(), data, out)
     notes.rename(out)
     with pytest.raises(UsageError, match="it was not written by this command"):
@@ -281,3 +281,25 @@ def test_a_dataset_that_is_not_what_its_manifest_says_is_refused(tmp_path):
     data = write_dataset(tmp_path / "data", manifest_counts={"page": 70, "video": 40, "live": 17})
     with pytest.raises(DatasetError, match="video: read 1 samples from number 32 on, expected 8"):
         run(Model(), data, tmp_path / "e.parquet")
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_run_that_is_refused_at_its_first_batch_leaves_nothing(there, data, tmp_path):
+    class Flat:
+        name = "flat"
+
+        def embed(self, samples):
+            return [1.0 for _ in samples]
+
+    parts = tmp_path / "e.parquet.parts"
+    if there:
+        with pytest.raises(KeyboardInterrupt):
+            run(Model(stop_after=10), data, tmp_path / "e.parquet")
+        before = sorted(parts.iterdir())
+        with pytest.raises(UsageError, match="of something else"):
+            run(Flat(), data, tmp_path / "e.parquet")
+        assert sorted(parts.iterdir()) == before
+    else:
+        with pytest.raises(EmbeddingError):
+            run(Flat(), data, tmp_path / "e.parquet")
+        assert not parts.exists()

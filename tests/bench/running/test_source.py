@@ -130,7 +130,7 @@ def test_a_stopped_run_of_changed_code_is_refused_and_so_is_a_share(code, data, 
     embed(data, tmp_path / "e.parquet", share=RunShare(0, 2))
     (code / "lazy.py").write_text(FILES["lazy.py"].replace("1, 0]", "2, 0]"))
     (code / "base.py").write_text("class Base: ...")
-    expected = r"unfinished run of another kind: base\.py has changed, lazy\.py has changed, parts/.* is gone"
+    expected = r"unfinished run of something else: base\.py has changed, lazy\.py has changed, parts/.* is gone"
     for share in (RunShare(1, 2), None):
         with pytest.raises(UsageError, match=expected):
             embed(data, tmp_path / "e.parquet", share=share)

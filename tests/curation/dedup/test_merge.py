@@ -4,7 +4,7 @@ import pytest
 from rope.curation.dedup.evidence import make_items
 from rope.curation.dedup.explain import why
 from rope.curation.dedup.merge import MergeRules, PairLabels, merge_products
-from rope.curation.dedup.merge_tables import evidence_table, group_table, product_table
+from rope.curation.dedup.merge_tables import evidence_table, product_table
 from rope.errors import DatasetError, UsageError
 from tests.curation.planted import pair_scores, plant
 
@@ -118,7 +118,6 @@ def test_rules_out_of_range_are_refused(rules):
 def test_tables_hold_all_products_groups_and_evidence():
     merge = merge_products(pages(CHAIN), MergeRules(PAGES))
     assert product_table(merge).column("group_id").to_pylist() == ["1", "1", "3"]
-    assert group_table(merge).to_pylist() == [{"group_id": "1", "size": 2, "pairs": 1, "least": 1.0, "median": 1.0}]
     assert evidence_table(merge).column("verdict").to_pylist() == ["merged", "unlinked"]
 
 

@@ -83,12 +83,29 @@ def test_little_has_to_be_said(read, tmp_path):
         ("minimum = 0.25", "", "stage 'cut': lacks 'minimum'; expected a finite number"),
         ("live = 0.2", "lives = 0.2", "stage 'cut': domains: unknown key 'lives'; did you mean 'live'"),
         ("[[stage]]", "[stages]", "unknown key 'stages'; did you mean 'stage'"),
+        ("[pool]", "stage = { use = 'decode' }\n[pool]", "not readable as TOML"),
+        ("[limits]", "[limits]\nbatch_rows = inf", "limits.batch_rows is inf; expected a whole number"),
+        ("[leaks]", "[leaks]\nseed = 1.5", "leaks.seed is 1.5; expected a whole number"),
     ],
 )
 def test_each_mistake_is_a_sentence(old, new, sentence, read):
     assert WHOLE.count(old) >= 1
     with pytest.raises(UsageError, match=sentence):
         read(WHOLE.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("stages", "sentence"),
+    [
+        ("stage = { use = 'decode' }", "stage is {'use': 'decode'}; expected a list, each a table"),
+        ("stage = [1]", r"stage\[0\] is 1; expected a table"),
+        ("stage = []", "has no stages; expected at least one table"),
+        ("", "has no stages; expected at least one table"),
+    ],
+)
+def test_stages_are_tables(stages, sentence, read):
+    with pytest.raises(UsageError, match=sentence):
+        read(f'{stages}\n[pool]\npath = "raw"')
 
 
 def test_all_mistakes_are_told_at_once(read):

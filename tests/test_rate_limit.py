@@ -4,7 +4,7 @@ import time
 import pytest
 
 from rope.errors import UsageError
-from rope.fetch.rate_limit import Turns, backoff_s, jitter
+from rope.rate_limit import Turns, backoff_s, jitter
 from tests.fetch.conftest import limits
 
 
@@ -19,11 +19,16 @@ def test_pauses_depend_on_seed_image_and_try():
     assert len({jitter(*key) for key in [(0, "a", 1), (1, "a", 1), (0, "b", 1), (0, "a", 2)]}) == 4
 
 
+def turns_of(**changes) -> Turns:
+    chosen = limits(**changes)
+    return Turns(chosen.connections, chosen.per_host, chosen.requests_per_s)
+
+
 def timed(host_of_turn: list[str], **changes) -> tuple[float, int]:
     """Seconds for turns of 20 ms each, and how many were taken at once."""
 
     async def main() -> tuple[float, int]:
-        turns, now, most = Turns(limits(**changes)), 0, 0
+        turns, now, most = turns_of(**changes), 0, 0
 
         async def one(host: str) -> None:
             nonlocal now, most
@@ -58,7 +63,7 @@ def test_turns_are_limited_by_host_in_all_and_by_rate(hosts, changes, most, seco
 
 def test_a_pause_of_one_host_does_not_stop_another():
     async def main() -> list[str]:
-        turns, order = Turns(limits(connections=1)), []
+        turns, order = turns_of(connections=1), []
         turns.pause("a", 0.1)
 
         async def one(host: str) -> None:

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rope.bench.metrics import QueryScores, score_pair, score_within
+from rope.bench.per_gallery import score_pair_by_group, score_within_by_group
 from rope.bench.ranking.engine import ComputeSettings, Labelled
-from rope.bench.ranking.per_gallery import score_pair_by_group, score_within_by_group
 from rope.bench.ranking.similarity import TIE, Vectors, exact_cosine
 
 

@@ -10,8 +10,6 @@ from datetime import datetime, timezone
 
 import numpy as np
 
-from rope.fetch.limits import FetchLimits
-
 __all__ = ["Turns", "backoff_s", "jitter", "retry_after_s"]
 
 
@@ -68,14 +66,18 @@ class _Host:
 class Turns:
     """Lets each request wait for its turn under the rate limit of its host.
 
-    A host gets `per_host` connections and `requests_per_s` starts; all hosts together `connections`. Who waits for a
-    host that pauses holds no connection of another.
+    A request that waits for a host that pauses holds no connection of another host.
+
+    Args:
+        connections: at a time, to all hosts together.
+        per_host: of these, to one host.
+        requests_per_s: starts in a second at one host; None for as many as go.
     """
 
-    def __init__(self, limits: FetchLimits) -> None:
-        self._per_host = limits.per_host
-        self._interval_s = 1.0 / limits.requests_per_s if limits.requests_per_s else 0.0
-        self._slots = asyncio.Semaphore(limits.connections)
+    def __init__(self, connections: int, per_host: int, requests_per_s: float | None = None) -> None:
+        self._per_host = per_host
+        self._interval_s = 1.0 / requests_per_s if requests_per_s else 0.0
+        self._slots = asyncio.Semaphore(connections)
         self._hosts: dict[str, _Host] = {}
 
     @asynccontextmanager
