@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from rope.arrays import FloatArray
 from rope.domain import Sample, may_be_text_alone
 from rope.encoders.identity import fingerprint_of
 from rope.media import decode_frames
 
 __all__ = ["DIM", "Handcrafted", "embedder"]
 
-FloatArray = npt.NDArray[np.float64]
 
 _MAX_FRAMES: Final = 8
 _SIDE: Final = 64

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from cope.recipe import Sampling, TrainingRecipe
+from rope.arrays import IntArray
 from rope.dataset.directory import read_products
 from rope.errors import UsageError
 from rope.feed import BalancedProducts, ProcessShare
@@ -19,7 +19,6 @@ from rope.feed.order import hash64
 
 __all__ = ["WeightedProducts", "category_weights", "n_samples", "training_products"]
 
-IntArray = npt.NDArray[np.int64]
 
 _CATEGORY_WEIGHT: Final = 1_000_000
 

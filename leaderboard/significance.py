@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import stdtr
 
+from rope.arrays import FloatArray
 from rope.bench.stats.compare import SIGNIFICANT
 from rope.bench.stats.intervals import MetricEstimate
 
@@ -17,8 +17,6 @@ __all__ = ["n_rejected", "separate_pairs"]
 
 _ROUNDING: Final = 1e-12
 """What is nearer to zero comes from rounding, as in `rope.bench.stats.compare`."""
-
-FloatArray = npt.NDArray[np.float64]
 
 
 def separate_pairs(

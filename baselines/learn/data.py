@@ -7,11 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from baselines.learn.config import LearnRecipe
+from rope.arrays import IntArray
 from rope.bench.recommend.interactions import Sequences
 
 __all__ = ["UserBatch", "cut_of", "draw_batch", "epoch_batches", "n_batches", "padded_histories", "trainable"]
-
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

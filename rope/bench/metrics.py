@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from rope.arrays import BitArray, FloatArray, IntArray
 from rope.bench.ranking.engine import (
     ComputeSettings,
     Labelled,
@@ -38,9 +39,6 @@ __all__ = [
 KS: Final = (1, 5, 10, 20, 50)
 """The cut-offs of R@k and recall@k."""
 
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
-BitArray = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.float64] | npt.NDArray[np.int64] | npt.NDArray[np.bool_]
 
 

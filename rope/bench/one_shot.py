@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import chdtri, stdtrit
 
+from rope.arrays import BitArray, FloatArray, IntArray
 from rope.bench.metrics import QueryScores, mean
 from rope.bench.ranking.engine import ComputeSettings, Labelled, rank_one_way
 from rope.bench.ranking.similarity import Vectors, float32_units
@@ -32,11 +32,6 @@ _WORD: Final = 64
 
 _TAIL: Final = 0.025
 """What a 95 % interval leaves out on each side."""
-
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
-BitArray = npt.NDArray[np.uint64]
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

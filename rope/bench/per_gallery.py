@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
+from rope.arrays import IntArray
 from rope.bench.metrics import QueryScores, joined, score_one_way, score_pair, score_queries, score_within
 from rope.bench.ranking.engine import ComputeSettings, Labelled, PositiveRanks
 
 __all__ = ["score_one_way_by_group", "score_pair_by_group", "score_within_by_group"]
 
-IntArray = npt.NDArray[np.int64]
 Groups = Sequence[str | None]
 """The group of each sample."""
 

@@ -5,9 +5,10 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from rope.arrays import IntArray
+
 __all__ = ["offsets_of", "rows_of_items", "taken"]
 
-IntArray = npt.NDArray[np.int64]
 Values = TypeVar("Values", bound=npt.NDArray[Any])
 
 

@@ -12,17 +12,15 @@ from typing import Final
 
 import duckdb
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rope.arrays import BoolArray, IntArray
 from rope.dataset.manifest import Media
 from rope.files import on_disk
 
 __all__ = ["MAX_BYTES", "ROWS_A_READ", "DomainReader", "Images", "IntArray", "Rows", "Stretch"]
 
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 MAX_BYTES: Final = (1 << 31) - (1 << 20)
 """Of the images of one sample, and of one file: Arrow counts the bytes of a column in 31 bits."""

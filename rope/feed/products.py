@@ -4,18 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rope.arrays import IntArray
 from rope.dataset.directory import open_shard, shard_paths
 from rope.domain import DomainName, Split, config_of
 from rope.errors import DatasetError
 from rope.files import AnyPath
 
 __all__ = ["ProductRows", "group_rows", "read_product_rows"]
-
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from rope.arrays import FloatArray
 from rope.bench.recommend.interactions import Interactions, Sequences
 from rope.errors import UsageError
 
 __all__ = ["Planted", "PlantedInteractions", "plant_interactions"]
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

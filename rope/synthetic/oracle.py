@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from rich.table import Table
 
+from rope.arrays import FloatArray
 from rope.console import output
 from rope.domain import DOMAINS, Domain
 from rope.synthetic.appearance import Appearance
@@ -31,7 +32,6 @@ from rope.synthetic.vocabulary import AUDIENCES, BRANDS, CATEGORIES, COLOUR_WORD
 
 __all__ = ["READERS", "ceiling"]
 
-Floats = npt.NDArray[np.float64]
 
 _N_ATTRIBUTES: Final = 4
 """Of the selling points of its category, how many a product has."""
@@ -59,7 +59,7 @@ class _Reading:
     products: npt.NDArray[np.int64]
     words: tuple[npt.NDArray[np.bool_], ...]
     looks: npt.NDArray[np.int64]
-    colours: Floats
+    colours: FloatArray
 
 
 def ceiling(n_products: int, seed: int) -> dict[str, dict[str, float]]:
@@ -143,7 +143,7 @@ def _seen(look: Appearance, light: Light) -> list[float]:
     return seen
 
 
-def _by_text(a: _Reading, b: _Reading) -> Floats:
+def _by_text(a: _Reading, b: _Reading) -> FloatArray:
     """Evidence of the texts, [n, m]: for each thing named, how much likelier one product has both values than two."""
     total = np.zeros((len(a.products), len(b.products)))
     for left, right in zip(a.words, b.words, strict=True):
@@ -154,7 +154,7 @@ def _by_text(a: _Reading, b: _Reading) -> Floats:
     return total
 
 
-def _by_frames(a: _Reading, b: _Reading) -> Floats:
+def _by_frames(a: _Reading, b: _Reading) -> FloatArray:
     """Evidence of the frames, [n, m]: other looks are other products, and near colours speak for one."""
     first_b = {product: i for i, product in reversed(list(enumerate(b.products.tolist())))}
     same = [(i, first_b[product]) for i, product in enumerate(a.products.tolist())]
@@ -165,7 +165,7 @@ def _by_frames(a: _Reading, b: _Reading) -> Floats:
     return np.where(a.looks[:, None] == b.looks, -squares / 2, _IMPOSSIBLE)
 
 
-READERS: Final[dict[str, Callable[[_Reading, _Reading], Floats]]] = {
+READERS: Final[dict[str, Callable[[_Reading, _Reading], FloatArray]]] = {
     "text": _by_text,
     "frames": _by_frames,
     "both": lambda a, b: _by_text(a, b) + _by_frames(a, b),
@@ -173,7 +173,7 @@ READERS: Final[dict[str, Callable[[_Reading, _Reading], Floats]]] = {
 """What a reader looks at -> the evidence that samples of two domains show one product, [n, m]."""
 
 
-def _recall(a: _Reading, b: _Reading, compare: Callable[[_Reading, _Reading], Floats]) -> float:
+def _recall(a: _Reading, b: _Reading, compare: Callable[[_Reading, _Reading], FloatArray]) -> float:
     evidence = compare(a, b)
     best = evidence >= evidence.max(axis=1, keepdims=True) - 1e-9
     right = best & (a.products[:, None] == b.products)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from rope.arrays import BoolArray, FloatArray, IntArray
 from rope.bench.attributes.columns import Column
 from rope.bench.io.embeddings import DomainEmbeddings, align
 from rope.bench.ranking.similarity import Vectors
@@ -20,9 +20,6 @@ from rope.errors import UsageError
 
 __all__ = ["Examples", "LabelledSamples", "deal_folds", "frequent_labels", "gather", "strata_of"]
 
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
-FloatArray = npt.NDArray[np.float64]
 
 _FOLDS: Final = 0xF01D
 """Keeps the random keys of folds apart from those of support sets, which have the same seed."""

@@ -3,16 +3,14 @@
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from rope.arrays import FloatArray, IntArray
 from rope.bench.attributes.examples import Examples
 from rope.bench.attributes.knn import wins
 from rope.bench.one_shot import Draws, draw_supports
 
 __all__ = ["draw_examples", "few_shot_correct"]
 
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
 
 _DIGITS: Final = 10
 """Cosines are compared as rounded to so many digits."""

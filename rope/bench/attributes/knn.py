@@ -5,12 +5,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from rope.arrays import FloatArray, IntArray
 from rope.bench.attributes.examples import Examples
 
 __all__ = ["knn_correct", "majority_correct", "wins"]
 
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
 
 _STEPS: Final = 10**10
 """Cosines are compared in whole steps of 1 / `_STEPS`, which the rounding of float64 products does not reach."""

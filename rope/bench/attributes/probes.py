@@ -13,8 +13,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from rope.arrays import BoolArray, FloatArray
 from rope.bench.attributes.examples import Examples, deal_folds, strata_of
 from rope.extras import needed_by
 
@@ -41,9 +41,6 @@ _SLOPE: Final = 1e-6
 
 _WORTH_THREADS: Final = 1 << 23
 """Products of numbers in one evaluation from which on several threads are worth while."""
-
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

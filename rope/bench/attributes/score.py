@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from rope.arrays import BoolArray, FloatArray
 from rope.bench.attributes.columns import Column
 from rope.bench.attributes.examples import Examples, LabelledSamples, deal_folds, frequent_labels, gather, strata_of
 from rope.bench.attributes.few_shot import few_shot_correct
@@ -35,9 +35,6 @@ __all__ = [
 Evaluation = Literal["train to test", "cross-validation"]
 """Whether the examples are another split, or the other products of the same one."""
 
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 Estimates = dict[str, dict[str, dict[str, MetricEstimate]]]
 """Method -> pair -> metric -> estimate."""
 

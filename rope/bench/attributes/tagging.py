@@ -6,15 +6,11 @@ Ties count against the model: of equally scored samples, those without the tag c
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from rope.arrays import BoolArray, FloatArray, IntArray
 from rope.bench.stats.intervals import MetricEstimate, average, estimate
 
 __all__ = ["TagEstimates", "average_precision", "estimate_tags"]
-
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

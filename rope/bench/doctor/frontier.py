@@ -13,9 +13,9 @@ from threading import Lock
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from rope.arrays import Float32Array, FloatArray, IntArray
 from rope.bench.doctor.geometry import Moments, units
 from rope.bench.metrics import mean, score_queries
 from rope.bench.ranking.engine import ComputeSettings, Labelled, PositiveRanks, rank_pair
@@ -33,10 +33,6 @@ noise where it is shorter than this."""
 _HEIGHT: Final = 1024
 _WIDTH: Final = 2048
 
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
-FloatArray = npt.NDArray[np.float64]
-Float32Array = npt.NDArray[np.float32]
 Arrays = Mapping[DomainName, Float32Array]
 
 

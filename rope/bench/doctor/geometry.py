@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from rope.arrays import FloatArray
 from rope.bench.ranking.similarity import Vectors
 
 __all__ = [
@@ -30,8 +31,6 @@ _ROWS_A_BLOCK: Final = 4096
 _N_BINS: Final = 40
 _NO_VARIANCE: Final = 1e-12
 """Unit vectors stored in float32 that are meant to be equal vary by less."""
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,17 +16,14 @@ from functools import lru_cache
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from rope.arrays import FloatArray, IntArray
 from rope.bench.metrics import mean
 from rope.bench.ranking.engine import PositiveRanks
 
 __all__ = ["Growth", "average_growth", "expected_hits", "gallery_sizes", "measure_growth"]
 
 _DEEP: Final = 10
-
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

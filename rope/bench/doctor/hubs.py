@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from rope.arrays import Float32Array, IntArray
 from rope.bench.ranking.engine import ComputeSettings
 from rope.bench.ranking.similarity import Vectors, float32_units
 
@@ -27,9 +27,6 @@ _WIDTH: Final = 2048
 """A block of 1024 x 2048 float32 is 8 MiB; its size is fixed, so that the lists do not follow the number of threads."""
 
 _WORST: Final = 5
-
-IntArray = npt.NDArray[np.int64]
-Float32Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)

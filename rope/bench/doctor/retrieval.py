@@ -6,8 +6,8 @@ from itertools import combinations
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from rope.arrays import IntArray
 from rope.bench.doctor.frontier import (
     Accuracy,
     FrontierPoint,
@@ -29,8 +29,6 @@ __all__ = ["PairDiagnosis", "Retrieval", "Triangle", "count_rankings", "diagnose
 
 _COLLAPSED: Final = 0.5
 """Share of queries lost to ties above which smaller variants of the same vectors are not worth their time."""
-
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from rope.arrays import BoolArray
 from rope.bench.doctor.geometry import Norms, measure_norms
 from rope.bench.io.embeddings import DomainEmbeddings
 from rope.bench.ranking.engine import Labelled
@@ -24,8 +25,6 @@ SHOWN: Final = 5
 
 _ROWS_A_BLOCK: Final = 4096
 """Rows looked at in one go, so that no temporary array grows with the number of samples."""
-
-BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from rope.arrays import BoolArray, IntArray
 from rope.bench.doctor.hubs import LIST_LENGTH, measure_hubness, nearest
 from rope.bench.ranking.engine import ComputeSettings
 from rope.bench.score import ScoredDomain
@@ -26,9 +26,6 @@ CHOICES: Final[Mapping[Choice, str]] = {
     "lost": "misses that the other model finds first",
 }
 """What each choice takes."""
-
-BoolArray = npt.NDArray[np.bool_]
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

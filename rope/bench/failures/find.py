@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from rope.arrays import BoolArray
 from rope.bench.answer import Answer
 from rope.bench.failures.choice import CHOICES, Choice, ChosenQuery, choose, hub_victims
 from rope.bench.failures.found import Failure, results_of
@@ -38,8 +38,6 @@ _MOST: Final = 200
 
 _FRAMES: Final = 4
 """Frames of a query that are shown; of a result it is one."""
-
-BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)

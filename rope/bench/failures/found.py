@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from rope.arrays import FloatArray, IntArray
 from rope.bench.ranking.engine import ComputeSettings, Labelled, PositiveRanks, rank_one_way
 from rope.bench.ranking.similarity import Vectors
 from rope.bench.score import ScoredDomain
@@ -19,9 +19,6 @@ TOP: Final = 5
 
 _BLOCK: Final = 65_536
 """Gallery vectors that are held in float64 at a time."""
-
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from rope.arrays import IntArray
 from rope.bench.ragged import rows_of_items, taken
 from rope.dataset.directory import SampleLabels
 from rope.domain import DomainName
@@ -22,7 +23,6 @@ Missing = Literal["refuse", "given", "last"]
 """What to do with samples that have no vector: refuse the embeddings; let those pass that are listed without one; or
 let all pass, listed or not. They are ranked last, see docs/protocol.md."""
 
-IntArray = npt.NDArray[np.int64]
 
 _log: Final = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from rope.arrays import BitArray, BoolArray, FloatArray, IntArray
 from rope.bench.ranking import counting
 from rope.bench.ranking.blocks import Prices, padded
 from rope.bench.ranking.similarity import Vectors, bfloat16_bound, float32_bound, float32_units
@@ -25,10 +26,6 @@ __all__ = [
     "has_fast_bfloat16",
 ]
 
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
-BitArray = npt.NDArray[np.uint64]
-FloatArray = npt.NDArray[np.float64]
 Limits = npt.NDArray[Any]
 
 Rectangle = tuple[int, int, int, int]

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-import numpy as np
 import numpy.typing as npt
+
+from rope.arrays import BitArray, BoolArray, Float32Array, FloatArray, IntArray
 
 __all__ = [
     "CHUNK",
@@ -29,11 +30,6 @@ MAX_COST: Final = 40 << 40
 PADDING: Final = 64
 """Rows of a block have a multiple of this many values, so that loops over them have no rest."""
 
-IntArray: TypeAlias = npt.NDArray[np.int64]
-BoolArray: TypeAlias = npt.NDArray[np.bool_]
-BitArray: TypeAlias = npt.NDArray[np.uint64]
-FloatArray: TypeAlias = npt.NDArray[np.float64]
-Float32Array: TypeAlias = npt.NDArray[np.float32]
 Block: TypeAlias = npt.NDArray[Any]
 
 

@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from rope.arrays import IntArray
 from rope.bench.ranking.backends import Arithmetic, Rectangle
 from rope.bench.ranking.pair_counts import CountOfProduct, PairCounts
 from rope.bench.ranking.records import ComputeSettings, Labelled
 
 __all__ = ["count_blocks"]
 
-IntArray = npt.NDArray[np.int64]
 
 _MIN_WIDTH: Final = 16
 

@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from rope.arrays import BitArray, BoolArray, IntArray
 from rope.bench.ranking.backends import Arithmetic, Bfloat16, Float32, has_fast_bfloat16
 from rope.bench.ranking.blockwise import count_blocks
 from rope.bench.ranking.pair_counts import PairCounts, runs_of
@@ -39,10 +39,6 @@ __all__ = [
     "reduce_within",
 ]
 
-IntArray = npt.NDArray[np.int64]
-BitArray = npt.NDArray[np.uint64]
-BoolArray = npt.NDArray[np.bool_]
-FloatArray = npt.NDArray[np.float64]
 T = TypeVar("T")
 Reduce = Callable[[PositiveRanks, int], T]
 """What is made of the ranks of some queries that stand side by side, given the number of the first of them."""

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from rope.arrays import FloatArray, IntArray
 from rope.bench.ranking.similarity import (
     TIE,
     Vectors,
@@ -41,9 +42,6 @@ NOTHING: Final = -2.0
 _DIGITS: Final = 60
 _QUERY_VECTORS: Final = 2048
 """Vectors of queries that are multiplied at a time, unless one query has more."""
-
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
 
 
 class CoarseMaxsim(Protocol):

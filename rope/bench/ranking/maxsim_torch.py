@@ -6,12 +6,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from rope.arrays import IntArray
 from rope.bench.ranking.maxsim import NOTHING, means_of, offsets_of_samples, query_runs
 from rope.bench.ranking.similarity import Vectors, float32_units
 
 __all__ = ["MaxsimOnDevice"]
-
-IntArray = npt.NDArray[np.int64]
 
 
 class MaxsimOnDevice:

@@ -12,15 +12,12 @@ from functools import lru_cache
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from rope.arrays import BitArray, FloatArray, IntArray
 from rope.bench.ranking.blocks import MAX_COST, Prices
 
 __all__ = ["Costs", "win_chances"]
 
-IntArray = npt.NDArray[np.int64]
-BitArray = npt.NDArray[np.uint64]
-FloatArray = npt.NDArray[np.float64]
 
 _UNIT_BITS: Final = 40
 _LN_2: Final = 0.6931471805599453

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from rope.arrays import BitArray, BoolArray, FloatArray, IntArray
 from rope.bench.ranking.backends import Arithmetic, Float32, Limits
 from rope.bench.ranking.blocks import MAX_COST
 from rope.bench.ranking.one_shot_expectation import Costs, win_chances
@@ -15,10 +16,6 @@ from rope.bench.ranking.similarity import TIE, Vectors, exact_cosine, float64_bo
 
 __all__ = ["CountOfProduct", "PairCounts", "runs_of"]
 
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
-BitArray = npt.NDArray[np.uint64]
 
 _DENSE_SHARE: Final = 0.02
 """Above this share of open comparisons, a block is computed again in the next arithmetic instead of pair by pair."""

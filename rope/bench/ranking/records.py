@@ -5,17 +5,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from rope.arrays import BitArray, FloatArray, IntArray
 from rope.bench.ranking.backends import Arithmetic
 from rope.bench.ranking.similarity import Vectors
 from rope.moved import renamed_attribute
 
 __all__ = ["ComputeSettings", "Labelled", "PositiveRanks"]
-
-IntArray = npt.NDArray[np.int64]
-BitArray = npt.NDArray[np.uint64]
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,9 +15,9 @@ from decimal import Decimal
 from typing import Final, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from rope.arrays import BitArray, FloatArray, IntArray
 from rope.bench.ranking.blocks import MAX_COST
 from rope.bench.ranking.maxsim import CoarseMaxsim, MaxsimOnHost, equivalent_rows, exact_maxsim, maxsim_bound
 from rope.bench.ranking.one_shot_expectation import Costs, win_chances
@@ -26,9 +26,6 @@ from rope.bench.ranking.similarity import TIE, Vectors, exact_cosine, float64_ma
 
 __all__ = ["reduce_rows"]
 
-IntArray = npt.NDArray[np.int64]
-BitArray = npt.NDArray[np.uint64]
-FloatArray = npt.NDArray[np.float64]
 T = TypeVar("T")
 
 _TIE: Final = Decimal("1e-12")

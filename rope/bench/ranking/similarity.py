@@ -21,6 +21,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from rope.arrays import FloatArray, IntArray
 from rope.bench.ragged import offsets_of, rows_of_items
 from rope.bench.ranking.blocks import CHUNK
 from rope.bench.ranking.counting import dot_pairs
@@ -42,9 +43,6 @@ TIE: Final = 1e-12
 
 _DIGITS: Final = 60
 """Decimal digits of `exact_cosine`: far below any difference that float32 vectors can have near `TIE`."""
-
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,16 +4,14 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from rope.arrays import FloatArray, IntArray
 from rope.bench.ranking.similarity import TIE
 from rope.bench.recommend.interactions import LeaveOneOut, Sequences
 from rope.bench.recommend.target_ranks import TargetRanks
 
 __all__ = ["Neighbours", "item_neighbours", "rank_by_neighbours", "rank_by_popularity"]
 
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
 
 _PAIRS_A_BLOCK: Final = 4 << 20
 """Pairs of items looked at in one go: about 200 MB."""

@@ -8,6 +8,8 @@ from typing import Any, Final, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from rope.arrays import BoolArray, IntArray
+
 __all__ = [
     "STAGES",
     "Interactions",
@@ -19,8 +21,6 @@ __all__ = [
     "leave_one_out",
 ]
 
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 _TIE_KEY: Final = b"rope-bench: order of equal times"
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from rope.arrays import BoolArray, FloatArray, IntArray
 from rope.bench.ranking.engine import ComputeSettings
 from rope.bench.ranking.similarity import Vectors
 from rope.bench.recommend.floors import item_neighbours, rank_by_neighbours, rank_by_popularity
@@ -23,10 +24,6 @@ METRICS: Final = (*(f"Recall@{k}" for k in KS), *(f"NDCG@{k}" for k in KS), "MRR
 """What is reported, in this order."""
 
 _THIRDS: Final = ("head", "torso", "tail")
-
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rope.arrays import IntArray
 from rope.bench.recommend.columns import Columns, find_columns, names_a_column
 from rope.bench.recommend.interactions import Interactions, from_events
 from rope.errors import FileError
@@ -34,7 +35,6 @@ SEPARATORS: Final = {
 
 COMPRESSED: Final = {".gz": "gzip", ".bz2": "bzip2", ".zst": "Zstandard"}
 
-IntArray = npt.NDArray[np.int64]
 
 _TEXTS: Final = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,40}")

@@ -7,14 +7,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from rope.arrays import BoolArray, IntArray
 from rope.bench.ranking.engine import ComputeSettings, Labelled, rank_one_way
 from rope.bench.ranking.similarity import TIE, Vectors, exact_cosine, float64_bound, float64_pairs
 from rope.bench.recommend.interactions import LeaveOneOut, Sequences
 
 __all__ = ["TargetRanks", "hidden_items", "rank_by_vectors"]
 
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 _TIE: Final = Decimal("1e-12")
 

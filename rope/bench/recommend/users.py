@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from rope.arrays import IntArray
 from rope.bench.ranking.similarity import Vectors
 from rope.bench.recommend.interactions import Sequences
 from rope.errors import EmbeddingError
@@ -12,7 +13,6 @@ from rope.files import atomic_path, check_file, reading_file
 
 __all__ = ["mean_of_history", "read_user_vectors", "write_user_vectors"]
 
-IntArray = npt.NDArray[np.int64]
 
 _USERS_A_BLOCK = 4096
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import stdtrit
 
+from rope.arrays import FloatArray, IntArray
 from rope.bench.one_shot import OneShot
 from rope.bench.stats.query_ranks import METRICS, PairRanks, QueryRanks, query_values
 
@@ -42,9 +42,6 @@ __all__ = [
 
 TAIL: Final = 0.025
 """What a 95 % interval leaves out on each side."""
-
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from rope.arrays import FloatArray, IntArray
 from rope.bench.io.provenance import Provenance
 from rope.bench.metrics import KS, mean
 from rope.bench.score import PROTOCOL_VERSION, Score
@@ -39,8 +39,6 @@ __all__ = [
 METRICS: Final = (*(f"R@{k}" for k in KS), *(f"recall@{k}" for k in KS), "MRR", "mAP")
 """The metrics that are means over queries, as results call them; all lie between 0 and 1."""
 
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
 
 _RESULT: Final = "a result of rope-bench score --json"
 _HITS: Final = tuple(f"hits_at_{k}" for k in KS)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
+from rope.arrays import BoolArray
 from rope.bench.metrics import KS
 from rope.bench.stats.intervals import Interval, MetricEstimate, average, micro_estimate, share_interval
 from rope.bench.stats.query_ranks import PairRanks, QueryRanks, query_values
@@ -49,7 +50,6 @@ NO_TEXT: Final = "no text"
 NO_CATEGORY: Final = "no category"
 THIRDS: Final = ("head", "torso", "tail")
 
-BoolArray = npt.NDArray[np.bool_]
 Names = npt.NDArray[np.str_]
 
 

@@ -9,9 +9,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from rope.arrays import FloatArray
+
 __all__ = ["DawidSkene", "GoldScore", "adjudicate", "dawid_skene", "krippendorff_alpha", "score_on_gold"]
 
-FloatArray = npt.NDArray[np.float64]
 
 Vote = tuple[str, str, str]
 """Task, annotator, value."""

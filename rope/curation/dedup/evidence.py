@@ -13,16 +13,13 @@ from typing import Final, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from rope.arrays import BoolArray, FloatArray, IntArray, StringArray
 from rope.curation.dedup.neighbours import NearPairs, near_pairs, near_pairs_between
 from rope.domain import DOMAINS, Domain
 from rope.errors import DatasetError
 
 __all__ = ["KINDS", "DomainPair", "Evidence", "Items", "Kind", "MediaPairs", "find_evidence", "make_items"]
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
-Strings = npt.NDArray[np.str_]
 
 Kind = Literal["same media", "embedding", "perceptual"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
@@ -45,12 +42,12 @@ class Items:
         vectors: float32 [nodes, dim], the embedding of each of `media`; None where there is none.
     """
 
-    product_ids: Strings
-    media: Strings
-    node: Ints
-    product: Ints
-    domain: Ints
-    session: Ints
+    product_ids: StringArray
+    media: StringArray
+    node: IntArray
+    product: IntArray
+    domain: IntArray
+    session: IntArray
     vectors: npt.NDArray[np.float32] | None
 
 
@@ -66,8 +63,8 @@ class MediaPairs:
     """
 
     kind: Kind
-    left: Sequence[str] | Strings
-    right: Sequence[str] | Strings
+    left: Sequence[str] | StringArray
+    right: Sequence[str] | StringArray
     strength: npt.ArrayLike
 
 
@@ -85,13 +82,13 @@ class Evidence:
         hub: bool [nodes]; media that are no evidence.
     """
 
-    left: Ints
-    right: Ints
-    kind: Ints
-    strength: Floats
-    left_node: Ints
-    right_node: Ints
-    hub: Bools
+    left: IntArray
+    right: IntArray
+    kind: IntArray
+    strength: FloatArray
+    left_node: IntArray
+    right_node: IntArray
+    hub: BoolArray
 
 
 def make_items(
@@ -144,7 +141,7 @@ def make_items(
     return Items(product_ids, names, node, shown, at, session_number, kept)
 
 
-def _canonical(ids: Sequence[str]) -> tuple[Strings, Ints]:
+def _canonical(ids: Sequence[str]) -> tuple[StringArray, IntArray]:
     """Distinct ids by length, then by value, and the place of each row's id among them."""
     names, at = np.unique(np.asarray(ids, dtype=np.str_), return_inverse=True)
     order = np.argsort(np.strings.str_len(names), kind="stable")
@@ -153,12 +150,12 @@ def _canonical(ids: Sequence[str]) -> tuple[Strings, Ints]:
     return names[order], place[at]
 
 
-def _numbers(domains: Sequence[Domain]) -> Ints:
+def _numbers(domains: Sequence[Domain]) -> IntArray:
     number = {name: i for i, name in enumerate(DOMAINS)}
     return np.fromiter((number[name] for name in domains), np.int64, len(domains))
 
 
-def _session_numbers(sessions: Sequence[str | None]) -> Ints:
+def _session_numbers(sessions: Sequence[str | None]) -> IntArray:
     number = {name: i for i, name in enumerate(sorted({name for name in sessions if name is not None}))}
     return np.fromiter((-1 if name is None else number[name] for name in sessions), np.int64, len(sessions))
 
@@ -200,7 +197,7 @@ def find_evidence(
     return _strongest([np.concatenate(column) for column in zip(*rows, strict=True)], hub)
 
 
-def _allowed(thresholds: Mapping[DomainPair, float]) -> Bools:
+def _allowed(thresholds: Mapping[DomainPair, float]) -> BoolArray:
     """A table [domains, domains]: may two media of these domains be evidence?"""
     allowed = np.zeros((len(DOMAINS), len(DOMAINS)), np.bool_)
     for a, b in thresholds:
@@ -209,7 +206,7 @@ def _allowed(thresholds: Mapping[DomainPair, float]) -> Bools:
     return allowed
 
 
-def _products_a_node(items: Items) -> Ints:
+def _products_a_node(items: Items) -> IntArray:
     """How many products show each of the media."""
     pairs = np.unique(np.stack([items.node, items.product]), axis=1)
     return np.bincount(pairs[0], minlength=len(items.media))
@@ -217,7 +214,7 @@ def _products_a_node(items: Items) -> Ints:
 
 def _near_nodes(
     items: Items, thresholds: Mapping[DomainPair, float], limit: int
-) -> tuple[tuple[Ints, Ints, Floats], Bools]:
+) -> tuple[tuple[IntArray, IntArray, FloatArray], BoolArray]:
     """Pairs of media with similar vectors, and which media have too many neighbours."""
     crowded = np.zeros(len(items.media), np.bool_)
     parts = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]
@@ -238,19 +235,19 @@ def _near_nodes(
     return (left, right, cosine), crowded
 
 
-def _nodes_of(items: Items, domain: Domain) -> Ints:
+def _nodes_of(items: Items, domain: Domain) -> IntArray:
     return np.unique(items.node[items.domain == DOMAINS.index(domain)])
 
 
 def _search(
-    vectors: npt.NDArray[np.float32], first: Ints, second: Ints, threshold: float, limit: int, *, same: bool
+    vectors: npt.NDArray[np.float32], first: IntArray, second: IntArray, threshold: float, limit: int, *, same: bool
 ) -> NearPairs:
     if same:
         return near_pairs(vectors[first], threshold, limit=limit)
     return near_pairs_between(vectors[first], vectors[second], threshold, limit=limit)
 
 
-def _known_nodes(items: Items, pairs: MediaPairs) -> tuple[Ints, Ints, Floats]:
+def _known_nodes(items: Items, pairs: MediaPairs) -> tuple[IntArray, IntArray, FloatArray]:
     number = {name: i for i, name in enumerate(items.media.tolist())}
     left = np.fromiter((number.get(name, -1) for name in pairs.left), np.int64, len(pairs.left))
     right = np.fromiter((number.get(name, -1) for name in pairs.right), np.int64, len(pairs.right))
@@ -259,8 +256,8 @@ def _known_nodes(items: Items, pairs: MediaPairs) -> tuple[Ints, Ints, Floats]:
 
 
 def _product_pairs(
-    items: Items, allowed: Bools, hub: Bools, kind: int, left: Ints, right: Ints, strength: Floats
-) -> tuple[Ints, Ints, Ints, Floats, Ints, Ints]:
+    items: Items, allowed: BoolArray, hub: BoolArray, kind: int, left: IntArray, right: IntArray, strength: FloatArray
+) -> tuple[IntArray, IntArray, IntArray, FloatArray, IntArray, IntArray]:
     """Every row that shows `left` with every row that shows `right`, where that is evidence."""
     useful = ~(hub[left] | hub[right])
     left, right, strength = left[useful], right[useful], strength[useful]
@@ -276,7 +273,7 @@ def _product_pairs(
     return items.product[first], items.product[second], kinds, strength[pair], items.node[first], items.node[second]
 
 
-def _crossed(node: Ints, left: Ints, right: Ints, n_nodes: int) -> tuple[Ints, Ints, Ints]:
+def _crossed(node: IntArray, left: IntArray, right: IntArray, n_nodes: int) -> tuple[IntArray, IntArray, IntArray]:
     """Rows of the items for the product of the rows of two nodes: first row, second row, number of the node pair.
 
     >>> [column.tolist() for column in _crossed(np.array([0, 0, 1]), np.array([0]), np.array([1]), 2)]
@@ -291,7 +288,7 @@ def _crossed(node: Ints, left: Ints, right: Ints, n_nodes: int) -> tuple[Ints, I
     return starts[left][pair] + i, starts[right][pair] + j, pair
 
 
-def _strongest(columns: list[npt.NDArray[np.int64]], hub: Bools) -> Evidence:
+def _strongest(columns: list[npt.NDArray[np.int64]], hub: BoolArray) -> Evidence:
     """Of each pair of products and kind the strongest row; of equals, that with the first media."""
     left, right, kind, strength, left_node, right_node = columns
     order = np.lexsort((right_node, left_node, -strength, kind, right, left))

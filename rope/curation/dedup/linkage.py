@@ -8,17 +8,14 @@ component at a time.
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import squareform
 
-__all__ = ["Linkage", "components", "link"]
+from rope.arrays import BoolArray, FloatArray, IntArray
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
+__all__ = ["Linkage", "components", "link"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +28,12 @@ class Linkage:
         queued: bool [n]; the component is above the cap, and each of its nodes was left alone.
     """
 
-    group: Ints
-    component: Ints
-    queued: Bools
+    group: IntArray
+    component: IntArray
+    queued: BoolArray
 
 
-def components(n: int, left: Ints, right: Ints) -> Ints:
+def components(n: int, left: IntArray, right: IntArray) -> IntArray:
     """The smallest node of each node's connected component; int64 [n].
 
     >>> components(5, np.array([1, 3]), np.array([3, 4])).tolist()
@@ -47,7 +44,7 @@ def components(n: int, left: Ints, right: Ints) -> Ints:
     return _smallest(labels.astype(np.int64))
 
 
-def link(n: int, left: Ints, right: Ints, strength: Floats, *, cap: int) -> Linkage:
+def link(n: int, left: IntArray, right: IntArray, strength: FloatArray, *, cap: int) -> Linkage:
     """Put nodes into groups in which every two are a pair, the strongest pairs first.
 
     The groups are those of complete linkage cut where a pair is missing: two clusters join while their weakest cross
@@ -79,7 +76,7 @@ def link(n: int, left: Ints, right: Ints, strength: Floats, *, cap: int) -> Link
     return Linkage(group, component, queued)
 
 
-def _cliques(left: Ints, right: Ints, strength: Floats) -> tuple[Ints, Ints]:
+def _cliques(left: IntArray, right: IntArray, strength: FloatArray) -> tuple[IntArray, IntArray]:
     """Nodes of one component, and the smallest node of the group of each."""
     nodes, at = np.unique(np.concatenate([left, right]), return_inverse=True)
     i, j = at[: len(left)], at[len(left) :]
@@ -90,7 +87,7 @@ def _cliques(left: Ints, right: Ints, strength: Floats) -> tuple[Ints, Ints]:
     return nodes, nodes[_smallest(labels.astype(np.int64))]
 
 
-def _smallest(labels: Ints) -> Ints:
+def _smallest(labels: IntArray) -> IntArray:
     """For each place, the first place with its label.
 
     >>> _smallest(np.array([7, 3, 7])).tolist()

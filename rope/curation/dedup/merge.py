@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Annotated, Final
 
 import numpy as np
-import numpy.typing as npt
 
+from rope.arrays import BoolArray, FloatArray, IntArray, StringArray
 from rope.config import Count, NumberRange, check_record
 from rope.curation.dedup.evidence import DomainPair, Evidence, Items, MediaPairs, find_evidence
 from rope.curation.dedup.linkage import components, link
@@ -15,10 +15,6 @@ from rope.errors import DatasetError, UsageError
 
 __all__ = ["CANNOT_LINK", "MERGED", "QUEUED", "UNLINKED", "VETO", "Merge", "MergeRules", "PairLabels", "merge_products"]
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
-Strings = npt.NDArray[np.str_]
 
 MERGED: Final = "merged"
 CANNOT_LINK: Final = "cannot-link"
@@ -92,14 +88,14 @@ class Merge:
 
     items: Items
     evidence: Evidence
-    verdict: Strings
-    group: Ints
-    component: Ints
-    queued: Bools
+    verdict: StringArray
+    group: IntArray
+    component: IntArray
+    queued: BoolArray
     labels: PairLabels = field(default_factory=PairLabels)
 
     @property
-    def group_ids(self) -> Strings:
+    def group_ids(self) -> StringArray:
         """The id of each product's group, which is the smallest product id in it."""
         return np.asarray(self.items.product_ids[self.group], np.str_)
 
@@ -160,10 +156,10 @@ def merge_products(
     return Merge(items, evidence, verdict, group, linkage.component[anchor], queued, known)
 
 
-_Pairs = tuple[Ints, Ints]
+_Pairs = tuple[IntArray, IntArray]
 
 
-def _known_labels(product_ids: Strings, labels: PairLabels) -> tuple[PairLabels, _Pairs, _Pairs]:
+def _known_labels(product_ids: StringArray, labels: PairLabels) -> tuple[PairLabels, _Pairs, _Pairs]:
     """The labels whose products are there, and the same as numbers of products."""
     number = {name: i for i, name in enumerate(product_ids.tolist())}
     must = tuple(pair for pair in labels.must if pair[0] in number and pair[1] in number)
@@ -176,7 +172,7 @@ def _as_numbers(pairs: Sequence[tuple[str, str]], number: Mapping[str, int]) -> 
     return rows[:, 0], rows[:, 1]
 
 
-def _refuse_contradictions(product_ids: Strings, anchor: Ints, cannot: _Pairs) -> None:
+def _refuse_contradictions(product_ids: StringArray, anchor: IntArray, cannot: _Pairs) -> None:
     bad = np.flatnonzero(anchor[cannot[0]] == anchor[cannot[1]])
     if len(bad):
         a, b = product_ids[cannot[0][bad[0]]], product_ids[cannot[1][bad[0]]]
@@ -187,12 +183,12 @@ def _refuse_contradictions(product_ids: Strings, anchor: Ints, cannot: _Pairs) -
 
 
 def _vetoes(
-    product_ids: Strings,
-    anchor: Ints,
+    product_ids: StringArray,
+    anchor: IntArray,
     evidence: Evidence,
     columns: Sequence[str],
     attributes: Mapping[str, Mapping[str, str | int | None]],
-) -> Strings:
+) -> StringArray:
     """For each piece of evidence the first attribute that forbids it, after `VETO`; empty where none does."""
     longest = max((len(VETO) + len(column) for column in columns), default=0)
     stopped = np.full(len(evidence.left), "", dtype=f"<U{max(longest, len(CANNOT_LINK))}")
@@ -206,7 +202,7 @@ def _vetoes(
     return stopped
 
 
-def _value_numbers(product_ids: Strings, values: Mapping[str, str | int | None]) -> Ints:
+def _value_numbers(product_ids: StringArray, values: Mapping[str, str | int | None]) -> IntArray:
     """A number for each product's value, -1 for unknown."""
     number: dict[str | int, int] = {}
     found = (values.get(name) for name in product_ids.tolist())
@@ -215,7 +211,7 @@ def _value_numbers(product_ids: Strings, values: Mapping[str, str | int | None])
     )
 
 
-def _common(value: Ints, anchor: Ints) -> Ints:
+def _common(value: IntArray, anchor: IntArray) -> IntArray:
     """The value that the labelled-as-one products agree on, for each of them; -1 where the known values differ.
 
     >>> _common(np.array([4, -1, 2, 5]), np.array([0, 0, 2, 2])).tolist()
@@ -228,15 +224,15 @@ def _common(value: Ints, anchor: Ints) -> Ints:
     return np.where(highest == lowest, highest, -1)[anchor]
 
 
-def _ordered(a: Ints, b: Ints) -> _Pairs:
+def _ordered(a: IntArray, b: IntArray) -> _Pairs:
     return np.minimum(a, b), np.maximum(a, b)
 
 
-def _keys(left: Ints, right: Ints, n: int) -> Ints:
+def _keys(left: IntArray, right: IntArray, n: int) -> IntArray:
     return left * n + right
 
 
-def _strongest_pairs(left: Ints, right: Ints, strength: Floats) -> tuple[Ints, Ints, Floats]:
+def _strongest_pairs(left: IntArray, right: IntArray, strength: FloatArray) -> tuple[IntArray, IntArray, FloatArray]:
     """Each pair once, with its greatest strength."""
     order = np.lexsort((-strength, right, left))
     pairs = np.stack([left, right])[:, order]

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 from threadpoolctl import threadpool_limits
 
+from rope.arrays import BoolArray, Float32Array, IntArray
 from rope.curation.dedup.neighbours import Method, near_pairs, near_pairs_between
 from rope.curation.dedup.registration import IDENTITY, register, warped
 
@@ -44,10 +45,7 @@ _BLUR: Final = 5
 _PAIRS_AT_ONCE: Final = 1024
 
 Thumbnails = npt.NDArray[np.uint8]
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float32]
 Scores = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +59,10 @@ class CopyPairs:
         mirrored: bool [m]; is one the mirror image of the other?
     """
 
-    left: Ints
-    right: Ints
+    left: IntArray
+    right: IntArray
     score: Scores
-    mirrored: Bools
+    mirrored: BoolArray
 
 
 def thumbnail(image: Image.Image) -> Thumbnails:
@@ -95,7 +93,9 @@ def copy_pairs(thumbnails: Thumbnails, *, limit: int = 51, method: Method = "aut
     return CopyPairs(left[first], right[first], score[first], mirrored[first])
 
 
-def candidate_pairs(thumbnails: Thumbnails, *, limit: int, method: Method = "auto") -> tuple[Ints, Ints, Bools]:
+def candidate_pairs(
+    thumbnails: Thumbnails, *, limit: int, method: Method = "auto"
+) -> tuple[IntArray, IntArray, BoolArray]:
     """Pairs worth a check: `left`, `right` (above `left`) and whether `right` is to be mirrored.
 
     Pictures without any structure, such as a plain surface, are not candidates.
@@ -111,7 +111,7 @@ def candidate_pairs(thumbnails: Thumbnails, *, limit: int, method: Method = "aut
     return there[left], there[right], mirrored
 
 
-def layout(thumbnails: Thumbnails) -> Floats:
+def layout(thumbnails: Thumbnails) -> Float32Array:
     """Colours on an 8 x 8 grid about their mean: float32 [n, 192], zero for a picture without structure.
 
     >>> layout(np.full((1, SIDE, SIDE, 3), 7, np.uint8)).any()
@@ -125,7 +125,7 @@ def layout(thumbnails: Thumbnails) -> Floats:
     return np.asarray(centred.reshape(len(thumbnails), 3 * _LAYOUT * _LAYOUT) * contrast[:, None], np.float32)
 
 
-def score_pairs(thumbnails: Thumbnails, left: Ints, right: Ints, mirrored: Bools) -> Scores:
+def score_pairs(thumbnails: Thumbnails, left: IntArray, right: IntArray, mirrored: BoolArray) -> Scores:
     """Correlation of the fine structure of two pictures laid over each other, 0 where they are not copies.
 
     Args:
@@ -160,7 +160,7 @@ def _scores(first: Thumbnails, second: Thumbnails) -> Scores:
     return scores
 
 
-def _agreement(first: Thumbnails, second: Thumbnails, maps: Floats) -> Scores:
+def _agreement(first: Thumbnails, second: Thumbnails, maps: Float32Array) -> Scores:
     """Correlation of fine structure under the maps, 0 where any measure is below its minimum."""
     a, b = _fine(_grey(first)), _fine(_grey(second))
     over, inside = warped(b, maps)
@@ -172,7 +172,7 @@ def _agreement(first: Thumbnails, second: Thumbnails, maps: Floats) -> Scores:
     return np.where(fits, detail, 0.0)
 
 
-def _colour_gap(first: Thumbnails, second: Thumbnails, maps: Floats) -> Scores:
+def _colour_gap(first: Thumbnails, second: Thumbnails, maps: Float32Array) -> Scores:
     """Largest difference of colour over the cells of each pair, from 0 to 1."""
     shape = (len(first), SIDE * SIDE, 3)
     mine = first.reshape(shape).astype(np.float64) / 255
@@ -189,17 +189,17 @@ def _colour_gap(first: Thumbnails, second: Thumbnails, maps: Floats) -> Scores:
     return np.asarray(np.abs(cells).max(axis=(1, 2, 3)), np.float64)
 
 
-def _grey(thumbnails: Thumbnails) -> Floats:
+def _grey(thumbnails: Thumbnails) -> Float32Array:
     return np.asarray(thumbnails @ np.array([0.299, 0.587, 0.114], np.float32) / 255, np.float32)
 
 
-def _halved(pictures: Floats) -> Floats:
+def _halved(pictures: Float32Array) -> Float32Array:
     n = len(pictures)
     cells = pictures.reshape(n, _COARSE, SIDE // _COARSE, _COARSE, SIDE // _COARSE)
     return np.asarray(cells.mean(axis=(2, 4)), np.float32)
 
 
-def _fine(pictures: Floats) -> Floats:
+def _fine(pictures: Float32Array) -> Float32Array:
     """What a blur over 5 x 5 pixels takes away."""
     margin = _BLUR // 2
     padded = np.pad(pictures, ((0, 0), (margin, margin), (margin, margin)), mode="edge")
@@ -207,24 +207,24 @@ def _fine(pictures: Floats) -> Floats:
     return np.asarray(pictures - windows.mean(axis=(3, 4)), np.float32)
 
 
-def _correlation(a: Floats, b: Floats, inside: Bools) -> Scores:
+def _correlation(a: Float32Array, b: Float32Array, inside: BoolArray) -> Scores:
     """Of the pixels inside; 0 where either picture is constant there."""
     x, y = _centred(a, inside), _centred(b, inside)
     product = np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
     return np.asarray(np.divide((x * y).sum(axis=1), product, out=np.zeros(len(x)), where=product > 1e-9), np.float64)
 
 
-def _spread(a: Floats, inside: Bools) -> Scores:
+def _spread(a: Float32Array, inside: BoolArray) -> Scores:
     centred = _centred(a, inside)
     return np.asarray(np.sqrt((centred * centred).sum(axis=1) / np.maximum(inside.sum(axis=1), 1)), np.float64)
 
 
-def _centred(a: Floats, inside: Bools) -> Scores:
+def _centred(a: Float32Array, inside: BoolArray) -> Scores:
     weight = inside.astype(np.float64)
     mean = (a * weight).sum(axis=1) / np.maximum(weight.sum(axis=1), 1)
     return np.asarray((a - mean[:, None]) * weight, np.float64)
 
 
-def _is_first(keys: Ints) -> Bools:
+def _is_first(keys: IntArray) -> BoolArray:
     """Where sorted keys change."""
     return np.asarray(np.diff(keys, prepend=-1) != 0, np.bool_)

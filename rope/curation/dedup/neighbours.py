@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from rope.arrays import BoolArray, FloatArray, IntArray
 from rope.errors import EmbeddingError, UsageError
 from rope.extras import needed_by
 
@@ -36,9 +37,6 @@ _RESCORED: Final = 1 << 16
 
 _PROBES: Final = 8
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 Vectors = npt.NDArray[np.float32]
 
 
@@ -57,11 +55,11 @@ class NearPairs:
         right_saturated: bool [rows of the second set].
     """
 
-    left: Ints
-    right: Ints
-    cosine: Floats
-    left_saturated: Bools
-    right_saturated: Bools
+    left: IntArray
+    right: IntArray
+    cosine: FloatArray
+    left_saturated: BoolArray
+    right_saturated: BoolArray
 
 
 def near_pairs(
@@ -154,7 +152,7 @@ def search_recall(
 @dataclass(frozen=True, slots=True)
 class _Vectors:
     raw: Vectors
-    norms: Floats
+    norms: FloatArray
     units: Vectors
 
 
@@ -170,8 +168,8 @@ def _prepared(vectors: npt.ArrayLike) -> _Vectors:
     return _Vectors(raw, norms, (raw / norms[:, None]).astype(np.float32))
 
 
-_Hits = tuple[Ints, Ints, Floats]
-_Lists = tuple[Ints, Ints, Floats, Bools]
+_Hits = tuple[IntArray, IntArray, FloatArray]
+_Lists = tuple[IntArray, IntArray, FloatArray, BoolArray]
 
 
 class _Nearest:
@@ -183,7 +181,7 @@ class _Nearest:
         self._waiting: list[_Hits] = []
         self._n_waiting = 0
 
-    def add(self, rows: Ints, columns: Ints, cosine: Floats) -> None:
+    def add(self, rows: IntArray, columns: IntArray, cosine: FloatArray) -> None:
         self._waiting.append((rows, columns, cosine))
         self._n_waiting += len(rows)
         if self._n_waiting > max(_WAITING, len(self._kept[0])):
@@ -284,7 +282,7 @@ def _faiss() -> Any:  # noqa: ANN401  the package ships no types
     return faiss
 
 
-def _rescored(queries: _Vectors, gallery: _Vectors, rows: Ints, columns: Ints, threshold: float) -> _Hits:
+def _rescored(queries: _Vectors, gallery: _Vectors, rows: IntArray, columns: IntArray, threshold: float) -> _Hits:
     """The pairs whose exact, rounded cosine reaches the threshold."""
     parts = [_no_hits()]
     for start in range(0, len(rows), _RESCORED):
@@ -305,7 +303,7 @@ def _joined(parts: list[_Hits]) -> _Hits:
     return np.concatenate(rows), np.concatenate(columns), np.concatenate(cosine)
 
 
-def _nearest(rows: Ints, columns: Ints, cosine: Floats, limit: int) -> Ints:
+def _nearest(rows: IntArray, columns: IntArray, cosine: FloatArray, limit: int) -> IntArray:
     """Places of the `limit` nearest pairs of each row, ordered by row, then nearest first, then column."""
     order = np.lexsort((columns, -cosine, rows))
     ordered = rows[order]
@@ -314,13 +312,13 @@ def _nearest(rows: Ints, columns: Ints, cosine: Floats, limit: int) -> Ints:
     return np.asarray(order[place < limit], np.int64)
 
 
-def _folded(rows: Ints, columns: Ints, cosine: Floats, saturated: Bools) -> NearPairs:
+def _folded(rows: IntArray, columns: IntArray, cosine: FloatArray, saturated: BoolArray) -> NearPairs:
     """Directed lists of one set as pairs."""
     left, right, cosine = _distinct(np.minimum(rows, columns), np.maximum(rows, columns), cosine)
     return NearPairs(left, right, cosine, saturated, saturated)
 
 
-def _distinct(left: Ints, right: Ints, cosine: Floats) -> _Hits:
+def _distinct(left: IntArray, right: IntArray, cosine: FloatArray) -> _Hits:
     """Each pair once, ordered by `left`, then `right`; both directions have the same cosine."""
     width = int(right.max(initial=0)) + 1
     _, first = np.unique(left * width + right, return_index=True)

@@ -10,10 +10,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from rope.arrays import BoolArray, Float32Array
+
 __all__ = ["IDENTITY", "register", "warped"]
 
-Floats = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
 
 IDENTITY: Final = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
 """Rows give x and y in the second picture from (x, y, 1) in the first; both run from -1 to 1 over a picture."""
@@ -26,7 +26,7 @@ _LARGEST_CHANGE: Final = np.array([[0.15, 0.05, 0.15], [0.05, 0.15, 0.15]], np.f
 the map would lay one object over another, alike one on another ground, and these are not copies."""
 
 
-def register(first: Floats, second: Floats, start: Floats, *, iterations: int) -> Floats:
+def register(first: Float32Array, second: Float32Array, start: Float32Array, *, iterations: int) -> Float32Array:
     """The maps under which the second pictures match the first ones best, near the given maps.
 
     Args:
@@ -54,7 +54,7 @@ def register(first: Floats, second: Floats, start: Floats, *, iterations: int) -
     return maps
 
 
-def warped(pictures: Floats, maps: Floats) -> tuple[Floats, Bools]:
+def warped(pictures: Float32Array, maps: Float32Array) -> tuple[Float32Array, BoolArray]:
     """The pictures read at the places that the maps name, and which places lie inside; both [pairs, side * side].
 
     >>> picture = np.arange(9, dtype=np.float32).reshape(1, 3, 3)
@@ -67,14 +67,16 @@ def warped(pictures: Floats, maps: Floats) -> tuple[Floats, Bools]:
     return _read(pictures, places, weights), inside
 
 
-def _grid(side: int) -> Floats:
+def _grid(side: int) -> Float32Array:
     """x, y and 1 at the centre of each pixel; [3, side * side]."""
     centres = (np.arange(side, dtype=np.float32) + 0.5) * 2 / side - 1
     y, x = np.meshgrid(centres, centres, indexing="ij")
     return np.stack([x.ravel(), y.ravel(), np.ones(side * side, np.float32)])
 
 
-def _places(maps: Floats, grid: Floats, side: int) -> tuple[npt.NDArray[np.int64], tuple[Floats, Floats], Bools]:
+def _places(
+    maps: Float32Array, grid: Float32Array, side: int
+) -> tuple[npt.NDArray[np.int64], tuple[Float32Array, Float32Array], BoolArray]:
     """The upper left neighbour of each place as a flat index, the distances from it, and whether a place is inside."""
     at = ((maps @ grid) + 1) * np.float32(side / 2) - np.float32(0.5)  # [pairs, 2, pixels], in pixels
     edge = np.float32(1e-3)  # the identity must not fall out by rounding
@@ -85,7 +87,9 @@ def _places(maps: Floats, grid: Floats, side: int) -> tuple[npt.NDArray[np.int64
     return whole[:, 1] * side + whole[:, 0], (part[:, 0], part[:, 1]), inside
 
 
-def _read(pictures: Floats, places: npt.NDArray[np.int64], weights: tuple[Floats, Floats]) -> Floats:
+def _read(
+    pictures: Float32Array, places: npt.NDArray[np.int64], weights: tuple[Float32Array, Float32Array]
+) -> Float32Array:
     """Bilinear values at places; [pairs, pixels]."""
     side = pictures.shape[2]
     flat = pictures.reshape(len(pictures), side * side)
@@ -95,12 +99,12 @@ def _read(pictures: Floats, places: npt.NDArray[np.int64], weights: tuple[Floats
     return upper + (lower - upper) * down
 
 
-def _mixed(flat: Floats, places: npt.NDArray[np.int64], right: Floats) -> Floats:
+def _mixed(flat: Float32Array, places: npt.NDArray[np.int64], right: Float32Array) -> Float32Array:
     here = np.take_along_axis(flat, places, 1)
     return here + (np.take_along_axis(flat, places + 1, 1) - here) * right
 
 
-def _solved(rows: Floats, value: Floats) -> npt.NDArray[np.float64]:
+def _solved(rows: Float32Array, value: Float32Array) -> npt.NDArray[np.float64]:
     """Least squares of `value + rows . step = 0`, damped, as flat pictures leave it open; [pairs, unknowns]."""
     normal = (rows @ rows.transpose(0, 2, 1)).astype(np.float64)
     unknowns = rows.shape[1]

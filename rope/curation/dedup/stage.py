@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from rope.arrays import BoolArray, IntArray
 from rope.config import Count, NumberRange, PositiveFraction, check_record
 from rope.curation.codes import coded_in_order
 from rope.curation.dedup.evidence import DomainPair, MediaPairs, make_items
@@ -24,8 +24,6 @@ from rope.errors import UsageError
 
 __all__ = ["MERGE", "MergeRows", "merge_rows", "plan_merge"]
 
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 
 _COLUMNS: Final = ("id", "domain", "product_hint", "session", "media_sha256", "apart")
 
@@ -120,7 +118,7 @@ def _telling(options: MergeRows) -> list[str]:
     return sorted({domain for pair in options.rules().thresholds for domain in pair})
 
 
-def _first_of_others(is_telling: Bools, owner: Ints) -> Bools:
+def _first_of_others(is_telling: BoolArray, owner: IntArray) -> BoolArray:
     """One row of each product that has no telling one; which of them makes no difference.
 
     >>> _first_of_others(np.array([True, False, False, False]), np.array([0, 0, 1, 1])).tolist()
@@ -132,7 +130,7 @@ def _first_of_others(is_telling: Bools, owner: Ints) -> Bools:
     return found
 
 
-def _agreed(values: pa.ChunkedArray, owner: Ints, names: Sequence[str]) -> dict[str, Any]:
+def _agreed(values: pa.ChunkedArray, owner: IntArray, names: Sequence[str]) -> dict[str, Any]:
     """Product -> the value that all its rows with a value have; products whose rows differ are left out."""
     table = pa.table({"owner": owner, "value": values}).drop_null()
     ends = table.group_by("owner").aggregate([("value", "min"), ("value", "max")]).to_pylist()
@@ -158,7 +156,7 @@ def _products(rows: pa.Table) -> pa.ChunkedArray:
     return pc.coalesce(rows["product_hint"], rows["id"])
 
 
-def _media(rows: pa.Table, is_telling: Bools) -> list[str]:
+def _media(rows: pa.Table, is_telling: BoolArray) -> list[str]:
     """One name for the media of each row: equal where all files are; the row's own where it tells nothing."""
     names = [f"row {name}" for name in rows["id"].to_pylist()]
     if "media_sha256" not in rows.column_names:
@@ -169,7 +167,7 @@ def _media(rows: pa.Table, is_telling: Bools) -> list[str]:
     ]
 
 
-def _copies(paths: Sequence[Path], rows: pa.Table, used: Bools, media: Sequence[str]) -> MediaPairs:
+def _copies(paths: Sequence[Path], rows: pa.Table, used: BoolArray, media: Sequence[str]) -> MediaPairs:
     """Pages whose pictures are copies of each other; equal files are compared once."""
     is_page = pc.equal(rows["domain"], "page").to_numpy() & used
     names, first = np.unique(np.asarray(media)[is_page[used]], return_index=True)

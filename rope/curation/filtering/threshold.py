@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import betainc, stdtrit
 
+from rope.arrays import BoolArray, FloatArray, IntArray
 from rope.bench.stats.intervals import MetricEstimate, degrees_of_freedom, estimate
 from rope.errors import UsageError
 
@@ -32,9 +33,6 @@ __all__ = ["BINS", "Cut", "Sketch", "choose_cut", "choose_cuts", "join_sketches"
 BINS: Final = 2001
 """Bins of a sketch; bin i begins at i / 1000 - 1."""
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 _HEAD_START: Final = 3
 """The first test waits for so many times the labels that could pass if all were matches: a single early miss would
@@ -54,7 +52,7 @@ class Sketch:
     """
 
     strata: tuple[str, ...]
-    counts: Ints
+    counts: IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +111,7 @@ def join_sketches(parts: Sequence[Sketch]) -> Sketch:
     return Sketch(tuple(names), counts)
 
 
-def n_kept(sketch: Sketch, cut: float) -> Ints:
+def n_kept(sketch: Sketch, cut: float) -> IntArray:
     """Rows at or above a cut; int64 [strata].
 
     Raises:
@@ -191,13 +189,13 @@ class _Labels:
         cluster: int64 [n]; a number for each cluster.
     """
 
-    bins: Ints
-    match: Bools
-    weight: Floats
-    trust: Floats
-    cluster: Ints
+    bins: IntArray
+    match: BoolArray
+    weight: FloatArray
+    trust: FloatArray
+    cluster: IntArray
 
-    def where(self, mask: Bools) -> "_Labels":
+    def where(self, mask: BoolArray) -> "_Labels":
         return _Labels(self.bins[mask], self.match[mask], self.weight[mask], self.trust[mask], self.cluster[mask])
 
     @property
@@ -257,7 +255,7 @@ def _check(precision: float, confidence: float, step: float) -> None:
         raise UsageError(f"step is {step}; expected a multiple of 0.001")
 
 
-def _bins(similarity: npt.ArrayLike) -> Ints:
+def _bins(similarity: npt.ArrayLike) -> IntArray:
     """The bin of each similarity.
 
     >>> _bins([-1, 0.2999999, 0.3, 0.3009, 1]).tolist()

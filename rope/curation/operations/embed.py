@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from rope.arrays import FloatArray
 from rope.config import Count, NonNegative, check_record
 from rope.curation.pipeline.operation import MapOperation, Outcome, Reject, divide
 from rope.dataset.sample_rows import sample_of
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["EMBED", "Embed", "embed"]
 
-FloatArray = npt.NDArray[np.float64]
 
 _DECIMALS: Final = 4
 

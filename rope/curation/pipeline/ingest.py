@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rope.arrays import IntArray
 from rope.curation.pipeline.operation import MapOperation, Outcome, Reject, divide
 from rope.curation.pipeline.pool import VIDEO_SUFFIXES
 from rope.domain import DOMAINS
@@ -39,8 +40,6 @@ _WORDS: Final = ("text", "category", "product_hint", "session")
 _IS_VIDEO: Final = rf"(?i)[^/]({'|'.join(sorted(suffix.replace('.', '[.]') for suffix in VIDEO_SUFFIXES))})$"
 
 _LISTS: Final = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +83,7 @@ ADMIT: Final = MapOperation(version=3, options=IngestOptions, apply=ingest_rows)
 class _Files:
     """Files of rows, in order: the row of each, and what it is."""
 
-    row: Ints
+    row: IntArray
     file: pa.StructArray
 
     def where(self, mask: pa.Array) -> "_Files":

@@ -12,12 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import stdtrit
 
+from rope.arrays import FloatArray
 from rope.curation.sampling.sample import Drawn
 from rope.errors import UsageError
 
 __all__ = ["SampleEstimate", "estimate_share", "estimate_total"]
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +100,7 @@ def estimate_share(
     return SampleEstimate(share, low, high, math.sqrt(variance), degrees)
 
 
-def _checked(drawn: Drawn, values: npt.ArrayLike, confidence: float) -> Floats:
+def _checked(drawn: Drawn, values: npt.ArrayLike, confidence: float) -> FloatArray:
     numbers = np.asarray(values, np.float64)
     if numbers.shape != drawn.stratum.shape or not np.isfinite(numbers).all() or not len(numbers):
         raise UsageError(
@@ -112,7 +111,7 @@ def _checked(drawn: Drawn, values: npt.ArrayLike, confidence: float) -> Floats:
     return numbers
 
 
-def _variance(drawn: Drawn, values: Floats) -> tuple[float, float]:
+def _variance(drawn: Drawn, values: FloatArray) -> tuple[float, float]:
     """Variance of the estimated total, and its degrees of freedom.
 
     The strata of which one key was drawn, and more exist, share the variance between these keys; a stratum that is
@@ -134,7 +133,7 @@ def _variance(drawn: Drawn, values: Floats) -> tuple[float, float]:
     return total, max(total**2 / squares, 1.0) if squares > 0 else max(float(len(values) - len(pool)), 1.0)
 
 
-def _spread(values: Floats, stratum: npt.NDArray[np.int64], n_strata: int) -> tuple[Floats, Floats]:
+def _spread(values: FloatArray, stratum: npt.NDArray[np.int64], n_strata: int) -> tuple[FloatArray, FloatArray]:
     """Variance of the values within each stratum, 0 where there is one, and its degrees of freedom."""
     taken = np.bincount(stratum, minlength=n_strata)
     mean = np.bincount(stratum, values, n_strata) / np.maximum(taken, 1)
@@ -142,7 +141,7 @@ def _spread(values: Floats, stratum: npt.NDArray[np.int64], n_strata: int) -> tu
     return squares / np.maximum(taken - 1, 1), np.maximum(taken - 1, 0).astype(np.float64)
 
 
-def _kish(weight: Floats) -> float:
+def _kish(weight: FloatArray) -> float:
     """How many equal weights would vary as much.
 
     >>> _kish(np.array([2.0, 2.0, 2.0]))

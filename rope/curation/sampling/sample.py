@@ -23,6 +23,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rope.arrays import FloatArray, IntArray
 from rope.config import Count, PositiveFraction, check_record
 from rope.curation.codes import coded_in_order
 from rope.curation.sampling.keyed_hash import keyed_hash
@@ -48,8 +49,6 @@ __all__ = [
 PURPOSE: Final = "sample"
 """The purpose of the hashes, see `rope.curation.sampling.keyed_hash`."""
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 Hashes = npt.NDArray[np.uint64]
 
 _MASKS: Final = 1 << len(DOMAINS)
@@ -101,9 +100,9 @@ class Units:
     """
 
     hashes: Hashes
-    category: Ints
-    domains: Ints
-    rows: Ints
+    category: IntArray
+    domains: IntArray
+    rows: IntArray
     categories: tuple[str, ...]
 
 
@@ -119,17 +118,17 @@ class Drawn:
     """
 
     units: Units
-    stratum: Ints
+    stratum: IntArray
     strata: tuple[Stratum, ...]
-    pool: Ints
+    pool: IntArray
 
     @property
-    def taken(self) -> Ints:
+    def taken(self) -> IntArray:
         """int64 [strata]; keys of the sample."""
         return np.bincount(self.stratum, minlength=len(self.strata))
 
     @property
-    def weight(self) -> Floats:
+    def weight(self) -> FloatArray:
         """float64 [n]; how many keys of the pool each key stands for: 1 / the probability that it is drawn."""
         return np.asarray((self.pool / np.maximum(self.taken, 1))[self.stratum])
 
@@ -260,7 +259,7 @@ def draw_sample(units: Units, size: SampleSize) -> Drawn:
     return trim(units, counts, allocate(counts, size))
 
 
-def row_weights(drawn: Drawn, hashes: Hashes) -> Floats:
+def row_weights(drawn: Drawn, hashes: Hashes) -> FloatArray:
     """The weight of each row by the hash of its key, 0 where it is not in the sample; float64 [rows].
 
     >>> keys = pa.array(["a", "b", "a"])
@@ -274,7 +273,7 @@ def row_weights(drawn: Drawn, hashes: Hashes) -> Floats:
     return np.where(drawn.units.hashes[place] == hashes, drawn.weight[place], 0.0)
 
 
-def _domain_bits(domain: pa.Array | pa.ChunkedArray) -> Ints:
+def _domain_bits(domain: pa.Array | pa.ChunkedArray) -> IntArray:
     names, places = coded_in_order(pc.fill_null(domain, "null"))
     unexpected = sorted(set(names) - set(DOMAINS))
     if unexpected:
@@ -283,7 +282,9 @@ def _domain_bits(domain: pa.Array | pa.ChunkedArray) -> Ints:
     return np.array([bits[name] for name in names], np.int64)[places]  # type: ignore[index]  # checked above
 
 
-def _collapsed(hashes: Hashes, category: Ints, domains: Ints, rows: Ints, categories: tuple[str, ...]) -> Units:
+def _collapsed(
+    hashes: Hashes, category: IntArray, domains: IntArray, rows: IntArray, categories: tuple[str, ...]
+) -> Units:
     """Rows of one hash as one unit; the categories that no unit has any more stay in the list."""
     if not len(hashes):
         return Units(hashes, category, domains, rows, categories)
@@ -299,7 +300,7 @@ def _collapsed(hashes: Hashes, category: Ints, domains: Ints, rows: Ints, catego
     )
 
 
-def _strata(units: Units) -> tuple[list[Stratum], Ints]:
+def _strata(units: Units) -> tuple[list[Stratum], IntArray]:
     """Distinct strata, and the place of each unit among them."""
     codes, stratum = np.unique(units.category * _MASKS + units.domains, return_inverse=True)
     pairs = (divmod(code, _MASKS) for code in codes.tolist())
@@ -314,7 +315,7 @@ def _subset(units: Units, mask: npt.NDArray[np.bool_]) -> Units:
     return Units(units.hashes[mask], units.category[mask], units.domains[mask], units.rows[mask], units.categories)
 
 
-def _up_to(rate: float, pool: Ints) -> Ints:
+def _up_to(rate: float, pool: IntArray) -> IntArray:
     """How many keys of each stratum have a priority of at most `rate`, as floats compare.
 
     >>> _up_to(0.01, np.array([49, 50, 149, 150])).tolist()
@@ -326,7 +327,7 @@ def _up_to(rate: float, pool: Ints) -> Ints:
     return np.asarray(np.clip(taken, 0, pool), np.int64)
 
 
-def _exactly(count: int, pool: Ints, least: Ints) -> Ints:
+def _exactly(count: int, pool: IntArray, least: IntArray) -> IntArray:
     """`count` keys: all up to the highest rate that is not too high, and then the next priorities."""
     if not least.sum() <= count <= pool.sum():
         raise UsageError(
@@ -345,7 +346,7 @@ def _exactly(count: int, pool: Ints, least: Ints) -> Ints:
     return np.asarray(taken)
 
 
-def _rank_within(stratum: Ints) -> Ints:
+def _rank_within(stratum: IntArray) -> IntArray:
     """How many units before each are of its stratum.
 
     >>> _rank_within(np.array([1, 0, 1, 1])).tolist()
@@ -359,7 +360,7 @@ def _rank_within(stratum: Ints) -> Ints:
     return rank
 
 
-def _refuse_short(strata: Iterable[Stratum], wanted: Ints, found: Ints) -> None:
+def _refuse_short(strata: Iterable[Stratum], wanted: IntArray, found: IntArray) -> None:
     for stratum, n_wanted, n_found in zip(strata, wanted.tolist(), found.tolist(), strict=True):
         if n_found < n_wanted:
             raise DatasetError(

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.special import betaincinv
 
+from rope.arrays import IntArray
 from rope.curation.dedup.neighbours import DECIMALS, NearPairs, near_pairs_between
 from rope.curation.pipeline.recipe import LeakKind
 from rope.domain import DOMAINS, LETTER_OF, Domain
@@ -33,7 +34,6 @@ __all__ = [
     "to_markdown",
 ]
 
-Ints = npt.NDArray[np.int64]
 Vectors = npt.NDArray[np.float32]
 
 LEAK_SCHEMA: Final = pa.schema(
@@ -247,7 +247,7 @@ def _counts(leaks: pa.Table) -> dict[tuple[str, str, str], int]:
     return {tuple(row.values())[:3]: row["pairs_sum"] for row in grouped.to_pylist()}
 
 
-def _of_domain(side: SplitSide, domain: Domain) -> Ints:
+def _of_domain(side: SplitSide, domain: Domain) -> IntArray:
     """Rows of one domain in the order of their ids."""
     rows = [i for i, name in enumerate(side.domains) if name == domain]
     return np.array(sorted(rows, key=lambda i: side.ids[i]), np.int64)
@@ -256,8 +256,8 @@ def _of_domain(side: SplitSide, domain: Domain) -> Ints:
 def _near_leaks(
     validation: SplitSide,
     train: SplitSide,
-    first: Ints,
-    second: Ints,
+    first: IntArray,
+    second: IntArray,
     threshold: float,
     n_canaries: int,
     rng: np.random.Generator,
@@ -326,7 +326,7 @@ def _shared_table(kind: str, side: SplitSide, name: str) -> pa.Table:
 
 
 def _near_table(
-    validation: SplitSide, train: SplitSide, left: Ints, right: Ints, cosine: npt.NDArray[np.float64]
+    validation: SplitSide, train: SplitSide, left: IntArray, right: IntArray, cosine: npt.NDArray[np.float64]
 ) -> pa.Table:
     """The rows of `LEAK_SCHEMA` for near pairs."""
     columns = [

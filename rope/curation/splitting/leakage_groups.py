@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from rope.arrays import IntArray
 from rope.curation.codes import coded
 from rope.curation.dedup.linkage import components
 from rope.errors import DatasetError, UsageError
@@ -22,8 +22,6 @@ __all__ = ["MAX_SHARED", "LeakageGroups", "LeakageHub", "Near", "Shared", "leaka
 
 MAX_SHARED: Final = 50
 """Products with one value, or neighbours of one product, above which it is a hub; the same as in merging."""
-
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +35,7 @@ class Shared:
     """
 
     kind: str
-    product: Ints
+    product: IntArray
     value: pa.Array | pa.ChunkedArray
 
 
@@ -50,8 +48,8 @@ class Near:
         right: int64 [m]; number of another.
     """
 
-    left: Ints
-    right: Ints
+    left: IntArray
+    right: IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +76,7 @@ class LeakageGroups:
         hubs: by kind and value.
     """
 
-    group: Ints
+    group: IntArray
     hubs: tuple[LeakageHub, ...]
 
 
@@ -106,7 +104,7 @@ def leakage_groups(
     """
     if max_shared < 2:
         raise UsageError(f"max_shared is {max_shared}; expected at least 2")
-    parts: list[tuple[Ints, Ints]] = [(np.empty(0, np.int64), np.empty(0, np.int64))]
+    parts: list[tuple[IntArray, IntArray]] = [(np.empty(0, np.int64), np.empty(0, np.int64))]
     hubs: list[LeakageHub] = []
     for one in shared:
         _check(one.kind, n_products, one.product, len(one.value))
@@ -124,7 +122,7 @@ def leakage_groups(
     return LeakageGroups(components(n_products, left, right), tuple(ordered))
 
 
-def _check(kind: str, n_products: int, product: Ints, n_values: int) -> None:
+def _check(kind: str, n_products: int, product: IntArray, n_values: int) -> None:
     if len(product) != n_values:
         raise DatasetError(f"{kind}: {len(product)} products and {n_values} values; expected as many")
     unexpected = product[(product < 0) | (product >= n_products)]
@@ -132,7 +130,7 @@ def _check(kind: str, n_products: int, product: Ints, n_values: int) -> None:
         raise DatasetError(f"{kind}: product number {unexpected[0]}; expected 0 to {n_products - 1}")
 
 
-def _star(shared: Shared, limit: int) -> tuple[tuple[Ints, Ints], list[LeakageHub]]:
+def _star(shared: Shared, limit: int) -> tuple[tuple[IntArray, IntArray], list[LeakageHub]]:
     """The first product of each value with the other ones, and the hubs."""
     names, value = coded(shared.value)
     value, product = _distinct(value, shared.product)
@@ -146,7 +144,7 @@ def _star(shared: Shared, limit: int) -> tuple[tuple[Ints, Ints], list[LeakageHu
     return (first[is_tie], product[is_tie]), hubs
 
 
-def _without_hubs(near: Near, n_products: int, limit: int) -> tuple[tuple[Ints, Ints], list[LeakageHub]]:
+def _without_hubs(near: Near, n_products: int, limit: int) -> tuple[tuple[IntArray, IntArray], list[LeakageHub]]:
     """Each pair once, without those of a product with too many neighbours, and the hubs."""
     is_pair = near.left != near.right
     ends = near.left[is_pair], near.right[is_pair]
@@ -157,7 +155,7 @@ def _without_hubs(near: Near, n_products: int, limit: int) -> tuple[tuple[Ints, 
     return (left[is_tie], right[is_tie]), hubs
 
 
-def _distinct(first: Ints, second: Ints) -> tuple[Ints, Ints]:
+def _distinct(first: IntArray, second: IntArray) -> tuple[IntArray, IntArray]:
     """Each pair of numbers once, ordered by the first, then the second.
 
     >>> _distinct(np.array([2, 1, 2]), np.array([0, 5, 0]))

@@ -16,14 +16,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from rope.arrays import BoolArray, FloatArray, IntArray
 from rope.curation.sampling.keyed_hash import keyed_hash
 from rope.errors import DatasetError, UsageError
 
 __all__ = ["Products", "Split", "majority", "split_products"]
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 _PURPOSE: Final = "split"
 
@@ -44,8 +42,8 @@ class Products:
 
     ids: Sequence[str]
     categories: Sequence[str]
-    complete: Bools
-    group: Ints
+    complete: BoolArray
+    group: IntArray
 
     def __post_init__(self) -> None:
         lengths = [len(self.ids), len(self.categories), len(self.complete), len(self.group)]
@@ -71,22 +69,22 @@ class Split:
         taken: int64 [c]; validation products of each category.
     """
 
-    validation: Bools
+    validation: BoolArray
     categories: tuple[str, ...]
-    products: Ints
-    target: Floats
-    taken: Ints
+    products: IntArray
+    target: FloatArray
+    taken: IntArray
 
 
 @dataclass(frozen=True, slots=True)
 class _Groups:
     """Leakage groups in the order of their hashes."""
 
-    member: Ints  # [n] the group of each product
-    size: Ints
-    category: Ints
-    is_free: Bools  # may be taken
-    is_frozen: Bools  # was taken before
+    member: IntArray  # [n] the group of each product
+    size: IntArray
+    category: IntArray
+    is_free: BoolArray  # may be taken
+    is_frozen: BoolArray  # was taken before
 
 
 def split_products(products: Products, n_validation: int, *, seed: int, frozen: Collection[str] = ()) -> Split:
@@ -139,7 +137,7 @@ def split_products(products: Products, n_validation: int, *, seed: int, frozen: 
     return Split(validation, tuple(names.tolist()), n_products, target, _per_category(groups, chosen, len(names)))
 
 
-def _make_groups(products: Products, category: Ints, frozen: Collection[str], seed: int) -> _Groups:
+def _make_groups(products: Products, category: IntArray, frozen: Collection[str], seed: int) -> _Groups:
     """Leakage groups, named by their smallest id, in the order of the hashes of their names."""
     ids = np.asarray(products.ids, np.str_)
     by_id = np.argsort(ids, kind="stable")
@@ -155,7 +153,9 @@ def _make_groups(products: Products, category: Ints, frozen: Collection[str], se
     return _Groups(at, size, majority(at, category), is_complete & ~is_frozen, is_frozen)
 
 
-def _frozen_groups(ids: npt.NDArray[np.str_], member: Ints, is_complete: Bools, frozen: Collection[str]) -> Bools:
+def _frozen_groups(
+    ids: npt.NDArray[np.str_], member: IntArray, is_complete: BoolArray, frozen: Collection[str]
+) -> BoolArray:
     """Which groups have a frozen product; refuses a frozen product that cannot stay."""
     kept = np.isin(ids, np.asarray(sorted(frozen), np.str_))
     if kept.sum() < len(set(frozen)):
@@ -174,7 +174,7 @@ def _frozen_groups(ids: npt.NDArray[np.str_], member: Ints, is_complete: Bools, 
     return np.asarray(is_frozen)
 
 
-def majority(member: Ints, category: Ints) -> Ints:
+def majority(member: IntArray, category: IntArray) -> IntArray:
     """The most frequent category of each group, of several the smallest.
 
     >>> majority(np.array([0, 0, 0, 1, 1]), np.array([2, 1, 2, 5, 4])).tolist()
@@ -186,7 +186,7 @@ def majority(member: Ints, category: Ints) -> Ints:
     return np.asarray(of[order[first]])
 
 
-def _per_category(groups: _Groups, which: Bools, n_categories: int) -> Ints:
+def _per_category(groups: _Groups, which: BoolArray, n_categories: int) -> IntArray:
     """Products of some groups in each category."""
     return np.bincount(groups.category, groups.size * which, n_categories).astype(np.int64)
 
@@ -226,7 +226,9 @@ def _set_bits(bits: int) -> list[int]:
     return [int(place) for place in np.flatnonzero(np.unpackbits(raw, bitorder="little"))]
 
 
-def _choose_sums(sums: Sequence[Sequence[int]], wanted: Floats, total: int, order: Sequence[int]) -> list[int] | None:
+def _choose_sums(
+    sums: Sequence[Sequence[int]], wanted: FloatArray, total: int, order: Sequence[int]
+) -> list[int] | None:
     """One sum of each category that together make `total`, with the least sum of squared distances to `wanted`.
 
     Between equally good choices the categories that come first in `order` decide, for their smaller sums.

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from rope.arrays import IntArray
 from rope.config import Count, NumberRange, PositiveFraction, Seed, check_record
 from rope.curation.codes import coded_in_order
 from rope.curation.dedup.neighbours import near_pairs
@@ -24,7 +25,6 @@ from rope.errors import UsageError
 
 __all__ = ["SPLIT", "SplitPlan", "SplitRows", "plan_split", "split_rows"]
 
-Ints = npt.NDArray[np.int64]
 
 _COLUMNS: Final = ("id", "domain", "category", "product_id", "session", "media_sha256")
 _NEIGHBOURS: Final = 200
@@ -134,12 +134,12 @@ def _read(paths: Sequence[Path], options: SplitRows) -> pa.Table:
     return pa.concat_tables(tables)
 
 
-def _categories(rows: pa.Table, product: Ints) -> list[str]:
+def _categories(rows: pa.Table, product: IntArray) -> list[str]:
     names, at = coded_in_order(pc.fill_null(rows["category"], ""))
     return [names[place] for place in majority(product, at)] if names else []
 
 
-def _complete(rows: pa.Table, product: Ints, n_products: int) -> npt.NDArray[np.bool_]:
+def _complete(rows: pa.Table, product: IntArray, n_products: int) -> npt.NDArray[np.bool_]:
     """Which products have rows of all three domains."""
     complete = np.ones(n_products, np.bool_)
     for domain in DOMAINS:
@@ -148,7 +148,7 @@ def _complete(rows: pa.Table, product: Ints, n_products: int) -> npt.NDArray[np.
     return complete
 
 
-def _shared(rows: pa.Table, product: Ints) -> list[Shared]:
+def _shared(rows: pa.Table, product: IntArray) -> list[Shared]:
     """The sessions and files of each product, of what the rows tell."""
     found = []
     if "session" in rows.column_names:
@@ -164,7 +164,9 @@ def _shared(rows: pa.Table, product: Ints) -> list[Shared]:
     return found
 
 
-def _near(paths: Sequence[Path], is_known: pa.ChunkedArray, rows: pa.Table, product: Ints, threshold: float) -> Near:
+def _near(
+    paths: Sequence[Path], is_known: pa.ChunkedArray, rows: pa.Table, product: IntArray, threshold: float
+) -> Near:
     """Pairs of products of which two samples are near; the samples are sorted, as an index depends on their order."""
     order = pc.sort_indices(rows, [(name, "ascending") for name in ("product_id", "domain", "id")]).to_numpy()
     vectors = read_vectors(paths, is_known.to_numpy(), "split")
