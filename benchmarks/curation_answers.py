@@ -17,7 +17,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from rope.curation.annotation.batches import Batch, Task
+from rope.curation.annotation.batches import AnnotationTask, TaskBatch
 from rope.curation.annotation.items import Item
 from rope.curation.annotation.labels import label_table
 from rope.curation.filtering.threshold import choose_cut
@@ -35,7 +35,9 @@ def labels_of(rng, truth, skill, overlap, rounds):
     """Labels of some items, as `label_table` makes them."""
     people = [Person(name, *skill) for name in ("ann", "bob", "cat", "dan")]
     items = [Item(item_id=name, question="same_product", texts={"page": "x"}) for name in truth]
-    batch = Batch("b", "same_product", tuple(Task(item, 1 + int(rng.random() < overlap)) for item in items))
+    batch = TaskBatch(
+        "b", "same_product", tuple(AnnotationTask(item, 1 + int(rng.random() < overlap)) for item in items)
+    )
     answers = ask(rng, batch, truth, people[:2])
     for _ in range(rounds):
         labels = label_table([batch], answers).to_pylist()

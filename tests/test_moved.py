@@ -1,8 +1,10 @@
 """Old names of modules and of what is in them work for a release, and tell the new ones."""
 
+import ast
 import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -61,3 +63,22 @@ def test_an_old_argument_and_attribute_work_and_say_what_they_are_called_now():
         assert function(effort=3) == 3
     with pytest.warns(DeprecationWarning, match="the attribute subject is now provenance"):
         assert Report().subject == 5
+
+
+def old_imports(path: Path) -> list[str]:
+    """The old names that a file imports."""
+    found = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.ImportFrom)]
+    return [
+        f"{path}: {node.module}.{alias.name}"
+        for node in found
+        for alias in node.names
+        if node.module in MOVED or alias.name in RENAMED.get(node.module or "", {})
+    ]
+
+
+def test_nothing_here_imports_an_old_name(tmp_path):
+    root = Path(__file__).parents[1]
+    folders = ("rope", "cope", "baselines", "leaderboard", "tests", "benchmarks")
+    assert [name for folder in folders for path in (root / folder).rglob("*.py") for name in old_imports(path)] == []
+    (tmp_path / "old.py").write_text("from rope.bench import Effort\nfrom rope.bench.tally import x\n")
+    assert len(old_imports(tmp_path / "old.py")) == 2

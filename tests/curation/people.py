@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rope.curation.annotation.answers import Answer
+from rope.curation.annotation.answers import AnnotatorAnswer
 
 __all__ = ["Person", "answers_of", "ask", "ask_again"]
 
@@ -24,7 +24,7 @@ class Person:
 
 def answers_of(rng, item, truth, people):
     """An answer of each of some people."""
-    return [Answer(task_id=item.task_id, annotator=one.name, value=one.say(rng, truth)) for one in people]
+    return [AnnotatorAnswer(task_id=item.task_id, annotator=one.name, value=one.say(rng, truth)) for one in people]
 
 
 def ask(rng, batch, truth, people):

@@ -150,7 +150,7 @@ def test_the_stage_stands_before_the_merge_and_wants_its_file(tmp_path):
     ("content", "message"),
     [
         ("id,label\n", "no column 'item_id'"),
-        ("item_id,label,question\na|b,same,what\n", ":2: the question 'what' is none of"),
+        ("item_id,label,question\na|b,same,what\n", ":2: the question 'what' is not one of"),
         ("item_id,label,weight\na|b,same,heavy\n", ":2: weight is 'heavy'; expected a number"),
         ("item_id,label\n,same\n", ":2: has no item_id"),
     ],

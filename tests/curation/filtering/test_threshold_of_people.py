@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rope.curation.annotation.batches import Batch, Task
+from rope.curation.annotation.batches import AnnotationTask, TaskBatch
 from rope.curation.annotation.items import Item
 from rope.curation.annotation.label_files import Label
 from rope.curation.annotation.labels import label_table
@@ -22,7 +22,9 @@ def labels_of(seed, n, precision, overlap, rounds=0):
     rng = np.random.default_rng(seed)
     items = [Item(item_id=f"p{i}|v{i}", question="same_product", texts={"page": "x"}) for i in range(n)]
     truth = {item.item_id: said for item, (said,) in zip(items, truths(rng, [1] * n, precision), strict=True)}
-    batch = Batch("b", "same_product", tuple(Task(item, 1 + int(rng.random() < overlap)) for item in items))
+    batch = TaskBatch(
+        "b", "same_product", tuple(AnnotationTask(item, 1 + int(rng.random() < overlap)) for item in items)
+    )
     answers = ask(rng, batch, truth, PEOPLE[:2])
     labels = label_table([batch], answers).to_pylist()
     for _ in range(rounds):
