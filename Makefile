@@ -21,16 +21,23 @@ demo: install
 	$(BIN)/rope-bench run --model baselines:handcrafted --data demo/dataset --out demo/handcrafted.parquet \
 		--json demo/handcrafted.json
 	$(BIN)/rope-bench doctor demo/handcrafted.parquet --data demo/dataset --html demo/doctor.html > demo/doctor.txt
+	$(BIN)/rope-bench gallery demo/handcrafted.parquet --data demo/dataset --pair V2L --queries 9 \
+		--html demo/failures.html > demo/failures.txt
 	$(BIN)/cope train demo/dataset --preset tiny --out demo/cope --workers 1
 	$(BIN)/rope-bench run --model cope:demo/cope --data demo/dataset --out demo/cope.parquet \
 		--json demo/cope.json > demo/cope.txt
 	$(BIN)/rope-bench compare demo/handcrafted.json demo/cope.json
 	$(BIN)/rope-bench submit demo/handcrafted.parquet --model-card leaderboard/cards/handcrafted.yaml \
 		--data demo/dataset --out demo/results
+	$(BIN)/rope-bench submit demo/handcrafted.parquet --model-card leaderboard/cards/handcrafted-colour.yaml --dims 256 \
+		--data demo/dataset --out demo/results
+	$(BIN)/rope-bench submit demo/cope.parquet --model-card leaderboard/cards/cope-tiny.yaml \
+		--data demo/dataset --out demo/results
 	$(BIN)/leaderboard verify demo/results --data demo/dataset
 	$(BIN)/leaderboard build demo/results --data demo/dataset --out demo/site
-	@echo 'Look at demo/sheet.png (what is in the dataset), demo/doctor.html (what is in the embeddings) and'
-	@echo 'demo/site/index.html (the leaderboard). A minute of training on 140 products shows that COPE runs; what it'
+	@echo 'Look at demo/sheet.png (what is in the dataset), demo/doctor.html (what is in the embeddings),'
+	@echo 'demo/failures.html (what a baseline gets wrong) and'
+	@echo 'demo/site/index.html (the leaderboard, of three models). A minute of training on 140 products shows that COPE runs; what it'
 	@echo 'learns from more is in docs/cope-training.md.'
 
 test: lint

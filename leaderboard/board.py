@@ -26,6 +26,7 @@ __all__ = [
     "View",
     "load_boards",
     "product_hits",
+    "product_sums",
 ]
 
 METRICS: Final = (*(f"R@{k}" for k in KS), "MRR", "mAP")
@@ -116,12 +117,14 @@ class Board:
         dataset: name of the dataset.
         fingerprint: None where all rows are reported.
         rows: by the headline, best first; those without one last.
+        is_synthetic: whether the dataset was drawn by a program, so that the board ranks nothing.
     """
 
     key: str
     dataset: str
     fingerprint: str | None
     rows: tuple[BoardRow, ...]
+    is_synthetic: bool = False
 
     @property
     def domains(self) -> tuple[DomainName, ...]:
@@ -203,6 +206,17 @@ def product_hits(ranks: QueryRanks) -> ProductHits:
     return ProductHits(tuple(ranks.product_ids), counts, hits)
 
 
+def product_sums(ranks: QueryRanks, metric: str) -> dict[str, list[float]]:
+    """Column -> what the queries of each product add up to in a metric; whole numbers for R@k."""
+    n_products = len(ranks.product_ids)
+    sums = {}
+    for column in ranks.cross_pairs:
+        pair = ranks.pairs[column]
+        found = np.bincount(pair.products, query_values(pair, metric), n_products)
+        sums[column] = [int(one) if one.is_integer() else round(one, 9) for one in found.tolist()]
+    return sums
+
+
 def _measure(entry: LeaderboardEntry, ranks: QueryRanks) -> _Measured:
     n_products = len(ranks.product_ids)
     estimates: dict[View, MetricEstimate] = {}
@@ -226,7 +240,7 @@ def _board(dataset: KnownDataset, found: Sequence[_Measured | LeaderboardEntry])
     rows = [*(one.row(ranks) for one in ranked), *(one.row({}) for one in shown)]
     rows += [BoardRow(one, _reported_cells(one), None) for one in found if isinstance(one, LeaderboardEntry)]
     rows.sort(key=lambda row: (-row.cells[HEADLINE].value if HEADLINE in row.cells else 1.0, row.id))
-    return Board(dataset.key, dataset.name, dataset.fingerprint, tuple(rows))
+    return Board(dataset.key, dataset.name, dataset.fingerprint, tuple(rows), dataset.is_synthetic)
 
 
 def _ranks(measured: Sequence[_Measured], metric: str) -> dict[View, dict[str, int]]:

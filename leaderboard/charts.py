@@ -1,11 +1,14 @@
 """Drawings of the model pages: inline SVG, coloured by the style sheet."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
 from itertools import cycle
 from typing import Final
 
+import numpy as np
 from markupsafe import Markup
 
+from leaderboard.board import HEADLINE, Board, BoardRow
 from leaderboard.entry import LeaderboardEntry
 from leaderboard.projection import MapPoint
 from rope.bench.doctor.charts import Line, in_words, lines, pair_style
@@ -14,7 +17,7 @@ from rope.bench.metrics import KS, mean
 from rope.bench.stats.query_ranks import PairRanks, QueryRanks
 from rope.domain import DomainName, domains_of
 
-__all__ = ["growth_chart", "hit_rate_chart", "map_chart", "shapes_of"]
+__all__ = ["cost_charts", "growth_chart", "hit_rate_chart", "map_chart", "shapes_of"]
 
 
 def hit_rate_chart(entry: LeaderboardEntry) -> Markup | None:
@@ -51,6 +54,47 @@ def growth_chart(ranks: QueryRanks, n_gallery: Mapping[str, int]) -> Markup | No
     ]
     title = f"R@1 of the {in_words(len(negatives))} pairs, in percent, as the gallery grows"
     return _drawing(lines(title, "negatives in the gallery", series))
+
+
+def cost_charts(board: Board) -> dict[str, Markup]:
+    """The headline against what a row costs: bytes of a stored vector, and parameters; best for its cost is joined.
+
+    A cost that fewer than two rows tell has no chart.
+    """
+    costs: dict[str, Callable[[BoardRow], int | None]] = {
+        "bytes a sample": _bytes_of,
+        "parameters": lambda row: row.entry.card.parameters,
+    }
+    charts = {}
+    for label, cost_of in costs.items():
+        points = [
+            (cost, row.cells[HEADLINE].value, row.name)
+            for row in board.rows
+            if HEADLINE in row.cells and (cost := cost_of(row))
+        ]
+        if len(points) > 1:
+            charts[label] = _drawing(lines(f"{HEADLINE[0]} against {label}", label, _cost_lines(points)))
+    return charts
+
+
+def _bytes_of(row: BoardRow) -> int | None:
+    """Of the numbers of a vector as they are stored; None where no vectors are known."""
+    score = row.entry.score
+    if score is None:
+        return None
+    note = score["embeddings"][row.entry.domains[0]]
+    return int(note["dim"]) * int(np.dtype(note["stored_dtype"]).itemsize)
+
+
+def _cost_lines(points: Sequence[tuple[int, float, str]]) -> list[Line]:
+    """The frontier, from the cheapest row on each that is better than all cheaper ones; and a point for each other."""
+    frontier: list[tuple[int, float, str]] = []
+    rest: list[tuple[int, float, str]] = []
+    for point in sorted(points, key=lambda one: (one[0], -one[1], one[2])):
+        (frontier if not frontier or point[1] > frontier[-1][1] else rest).append(point)
+    others = [Line(escape(name), "beside", [(float(cost), value)], joined=False) for cost, value, name in rest]
+    names = [escape(name) for _, _, name in frontier]
+    return [*others, Line("best for its cost", "frontier", [(float(c), v) for c, v, _ in frontier], names)]
 
 
 def map_chart(points: Sequence[MapPoint], domains: Sequence[DomainName]) -> Markup | None:

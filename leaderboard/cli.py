@@ -90,6 +90,9 @@ def build(
     path: Results = RESULTS,
     data: Datasets = None,
     leave_out: LeaveOut = False,
+    project: Annotated[
+        str | None, typer.Option(metavar="URL", help="The repository that pages link to.", show_default="no link")
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Worker threads.", show_default="one a processor")] = None,
 ) -> None:
     """Check the rows and write the site: static files that work from a folder or from any host."""
@@ -104,7 +107,7 @@ def build(
         checked = check(
             path, _datasets(data), allow_unscored=True, compute=ComputeSettings(threads=threads), advance=advance
         )
-        boards = build_site(checked, out, leave_out=leave_out, advance=advance)
+        boards = build_site(checked, out, leave_out=leave_out, project=project, advance=advance)
     for line in build_lines(checked, leave_out=leave_out):
         typer.echo(line)
     n_rows = sum(len(board.rows) for board in boards)

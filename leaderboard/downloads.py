@@ -3,14 +3,21 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from html import escape
+from pathlib import Path
 from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from leaderboard.board import HEADLINE, METRICS, Board, BoardCell, BoardRow
 from leaderboard.entry import REPORTED_CAVEAT, LeaderboardEntry, Status
 
-__all__ = ["as_csv", "as_json", "as_latex"]
+__all__ = ["as_atom", "as_csv", "as_json", "as_latex", "write_parquet"]
 
 _JSON_VERSION: Final = 1
+_EPOCH: Final = "1970-01-01T00:00:00Z"
 _NOTES: Final[Mapping[Status, tuple[str, str]]] = {
     "recomputed": ("", ""),
     "claimed": (r"$^{\ast}$", "not recomputed from the vectors"),
@@ -58,6 +65,76 @@ def as_csv(boards: Sequence[Board]) -> str:
                 about = [board.key, row.id, _no_formula(row.name), row.entry.status, column, metric]
                 writer.writerow([*about, cell.value, *numbers, row.entry.caveat or "", row.n_seeds])
     return lines.getvalue()
+
+
+def write_parquet(boards: Sequence[Board], path: Path) -> None:
+    """The rows of the CSV with types; what is not known is null, and names are as they are."""
+    schema = pa.schema(
+        [
+            *((name, pa.string()) for name in ("board", "id", "model", "status", "column", "metric")),
+            *((name, pa.float64()) for name in ("value", "low", "high")),
+            ("rank", pa.int64()),
+            ("caveat", pa.string()),
+            ("seeds", pa.int64()),
+        ]
+    )
+    rows = [
+        (board.key, row.id, row.name, row.entry.status, column, metric, *_numbers(cell), row.entry.caveat, row.n_seeds)
+        for board in boards
+        for row in board.rows
+        for (metric, column), cell in row.cells.items()
+    ]
+    columns = zip(*rows, strict=True) if rows else [[] for _ in schema]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    pq.write_table(pa.table(arrays, schema), path, compression="zstd")
+
+
+def _numbers(cell: BoardCell) -> tuple[float, float | None, float | None, int | None]:
+    return cell.value, cell.low, cell.high, cell.rank
+
+
+def as_atom(boards: Sequence[Board]) -> str:
+    """A feed with an entry for each row, the newest first; its date is that of the row's file.
+
+    Addresses are relative to the feed, as the site works from any host.
+    """
+    dated = sorted(
+        ((_modified(row.entry.path), board, row) for board in boards for row in board.rows),
+        key=lambda one: (one[0], one[1].key, one[2].id),
+        reverse=True,
+    )
+    entries = [_atom_entry(time, board, row) for time, board, row in dated]
+    newest = dated[0][0] if dated else _EPOCH
+    return "\n".join(
+        [
+            '<?xml version="1.0" encoding="utf-8"?>',
+            '<feed xmlns="http://www.w3.org/2005/Atom">',
+            "<title>ROPE leaderboard</title>",
+            "<id>urn:rope-bench:leaderboard</id>",
+            '<link rel="self" href="feed.xml"/>',
+            '<link rel="alternate" href="index.html"/>',
+            f"<updated>{newest}</updated>",
+            "<author><name>rope-bench</name></author>",
+            *entries,
+            "</feed>",
+            "",
+        ]
+    )
+
+
+def _atom_entry(time: str, board: Board, row: BoardRow) -> str:
+    cell = row.cells.get(HEADLINE)
+    value = "" if cell is None else f": mean {HEADLINE[0]} {100 * cell.value:.2f} %"
+    told = escape(f"{row.name} on {board.dataset}{value}, {row.entry.status}")
+    place = escape(f"models/{board.key}/{row.id}.html", quote=True)
+    return (
+        f"<entry><title>{told}</title><id>urn:rope-bench:{escape(board.key)}:{escape(row.id)}</id>"
+        f'<link href="{place}"/><updated>{time}</updated><summary>{told}</summary></entry>'
+    )
+
+
+def _modified(path: Path) -> str:
+    return datetime.fromtimestamp(int(path.stat().st_mtime), timezone.utc).isoformat().replace("+00:00", "Z")
 
 
 def as_latex(board: Board, metric: str = HEADLINE[0]) -> str:

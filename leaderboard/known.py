@@ -39,6 +39,8 @@ class KnownDataset:
         directory: where it lies; None where it was not given.
         is_registered: False for one that a row alone knows of.
         told_name: what its own directory calls it.
+        is_synthetic: whether it was drawn by a program, so that its numbers rank nothing.
+        may_show_pictures: whether its licence lets anyone see its images and texts on the pages of models.
     """
 
     name: str
@@ -47,6 +49,8 @@ class KnownDataset:
     directory: Path | None = None
     is_registered: bool = True
     told_name: str = ""
+    is_synthetic: bool = False
+    may_show_pictures: bool = False
 
     @property
     def key(self) -> str:
@@ -95,7 +99,9 @@ def known_datasets(directories: Sequence[Path]) -> list[KnownDataset]:
             if all(one.fingerprint != given.fingerprint for one in others):
                 others.append(given)
         elif same.directory is None:
-            registered[registered.index(same)] = replace(given, name=same.name)
+            registered[registered.index(same)] = replace(
+                given, name=same.name, is_synthetic=same.is_synthetic, may_show_pictures=same.may_show_pictures
+            )
     names = Counter(skeleton(one.name) for one in [*registered, *others])
     known = [*registered, *(_named_apart(one) if names[skeleton(one.name)] > 1 else one for one in others)]
     _check_addresses(known)
@@ -150,7 +156,16 @@ def queries_of(directory: Path, fingerprint: str) -> Mapping[str, Queries]:
 
 def _registered() -> list[KnownDataset]:
     raw: list[dict[str, Any]] = json.loads((files("leaderboard") / "known_datasets.json").read_text("utf-8"))
-    return [KnownDataset(one["name"], one["fingerprint"], one["samples"]) for one in raw]
+    return [
+        KnownDataset(
+            one["name"],
+            one["fingerprint"],
+            one["samples"],
+            is_synthetic=one.get("synthetic", False),
+            may_show_pictures=one.get("pictures", False),
+        )
+        for one in raw
+    ]
 
 
 def _given(directory: Path) -> KnownDataset:

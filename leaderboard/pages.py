@@ -30,6 +30,7 @@ class ModelPage:
         map: principal components.
         map_products: the products on the map.
         slices: R@k of parts of the queries, in the mean of these pairs.
+        has_failures: whether a page of failures with pictures stands beside it.
     """
 
     hit_rates: Markup | None = None
@@ -37,37 +38,39 @@ class ModelPage:
     map: Markup | None = None
     map_products: tuple[str, ...] = ()
     slices: tuple[QuerySlice, ...] = ()
+    has_failures: bool = False
 
 
-def index_page(board: Board, boards: Sequence[Board]) -> str:
+def index_page(board: Board, boards: Sequence[Board], costs: Mapping[str, Markup], project: str | None) -> str:
     """The board of one dataset, with links to the others."""
-    return _render("board", "", board, boards=boards, data=board_data(board))
+    return _render("board", "", board, project, boards=boards, costs=costs, data=board_data(board))
 
 
-def model_page(row: BoardRow, board: Board, page: ModelPage) -> str:
+def model_page(row: BoardRow, board: Board, page: ModelPage, project: str | None) -> str:
     """One model on one dataset."""
     one_shot = (row.entry.score or {}).get("one_shot", {})
     expected = [of_pair["expected"] for of_pair in one_shot.values()]
     if None in expected:  # several shots: there is no closed form
         one_shot, expected = {}, []
     one_shot_mean = mean(expected) if expected else None
-    return _render("model", "../../", board, row=row, page=page, one_shot=one_shot, one_shot_mean=one_shot_mean)
+    shown = {"row": row, "page": page, "one_shot": one_shot, "one_shot_mean": one_shot_mean}
+    return _render("model", "../../", board, project, **shown)
 
 
-def compare_page(board: Board) -> str:
+def compare_page(board: Board, project: str | None) -> str:
     """Two models, or two runs, side by side, computed in the browser from the hits by product."""
     compared = [row for row in board.single_rows if row.by_product is not None]
-    return _render("compare", "", board, compared=compared)
+    return _render("compare", "", board, project, compared=compared)
 
 
-def runs_page(row: BoardRow, board: Board) -> str:
+def runs_page(row: BoardRow, board: Board, project: str | None) -> str:
     """A model of several training runs on one dataset."""
-    return _render("runs", "../../", board, row=row)
+    return _render("runs", "../../", board, project, row=row)
 
 
-def text_page(name: str, board: Board) -> str:
+def text_page(name: str, board: Board, project: str | None) -> str:
     """`protocol` or `submit`."""
-    return _render(name, "", board)
+    return _render(name, "", board, project)
 
 
 def board_data(board: Board) -> dict[str, Any]:
@@ -99,7 +102,7 @@ def _hundredths(fraction: float | None) -> int | None:
     return None if fraction is None else round(10_000 * fraction)
 
 
-def _render(name: str, root: str, board: Board, **values: object) -> str:
+def _render(name: str, root: str, board: Board, project: str | None, **values: object) -> str:
     template = _environment().get_template(f"{name}.html.j2")
     return template.render(
         name=name,
@@ -115,6 +118,7 @@ def _render(name: str, root: str, board: Board, **values: object) -> str:
         shapes=shapes_of(board.domains),
         pair=Pair,
         protocol_version=PROTOCOL_VERSION,
+        project=None if project is None else project.rstrip("/"),
         **values,
     )
 

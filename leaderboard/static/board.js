@@ -117,13 +117,24 @@
       `\\multicolumn{${columns.length + 1}}{l}{\\footnotesize ${marks[status]} ${notes[status]}} \\\\`);
     return [`% ${get("metric").value} in %`, ...lines, "\\bottomrule", ...told, "\\end{tabular}", ""].join("\n");
   };
-  const copy = async (text) => {
-    try { await navigator.clipboard.writeText(text); return; } catch { /* not allowed from here */ }
-    const area = element("textarea", text);
-    document.body.append(area);
-    area.select();
-    document.execCommand("copy");
-    area.remove();
+  const fields = ["metric", "column", "status", "modality", "parameters", "search"];
+  const isDefault = (field) => (field.id === "search" ? field.value === "" : field.selectedIndex === 0);
+  const keep = () => {
+    const values = Object.fromEntries(fields.map((id) => [id, isDefault(get(id)) ? "" : get(id).value]));
+    const sorted = state.sort === "main" && !state.ascending ? "" : `${state.ascending ? "" : "-"}${state.sort}`;
+    window.ropeKeep({ ...values, sort: sorted });
+  };
+  const restore = () => {
+    const asked = window.ropeAsked();
+    for (const id of fields) {
+      if (id === "search") get(id).value = asked.get(id) ?? "";
+      else { get(id).selectedIndex = 0; window.ropeSelect(get(id), asked.get(id)); }
+    }
+    const sorted = asked.get("sort") ?? "-main";
+    const heading = sorted.replace(/^-/, "");
+    const isKnown = [...table.tHead.rows[0].cells].some((one) => one.dataset.sort === heading);
+    Object.assign(state, isKnown ? { sort: heading, ascending: !sorted.startsWith("-") } : { sort: "main", ascending: false });
+    fill(); sort(); filter();
   };
 
   table.tHead.addEventListener("click", (event) => {
@@ -132,15 +143,17 @@
     const isUpwards = ["rank", "name", "status"].includes(heading.dataset.sort);
     state.ascending = state.sort === heading.dataset.sort ? !state.ascending : isUpwards;
     state.sort = heading.dataset.sort;
-    sort();
+    sort(); keep();
   });
-  for (const id of ["metric", "column"]) get(id).addEventListener("change", () => { Object.assign(state, { sort: "main", ascending: false }); fill(); sort(); });
-  for (const id of ["status", "modality", "parameters"]) get(id).addEventListener("change", filter);
-  get("search").addEventListener("input", filter);
+  for (const id of ["metric", "column"]) get(id).addEventListener("change", () => { Object.assign(state, { sort: "main", ascending: false }); fill(); sort(); keep(); });
+  for (const id of ["status", "modality", "parameters"]) get(id).addEventListener("change", () => { filter(); keep(); });
+  get("search").addEventListener("input", () => { filter(); keep(); });
   get("controls").addEventListener("submit", (event) => event.preventDefault());
   get("latex").addEventListener("click", async () => {
-    await copy(latex());
+    await window.ropeCopy(latex());
     get("copied").textContent = window.ropeText("Copied", "已复制");
   });
   document.addEventListener("language", () => { fill(); filter(); });
+  window.addEventListener("hashchange", restore);
+  restore();
 })();

@@ -1,12 +1,12 @@
 "use strict";
-// Two models compared from their hits by product: the arithmetic of rope.bench.compare (docs/statistics.md).
+// Two models compared from what the queries of each product add up to: the arithmetic of rope.bench.compare (docs/statistics.md).
 (() => {
   const get = (id) => document.getElementById(id);
   const loaded = new Map();
   let shared = null;
   const columns = () => Object.keys(shared.queries); // the cross-domain pairs, in order
   window.ropeProducts = (data) => { shared = data; };
-  window.ropeHits = (data) => { loaded.set(data.model, data.hits); };
+  window.ropeSums = (data) => { for (const [metric, sums] of Object.entries(data.sums)) loaded.set(`${data.model} ${metric}`, sums); };
 
   // A script and not fetch: a page that was opened from a file may load scripts and nothing else.
   const load = (name) => new Promise((resolve, reject) => {
@@ -123,34 +123,52 @@
     get("verdict").textContent = get("first").value === get("second").value
       ? window.ropeText("Choose two different models.", "请选择两个不同的模型。")
       : corrected.at(-1) < 0.05
-        ? window.ropeText(`${first} is ahead of ${second} by ${by} points in the mean, and the difference is significant.`, `${first} 平均领先 ${second} ${by} 个百分点，差异显著。`)
-        : window.ropeText(`${first} is ahead of ${second} by ${by} points in the mean, which chance alone could explain.`, `${first} 平均领先 ${second} ${by} 个百分点，但可能出于偶然。`);
+        ? window.ropeText(`${first} is ahead of ${second} by ${by} points of ${get("metric").value} in the mean, and the difference is significant.`, `${first} 的 ${get("metric").value} 平均领先 ${second} ${by} 个百分点，差异显著。`)
+        : window.ropeText(`${first} is ahead of ${second} by ${by} points of ${get("metric").value} in the mean, which chance alone could explain.`, `${first} 的 ${get("metric").value} 平均领先 ${second} ${by} 个百分点，但可能出于偶然。`);
   };
+  const amount = (value) => (Number.isInteger(value) ? value : value.toFixed(2));
   const showProducts = (a, b) => {
     const totals = shared.products.map((product, i) => {
       const total = (counts) => sum(columns().map((column) => counts[column][i]));
-      return { product, a: total(a), b: total(b), queries: total(shared.queries) };
+      const category = shared.categories?.[i];
+      return { name: category ? `${product}, ${category}` : product, a: total(a), b: total(b), queries: total(shared.queries) };
     });
     for (const [id, sign] of [["gains", 1], ["losses", -1]]) {
       const best = totals.filter((one) => sign * (one.a - one.b) > 0).sort((x, y) => sign * (y.a - y.b - x.a + x.b)).slice(0, 6);
       get(id).tBodies[0].replaceChildren(...best.map((one) => {
         const row = document.createElement("tr");
-        row.append(cell(one.product, "th", "left"), cell(one.a), cell(one.b), cell(one.queries));
+        row.append(cell(one.name, "th", "left"), cell(amount(one.a)), cell(amount(one.b)), cell(one.queries));
         return row;
       }));
     }
   };
 
+  const fields = ["first", "second", "metric"];
+  const firstMetric = get("metric").options[0].value;
+  const keep = () => {
+    const metric = get("metric").value;
+    window.ropeKeep({ first: get("first").value, second: get("second").value, metric: metric === firstMetric ? "" : metric });
+  };
+  const restore = () => {
+    const asked = window.ropeAsked();
+    for (const id of fields) if (asked.has(id)) window.ropeSelect(get(id), asked.get(id));
+    update();
+  };
+
   const update = async () => {
-    const [first, second] = [get("first").value, get("second").value];
-    await Promise.all([shared ? null : load("products"), ...[first, second].filter((id) => !loaded.has(id)).map((id) => load(`model-${id}`))]);
-    if (first !== get("first").value || second !== get("second").value) return;
-    const [a, b] = [loaded.get(first), loaded.get(second)];
-    const of = (hits) => { const pairs = columns().map((column) => estimate(hits[column], shared.queries[column])); return [...pairs, average(pairs)]; };
+    const [first, second, metric] = fields.map((id) => get(id).value);
+    const file = (id) => (metric === firstMetric ? `model-${id}` : `model-${id}.more`);
+    const missing = [...new Set([first, second])].filter((id) => !loaded.has(`${id} ${metric}`));
+    await Promise.all([shared ? null : load("products"), ...missing.map((id) => load(file(id)))]);
+    if (fields.some((id, i) => get(id).value !== [first, second, metric][i])) return;
+    const [a, b] = [loaded.get(`${first} ${metric}`), loaded.get(`${second} ${metric}`)];
+    const of = (sums) => { const pairs = columns().map((column) => estimate(sums[column], shared.queries[column])); return [...pairs, average(pairs)]; };
     const [ofA, ofB] = [of(a), of(b)];
     showDifferences(ofA.map((one, i) => compare(one, ofB[i])));
     showProducts(a, b);
   };
-  for (const id of ["first", "second"]) get(id).addEventListener("change", update);
+  for (const id of fields) get(id).addEventListener("change", () => { keep(); update(); });
   document.addEventListener("language", update);
+  window.addEventListener("hashchange", restore);
+  restore();
 })();

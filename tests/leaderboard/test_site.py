@@ -1,11 +1,20 @@
 """The site in a browser, from files."""
 
+import csv
 import json
+import re
 import shutil
+from dataclasses import replace
+from datetime import datetime
+from xml.etree import ElementTree
 
+import pyarrow.parquet as pq
 import pytest
 
 from leaderboard.board import load_boards
+from leaderboard.charts import _cost_lines
+from leaderboard.checked_board import check
+from leaderboard.known import known_datasets
 from leaderboard.site import build_site
 from rope.bench.stats.compare import compare
 from rope.bench.stats.query_ranks import load_ranks
@@ -38,7 +47,8 @@ def open_page(chromium, site):
         page = context.new_page()
         page.on("console", lambda message: messages.append(message.text))
         page.on("pageerror", lambda error: messages.append(str(error)))
-        page.goto((site / path).as_uri())
+        file, hash_sign, view = path.partition("#")
+        page.goto((site / file).as_uri() + hash_sign + view)
         return page
 
     yield go
@@ -75,10 +85,10 @@ def test_filters_leave_what_fits(open_page):
     page.get_by_label("Search").fill("GAM")
     assert names(page) == ["gamma"]
     page.get_by_label("Search").fill("")
-    page.get_by_label("Parameters").select_option("100000000")
+    page.locator("#parameters").select_option("100000000")
     assert names(page) == []
     assert page.get_by_text("No model fits").is_visible()
-    page.get_by_label("Parameters").select_option("500000000")
+    page.locator("#parameters").select_option("500000000")
     page.get_by_label("Status").select_option("reported")
     assert names(page) == []
 
@@ -106,21 +116,124 @@ def test_a_model_opens_with_its_charts_and_hashes(open_page, board):
     assert "product size" in text  # slices
 
 
-def test_two_models_compare_as_in_rope_bench(open_page, board, results):
+@pytest.mark.parametrize("metric", ["R@1", "R@10", "mAP"])
+def test_two_models_compare_as_in_rope_bench(metric, open_page, board):
     page = open_page(f"compare-{board.key}.html")
-    for label, name in (("first", "gamma"), ("second", "alpha")):
+    for label, name in (("first", "gamma"), ("second", "alpha"), ("metric", metric)):
         page.locator(f"#{label}").select_option(name)
-    page.locator("#verdict", has_text="significant").wait_for()
+    page.locator("#verdict", has_text=f"points of {metric} in the mean, and the difference is significant").wait_for()
     ranks = [load_ranks(row.entry.part("score")) for row in board.rows if row.entry.card.id != "beta"]
-    wanted = {one.column: one for one in compare(ranks, "R@1").differences}
+    wanted = {one.column: one for one in compare(ranks, metric).differences}
     rows = page.locator("#differences tbody tr").all()
     for row, (column, one) in zip(rows, wanted.items(), strict=True):
-        assert float(row.get_attribute("data-p")) == pytest.approx(one.p, rel=1e-6)
+        assert float(row.get_attribute("data-p")) == pytest.approx(one.p, rel=1e-5)
         cells = row.locator("th, td").all_inner_texts()
         assert cells[0] == column.replace("2", "→")
         assert cells[3] == f"−{100 * one.value:.2f}"  # gamma, behind alpha, is A here
         assert cells[4] == f"−{100 * one.high:.2f} … −{100 * one.low:.2f}".replace("−-", "+")
         assert cells[7] == f"{one.losses} / {one.ties} / {one.wins}"
+
+
+def test_a_view_of_the_board_is_in_its_address(open_page, board):
+    page = open_page("index.html")
+    assert "#" not in page.url
+    page.get_by_label("Metric").select_option("mAP")
+    page.get_by_label("Pair").select_option("L2V")
+    page.locator("#parameters").select_option("500000000")
+    page.get_by_label("Search").fill("model a")
+    page.get_by_role("button", name="Model").click()
+    assert page.url.endswith("#metric=mAP&column=L2V&parameters=500000000&search=model+a&sort=name")
+    again = open_page(f"index.html#{page.url.partition('#')[2]}")
+    assert names(again) == names(page) == ["alpha"]
+    assert again.locator("tbody").inner_text() == page.locator("tbody").inner_text()
+    assert again.locator("#main-heading").inner_text() == "L→V mAP, %"
+    assert names(open_page("index.html#metric=none&sort=none&column=X2Y")) == names(open_page("index.html"))
+
+
+def test_the_compared_models_are_in_the_address(open_page, board):
+    page = open_page(f"compare-{board.key}.html#first=gamma&second=beta&metric=MRR")
+    page.locator("#verdict", has_text="Model beta is ahead of Model gamma").wait_for()
+    page.locator("#first").select_option("alpha")
+    assert page.url.endswith("#first=alpha&second=beta&metric=MRR")
+
+
+def test_commands_have_a_button_that_copies_them(open_page):
+    page = open_page("submit.html")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    assert page.locator("pre").count() == page.get_by_role("button", name="Copy").count() == 3
+    page.get_by_role("button", name="Copy").first.click()
+    page.get_by_role("button", name="Copied").wait_for()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == "rope-bench run --model my_model:Model --out embeddings.parquet"
+
+
+@pytest.fixture(scope="module")
+def marked(results, data, tmp_path_factory):
+    """The site of a dataset that is registered as synthetic, with pictures that anyone may see, and of a project."""
+    checked = check(results, [data])
+    marks = {"is_synthetic": True, "may_show_pictures": True}
+    rows = tuple(replace(row, dataset=replace(row.dataset, **marks)) for row in checked.rows)
+    out = tmp_path_factory.mktemp("marked") / "site"
+    build_site(replace(checked, rows=rows), out, project="https://example.org/project/")
+    return out
+
+
+def test_a_synthetic_board_says_so_in_its_heading(site, marked, board):
+    pages = ("index.html", f"compare-{board.key}.html", f"models/{board.key}/alpha.html")
+    for path in pages:
+        heading = re.compile(r"<h1>.*synthetic: not for ranking.*</h1>", re.DOTALL)
+        assert [bool(heading.search((one / path).read_text("utf-8"))) for one in (site, marked)] == [False, True]
+    assert "synthetic: not for ranking" in re.search("<title>.*</title>", (marked / "index.html").read_text("utf-8"))[0]
+
+
+def test_pictures_are_shown_only_where_the_dataset_lets_anyone_see_them(site, marked, board):
+    page = f"models/{board.key}/alpha-failures.html"
+    assert ((site / page).exists(), (marked / page).exists()) == (False, True)
+    assert "alpha-failures.html" in (marked / f"models/{board.key}/alpha.html").read_text("utf-8")
+    assert "failures" not in (site / f"models/{board.key}/alpha.html").read_text("utf-8")
+    registered = {one.name: one.may_show_pictures for one in known_datasets([])}
+    assert registered == {"rope": False, "mini-rope": True}
+
+
+def test_pages_link_to_the_project_if_it_is_given(site, marked):
+    link = 'href="https://example.org/project/blob/main/docs/protocol.md"'
+    assert link in (marked / "protocol.html").read_text("utf-8")
+    assert "example.org/project" not in (site / "protocol.html").read_text("utf-8")
+
+
+def test_the_front_page_lists_the_datasets_with_their_best(site, board):
+    listed = re.search(r'<nav class="boards".*?</nav>', (site / "index.html").read_text("utf-8"), re.S)[0]
+    assert board.dataset in listed
+    assert f"{100 * board.rows[0].cells['R@1', 'mean'].value:.2f} %" in listed
+
+
+def test_the_frontier_joins_what_is_better_than_all_that_is_cheaper():
+    points = [(100, 0.2, "a"), (50, 0.3, "<b>"), (50, 0.1, "c"), (400, 0.5, "d"), (200, 0.3, "e")]
+    *others, frontier = _cost_lines(points)
+    assert (frontier.points, list(frontier.labels)) == ([(50.0, 0.3), (400.0, 0.5)], ["&lt;b&gt;", "d"])
+    assert sorted(one.name for one in others) == ["a", "c", "e"]
+
+
+def test_scripts_of_a_page_stay_below_60_kb(site):
+    assert sum(path.stat().st_size for path in (site / "static").glob("*.js")) < 60_000
+
+
+def test_the_feed_has_an_entry_for_each_row(site, board):
+    feed = ElementTree.fromstring((site / "feed.xml").read_text("utf-8"))
+    atom = "{http://www.w3.org/2005/Atom}"
+    entries = feed.findall(f"{atom}entry")
+    assert len(entries) == len(board.rows)
+    for entry in entries:
+        assert (site / entry.find(f"{atom}link").get("href")).is_file()
+        assert datetime.fromisoformat(entry.find(f"{atom}updated").text.replace("Z", "+00:00")).tzinfo is not None
+    assert len({entry.find(f"{atom}id").text for entry in entries}) == len(entries)
+
+
+def test_parquet_holds_what_the_csv_holds(site):
+    with (site / "leaderboard.csv").open(encoding="utf-8", newline="") as file:
+        told = list(csv.DictReader(file))
+    rows = pq.read_table(site / "leaderboard.parquet").to_pylist()
+    assert [{name: "" if value is None else str(value) for name, value in row.items()} for row in rows] == told
 
 
 def test_latex_is_copied(open_page):

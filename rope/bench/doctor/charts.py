@@ -20,6 +20,8 @@ _WIDTH: Final = 520
 _HEIGHT: Final = 270
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 24, 22, 40
 _LABEL_WIDTH: Final = 38
+_LETTER: Final = 6.5
+"""About the width of a letter of a label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ def _draw(line: Line, points: Sequence[tuple[float, float]]) -> list[str]:
         tip = f"{line.name}: {100 * value:.1f} %"
         parts.append(f'<circle class="dot {line.style}" cx="{x:.1f}" cy="{y:.1f}" r="3"><title>{tip}</title></circle>')
     for (x, y), label in zip(points, line.labels, strict=False):
-        dx, anchor = (-4, "start") if x < 2 * _LEFT else (4, "end")
+        dx, anchor = (4, "end") if x - _LETTER * len(label) > _LEFT else (-4, "start")
         parts.append(f'<text class="label" x="{x + dx:.1f}" y="{y - 8:.1f}" text-anchor="{anchor}">{label}</text>')
     return parts
 
