@@ -15,6 +15,7 @@ from cope.pixels import normalised
 from cope.recipe import RECIPE_NAME, read_recipe
 from cope.titles import load_tokenizer, tokenize_for
 from cope.tower_cache import TowerCache
+from rope.config import Count, value_of_text
 from rope.domain import DOMAINS, Sample
 from rope.encoders.identity import fingerprint_of
 from rope.errors import UsageError
@@ -123,15 +124,14 @@ def load_cope_embedder(path: str, *, device: str = "", batch_size: str = "32") -
     Raises:
         UsageError: there is no such model, or an option is wrong.
     """
-    if not batch_size.isdecimal() or int(batch_size) < 1:
-        raise UsageError(f"cope:{path}: expected a whole number of at least 1 as batch_size, got {batch_size!r}")
+    n_at_once = value_of_text(Count, batch_size, f"cope:{path}: batch_size")
     recipe_file = Path(path) / RECIPE_NAME
     recipe = read_recipe(str(recipe_file)) if recipe_file.is_file() else None
     return CopeEmbedder(
         Cope.from_pretrained(path).to(device or ("cuda" if torch.cuda.is_available() else "cpu")),
         load_tokenizer(path),
         f"cope:{Path(path).name}",
-        batch_size=int(batch_size),
+        batch_size=n_at_once,
         use_text=recipe is None or recipe.use_text,
         training_seed=None if recipe is None else recipe.seed,
     )

@@ -6,7 +6,7 @@ other domain is given the product of the most similar support; a tie between pro
 
 import math
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Annotated, Final
 
 import numpy as np
 from scipy.special import chdtri, stdtrit
@@ -15,6 +15,7 @@ from rope.arrays import BitArray, FloatArray, IntArray
 from rope.bench.metrics import QueryScores, mean
 from rope.bench.ranking.engine import ComputeSettings, Labelled, rank_one_way
 from rope.bench.ranking.similarity import Vectors, float32_units
+from rope.config import Count, NumberRange, check_record
 from rope.errors import EmbeddingError
 
 __all__ = [
@@ -45,16 +46,15 @@ class Draws:
         shots: samples of each product in a support set; several are averaged as unit vectors.
 
     Raises:
-        ValueError: the seed is negative, or there are no trials or shots.
+        UsageError: the seed is negative, there are no trials or shots, or one of them is not a whole number.
     """
 
-    seed: int
-    trials: int = 20
-    shots: int = 1
+    seed: Annotated[int, NumberRange(0)]
+    trials: Count = 20
+    shots: Count = 1
 
     def __post_init__(self) -> None:
-        if self.seed < 0 or self.trials < 1 or self.shots < 1:
-            raise ValueError(f"need seed >= 0, trials >= 1 and shots >= 1, got {self}")
+        check_record(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from rope.bench.stats.intervals import expected_interval, micro_estimate, share_
 from rope.dataset.build import build_dataset
 from rope.dataset.directory import SampleLabels, read_labels
 from rope.dataset.manifest import read_manifest
-from rope.errors import EmbeddingError
+from rope.errors import EmbeddingError, UsageError
 from tests.bench.reference import float32
 from tests.stored import RELEASE
 
@@ -160,9 +160,12 @@ def test_no_product_in_common_is_an_error():
         classified(labelled([[1]], [0]), labelled([[1]], [1]), Draws(seed=0))
 
 
-@pytest.mark.parametrize("options", [{"seed": -1}, {"seed": 0, "trials": 0}, {"seed": 0, "shots": 0}])
+@pytest.mark.parametrize(
+    "options", [{"seed": -1}, {"seed": 0.5}, {"seed": True}, {"seed": 0, "trials": 0}, {"seed": 0, "shots": 1.5}]
+)
 def test_draws_check_their_values(options):
-    with pytest.raises(ValueError, match="need seed"):
+    name, value = list(options.items())[-1]
+    with pytest.raises(UsageError, match=f"^{name} is {value}; expected a whole number, at least [01]$"):
         Draws(**options)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from rope.bench.attributes.tagging import estimate_tags
 from rope.bench.io.embeddings import DomainEmbeddings
 from rope.bench.one_shot import Draws
 from rope.bench.stats.intervals import Interval, MetricEstimate, average, micro_estimate, share_interval
+from rope.config import Count, NumberRange, check_record
 from rope.dataset.directory import SampleLabels
 from rope.domain import DomainName, Pair, pair_of
 from rope.errors import UsageError
@@ -54,20 +55,19 @@ class Settings:
         draws: of few-shot classification.
 
     Raises:
-        ValueError: a number is out of range, or shots are repeated.
+        UsageError: a number is out of range, or shots are repeated.
     """
 
-    seed: int
-    folds: int = 5
-    k: int = 10
-    shots: tuple[int, ...] = (1, 5, 20)
-    draws: int = 20
+    seed: Annotated[int, NumberRange(0)]
+    folds: Annotated[int, NumberRange(2)] = 5
+    k: Count = 10
+    shots: tuple[Count, ...] = (1, 5, 20)
+    draws: Count = 20
 
     def __post_init__(self) -> None:
-        if self.seed < 0 or self.folds < 2 or min(self.k, self.draws, *self.shots, 1) < 1:
-            raise ValueError(f"need seed >= 0, folds >= 2, and k, shots and draws >= 1, got {self}")
+        check_record(self)
         if len(set(self.shots)) < len(self.shots):
-            raise ValueError(f"shots are repeated: {self.shots}")
+            raise UsageError(f"shots are repeated: {self.shots}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

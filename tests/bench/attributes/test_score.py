@@ -152,7 +152,7 @@ def test_what_makes_no_sense_is_refused():
         score_attribute(column_of(8), given, QUICK, given)
     with pytest.raises(UsageError, match="nothing that could be learned of the products that are tested"):
         score_attribute(column_of(8, 8), given, QUICK, embedded(8, 1, 1, 0, first=8))
-    with pytest.raises(ValueError, match="folds >= 2"):
+    with pytest.raises(UsageError, match="folds is 1; expected a whole number, at least 2"):
         Settings(seed=0, folds=1)
-    with pytest.raises(ValueError, match="shots are repeated"):
+    with pytest.raises(UsageError, match="shots are repeated"):
         Settings(seed=0, shots=(1, 1))

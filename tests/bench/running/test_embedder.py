@@ -96,6 +96,7 @@ def test_an_embedder_is_found_by_name(spec, name, module):
         ("my_model:make", "options do not fit: missing a required argument: 'size'"),
         ("my_model:ready?size=large", "takes no options; got 'size=large'"),
         ("my_model:Model?large", "expected key=value&key=value"),
+        ("my_model:Model?size=a&scale=1&size=b", "the option 'size' is given twice"),
     ],
 )
 def test_what_is_no_embedder_is_a_usage_error(spec, expected, module):
