@@ -104,6 +104,17 @@ def test_no_part_has_more_positives_than_there_is_room_for(plan, monkeypatch):
     assert max(sizes) <= max(PLANS[plan]["room"], rows if "one by one" in plan else 0)
 
 
+@pytest.mark.parametrize("plan", [None, *PLANS])
+def test_progress_is_told_of_every_similarity_once(plan, monkeypatch):
+    a, b = make_side("clusters", 0), make_side("clusters", 1)
+    if plan is not None:
+        follow(monkeypatch, plan)
+    told: list[int] = []
+    compute = ComputeSettings(MEMORY, threads=2, advance=told.append)
+    rank_pair(a, b, compute)
+    assert sum(told) == pytest.approx(len(a) * len(b), rel=0.05)
+
+
 @pytest.mark.parametrize("best_only", [True, False])
 def test_memory_is_bounded_where_one_product_has_most_samples(best_only):
     """1.4 million positives in each direction, of about 150 bytes each where all are held at once: 430 MB."""
