@@ -14,7 +14,7 @@ import pytest
 import scipy.sparse
 
 from rope.bench.evaluation import evaluate
-from rope.bench.io.given import embeddings_of
+from rope.bench.io.given import embeddings_of, name_of
 from rope.bench.io.readers import read_embeddings
 from rope.bench.io.writer import write_embeddings
 from rope.bench.one_shot import Draws
@@ -164,6 +164,7 @@ def test_pandas_has_a_row_a_pair(of_file):
     assert list(rows.index) == list(of_file.pairs)
     assert rows.loc["V2L", "R@5"] == of_file.pairs["V2L"]["R@5"]
     assert (rows.loc["P2V", "R@1_low"], rows.loc["P2V", "R@1_high"]) == tuple(of_file.pairs["P2V"]["ci95"]["R@1"])
+    assert rows.loc["P2V", "one_shot"] == of_file.one_shot["P2V"]["expected"]
     assert pd.isna(rows.loc["P2P", "one_shot"])
 
 
@@ -296,6 +297,20 @@ def test_ids_of_a_library_that_says_to_list():
             return ["a", "b"]
 
     assert embeddings_of({"page": (Series(), np.eye(2))}, ["page"])["page"].sample_ids == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("out/siglip.parquet", "siglip"),
+        (Path("siglip.parquet"), "siglip"),
+        (["out/pages.npz", "out/videos.npz"], "pages"),
+        ({"page": (["1"], np.ones((1, 2)))}, "embeddings"),
+        (pa.table({"domain": ["page"]}), "embeddings"),
+    ],
+)
+def test_a_model_that_nobody_named_is_called_after_its_first_file(given, name):
+    assert name_of(given) == name
 
 
 def test_categories_may_be_of_any_kind_of_strings():
