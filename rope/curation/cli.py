@@ -22,6 +22,12 @@ app.add_typer(annotate, name="annotate")
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe in TOML.", show_default=False)]
 
 
+AuditFolder = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Folder of an audit, for the precision.", show_default="not measured"),
+]
+
+
 @app.command()
 @resumable
 def run(
@@ -89,6 +95,7 @@ def report(
         Path | None,
         typer.Option(dir_okay=False, help="Write a page with scores and examples too.", show_default=False),
     ] = None,
+    audit: AuditFolder = None,
 ) -> None:
     """Show how many rows each stage has kept, and why it has not kept the others."""
     from rope.curation.pipeline.accounting import funnel
@@ -99,10 +106,16 @@ def report(
 
     checked = read_recipe(recipe)
     output().print(funnel_table(checked.name, funnel(finished_stages(checked))))
+    measured = None
+    if audit is not None:
+        from rope.curation.annotation.export import audited_precision
+
+        measured = audited_precision(checked, audit)
+        typer.echo(str(measured))
     if html is not None:
         from rope.curation.page import render_page
 
-        page = render_page(make_report(checked))
+        page = render_page(make_report(checked, measured))
         with atomic_path(html) as temporary:
             temporary.write_text(page, "utf-8")
         typer.echo(f"wrote {html}")
@@ -212,6 +225,20 @@ def threshold(
 
 
 @app.command()
+def precision(
+    recipe: RecipeFile,
+    folder: Annotated[
+        Path, typer.Option("--in", metavar="DIR", help="Folder of the audit and its answers.", show_default=False)
+    ],
+) -> None:
+    """Say how precise the dataset is, with its 95 % interval, from an audit (annotate export --question precision)."""
+    from rope.curation.annotation.export import audited_precision
+    from rope.curation.pipeline.recipe import read_recipe
+
+    typer.echo(str(audited_precision(read_recipe(recipe), folder)))
+
+
+@app.command()
 @resumable
 def publish(
     recipe: RecipeFile,
@@ -219,13 +246,14 @@ def publish(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start over where an unfinished output of something else is in the way.")
     ] = False,
+    audit: AuditFolder = None,
 ) -> None:
     """Look for leaks, build a dataset directory of what a recipe has kept, and validate it; repeat it to resume."""
     from rope.curation.pipeline.recipe import read_recipe
     from rope.curation.publish import publish as build
     from rope.dataset.validate import validate
 
-    built = build(recipe, read_recipe(recipe), out, overwrite=overwrite)
+    built = build(recipe, read_recipe(recipe), out, audit_folder=audit, overwrite=overwrite)
     for fault in built.faults:
         typer.echo(f"{out}: {fault.kind}: {fault.count:,}, {fault.rule}")
     _end_with(tuple(f"{problem.where}: {problem.what}" for problem in validate(out)), out)

@@ -10,6 +10,8 @@ from typing import Any, Final
 import duckdb
 import pyarrow.parquet as pq
 
+from rope.curation.annotation.export import audited_precision
+from rope.curation.annotation.precision import card_with_precision, precision_json
 from rope.curation.pipeline.manifest import ShardManifest
 from rope.curation.pipeline.recipe import CurationRecipe
 from rope.curation.pipeline.runner import finished_stages
@@ -31,22 +33,30 @@ _NEEDED: Final = ("id", "domain", "text", "category", "frames", "video", "produc
 
 
 def publish(
-    recipe_file: Path, recipe: CurationRecipe, out: Path, *, overwrite: bool = False, progress: bool = True
+    recipe_file: Path,
+    recipe: CurationRecipe,
+    out: Path,
+    *,
+    audit_folder: Path | None = None,
+    overwrite: bool = False,
+    progress: bool = True,
 ) -> BuildReport:
     """Build a dataset directory from the rows that the last stage has kept; repeat it to resume.
 
-    First it looks for leaks between the splits (`rope.curation.splitting.recipe_leaks`); the table ends up in the card.
+    First it looks for leaks between the splits (`rope.curation.splitting.recipe_leaks`); the table ends up in the card,
+    and so does the precision, if there is an audit.
 
     Args:
         recipe_file: the recipe's text goes into the lineage.
         recipe: the same, run to its end; its rows have `product_id` and `split`.
         out: the dataset directory.
+        audit_folder: batches and answers of an audit (`rope.curation.annotation.precision`); None for no audit.
         overwrite: see `rope.dataset.build.build_dataset`.
         progress: whether to draw bars on stderr.
 
     Raises:
         UsageError: a column is missing, media are inside the pool rather than in files, or `out` is something else.
-        DatasetError: a stage is stale, or there are more leaks than the recipe accepts.
+        DatasetError: a stage is stale, there are more leaks than the recipe accepts, or the audit is not of these rows.
         ReleaseError: nothing is left of a split.
     """
     stages = finished_stages(recipe)
@@ -58,10 +68,13 @@ def publish(
             f"{recipe.name}: the splits leak; {'; '.join(refused)}; all leaks are in {listing}: change the recipe, or "
             "accept a number of each kind, or waive ids, under [leaks]"
         )
+    precision = None if audit_folder is None else audited_precision(recipe, audit_folder)
     report = build_dataset(source, out, name=recipe.name, overwrite=overwrite, progress=progress)
     card = (out / "README.md").read_text("utf-8")
-    _write(out / "README.md", card_with_leaks(card, audit, recipe.leaks))
+    card = card_with_leaks(card, audit, recipe.leaks)
+    _write(out / "README.md", card if precision is None else card_with_precision(card, precision))
     lineage = _lineage(recipe_file, recipe, stages, audit)
+    lineage["precision"] = None if precision is None else precision_json(precision)
     _write(out / LINEAGE_NAME, json.dumps(lineage, indent=1, ensure_ascii=False) + "\n")
     return report
 

@@ -9,6 +9,7 @@ import duckdb
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from rope.curation.annotation.precision import Precision
 from rope.curation.pipeline.accounting import StageCount, Stages, funnel, kept_files, reject_files
 from rope.curation.pipeline.operation import MapOperation, load_operation
 from rope.curation.pipeline.recipe import CurationRecipe, Stage
@@ -76,14 +77,15 @@ class StageReport:
 
 @dataclass(frozen=True, slots=True)
 class CurationReport:
-    """A run: the name of the recipe, and its stages in order."""
+    """A run: the name of the recipe, its stages in order, and its precision in words where it was measured."""
 
     name: str
     stages: tuple[StageReport, ...]
+    precision: str | None = None
 
 
-def make_report(recipe: CurationRecipe) -> CurationReport:
-    """Gather the report of a recipe that was run to its end; the same run gives the same report.
+def make_report(recipe: CurationRecipe, precision: Precision | None = None) -> CurationReport:
+    """Gather the report of a recipe that was run to its end; the same run and precision give the same report.
 
     Raises:
         DatasetError: it was not.
@@ -98,7 +100,7 @@ def make_report(recipe: CurationRecipe) -> CurationReport:
             scores = _scores(connection, stages, count.stage, column) if column else None
             examples = _examples(connection, stages, before, count, column) if before else {}
             reports.append(StageReport(count, scores, examples))
-    return CurationReport(recipe.name, tuple(reports))
+    return CurationReport(recipe.name, tuple(reports), None if precision is None else str(precision))
 
 
 def funnel_table(name: str, counts: Sequence[StageCount]) -> "Table":

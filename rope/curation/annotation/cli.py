@@ -1,9 +1,12 @@
 """The commands `rope curate annotate`: batches out, answers in, labels made."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from rope.curation.annotation.labels import QuestionSummary
 
 __all__ = ["app"]
 
@@ -19,47 +22,76 @@ def export(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe that was run.", show_default=False)],
     folder: Folder,
     question: Annotated[
-        Literal["same_product", "product_name"],
-        typer.Option(help="same_product: a clip beside the page of its product hint; product_name: one row."),
+        Literal["same_product", "product_name", "merge", "precision"],
+        typer.Option(
+            help="same_product: a clip beside the page of its hint. product_name: one row. merge: what a merge leaves "
+            "open. precision: an audit of what is published."
+        ),
     ] = "same_product",
     stage: Annotated[
-        str | None, typer.Option(help="Stage whose kept rows are asked about.", show_default="the last")
+        str | None,
+        typer.Option(help="Stage whose kept rows are asked about.", show_default="the one before answers, or the last"),
     ] = None,
     media_prefix: Annotated[
         str, typer.Option(metavar="URL", help="URL prefix that is put before the paths of media.")
     ] = "/data/local-files/?d=",
+    media_root: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Paths begin below it.", show_default="what the pool lies in")
+    ] = None,
     gold: Annotated[
         Path | None, typer.Option(help="CSV of known answers: item_id, answer.", show_default=False)
     ] = None,
+    near: Annotated[
+        float | None, typer.Option(metavar="CUT", help="Ask about rows near a cut first.", show_default=False)
+    ] = None,
+    width: Annotated[float, typer.Option(min=0, help="With --near: all rows as near as this.")] = 0.05,
+    far: Annotated[float, typer.Option(max=1, help="With --near: share of the other rows, above 0.")] = 0.1,
+    column: Annotated[str, typer.Option(help="With --near: the column of the cut.")] = "similarity",
+    below: Annotated[
+        float | None, typer.Option(help="Of a merge: ask about merged ties below it too.", show_default=False)
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, help="Items of an audit.")] = 400,
+    people: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="Who is asked: ann,bob.", show_default="anybody")
+    ] = None,
     tasks: Annotated[int, typer.Option(min=1, help="Tasks in a batch.")] = 2000,
-    overlap: Annotated[float, typer.Option(min=0, max=0.5, help="Share of items that two people see.")] = 0.1,
+    overlap: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Share of items that two people see.", show_default="0.1, of an audit 1"),
+    ] = None,
     gold_share: Annotated[float, typer.Option(min=0, max=0.5, help="Share of a batch with known answers.")] = 0.03,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draw of overlap and known items.")] = 0,
 ) -> None:
-    """Write what has not been asked yet as batches: for Label Studio, as CSV, and as JSON lines."""
-    from rope.curation.annotation.batches import BatchOptions, plan_batches, read_batches, write_batch
+    """Write what has not been asked yet, and what is open, as batches: for Label Studio, as CSV, and as JSON lines."""
+    from rope.curation.annotation.batches import BatchOptions, NearCut, read_batches, write_batch
+    from rope.curation.annotation.export import ExportOptions, plan_export
     from rope.curation.annotation.exports import write_exports
-    from rope.curation.annotation.from_rows import name_items, pair_items, read_gold, read_rows, with_gold
     from rope.curation.pipeline.recipe import read_recipe
-    from rope.curation.pipeline.runner import finished_stages
-    from rope.errors import UsageError
 
-    stages = finished_stages(read_recipe(recipe))
-    name = stage or list(stages)[-1]
-    if name not in stages:
-        raise UsageError(f"{recipe}: no stage {name!r}; it has {', '.join(stages)}")
-    rows = read_rows(work / part.kept.name for work, manifest in stages[name] for part in manifest.parts)
-    items = pair_items(rows) if question == "same_product" else name_items(rows)
-    known = with_gold(items, read_gold(gold) if gold else {})
-    options = BatchOptions(tasks=tasks, overlap=overlap, gold=gold_share, seed=seed)
-    asked = frozenset(task.item.task_id for batch in read_batches(folder) for task in batch.tasks)
-    batches = plan_batches(known, asked, options)
+    checked = read_recipe(recipe)
+    share = overlap if overlap is not None else (1.0 if question == "precision" else 0.1)
+    named = tuple(name.strip() for name in (people or "").split(",") if name.strip())
+    cut = BatchOptions(tasks=tasks, overlap=share, gold=gold_share, seed=seed, people=named)
+    options = ExportOptions(
+        question=question,
+        stage=stage,
+        gold=gold,
+        near=None if near is None else NearCut(near, width, far),
+        column=column,
+        below=below,
+        count=count,
+        batches=cut,
+    )
+    pool = checked.pool_path
+    batches = plan_export(checked, folder, options)
     for batch in batches:
-        write_exports(folder, batch, media_prefix)
-        write_batch(folder, batch, options)
-        typer.echo(f"{folder / batch.name}: {len(batch.tasks):,} tasks")
+        write_exports(folder, batch, media_prefix, media_root or (pool if pool.is_dir() else pool.parent).parent)
+        write_batch(folder, batch, cut)
+        what = ", all open after earlier answers" if batch.is_again else ""
+        typer.echo(f"{folder / batch.name}: {len(batch.tasks):,} tasks{what}")
     if not batches:
-        typer.echo(f"{folder}: nothing new to ask; {len(asked):,} tasks were exported before")
+        n_asked = len({task.item.task_id for batch in read_batches(folder) for task in batch.tasks})
+        typer.echo(f"{folder}: nothing new to ask; {n_asked:,} tasks were exported before")
 
 
 @app.command(name="import")
@@ -107,7 +139,7 @@ def labels(
     batches, answers = read_batches(folder), read_ledger(folder / "ledger")
     for question, found in summarize(batches, answers).items():
         states = [f"{list(found.batches.values()).count(s)} {s}" for s in sorted(set(found.batches.values()))]
-        typer.echo(f"{question}: batches: {', '.join(states)}; {found.n_answers:,} answers; alpha {found.alpha:.3f}")
+        typer.echo(f"{question}: batches: {', '.join(states)}; {found.n_answers:,} answers; {_alpha(found)}")
         for annotator, score in found.gold.items():
             typer.echo(f"  {annotator}: {score.n_right} of {score.n} known items right")
         for annotator, share in found.accuracy.items():
@@ -121,3 +153,7 @@ def labels(
         with atomic_path(out) as temporary:
             pq.write_table(table, temporary)
         typer.echo(f"wrote {out}")
+
+
+def _alpha(found: "QuestionSummary") -> str:
+    return "alpha undefined: nothing to compare" if found.alpha is None else f"alpha {found.alpha:.3f}"

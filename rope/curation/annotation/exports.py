@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from rope.curation.annotation import label_studio
 from rope.curation.annotation.answers import (
@@ -17,16 +18,19 @@ from rope.files import atomic_path
 
 __all__ = ["read_any_answers", "write_exports"]
 
+_BYTE_ORDER_MARK: Final = "\ufeff"
+"""By which Excel tells UTF-8 from the encoding of the system."""
+
 _READERS = {".json": label_studio.read_answers, ".csv": read_csv_answers, ".jsonl": read_jsonl_answers}
 
 
-def write_exports(folder: Path, batch: TaskBatch, media_prefix: str) -> None:
+def write_exports(folder: Path, batch: TaskBatch, media_prefix: str, media_root: Path | None = None) -> None:
     """Write `label-studio.json`, `label-studio.xml`, `tasks.csv` and `tasks.jsonl` into the folder of a batch."""
     contents = {
-        "label-studio.json": label_studio.tasks_json(batch, media_prefix),
+        "label-studio.json": label_studio.tasks_json(batch, media_prefix, media_root),
         "label-studio.xml": label_studio.labelling_config(batch),
-        "tasks.csv": tasks_csv(batch, media_prefix),
-        "tasks.jsonl": tasks_jsonl(batch, media_prefix),
+        "tasks.csv": _BYTE_ORDER_MARK + tasks_csv(batch, media_prefix, media_root),
+        "tasks.jsonl": tasks_jsonl(batch, media_prefix, media_root),
     }
     for name, content in contents.items():
         with atomic_path(folder / batch.name / name) as temporary:

@@ -1,6 +1,5 @@
 """Items to annotate from the rows that a stage of a recipe has kept."""
 
-import csv
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,33 +11,44 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rope.curation.annotation.items import Item, Question, media_digest
+from rope.curation.annotation.tables import read_table
 from rope.errors import DatasetError, UsageError
 from rope.files import check_file
 
-__all__ = ["name_items", "pair_items", "read_gold", "read_rows", "with_gold"]
+__all__ = ["name_items", "pair_items", "read_gold", "read_rows", "row_pairs", "with_gold"]
 
 _MAX_FRAMES: Final = 8
 """Shown of one row; more help nobody and load slowly."""
 
 _COLUMNS: Final = (
-    "id", "domain", "text", "frames", "video", "category", "product_hint", "shown_frames", "media_sha256", "weight",
+    "id", "domain", "text", "frames", "video", "category", "product_hint", "product_id", "shown_frames", "media_sha256",
+    "weight",
 )  # fmt: skip
 
 Row = Mapping[str, Any]
 
 
-def read_rows(paths: Iterable[Path]) -> Iterator[Row]:
+def read_rows(paths: Iterable[Path], score: str | None = None) -> Iterator[Row]:
     """Rows of Parquet files that a stage has written, with what annotation needs of them.
+
+    Args:
+        paths: the files.
+        score: a column of numbers that items are chosen by; it is called `score` in the rows.
 
     Raises:
         DatasetError: a file cannot be read.
+        UsageError: there is no such column of numbers.
     """
     for path in paths:
         try:
             with pq.ParquetFile(path) as file:
-                names = [name for name in _COLUMNS if name in file.schema_arrow.names]
+                there = file.schema_arrow.names
+                if score is not None and score not in there:
+                    raise UsageError(f"{path}: no column {score!r} to choose items by; it has {', '.join(there)}")
+                names = [name for name in (*_COLUMNS, score) if name in there]
                 for batch in file.iter_batches(1024, columns=names):
-                    yield from batch.to_pylist()
+                    for row in batch.to_pylist():
+                        yield row if score is None else row | {"score": row[score]}
         except (OSError, pa.ArrowException) as error:
             raise DatasetError(f"{path}: cannot be read ({error}); run the recipe again") from error
 
@@ -70,32 +80,46 @@ def pair_items(rows: Iterable[Row]) -> Iterator[Item]:
             yield _item("same_product", f"{pages[hint]['id']}|{clip['id']}", shown)
 
 
+def row_pairs(question: Question, rows: Iterable[Row], pairs: Sequence[tuple[str, str]]) -> Iterator[Item]:
+    """One item for each of some pairs of ids, in their order: are these two the same product?"""
+    wanted = {row_id for pair in pairs for row_id in pair}
+    found = {row["id"]: row for row in rows if row["id"] in wanted}
+    for left, right in pairs:
+        domains = found[left]["domain"], found[right]["domain"]
+        heading = f"other {domains[1]}" if domains[0] == domains[1] else domains[1]
+        yield _item(question, f"{left}|{right}", {domains[0]: found[left], heading: found[right]})
+
+
 def _item(question: Question, item_id: str, shown: Mapping[str, Row]) -> Item:
-    """An item of one or two rows, under the names of their domains; stratum and weight are those of the last."""
-    media = {heading: _media(row) for heading, row in shown.items()}
+    """An item of one or two rows under headings; stratum, weight and score are those of the last."""
     last = list(shown.values())[-1]
     hashes = {path: sha256 for row in shown.values() for path, sha256 in _hashes(row).items()}
     return Item(
         item_id=item_id,
         question=question,
         texts={heading: row["text"] or "" for heading, row in shown.items()},
-        media=media,
+        media={heading: _media(row) for heading, row in shown.items() if row["frames"]},
+        videos={heading: _place(row, row["video"]) for heading, row in shown.items() if row["video"]},
         digest=media_digest(hashes),
         stratum=f"{last['domain']}/{last.get('category') or ''}",
         weight=float(last.get("weight") or 1.0),
+        score=last.get("score"),
     )
 
 
 def _media(row: Row) -> tuple[str, ...]:
     """Paths of the frames to show: those that show the product, where an earlier stage has said so."""
-    files: Sequence[Mapping[str, Any]] = row["frames"] or ([row["video"]] if row["video"] else [])
+    files: Sequence[Mapping[str, Any]] = row["frames"]
     places = row.get("shown_frames") or range(len(files))
-    chosen = [files[place] for place in places if place < len(files)][:_MAX_FRAMES]
-    if any(file["path"] is None for file in chosen):
+    return tuple(_place(row, files[place]) for place in places if place < len(files))[:_MAX_FRAMES]
+
+
+def _place(row: Row, file: Mapping[str, Any]) -> str:
+    if file["path"] is None:
         raise UsageError(
             f"row {row['id']}: its media are inside the pool, where no labelling tool can show them; use paths"
         )
-    return tuple(file["path"] for file in chosen)
+    return str(file["path"])
 
 
 def _hashes(row: Row) -> dict[str, str]:
@@ -112,13 +136,10 @@ def read_gold(path: Path) -> dict[str, str]:
         UsageError: there is no such file, or a column is missing.
     """
     check_file(path, "a CSV with the columns item_id and answer")
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        if not {"item_id", "answer"} <= set(reader.fieldnames or ()):
-            raise UsageError(
-                f"{path}:1: expected the columns item_id and answer, got {', '.join(reader.fieldnames or ())}"
-            )
-        return {row["item_id"]: row["answer"] for row in reader if row["answer"]}
+    names, rows = read_table(path)
+    if not {"item_id", "answer"} <= set(names):
+        raise UsageError(f"{path}:1: expected the columns item_id and answer, got {', '.join(names)}")
+    return {row["item_id"]: row["answer"] for _, row in rows if row["answer"]}
 
 
 def with_gold(items: Iterable[Item], gold: Mapping[str, str]) -> list[Item]:

@@ -7,7 +7,7 @@ from typing import Final, Literal, get_args
 
 from rope.errors import UsageError
 
-__all__ = ["CHOICES", "QUESTIONS", "SCHEMA_VERSION", "Item", "Question", "media_digest"]
+__all__ = ["CHOICES", "QUESTIONS", "SCHEMA_VERSION", "Item", "Question", "media_digest", "task_id_of"]
 
 Question = Literal["same_product", "product_name", "merge", "precision"]
 QUESTIONS: Final[tuple[Question, ...]] = get_args(Question)
@@ -29,11 +29,13 @@ class Item:
         item_id: names it for ever: the id of a sample, or the ids of a pair as `PAGE|CLIP`.
         question: what is asked of it.
         texts: heading -> text, in the order of display; texts may be empty.
-        media: heading -> paths of images, in the order of display; relative to the pool.
+        media: heading -> paths of images, in the order of display; absolute, or relative to the pool.
+        videos: heading -> path of a video file.
         digest: of the media's bytes, see `media_digest`; tells whether they have changed since an answer was given.
         stratum: of the sample that it was drawn in.
         weight: inverse of the probability that it was drawn with.
         gold: the known answer of an item that tests annotators, or None.
+        score: the number of its row that a filter judges by, where items are chosen near a cut; else None.
 
     Raises:
         UsageError: the item has no id, no media and no text, or a known answer that the question does not allow.
@@ -43,15 +45,17 @@ class Item:
     question: Question
     texts: Mapping[str, str] = field(default_factory=dict)
     media: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    videos: Mapping[str, str] = field(default_factory=dict)
     digest: str = ""
     stratum: str = ""
     weight: float = 1.0
     gold: str | None = None
+    score: float | None = None
 
     def __post_init__(self) -> None:
         if not self.item_id:
             raise UsageError("an item to annotate needs an id that is not empty")
-        if not any(self.media.values()) and not any(self.texts.values()):
+        if not any(self.media.values()) and not self.videos and not any(self.texts.values()):
             raise UsageError(f"item {self.item_id}: has neither text nor media, so there is nothing to ask about")
         allowed = CHOICES.get(self.question)
         if self.gold is not None and allowed and self.gold not in allowed:
@@ -61,13 +65,23 @@ class Item:
             )
 
     @property
+    def headings(self) -> tuple[str, ...]:
+        """The headings of its texts, images and videos, each once."""
+        return tuple(dict.fromkeys((*self.texts, *self.media, *self.videos)))
+
+    @property
     def task_id(self) -> str:
         """The same for the same item and question, whenever and wherever it is exported; 32 hex digits.
 
         >>> Item(item_id="p1|v9", question="same_product", texts={"page": "a cup"}).task_id
         'c781153f38142df36bb0737394d94293'
         """
-        return hashlib.blake2b(f"{self.item_id}|{SCHEMA_VERSION}|{self.question}".encode(), digest_size=16).hexdigest()
+        return task_id_of(self.item_id, self.question)
+
+
+def task_id_of(item_id: str, question: Question) -> str:
+    """The id of the task that asks a question of an item."""
+    return hashlib.blake2b(f"{item_id}|{SCHEMA_VERSION}|{question}".encode(), digest_size=16).hexdigest()
 
 
 def media_digest(sha256s: Mapping[str, str]) -> str:

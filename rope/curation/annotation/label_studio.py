@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
+from rope.curation.annotation.addresses import address_of
 from rope.curation.annotation.answers import AnnotatorAnswer
-from rope.curation.annotation.batches import TaskBatch
-from rope.curation.annotation.items import CHOICES, Item, Question
+from rope.curation.annotation.batches import AnnotationTask, TaskBatch
+from rope.curation.annotation.items import CHOICES, Question
+from rope.curation.annotation.tables import decode_text
 from rope.errors import ReleaseError
 
 __all__ = ["labelling_config", "read_answers", "tasks_json"]
@@ -26,14 +28,15 @@ def labelling_config(batch: TaskBatch) -> str:
 
     Every heading that some task has is there, so that one project takes the whole batch.
     """
-    headings = {h: None for task in batch.tasks for h in (*task.item.media, *task.item.texts)}
+    headings, (images, videos) = _headings(batch), _shown(batch)
     lines = ["<View>", '  <View style="display:flex;gap:2em;flex-wrap:wrap">']
     for i, heading in enumerate(headings):
         lines += [
             '    <View style="flex:1;min-width:20em">',
             f"      <Header value={quoteattr(heading)}/>",
             f'      <Text name="text_{i}" value="$text_{i}"/>',
-            f'      <Image name="media_{i}" valueList="$media_{i}"/>',
+            *([f'      <Image name="media_{i}" valueList="$media_{i}"/>'] if heading in images else []),
+            *([f'      <Video name="video_{i}" value="$video_{i}"/>'] if heading in videos else []),
             "    </View>",
         ]
     lines += ["  </View>", f"  <Header value={quoteattr(_TITLE[batch.question])}/>"]
@@ -48,59 +51,84 @@ def labelling_config(batch: TaskBatch) -> str:
     return "\n".join([*lines, "</View>"]) + "\n"
 
 
-def tasks_json(batch: TaskBatch, media_prefix: str) -> str:
+def tasks_json(batch: TaskBatch, media_prefix: str, media_root: Path | None = None) -> str:
     """The tasks of a batch as JSON to import.
+
+    `annotators` says how many people are to answer a task and `assigned` who, for the filters of Label Studio.
 
     Args:
         batch: the tasks.
         media_prefix: what the addresses of media begin with, before the path in the pool.
+        media_root: what absolute paths are written relative to; None leaves them as they are.
     """
-    headings = {h: None for task in batch.tasks for h in (*task.item.media, *task.item.texts)}
-    tasks = [{"data": _data(task.item, list(headings), media_prefix)} for task in batch.tasks]
+    headings, shown = _headings(batch), _shown(batch)
+    tasks = [{"data": _data(task, headings, shown, media_prefix, media_root)} for task in batch.tasks]
     return json.dumps(tasks, ensure_ascii=False, indent=1) + "\n"
 
 
-def _data(item: Item, headings: list[str], media_prefix: str) -> dict[str, Any]:
-    data: dict[str, Any] = {"task_id": item.task_id, "item_id": item.item_id, "media_digest": item.digest}
+def _headings(batch: TaskBatch) -> list[str]:
+    return list(dict.fromkeys(heading for task in batch.tasks for heading in task.item.headings))
+
+
+def _shown(batch: TaskBatch) -> tuple[set[str], set[str]]:
+    """The headings under which some task has images, and those under which one has a video."""
+    images = {heading for task in batch.tasks for heading, paths in task.item.media.items() if paths}
+    return images, {heading for task in batch.tasks for heading in task.item.videos}
+
+
+def _data(
+    task: AnnotationTask, headings: list[str], shown: tuple[set[str], set[str]], prefix: str, root: Path | None
+) -> dict[str, Any]:
+    item = task.item
+    data: dict[str, Any] = {
+        "task_id": item.task_id,
+        "item_id": item.item_id,
+        "media_digest": item.digest,
+        "annotators": task.annotators,
+        "assigned": ", ".join(task.assigned),
+    }
     for i, heading in enumerate(headings):
         data[f"text_{i}"] = item.texts.get(heading, "")
-        data[f"media_{i}"] = [media_prefix + path for path in item.media.get(heading, ())]
+        if heading in shown[0]:
+            data[f"media_{i}"] = [address_of(path, prefix, root) for path in item.media.get(heading, ())]
+        if heading in shown[1]:
+            data[f"video_{i}"] = address_of(item.videos[heading], prefix, root) if heading in item.videos else ""
     return data
 
 
 def read_answers(path: Path) -> Iterator[AnnotatorAnswer]:
-    """The answers in an export of Label Studio (format JSON); skipped and empty ones are ignored.
+    """The answers in an export of Label Studio (format JSON); skipped and empty ones, and relations, are ignored.
 
     An annotator is the e-mail address where the export has it, or else the number of the user.
 
     Raises:
-        ReleaseError: the file is not an export of this kind; names the task.
+        FileError: the encoding is unknown.
+        ReleaseError: the file is not an export of this kind, or an answer has no annotator; names the task.
     """
     try:
-        tasks = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
+        tasks = json.loads(decode_text(path))
+    except (ValueError, RecursionError) as error:
         raise ReleaseError(f"{path}: is not JSON ({error}); export from Label Studio in the format JSON") from error
     if not isinstance(tasks, list):
         raise ReleaseError(f"{path}: expected a list of tasks; export from Label Studio in the format JSON")
     for number, task in enumerate(tasks, 1):
+        where = f"{path}: task {number} of {len(tasks)}"
         try:
-            yield from _answers_of(task)
-        except (KeyError, TypeError, IndexError, AttributeError) as error:
+            yield from _answers_of(task, where)
+        except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
             raise ReleaseError(
-                f"{path}: task {number} of {len(tasks)} is not as Label Studio writes it ({error!r}); export in the "
-                "format JSON, not JSON-MIN"
+                f"{where} is not as Label Studio writes it ({error!r}); export in the format JSON, not JSON-MIN"
             ) from error
 
 
-def _answers_of(task: dict[str, Any]) -> Iterator[AnnotatorAnswer]:
+def _answers_of(task: dict[str, Any], where: str) -> Iterator[AnnotatorAnswer]:
     for annotation in task["annotations"]:
-        values = [_value(result) for result in annotation["result"] if result["from_name"] == "answer"]
-        if annotation.get("was_cancelled") or not values:
+        values = [_value(one) for one in annotation["result"] if one.get("from_name") == "answer"]
+        if annotation.get("was_cancelled") or not values or not values[-1]:
             continue
-        by = annotation.get("completed_by")
         yield AnnotatorAnswer(
             task_id=str(task["data"]["task_id"]),
-            annotator=str(by.get("email") or by["id"]) if isinstance(by, dict) else str(by),
+            annotator=_annotator(annotation.get("completed_by"), where),
             value=values[-1],
             answered_at=str(annotation.get("created_at") or ""),
             seconds=float(annotation.get("lead_time") or 0),
@@ -108,7 +136,19 @@ def _answers_of(task: dict[str, Any]) -> Iterator[AnnotatorAnswer]:
         )
 
 
+def _annotator(by: object, where: str) -> str:
+    named = (by.get("email") or by.get("id")) if isinstance(by, dict) else by
+    if named is None or named == "":
+        raise ReleaseError(
+            f"{where}: an answer has no annotator (completed_by is {by!r}), and without one it counts for nobody; put "
+            "the user's e-mail address or number there"
+        )
+    return str(named)
+
+
 def _value(result: dict[str, Any]) -> str:
     value = result["value"]
-    found = value["choices"][0] if "choices" in value else value["text"]
-    return str(found[0] if isinstance(found, list) else found).strip()
+    found = value["choices"] if "choices" in value else value["text"]
+    if isinstance(found, list):
+        found = found[0] if found else ""
+    return str(found).strip()

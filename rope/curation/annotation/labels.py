@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isnan
 from typing import Final
 
 import pyarrow as pa
@@ -45,7 +46,7 @@ class QuestionSummary:
     Attributes:
         batches: name -> state.
         n_answers: that count.
-        alpha: Krippendorff's; NaN where nobody was asked the same.
+        alpha: Krippendorff's; None where it is undefined: no item has two answers, or all answers are equal.
         accuracy: annotator -> estimated share of right answers; empty for free text, and where nothing is there to
             judge them by.
         gold: annotator -> score on known items.
@@ -53,7 +54,7 @@ class QuestionSummary:
 
     batches: dict[str, BatchState]
     n_answers: int
-    alpha: float
+    alpha: float | None
     accuracy: dict[str, float]
     gold: dict[str, GoldScore]
 
@@ -66,10 +67,11 @@ def summarize(batches: Sequence[TaskBatch], answers: Sequence[AnnotatorAnswer]) 
         votes, known = _votes(own, answers), _known(own)
         is_judged = question in CHOICES and _can_judge(votes, known)
         accuracy = dawid_skene(votes, known).accuracy() if is_judged else {}
+        alpha = krippendorff_alpha(votes)
         found[question] = QuestionSummary(
             {batch.name: state_of(batch, answers) for batch in own},
             len(votes),
-            krippendorff_alpha(votes),
+            None if isnan(alpha) else alpha,
             accuracy,
             score_on_gold(votes, known),
         )
@@ -96,7 +98,11 @@ def label_table(
         for task, who, value in sorted(votes):
             said.setdefault(task, []).append(f"{who}: {value}")
         items = {task.item.task_id: task.item for batch in own for task in batch.tasks}
-        rows += [_row(items[task], *decided[task], said[task]) for task in sorted(said) if items[task].gold is None]
+        rows += [
+            _row(items[task], *decided[task], said[task]) | {"weight": items[task].weight / _rate(items[task], own)}
+            for task in sorted(said)
+            if items[task].gold is None
+        ]
     return pa.Table.from_pylist(sorted(rows, key=lambda row: (row["question"], row["item_id"])), LABEL_SCHEMA)
 
 
@@ -109,8 +115,13 @@ def _row(item: Item, label: str | None, probability: float | None, answers: Sequ
         "n_answers": len(answers),
         "answers": ", ".join(answers),
         "stratum": item.stratum,
-        "weight": item.weight,
     }
+
+
+def _rate(item: Item, batches: Sequence[TaskBatch]) -> float:
+    """The probability that an item is asked in one batch or another: the draws near several cuts contain each other."""
+    rates = [1.0 if one.near is None else one.near.rate(item) for one in batches if not one.is_again]
+    return max(rates, default=1.0)
 
 
 def _decide(

@@ -22,7 +22,7 @@ from rope.curation.wide import read_vectors, read_wanted
 from rope.domain import DOMAINS
 from rope.errors import UsageError
 
-__all__ = ["MERGE", "MergeRows", "merge_rows", "plan_merge"]
+__all__ = ["MERGE", "MergeRows", "merge_inputs", "merge_rows", "plan_merge"]
 
 
 _COLUMNS: Final = ("id", "domain", "product_hint", "session", "media_sha256", "apart")
@@ -111,6 +111,13 @@ def plan_merge(paths: Sequence[Path], options: MergeRows) -> Merge:
     attributes = {name: _agreed(rows[name], owner, names) for name in options.vetoes}
     more = [_copies(paths, rows, used, media)] if options.copies else []
     return merge_products(items, options.rules(), attributes=attributes, labels=_labels(rows), more=more)
+
+
+def merge_inputs(paths: Sequence[Path], options: MergeRows) -> tuple[pa.Table, list[str], list[str]]:
+    """The rows that a merge looks at, with the product and the name of the media of each, as `plan_merge` has them."""
+    rows = _read(paths, options)
+    is_telling = pc.is_in(rows["domain"], pa.array(_telling(options), pa.string())).to_numpy()
+    return rows, _products(rows).to_pylist(), _media(rows, is_telling)
 
 
 def _telling(options: MergeRows) -> list[str]:

@@ -73,7 +73,7 @@ def test_two_items_of_one_id_are_refused():
         plan_batches([ITEMS[0], ITEMS[0]], frozenset(), BatchOptions())
 
 
-@pytest.mark.parametrize("options", [{"tasks": 0}, {"overlap": 0.6}, {"gold": -0.1}])
+@pytest.mark.parametrize("options", [{"tasks": 0}, {"overlap": 1.1}, {"gold": -0.1}])
 def test_options_out_of_range(options):
     with pytest.raises(UsageError):
         BatchOptions(**options)

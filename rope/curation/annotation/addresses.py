@@ -1,0 +1,28 @@
+"""Where a labelling tool finds the media of an item."""
+
+import os
+from pathlib import Path
+from urllib.parse import quote
+
+from rope.errors import UsageError
+
+__all__ = ["address_of"]
+
+
+def address_of(path: str, prefix: str, root: Path | None = None) -> str:
+    """The address of a file: a prefix, and the path below a root, quoted as in a URL.
+
+    >>> address_of("images/a cup #1.jpg", "https://cdn.example.com/pool/")
+    'https://cdn.example.com/pool/images/a%20cup%20%231.jpg'
+    >>> address_of("/pool/images/杯.jpg", "/data/local-files/?d=", Path("/pool"))
+    '/data/local-files/?d=images/%E6%9D%AF.jpg'
+
+    Raises:
+        UsageError: an absolute path is not below the root.
+    """
+    if root is not None and os.path.isabs(path):  # noqa: PTH117  of millions of texts
+        below = os.path.relpath(path, root)
+        if below.startswith(".."):
+            raise UsageError(f"{path}: is not below {root}; name the folder that addresses begin at with --media-root")
+        path = below
+    return prefix + quote(path)

@@ -1,0 +1,144 @@
+"""Open items are asked again, of somebody else; and who is asked what is plain in the exported files."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from rope.curation.annotation.again import plan_again
+from rope.curation.annotation.answers import AnnotatorAnswer, tasks_csv, tasks_jsonl
+from rope.curation.annotation.batches import (
+    AnnotationTask,
+    BatchOptions,
+    NearCut,
+    TaskBatch,
+    plan_batches,
+    read_batches,
+    write_batch,
+)
+from rope.curation.annotation.items import Item
+from rope.curation.annotation.label_studio import labelling_config, tasks_json
+from rope.curation.annotation.labels import label_table
+from rope.errors import UsageError
+
+
+def item(name, **more):
+    return Item(item_id=name, question="same_product", texts={"page": name}, **more)
+
+
+def batch(n=12):
+    return TaskBatch("b", "same_product", tuple(AnnotationTask(item(f"i{i:02d}"), 2) for i in range(n)))
+
+
+def said(one, *values):
+    """Answers of ann and bob and so on to the first tasks, then the next."""
+    return [
+        AnnotatorAnswer(task_id=task.item.task_id, annotator=who, value=value)
+        for task, pair in zip(one.tasks, values, strict=False)
+        for who, value in zip(("ann", "bob", "cat", "dan", "eve"), pair, strict=False)
+    ]
+
+
+AGREED = [("same", "same", "same")] * 6 + [("different", "different", "different")] * 4
+
+
+def test_items_that_answers_leave_open_are_asked_of_one_person_more():
+    one = batch()
+    assert plan_again([one], said(one, *AGREED), BatchOptions()) == []
+    split = said(one, *AGREED, ("same", "different"))
+    (again,) = plan_again([one], split, BatchOptions(people=("ann", "bob", "cat")))
+    (task,) = again.tasks
+    assert (task.item, task.annotators, task.answered, task.assigned) == (one.tasks[10].item, 3, 2, ("cat",))
+    assert task.places == [(3, "cat")]
+    assert again.is_again
+    assert plan_again([one, again], split, BatchOptions()) == []  # it waits for the third answer
+    third = [*split, AnnotatorAnswer(task_id=task.item.task_id, annotator="cat", value="same")]
+    assert plan_again([one, again], third, BatchOptions()) == []
+    assert label_table([one, again], third)["label"].null_count == 0
+
+
+def test_an_item_waits_for_all_and_is_given_up_after_five():
+    one = batch()
+    half = said(one, *AGREED, ("same",))
+    assert plan_again([one], half, BatchOptions()) == []
+    open_ = said(one, *AGREED, ("same", "different", "unclear", "same", "different"))
+    assert plan_again([one], open_, BatchOptions()) == []
+
+
+def test_somebody_else_has_to_be_named():
+    one = batch()
+    with pytest.raises(UsageError, match=r"item i10 needs 1 more people, and of ann, bob only 0 have not"):
+        plan_again([one], said(one, *AGREED, ("same", "different")), BatchOptions(people=("ann", "bob")))
+    with pytest.raises(UsageError, match="somebody is named twice"):
+        BatchOptions(people=("ann", "ann"))
+
+
+def test_overlap_is_visible_and_dealt_out(tmp_path):
+    options = BatchOptions(overlap=0.5, people=("ann", "bob", "cat"))
+    (one,) = plan_batches([item(f"i{i:02d}") for i in range(40)], frozenset(), options)
+    write_batch(tmp_path, one, options)
+    assert read_batches(tmp_path) == [one]
+    rows = list(csv.DictReader(io.StringIO(tasks_csv(one, ""))))
+    lines = [json.loads(line) for line in tasks_jsonl(one, "").splitlines()]
+    data = {task["data"]["task_id"]: task["data"] for task in json.loads(tasks_json(one, ""))}
+    n_twice = sum(task.annotators == 2 for task in one.tasks)
+    assert 10 < n_twice < 30
+    assert len(rows) == len(lines) == 40 + n_twice
+    for task in one.tasks:
+        assert len(set(task.assigned)) == len(task.assigned) == task.annotators
+        own = [row for row in rows if row["task_id"] == task.item.task_id]
+        assert tuple(row["assigned"] for row in own) == task.assigned
+        assert [(row["place"], row["annotators"]) for row in own] == [
+            (str(n + 1), str(task.annotators)) for n in range(task.annotators)
+        ]
+        assert data[task.item.task_id]["assigned"] == ", ".join(task.assigned)
+        assert data[task.item.task_id]["annotators"] == task.annotators
+    assert [line["assigned"] for line in lines] == [row["assigned"] for row in rows]
+    assert {name for task in one.tasks for name in task.assigned} == {"ann", "bob", "cat"}
+
+
+def test_items_near_a_cut_are_asked_first_and_the_others_weigh_more():
+    items = [item(f"i{i:03d}", score=i / 1000) for i in range(1000)]
+    near, wide = NearCut(0.3, 0.05, far=0.1), NearCut(0.5, 0.05, far=0.2)
+    first, second = ([one for one in items if cut.takes(one)] for cut in (near, wide))
+    assert {one.item_id for one in items if abs(one.score - 0.3) <= 0.05} <= {one.item_id for one in first}
+    assert 130 < len(first) < 260
+    far = {one.item_id for one in first if abs(one.score - 0.3) > 0.05 and abs(one.score - 0.5) > 0.05}
+    assert far <= {one.item_id for one in second}  # a larger share contains a smaller one
+    batches = [
+        TaskBatch(f"b{i}", "same_product", tuple(AnnotationTask(one, 1) for one in chosen), near=cut)
+        for i, (chosen, cut) in enumerate(((first, near), (second, wide)))
+    ]
+    answers = [
+        AnnotatorAnswer(task_id=one.item_id and one.task_id, annotator="ann", value="same")
+        for one in {one.item_id: one for one in (*first, *second)}.values()
+    ]
+    weight = {row["item_id"]: row["weight"] for row in label_table(batches, answers).to_pylist()}
+    assert (weight["i300"], weight["i500"]) == (1, 1)
+    assert {weight[name] for name in far} == {5}
+    assert sum(weight.values()) == pytest.approx(1000, rel=0.15)
+    with pytest.raises(UsageError):
+        NearCut(0.3, far=0)
+
+
+def test_clips_are_videos_and_addresses_are_quoted(tmp_path):
+    clip = Item(
+        item_id="p|v",
+        question="same_product",
+        texts={"page": "", "video": ""},
+        media={"page": (str(tmp_path / "a cup #1.jpg"),)},
+        videos={"video": str(tmp_path / "杯?.mp4")},
+    )
+    one = TaskBatch("b", "same_product", (AnnotationTask(clip, 1),))
+    config = labelling_config(one)
+    assert '<Image name="media_0" valueList="$media_0"/>' in config
+    assert '<Video name="video_1" value="$video_1"/>' in config
+    assert "media_1" not in config
+    (data,) = (task["data"] for task in json.loads(tasks_json(one, "https://x/", tmp_path)))
+    assert (data["media_0"], data.get("video_0")) == (["https://x/a%20cup%20%231.jpg"], None)
+    assert data["video_1"] == "https://x/%E6%9D%AF%3F.mp4"
+    (row,) = csv.DictReader(io.StringIO(tasks_csv(one, "/d=", tmp_path)))
+    assert (row["page media"], row["video media"]) == ("/d=a%20cup%20%231.jpg", "/d=%E6%9D%AF%3F.mp4")
+    with pytest.raises(UsageError, match="name the folder that addresses begin at with --media-root"):
+        tasks_json(one, "", tmp_path / "elsewhere")
