@@ -35,6 +35,9 @@ Floats = npt.NDArray[np.float64]
 _FOLDS: Final = 20
 """Groups of products that are left out in turn to see how much the estimate of the annotators' errors moves."""
 
+_SURE: Final = 0.8
+"""An item whose more probable side is less probable than this is open, as in `agreement.adjudicate`."""
+
 _HEADING: Final = "\n## Precision\n"
 
 
@@ -141,7 +144,7 @@ def measure_precision(
     Each item counts by how probable it is that it is the same, by the model of Dawid and Skene. The interval is that of
     docs/statistics.md over products, on log odds, and holds the binomial one (Korn and Graubard, 1998). Its variance is
     the greater of two: that of the jackknife over products, and that of leaving out groups of them and estimating the
-    annotators' errors anew.
+    annotators' errors anew. What answers leave open counts as wrong at its lower end and as right at its upper one.
 
     Raises:
         DatasetError: no audit was drawn from the dataset as it is, or an item has no answer yet.
@@ -206,23 +209,31 @@ def _interval(
     probability: _Probability,
 ) -> tuple[float | None, float | None]:
     names, at = np.unique([cluster[task] for task in tasks], return_inverse=True)
-    sums = np.asarray(np.bincount(at, same, len(names)), np.float64)
-    counts = np.bincount(at, minlength=len(names)).astype(np.float64)
-    share = estimate(sums, counts)
-    error = _refitted_error(dict(zip(names.tolist(), range(len(names)), strict=True)), cluster, votes, probability)
+    numbers = dict(zip(names.tolist(), range(len(names)), strict=True))
+    error = _refitted_error(numbers, cluster, votes, probability)
+    is_open = np.abs(same - 0.5) < _SURE - 0.5
+    low, _ = _ends(np.where(is_open, 0.0, same), at, error)
+    _, high = _ends(np.where(is_open, 1.0, same), at, error)
+    return low, high
+
+
+def _ends(same: Floats, at: npt.NDArray[np.intp], error: float) -> tuple[float | None, float | None]:
+    """The interval of a share over products, whose standard error is at least `error`."""
+    sums = np.asarray(np.bincount(at, same), np.float64)
+    share = estimate(sums, np.bincount(at).astype(np.float64))
     if 0 < share.standard_error < error:
         share = replace(share, shifts=share.shifts * (error / share.standard_error))
     found = share_interval(share)
     if found.low is None or found.high is None:
         return None, None
-    exact_low, exact_high = _exact(share, len(same))
-    return min(found.low, exact_low), max(found.high, exact_high)
+    low, high = _exact(share, len(same))
+    return min(found.low, low), max(found.high, high)
 
 
 def _exact(share: MetricEstimate, n: int) -> tuple[float, float]:
     """Clopper and Pearson's interval for as many items as would leave the share as uncertain, at most all of them.
 
-    Where less than one item is wrong, or right, their spread says nothing: then it is as many as the products amount to.
+    Where less than one item is wrong, or right, the spread says nothing: then it is as many as the products amount to.
     """
     value = min(max(share.value, 0.0), 1.0)
     effective = float(n)
