@@ -51,7 +51,7 @@ def test_a_table_that_is_none_is_refused(content, error, message, tmp_path):
         ('{"task_id": "t", "answer": "same", "annotator": null}', ":1: has an answer but no annotator"),
         ('{"task_id": null, "answer": "same", "annotator": "ann"}', ":1: has an answer but no task_id"),
         ('{"task_id": "t", "answer": ["same"], "annotator": "ann"}', r":1: the answer is \['same'\]; expected a text"),
-        ("[" * 100_000, ":1: is no JSON"),
+        ("[" * 100_000, ":1: is not JSON"),
     ],
 )
 def test_lines_that_make_no_sense_are_named(line, message, tmp_path):
