@@ -38,7 +38,7 @@ ALLOWED = {
     "rope.bench.running": {"rope.dataset", "rope.bench.io", "rope.bench.ragged"},
     "rope.bench.doctor": {"rope.dataset", "rope.bench.io", "rope.bench.ranking", *SCORES},
     "rope.curation.pipeline": set(),
-    "rope.curation.annotation": CURATED,
+    "rope.curation.annotation": {*CURATED, "rope.curation.dedup", "rope.bench.stats"},
     "rope.curation.filtering": {*CURATED, "rope.curation.annotation", "rope.bench.stats"},
     "rope.curation.dedup": CURATED,
     "rope.curation.sampling": CURATED,

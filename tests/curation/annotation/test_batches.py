@@ -84,7 +84,7 @@ def test_options_out_of_range(options):
     [
         ({"item_id": ""}, "needs an id"),
         ({"texts": {}}, "neither text nor media"),
-        ({"gold": "maybe"}, "none of same, different, unclear"),
+        ({"gold": "maybe"}, "not one of same, different, unclear"),
     ],
 )
 def test_items_that_cannot_be_asked_about(fields, message):
