@@ -46,7 +46,7 @@ class TrainingRecipe:
         vision_weights: an X-CLIP on the Hub or in a folder that the visual tower begins with; None begins at random.
         text_weights: a BERT on the Hub or in a folder that the text tower begins with; None begins at random.
         heads: `random` draws the projections of each domain by themselves, as published; `aligned` begins them alike,
-            on frozen towers, see `cope.aligned_start`.
+            on frozen towers or on COPE's own, see `cope.aligned_start`.
         tokenizer: a BERT tokenizer on the Hub or in a folder; None takes that of `model.text`, or else
             makes one of the characters of the training texts.
         max_tokens: longest text, in tokens.

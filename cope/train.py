@@ -18,7 +18,7 @@ import torch
 from accelerate import Accelerator
 from transformers import PreTrainedTokenizerBase
 
-from cope.aligned_start import align_heads
+from cope.aligned_start import align_heads, align_untrained_heads
 from cope.beginning import make_model, make_reader
 from cope.classification import ProductCentres
 from cope.data import WeightedProducts, n_samples, training_products
@@ -112,7 +112,8 @@ def train(
         model, tokenizer = make_model(directory, recipe)
         model.to(accelerator.device)
         towers = _embed_frozen_towers(cache, directory, recipe, model, tokenizer, ranks, accelerator, progress)
-        if recipe.heads == "aligned":
+        is_own = recipe.model.vision is None and recipe.model.text is None  # no tower is pretrained
+        if recipe.heads == "aligned" and not is_own:
             align_heads(model, towers, recipe.seed)
         reader: SampleReader = make_reader(recipe, model, towers)
         if recipe.keep_frames and isinstance(reader, ClipReader):
@@ -121,6 +122,8 @@ def train(
             accelerator.wait_for_everyone()
             reader = read_kept(out / FRAMES_NAME, reader)
         products = training_products(directory, recipe, ProcessShare(ranks.rank, ranks.size), reader)
+        if recipe.heads == "aligned" and is_own:
+            align_untrained_heads(model, tokenizer, products, recipe.seed, use_text=recipe.use_text)
         run = _prepare(recipe, model, tokenizer, towers, products, ranks, accelerator)
         run.feed = Feed(products, num_workers=num_workers, pin_memory=accelerator.device.type == "cuda")
         found = find_progress(out / "state")

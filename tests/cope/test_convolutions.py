@@ -9,7 +9,7 @@ from cope.config import CopeConfig
 from cope.convolutions import ConvolutionalTower
 from cope.model import Cope
 from cope.onnx import export_onnx
-from cope.recipe import TrainingRecipe
+from cope.recipe import TrainingRecipe, read_recipe
 from rope.errors import UsageError
 from tests.cope.golden import TINY, largest, tiny_batch
 
@@ -75,6 +75,11 @@ def test_a_model_without_it_is_configured_as_before():
 def test_channels_that_cannot_be_are_refused(change, message):
     with pytest.raises(UsageError, match=message):
         replace(TINY, **change)
+
+
+def test_tiny_is_of_convolutions_and_the_paper_is_not():
+    assert read_recipe("tiny").model.convolutions is not None
+    assert read_recipe("paper").model.convolutions is None
 
 
 def test_published_weights_have_no_place_in_it():

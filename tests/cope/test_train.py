@@ -278,6 +278,20 @@ def counted(function, calls):
     return call
 
 
+def test_untrained_heads_that_begin_alike_send_products_in_different_directions(tmp_path):
+    still = replace(RECIPE, epochs=1, lr_head=0.0, lr_text=0.0, lr_vision=0.0)
+    likeness = {}
+    for heads in ("random", "aligned"):
+        run(tmp_path / heads, replace(still, heads=heads))
+        (videos,) = iter_samples(dataset(), "video", "validation", batch_size=1000)
+        made = load_embedder(f"cope:{tmp_path / heads}").embed(videos)
+        likeness[heads] = float((made @ made.T)[~np.eye(len(made), dtype=bool)].mean())
+    assert likeness["aligned"] < 0.5 < 0.9 < likeness["random"]
+    begun = tensors(tmp_path / "aligned")
+    assert torch.equal(begun["page_visual.weight"], begun["live.weight"])
+    assert not torch.equal(begun["page_visual.bias"], begun["live.bias"])
+
+
 def test_a_line_of_the_log_that_a_kill_has_cut_is_forgotten(whole, tmp_path):
     run(tmp_path / "run", stop_after=4)
     with (tmp_path / "run" / LOG_NAME).open("a") as file:
