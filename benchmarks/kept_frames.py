@@ -43,7 +43,10 @@ def main() -> None:
         started = time.process_time()
         keep_frames(Path(folder) / "frames", arguments.dataset, plain)
         once = time.process_time() - started
-        readers = {"decoded at every visit": plain, "decoded once": read_kept(Path(folder) / "frames", plain)}
+        readers: dict[str, SampleReader] = {
+            "decoded at every visit": plain,
+            "decoded once": read_kept(Path(folder) / "frames", plain),
+        }
         table = Table("frames", f"ms a step of {recipe.batch_size} products")
         for name, reader in readers.items():
             found = milliseconds_a_step(arguments.dataset, recipe, reader, arguments.epochs)
