@@ -292,6 +292,11 @@ def test_untrained_heads_that_begin_alike_send_products_in_different_directions(
     assert not torch.equal(begun["page_visual.bias"], begun["live.bias"])
 
 
+def test_untrained_heads_that_begin_alike_may_have_no_text(tmp_path):
+    run(tmp_path / "run", replace(RECIPE, epochs=1, heads="aligned", use_text=False, lr_head=0.0))
+    assert float(tensors(tmp_path / "run")["page_text.weight"].abs().max()) < 2
+
+
 def test_a_line_of_the_log_that_a_kill_has_cut_is_forgotten(whole, tmp_path):
     run(tmp_path / "run", stop_after=4)
     with (tmp_path / "run" / LOG_NAME).open("a") as file:
