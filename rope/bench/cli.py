@@ -142,8 +142,11 @@ def score(
 @resumable
 def run(
     model: Annotated[
-        str,
-        typer.Option(help="The embedder, as module:object, e.g. baselines:handcrafted or my_model:Model?size=large."),
+        list[str],
+        typer.Option(
+            help="The embedder, as module:object, e.g. baselines:handcrafted or my_model:Model?size=large. May be "
+            "given more than once; --out is then a folder, and files of results get the names of the models.",
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Keep the embeddings here, as Parquet.")],
     data: Data = None,
@@ -156,6 +159,16 @@ def run(
             "same command without --share joins and scores.",
             show_default="all",
         ),
+    ] = None,
+    gpus: Annotated[
+        str | None,
+        typer.Option(
+            metavar="all|N,...", help="Divide the embedding among these GPUs, a process each.", show_default="one"
+        ),
+    ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(min=1, help="Divide the embedding among so many processes of this machine.", show_default="1"),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start over: delete the vectors of an earlier run first.")
@@ -181,33 +194,48 @@ def run(
     """Embed every sample with a model, keep the vectors, and score them. Resumes where it was stopped."""
     from rope.bench.one_shot import Draws
     from rope.bench.running.embedder import find_embedder
-    from rope.bench.running.run import run_embedder
+    from rope.bench.running.run import discard, run_embedder
     from rope.bench.running.share import parse_share
+    from rope.bench.several_models import check_several, embed_in_shares, named
 
     own = None if share is None else parse_share(share)
+    check_several(model, out, json, share=share, gpus=gpus, processes=processes)
     directory, draws, compute = dataset_of(data), Draws(seed, trials, shots), read_compute(memory, threads, device)
-    rows = read_dims(dims, json)
-    embedder, origin = find_embedder(model)
-    run_embedder(
-        embedder,
-        directory,
-        out,
-        split=split,
-        batch_size=batch_size,
-        share=own,
-        overwrite=overwrite,
-        check=not no_check,
-        origin=origin,
-        report=lambda done: typer.echo(done.sentence(embedder.name), err=True),
-    )
-    if spent := getattr(embedder, "spent", ""):
-        typer.echo(spent, err=True)
-    if own is not None:
-        typer.echo(f"share {share} is embedded; when all are, join and score them: the same command without --share")
-        return
-    if training_seed is None:
-        training_seed = getattr(embedder, "training_seed", None)
-    _score([out], directory, split, embedder.name, draws, compute, json, save_ranks, training_seed, "given", rows)
+    rows, used = read_dims(dims, json), set[str]()
+    for one in model:
+        embedder, origin = find_embedder(one)
+        file = named(out, embedder.name, used) if len(model) > 1 else out
+        if gpus is not None or processes is not None:
+            words = ["--data", str(directory), "--split", split, "--batch-size", str(batch_size)]
+            words += ["--no-check"] if no_check else []
+            if overwrite:
+                discard(embedder, directory, file, split, batch_size, origin)
+            embed_in_shares(one, file, directory, split, batch_size, words, gpus=gpus, processes=processes)
+        run_embedder(
+            embedder,
+            directory,
+            file,
+            split=split,
+            batch_size=batch_size,
+            share=own,
+            overwrite=overwrite and gpus is None and processes is None,
+            check=not no_check,
+            origin=origin,
+            report=lambda done, name=embedder.name: typer.echo(done.sentence(name), err=True),  # type: ignore[misc]
+        )
+        if spent := getattr(embedder, "spent", ""):
+            typer.echo(spent, err=True)
+        if own is not None:
+            typer.echo(
+                f"share {share} is embedded; when all are, join and score them: the same command without --share"
+            )
+            continue
+        of_model = getattr(embedder, "training_seed", None) if training_seed is None else training_seed
+        result, ranks = (
+            path if path is None or len(model) == 1 else path.with_name(f"{file.stem}.{path.name}")
+            for path in (json, save_ranks)
+        )
+        _score([file], directory, split, embedder.name, draws, compute, result, ranks, of_model, "given", rows)
 
 
 def _score(

@@ -42,5 +42,5 @@ def file_of(path: Path | None, dims: int | None, rows: list[int | None]) -> Path
     """
     if path is None or len(rows) == 1 or not is_file(path):
         return path
-    stem, dot, suffix = path.name.partition(".")
-    return path.with_name(f"{stem}.{dims or 'full'}{dot}{suffix}")
+    suffix = ".ranks.parquet" if path.name.endswith(".ranks.parquet") else path.suffix
+    return path.with_name(f"{path.name.removesuffix(suffix)}.{dims or 'full'}{suffix}")

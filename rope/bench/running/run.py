@@ -25,7 +25,7 @@ from rope.errors import DatasetError, EmbeddingError, UsageError
 from rope.files import AnyPath, atomic_path
 from rope.workdir import WorkFolder
 
-__all__ = ["run_embedder"]
+__all__ = ["discard", "run_embedder", "samples_done"]
 
 _BATCHES_A_PART: Final = 8
 """What a kill can cost, in batches; each part is one file and one row group of the result."""
@@ -160,6 +160,33 @@ def _stored_key(path: Path) -> str | None:
         return None
     found: bytes | None = metadata.get(RUN_KEY.encode())
     return None if found is None else found.decode()
+
+
+def samples_done(data: AnyPath, out: Path, split: Split, batch_size: int) -> Callable[[], int]:
+    """A function that counts the samples whose vectors are there, by the parts that are finished.
+
+    Args:
+        data: a dataset directory.
+        out: the file of the run.
+        split: the split that is embedded.
+        batch_size: of the run.
+    """
+    parts = _plan(out.with_name(f"{out.name}.parts"), _counts(read_manifest(data), split, data), batch_size)
+    return lambda: sum(part.n_samples for part in parts if part.path.exists())
+
+
+def discard(
+    embedder: Embedder, data: AnyPath, out: Path, split: Split, batch_size: int, origin: EmbedderOrigin
+) -> None:
+    """Remove what an earlier run left of `out` and its parts, whatever its model, and nothing else.
+
+    The arguments are those of `run_embedder`.
+
+    Raises:
+        UsageError: one of them is not of this command.
+    """
+    key = run_key(embedder, read_manifest(data), split, batch_size, origin)
+    _discard(out, _work(out.with_name(f"{out.name}.parts"), key))
 
 
 def _discard(out: Path, work: WorkFolder) -> None:
