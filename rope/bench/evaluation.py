@@ -11,6 +11,7 @@ from rope.bench.quick import quick_score
 from rope.bench.ranking.engine import ComputeSettings
 from rope.bench.result import QuickReport, Report, report_on
 from rope.bench.score import count_similarities
+from rope.bench.transform import VectorTransform, transformed
 from rope.console import progress_bar
 from rope.dataset.directory import read_labels
 from rope.dataset.locate import locate
@@ -34,6 +35,7 @@ def evaluate(
     compute: ComputeSettings | None = None,
     training_seed: int | None = None,
     missing: Missing = "refuse",
+    transform: VectorTransform | None = None,
     dims: int | None = None,
     progress: bool = False,
 ) -> Report: ...
@@ -49,6 +51,7 @@ def evaluate(
     compute: ComputeSettings | None = None,
     training_seed: int | None = None,
     missing: Missing = "refuse",
+    transform: VectorTransform | None = None,
     dims: int | None = None,
     progress: bool = False,
 ) -> QuickReport: ...
@@ -64,6 +67,7 @@ def evaluate(
     compute: ComputeSettings | None = None,
     training_seed: int | None = None,
     missing: Missing = "refuse",
+    transform: VectorTransform | None = None,
     dims: int | None = None,
     progress: bool = False,
 ) -> Report | QuickReport:
@@ -83,6 +87,8 @@ def evaluate(
         compute: how to spend the machine; it changes no number.
         training_seed: of the training run that made the model, which the result keeps.
         missing: `last` ranks samples without a vector last, see docs/protocol.md; else they are an error.
+        transform: what to do to the vectors first, fitted on the training split; the result keeps it, and the model is
+            called so unless it has a name. None for nothing.
         dims: score the first so many numbers of each vector, as Matryoshka models are trained for; the model is then
             called `name@dims`. None for all.
         progress: draw a bar on stderr, if that is a terminal.
@@ -96,7 +102,10 @@ def evaluate(
     directory = locate(data)
     labels = read_labels(directory, split)
     given, manifest = embeddings_of(embeddings, with_published(labels), any_number=True), read_manifest(directory)
-    model = name or name_of(embeddings)
+    model, record = name or name_of(embeddings), None
+    if transform is not None:
+        given, record = transformed(given, transform, directory)
+        model = name or f"{model} ({transform.word})"
     full = next((rows.vectors.shape[1] for rows in given.values()), 0)
     if dims is not None:
         given, model = {domain: cut(rows, dims, domain) for domain, rows in given.items()}, f"{model}@{dims}"
@@ -105,7 +114,7 @@ def evaluate(
         domain: note if dims is None else replace(note, cut_from=full) for domain, note in provenance.embeddings.items()
     }
     provenance, compute = (
-        replace(provenance, training_seed=training_seed, embeddings=notes),
+        replace(provenance, training_seed=training_seed, embeddings=notes, transform=record),
         compute or ComputeSettings(),
     )
     if quick:

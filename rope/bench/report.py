@@ -73,6 +73,7 @@ def as_json(score: Score, provenance: Provenance, intervals: Intervals, ranks_fi
         },
         "dataset": {"name": provenance.dataset, "fingerprint": provenance.fingerprint, "split": provenance.split},
         "embeddings": _embeddings_json(provenance),
+        **({} if provenance.transform is None else {"transform": dict(provenance.transform)}),
         "pairs": {name: _pair_json(pair, ci95["pairs"].get(name)) for name, pair in score.pairs.items()},
         "one_shot": {name: _one_shot_json(one_shot) for name, one_shot in score.one_shot.items()},
         "ranks": None if ranks_file is None else {"file": ranks_file.name, "sha256": sha256_of(ranks_file)},
@@ -181,6 +182,7 @@ def quick_json(score: QuickScore, provenance: Provenance) -> dict[str, Any]:
         "protocol": {"version": PROTOCOL_VERSION, "tie": TIE},
         "dataset": {"name": provenance.dataset, "fingerprint": provenance.fingerprint, "split": provenance.split},
         "embeddings": _embeddings_json(provenance),
+        **({} if provenance.transform is None else {"transform": dict(provenance.transform)}),
         "pairs": {
             name: {
                 "n_queries": pair.n_queries,

@@ -170,7 +170,7 @@ def _of_centring(gaps: Mapping[str, Gap], retrieval: Retrieval) -> Iterator[Find
         yield Finding(
             "warning",
             f"Mean-centring each domain would add {gain:.1f} points to the headline{apart}.",
-            "Subtract the training mean of each domain before scoring.",
+            "Subtract the training mean of each domain: rope-bench score EMB --centre TRAIN shows what is gained.",
         )
     elif widest[0] > WIDE_GAP:
         yield Finding(

@@ -89,9 +89,8 @@ def hub_victims(
     """
     pair = pair_of(name)
     asked, gallery = sides[pair.query], sides[pair.gallery]
-    lists = nearest(
-        asked.labelled.vectors, gallery.labelled.vectors, min(LIST_LENGTH, len(gallery.sample_ids)), compute
-    )
+    k = min(LIST_LENGTH, len(gallery.sample_ids))
+    lists = nearest(asked.asked.vectors, gallery.labelled.vectors, k, compute)
     hubness = measure_hubness(lists, gallery.sample_ids)
     place = {sample_id: row for row, sample_id in enumerate(asked.sample_ids)}
     hubs = {hub.sample_id: hub.n_lists for hub in hubness.worst if hub.n_lists > hubness.expected}

@@ -173,7 +173,9 @@ def _sides(provenance: Provenance, embeddings: Given, directory: AnyPath) -> dic
             f"{provenance.model} was scored on the dataset {provenance.fingerprint[:12]}, but {directory} is "
             f"{manifest.fingerprint[:12]}; give the dataset that was scored"
         )
-    given = embeddings_of(embeddings, with_published(labels))
+    given = embeddings_of(embeddings, with_published(labels), any_number=True)
+    if any(rows.offsets is not None for rows in given.values()):
+        raise UsageError("samples with many vectors or none have no single similarity to show; give one vector each")
     aligned, ordered, again = describe(given, manifest, provenance.split, labels, provenance.model)
     for domain, note in provenance.embeddings.items():
         if again.embeddings[domain].sha256 != note.sha256:

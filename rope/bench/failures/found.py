@@ -104,7 +104,7 @@ def results_of(
         row = place[query_id]
         candidates = _candidates(row, asked, gallery, is_within=pair.query == pair.gallery)
         one = np.array([row])
-        query = Labelled(asked.labelled.vectors.take(one), asked.labelled.products[one])
+        query = Labelled(asked.asked.vectors.take(one), asked.labelled.products[one])
         of_gallery = gallery.labelled
         if len(candidates) < len(of_gallery):
             of_gallery = Labelled(of_gallery.vectors.take(candidates), of_gallery.products[candidates])

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from rope.bench.io.embeddings import DomainEmbeddings, Missing, align, embeddings_sha256
 from rope.bench.io.readers import read_embeddings
@@ -60,6 +60,8 @@ class Provenance:
         split: the split that was scored.
         embeddings: a note for each domain.
         training_seed: of the training run that made the model; None where nobody said.
+        transform: what was done to the vectors before they were scored, see `rope.bench.transform.transformed`; None
+            where nothing was.
     """
 
     model: str
@@ -68,6 +70,7 @@ class Provenance:
     split: Split
     embeddings: Mapping[DomainName, EmbeddingsNote]
     training_seed: int | None = None
+    transform: Mapping[str, Any] | None = None
 
 
 def load_provenance(

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ import rope.bench
 from rope.bench.failures.find import FailureOptions
 from rope.bench.failures.found import results_of
 from rope.bench.io.readers import read_embeddings
-from rope.bench.ranking.engine import ComputeSettings
+from rope.bench.ranking.engine import ComputeSettings, Labelled
+from rope.bench.ranking.similarity import Vectors
 from rope.bench.score import sides_of
 from rope.bench.stats.slices import POSITIVE_BINS, bin_name
 from rope.domain import Pair
@@ -56,6 +58,17 @@ def test_a_tie_counts_against_the_model_in_the_list_too():
     (found,) = results_of(Pair("page", "video"), sides["page"].sample_ids[:1], sides, ComputeSettings())
     assert [one.is_positive for one in found.top] == [False] * 5
     assert found.best.rank == found.n_candidates - found.n_positives + 1
+
+
+def test_a_sample_with_a_vector_of_its_own_as_a_query_is_asked_by_that():
+    sides = sides_of(*random_case(3))
+    page, video = sides["page"], sides["video"]
+    other = np.random.default_rng(9).normal(size=page.labelled.vectors.raw.shape).astype(np.float32)
+    sides["page"] = replace(page, queries=Labelled(Vectors.of(other), page.labelled.products))
+    row = next(i for i, product in enumerate(page.product_ids) if product in video.product_ids)
+    (found,) = results_of(Pair("page", "video"), [page.sample_ids[row]], sides, ComputeSettings())
+    cosines = video.labelled.vectors.raw @ other[row] * video.labelled.vectors.inverse_norms
+    assert found.top[0].similarity == pytest.approx(cosines.max() / np.linalg.norm(other[row]), rel=1e-5)
 
 
 def test_a_query_is_shown_its_own_gallery_alone():
