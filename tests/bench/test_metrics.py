@@ -1,3 +1,5 @@
+from dataclasses import fields, replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from torchmetrics.functional.retrieval import (
     retrieval_reciprocal_rank,
 )
 
-from rope.bench.metrics import KS, mean, mean_by_product, score_queries, summarise
+from rope.bench.metrics import KS, QueryScores, joined, mean, mean_by_product, score_queries, summarise
 from rope.bench.ranking.engine import ComputeSettings, Labelled, PositiveRanks, rank_one_way
 from rope.bench.ranking.similarity import Vectors
 
@@ -60,6 +62,31 @@ def test_macro_weighs_products_alike():
     assert summarise(scores, products).hit_rate[1] == 0.5
     assert summarise(scores).median_rank == 10
     assert summarise(scores, products).median_rank == 5.5
+
+
+def test_the_scores_of_parts_are_those_of_the_whole():
+    """Of four queries, of which the second has no positive; parts come in any order."""
+    offsets, above = np.array([0, 2, 2, 5, 6]), np.array([0, 4, 1, 2, 7, 60])
+    chances, won = np.linspace(0, 1, 6), np.arange(4, dtype=np.uint64)[:, None]
+
+    def part(start, stop, n_rechecked):
+        some = slice(offsets[start], offsets[stop])
+        ranks = PositiveRanks(
+            offsets[start : stop + 1] - offsets[start],
+            above[some],
+            above[some] // 2,
+            n_rechecked,
+            chances[some],
+            won[start:stop],
+        )
+        return score_queries(ranks, start)
+
+    whole, parts = part(0, 4, 5), joined([part(3, 4, 2), part(0, 2, 0), part(2, 3, 3)])
+    for field in fields(QueryScores):
+        assert np.array_equal(getattr(parts, field.name), getattr(whole, field.name)), field.name
+    assert (whole.queries.tolist(), whole.n_rechecked, len(whole.won)) == ([0, 2, 3], 5, 3)
+    without = joined([part(3, 4, 2), replace(part(0, 2, 0), chances=None, won=None)])
+    assert (without.chances, without.won) == (None, None)
 
 
 def test_no_query_at_all_is_an_error():
