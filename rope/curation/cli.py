@@ -125,11 +125,22 @@ def report(
 def why(
     recipe: RecipeFile,
     row_id: Annotated[str, typer.Argument(metavar="ID", help="Id of a row of the pool.", show_default=False)],
+    merged_with: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PRODUCT", help="Say why the products ID and PRODUCT are one, or two.", show_default=False
+        ),
+    ] = None,
 ) -> None:
-    """Show what became of one row, stage by stage."""
+    """Show what became of one row, stage by stage; or why two products were merged or kept apart."""
     from rope.curation.pipeline.accounting import trace
     from rope.curation.pipeline.recipe import read_recipe
 
+    if merged_with is not None:
+        from rope.curation.dedup.stage import explain_merge
+
+        typer.echo(explain_merge(read_recipe(recipe), row_id, merged_with).reason)
+        return
     for step in trace(read_recipe(recipe), row_id):
         typer.echo(_in_words(step))
 

@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
 from tests.curation.pools import POISON, recipe_of, write_rows
 
@@ -21,6 +22,27 @@ def test_a_recipe_is_run_reported_explained_and_audited(curate, tmp_path):
     )
     assert curate("report", path, "--html", tmp_path / "page.html")[0] == 0
     assert "<!doctype html>" in (tmp_path / "page.html").read_text()
+
+
+def test_why_tells_what_made_two_products_one(curate, tmp_path):
+    merge = 'use = "merge"\ncopies = false\nthresholds = { page-page = 1.0 }'
+    recipe_of(tmp_path, 'use = "decode"', merge, n_rows=9)
+    for i in range(9):
+        Image.new("L", (8, 8), 10 * (i % 6)).save(tmp_path / f"r{i:02d}.jpg")
+    path = tmp_path / "work.toml"
+    assert curate("run", path, "--workers", 1)[0] == 0
+    for other, sentence in (
+        ("r06", "r00 and r06 are one product: same media (1.0000)"),
+        ("r03", "r00 and r03 are two products: no media of one resemble media of the other"),
+    ):
+        assert curate("why", path, "r00", "--merged-with", other) == (0, f"{sentence}\n", "")
+    assert "product 'r99' is not among the 9 products" in curate("why", path, "r00", "--merged-with", "r99")[2]
+    recipe_of(tmp_path, 'use = "decode"', work="alone")
+    assert curate("run", tmp_path / "alone.toml", "--workers", 1)[0] == 0
+    assert (
+        "has no stage with the operation merge"
+        in curate("why", tmp_path / "alone.toml", "r00", "--merged-with", "r06")[2]
+    )
 
 
 def test_counts_that_do_not_add_up_end_with_1_and_a_sentence(curate, tmp_path):

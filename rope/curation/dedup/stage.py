@@ -15,14 +15,18 @@ from rope.arrays import BoolArray, IntArray
 from rope.config import Count, NumberRange, PositiveFraction, check_record
 from rope.curation.codes import coded_in_order
 from rope.curation.dedup.evidence import DomainPair, MediaPairs, make_items
+from rope.curation.dedup.explain import Explanation, why
 from rope.curation.dedup.merge import Merge, MergeRules, PairLabels, merge_products
 from rope.curation.dedup.near_duplicate_images import SIDE, copy_pairs
-from rope.curation.pipeline.operation import REJECT_SCHEMA, GlobalOperation, Outcome
+from rope.curation.pipeline.accounting import kept_files
+from rope.curation.pipeline.operation import REJECT_SCHEMA, GlobalOperation, Outcome, load_operation
+from rope.curation.pipeline.recipe import CurationRecipe
+from rope.curation.pipeline.runner import finished_stages
 from rope.curation.wide import read_vectors, read_wanted
 from rope.domain import DOMAINS
 from rope.errors import UsageError
 
-__all__ = ["MERGE", "MergeRows", "merge_inputs", "merge_rows", "plan_merge"]
+__all__ = ["MERGE", "MergeRows", "explain_merge", "merge_inputs", "merge_rows", "plan_merge"]
 
 
 _COLUMNS: Final = ("id", "domain", "product_hint", "session", "media_sha256", "apart")
@@ -118,6 +122,27 @@ def merge_inputs(paths: Sequence[Path], options: MergeRows) -> tuple[pa.Table, l
     rows = _read(paths, options)
     is_telling = pc.is_in(rows["domain"], pa.array(_telling(options), pa.string())).to_numpy()
     return rows, _products(rows).to_pylist(), _media(rows, is_telling)
+
+
+def explain_merge(recipe: CurationRecipe, one: str, other: str) -> Explanation:
+    """Whether the stage merge of a recipe that was run has made two products one, and why.
+
+    Args:
+        recipe: all its stages are up to date.
+        one: a product, as `rope.curation.dedup.explain.why` takes it: its `product_hint`, or the id of a row without.
+        other: another.
+
+    Raises:
+        UsageError: the recipe has no such stage, or a product is unknown.
+        DatasetError: a stage is not up to date.
+    """
+    stages = finished_stages(recipe)
+    found = [stage for stage in recipe.stages if load_operation(stage.use) is MERGE]
+    if not found:
+        raise UsageError(f"{recipe.name}: has no stage with the operation merge, so every product stays one of its own")
+    names = list(stages)
+    before = names[names.index(found[-1].name) - 1]
+    return why(plan_merge(kept_files(stages, before), MergeRows(**found[-1].options)), one, other)
 
 
 def _telling(options: MergeRows) -> list[str]:
