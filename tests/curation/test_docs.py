@@ -55,7 +55,10 @@ def test_the_page_is_followed_from_its_first_command_to_its_last(tmp_path, monke
     assert "every row is accounted for" in said
     assert "rejected: low_brightness" in said
     assert re.search(r"answers\.csv: \d+ answers are new, 0 were known", said)
-    assert re.search(r"^video: .*\d+ labels, \d.* of them match", said, re.MULTILINE)
+    assert re.search(r"^video: .*\d+ labels of \d+ products, \d.* of them match", said, re.MULTILINE)
+    assert re.search(r"^precision \d+\.\d% \(95 % interval", said, re.MULTILINE)
+    assert "rejected: not_the_product" in said
+    assert "## Precision" in (tmp_path / "audited" / "README.md").read_text("utf-8")
     assert read_manifest(tmp_path / "spring").counts["validation"]["products"] == 4
 
 
