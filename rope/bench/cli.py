@@ -10,6 +10,7 @@ import typer
 
 from rope.bench.attributes.cli import attributes, tail
 from rope.bench.compute_options import Device, Memory, Threads, read_compute
+from rope.bench.csv_option import CsvFile, write_csv
 from rope.bench.dims_option import file_of, read_dims
 from rope.bench.failures.cli import gallery
 from rope.bench.json_option import JsonFile, is_file, put
@@ -123,6 +124,7 @@ def score(
         ),
     ] = False,
     json: ResultFile = None,
+    csv: CsvFile = None,
     save_ranks: RanksFile = None,
 ) -> None:
     """Score embeddings that are already on disk."""
@@ -132,10 +134,15 @@ def score(
     compute, rows, transform = read_compute(memory, threads, device), read_dims(dims, json), _transform(centre, whiten)
     if not quick:
         draws, directory = Draws(seed, trials, shots), dataset_of(data)
-        _score(files, directory, split, name, draws, compute, json, save_ranks, training_seed, missing, rows, transform)
+        scored = _score(
+            files, directory, split, name, draws, compute, json, save_ranks, training_seed, missing, rows, transform
+        )
+        if csv is not None:
+            write_csv(csv, scored)
         return
     if save_ranks is not None:
         raise UsageError("--quick: a quick score has no ranks to keep; leave out --quick, or --save-ranks")
+    quick_rows: list[dict[str, object]] = []
     for n in rows:
         report = evaluate(
             files,
@@ -150,6 +157,9 @@ def score(
             dims=n,
         )
         put(report.tables(), file_of(json, n, rows), report.to_dict())
+        quick_rows += report.to_rows()
+    if csv is not None:
+        write_csv(csv, quick_rows)
 
 
 def _transform(centre: list[Path] | None, whiten: list[Path] | None) -> "VectorTransform | None":
@@ -212,6 +222,7 @@ def run(
     device: Device = "cpu",
     dims: Dims = None,
     json: ResultFile = None,
+    csv: CsvFile = None,
     save_ranks: RanksFile = None,
 ) -> None:
     """Embed every sample with a model, keep the vectors, and score them. Resumes where it was stopped."""
@@ -224,7 +235,7 @@ def run(
     own = None if share is None else parse_share(share)
     check_several(model, out, json, share=share, gpus=gpus, processes=processes)
     directory, draws, compute = dataset_of(data), Draws(seed, trials, shots), read_compute(memory, threads, device)
-    rows, used = read_dims(dims, json), set[str]()
+    rows, used, scored = read_dims(dims, json), set[str](), list[dict[str, object]]()
     for one in model:
         embedder, origin = find_embedder(one)
         file = named(out, embedder.name, used) if len(model) > 1 else out
@@ -258,7 +269,11 @@ def run(
             path if path is None or len(model) == 1 else path.with_name(f"{file.stem}.{path.name}")
             for path in (json, save_ranks)
         )
-        _score([file], directory, split, embedder.name, draws, compute, result, ranks, of_model, "given", rows)
+        scored += _score(
+            [file], directory, split, embedder.name, draws, compute, result, ranks, of_model, "given", rows
+        )
+    if csv is not None and own is None:
+        write_csv(csv, scored)
 
 
 def _score(
@@ -274,9 +289,11 @@ def _score(
     missing: "Missing",
     dims: list[int | None],
     transform: "VectorTransform | None" = None,
-) -> None:
+) -> list[dict[str, object]]:
+    """Score, show and write; the rows of `--csv`."""
     from rope.bench.evaluation import evaluate
 
+    rows: list[dict[str, object]] = []
     for n in dims:
         report = evaluate(
             files,
@@ -302,6 +319,8 @@ def _score(
         if ranks is not None:
             shown.append(f"wrote {report.save_ranks(ranks)}")
         put(shown, result, report.to_dict(ranks))
+        rows += report.to_rows()
+    return rows
 
 
 @app.command()

@@ -159,7 +159,11 @@ class Report:
         """
         with needed_by("to_pandas"):
             from pandas import DataFrame
-        return DataFrame([_row(self.provenance.model, name, pair, self.one_shot) for name, pair in self.pairs.items()])
+        return DataFrame(self.to_rows())
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """The rows of `to_pandas` and of `--csv`, without pandas: one per pair, fractions in full precision."""
+        return [_row(self.provenance.model, name, pair, self.one_shot) for name, pair in self.pairs.items()]
 
     def tables(self) -> "list[str | Table]":
         """What a terminal shows: the title, then the tables."""
@@ -233,8 +237,15 @@ class QuickReport:
         """
         with needed_by("to_pandas"):
             from pandas import DataFrame
+        return DataFrame(self.to_rows())
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """The rows of `to_pandas` and of `--csv`, without pandas."""
         model = self.provenance.model
-        return DataFrame([{"model": model, "pair": name, **pair} for name, pair in self.pairs.items()])
+        return [
+            {"model": model, "pair": name, **{key: value for key, value in pair.items() if not isinstance(value, dict)}}
+            for name, pair in self.pairs.items()
+        ]
 
     def tables(self) -> "list[str | Table]":
         """What a terminal shows: the title, then the table."""

@@ -405,3 +405,21 @@ def test_several_results_do_not_go_to_stdout(dataset, embeddings, rope_bench):
     code, out, err = rope_bench("score", embeddings, "--data", dataset, "--dims", "8,full", "--json", "-")
     assert (code, out) == (2, "")
     assert "stdout holds one result" in err
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_csv_holds_a_row_for_each_cut_and_pair(quick, dataset, embeddings, tmp_path, rope_bench):
+    rng = np.random.default_rng(0)
+    given = {domain: (ids, rng.normal(size=(len(ids), 16))) for domain, (ids, _) in arrays(embeddings).items()}
+    write_embeddings(tmp_path / "e.parquet", given)
+    words = ["--dims", "4,full", "--csv", tmp_path / "r.csv", *(["--quick"] if quick else [])]
+    assert rope_bench("score", tmp_path / "e.parquet", "--data", dataset, *words)[0] == 0
+    found = pd.read_csv(tmp_path / "r.csv")
+    expected = [evaluate(tmp_path / "e.parquet", dataset, dims=dims, quick=quick) for dims in (4, None)]
+    assert found["model"].unique().tolist() == ["e@4", "e"]
+    assert found["pair"].tolist() == [name for report in expected for name in report.pairs]
+    for column in ("R@1", "MRR"):
+        values = [pair[column] for report in expected for pair in report.pairs.values()]
+        assert found[column].tolist() == pytest.approx(values, nan_ok=True, abs=0)
+    frame = pd.concat([report.to_pandas() for report in expected])
+    assert frame.columns.tolist() == found.columns.tolist()
