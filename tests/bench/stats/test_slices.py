@@ -43,9 +43,9 @@ def directory(tmp_path_factory):
     """
     tables = small_tables()
     ids = {str(i): [f"{i}-{j}" for j in range(1 + i % 3)] for i in range(30)}
-    for shift, config in enumerate(CONFIG_OF.values()):
+    for period, config in zip((5, 7, 9), CONFIG_OF.values(), strict=True):
         tables[f"{config}/validation"] = [
-            sample(one, key, 1, text=TEXTS[(n + shift) % 5], category=None)
+            sample(one, key, 1, text=TEXTS[n % period % 5], category=None)
             for key in ids
             for n, one in enumerate(ids[key], int(key))
         ]
