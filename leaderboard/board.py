@@ -10,7 +10,7 @@ from leaderboard.checked_board import CheckedBoard
 from leaderboard.entry import LeaderboardEntry
 from leaderboard.known import KnownDataset
 from leaderboard.significance import separate_pairs
-from rope.bench.metrics import KS
+from rope.bench.metrics import KS, expected_at_random, mean
 from rope.bench.stats.compare import MEAN, shared_ranks
 from rope.bench.stats.intervals import MetricEstimate, average, micro_estimate, over_runs, share_interval
 from rope.bench.stats.query_ranks import PairRanks, QueryRanks, load_ranks, query_values
@@ -118,6 +118,7 @@ class Board:
         fingerprint: None where all rows are reported.
         rows: by the headline, best first; those without one last.
         is_synthetic: whether the dataset was drawn by a program, so that the board ranks nothing.
+        by_chance: the headline of an order drawn at random, a fraction; None where no ranks are known.
     """
 
     key: str
@@ -125,6 +126,7 @@ class Board:
     fingerprint: str | None
     rows: tuple[BoardRow, ...]
     is_synthetic: bool = False
+    by_chance: float | None = None
 
     @property
     def domains(self) -> tuple[DomainName, ...]:
@@ -160,6 +162,7 @@ class _Measured:
     estimates: Mapping[View, MetricEstimate]
     by_product: ProductHits | None
     runs: tuple["_Measured", ...] = ()
+    by_chance: float | None = None
 
     def row(self, ranks: Mapping[View, Mapping[str, int]]) -> BoardRow:
         """The row of the board; its own ranks are looked up by id."""
@@ -224,7 +227,16 @@ def _measure(entry: LeaderboardEntry, ranks: QueryRanks) -> _Measured:
         of_pairs = {name: _estimate(ranks.pairs[name], metric, n_products) for name in ranks.cross_pairs}
         estimates |= {(metric, name): one for name, one in of_pairs.items()}
         estimates[metric, MEAN] = average([*of_pairs.values()])
-    return _Measured(entry, estimates, product_hits(ranks))
+    return _Measured(entry, estimates, product_hits(ranks), by_chance=_by_chance(entry, ranks))
+
+
+def _by_chance(entry: LeaderboardEntry, ranks: QueryRanks) -> float | None:
+    """The headline of an order drawn at random, which is the same for all models of a dataset."""
+    if entry.score is None:
+        return None
+    n_gallery = {name: int(entry.score["pairs"][name]["n_gallery"]) for name in ranks.cross_pairs}
+    n_positives = {name: ranks.pairs[name].n_positives for name in ranks.cross_pairs}
+    return mean(expected_at_random(n, np.full_like(n, n_gallery[name]), 1) for name, n in n_positives.items())
 
 
 def _estimate(pair: PairRanks, metric: str, n_products: int) -> MetricEstimate:
@@ -240,7 +252,8 @@ def _board(dataset: KnownDataset, found: Sequence[_Measured | LeaderboardEntry])
     rows = [*(one.row(ranks) for one in ranked), *(one.row({}) for one in shown)]
     rows += [BoardRow(one, _reported_cells(one), None) for one in found if isinstance(one, LeaderboardEntry)]
     rows.sort(key=lambda row: (-row.cells[HEADLINE].value if HEADLINE in row.cells else 1.0, row.id))
-    return Board(dataset.key, dataset.name, dataset.fingerprint, tuple(rows), dataset.is_synthetic)
+    by_chance = next((one.by_chance for one in measured), None)
+    return Board(dataset.key, dataset.name, dataset.fingerprint, tuple(rows), dataset.is_synthetic, by_chance)
 
 
 def _ranks(measured: Sequence[_Measured], metric: str) -> dict[View, dict[str, int]]:

@@ -66,6 +66,12 @@ class Card:
     command: str | None
     run: TrainingRun | None = None
 
+    @property
+    def all_modalities(self) -> tuple[str, ...]:
+        """Every modality that the model uses in some domain, in the order image, text, audio; the board's page asks."""
+        used = {modality for of_domain in self.modalities.values() for modality in of_domain}
+        return tuple(modality for modality in ("image", "text", "audio") if modality in used)
+
 
 def card_of(raw: Mapping[str, Any], where: str) -> Card:
     """The card in an object that was parsed.

@@ -86,3 +86,7 @@ def test_json_holds_no_number_and_no_nesting_that_a_check_would_trip_over(text, 
     with pytest.raises(RopeError, match=reason):
         parse_json(text, "x.json")
     assert parse_json('{"a": [9007199254740992, -1e15, [[{}]]]}', "x.json")
+
+
+def test_modalities_are_listed_in_order():
+    assert card_of(card("a"), "card").all_modalities == ("image", "text")

@@ -207,6 +207,12 @@ def test_the_front_page_lists_the_datasets_with_their_best(site, board):
     assert f"{100 * board.rows[0].cells['R@1', 'mean'].value:.2f} %" in listed
 
 
+def test_the_board_says_what_a_random_order_comes_to(site, board):
+    assert board.by_chance == pytest.approx(1 / 40)  # three positives among 120
+    assert "random order" in (site / "index.html").read_text("utf-8")
+    assert "2.50 %" in (site / "index.html").read_text("utf-8")
+
+
 def test_the_frontier_joins_what_is_better_than_all_that_is_cheaper():
     points = [(100, 0.2, "a"), (50, 0.3, "<b>"), (50, 0.1, "c"), (400, 0.5, "d"), (200, 0.3, "e")]
     *others, frontier = _cost_lines(points)

@@ -40,10 +40,10 @@ def where_to_look(comparison: Comparison) -> list[str]:
         return []
     most = max(between, key=lambda one: (one.column != MEAN, one.value))
     pair = f" --pair {most.column}" if most.column != MEAN else ""
-    command = f"rope-bench gallery {second}.parquet --against {first}.parquet --choose lost{pair} --html lost.html"
     return [
-        f"{first} is furthest ahead of {second} in {most.column}, {100 * most.value:+.2f} points; with pictures, from "
-        f"the embeddings of both: {command}"
+        f"{first} is furthest ahead of {second} in {most.column}, {100 * most.value:+.2f} points; with pictures: "
+        f"rope-bench gallery B --against A --choose lost{pair} --html lost.html, where A and B are the embeddings of "
+        f"{first} and {second}"
     ]
 
 

@@ -189,6 +189,6 @@ def test_a_comparison_says_what_to_look_at(dataset, embeddings, report):
     given = read_embeddings([embeddings]).items()
     zeroed = {domain: (rows.sample_ids, np.ones_like(rows.vectors)) for domain, rows in given}
     flat = rope.bench.evaluate(zeroed, dataset, name="flat")
-    assert "rope-bench gallery flat.parquet --against embeddings.parquet --choose lost --pair " in str(
-        rope.bench.compare([report, flat])
-    )
+    said = str(rope.bench.compare([report, flat]))
+    assert "rope-bench gallery B --against A --choose lost --pair " in said
+    assert "where A and B are the embeddings of embeddings and flat" in said
