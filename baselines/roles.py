@@ -79,6 +79,7 @@ class InRoles:
     Attributes:
         name: what reports call it.
         fingerprint: changes with everything that can move a vector, see `fingerprint_of`.
+        abstains: whether one of the embedders has no vector of some samples.
     """
 
     def __init__(self, name: str, make: Callable[[Role, str | None], Embedder], prompts: Prompts) -> None:
@@ -87,6 +88,7 @@ class InRoles:
         self._embedders: dict[tuple[Role, DomainName | None], Embedder] = {
             (role, domain): make(role, prompts.of(role, domain)) for role in ROLES for domain in prompts.domains
         }
+        self.abstains = any(getattr(one, "abstains", False) for one in self._embedders.values())
         self.fingerprint = fingerprint_of(self)
 
     def embed(

@@ -6,6 +6,7 @@ import pytest
 from baselines.http import embedder
 from baselines.http_client import HttpClient, HttpServer
 from baselines.http_formats import read_vectors
+from baselines.roles import InRoles
 from rope.bench.evaluation import evaluate
 from rope.bench.running.embedder import find_embedder, has_roles
 from rope.bench.running.run import run_embedder
@@ -204,3 +205,22 @@ def test_a_text_model_scores_a_domain_with_samples_without_a_text(server, tmp_pa
 def test_options_that_do_not_fit_are_named(options, words):
     with pytest.raises(UsageError, match=words):
         embedder(**({"url": "http://localhost:1/v1", "model": "tiny"} | options))
+
+
+def test_a_run_in_roles_ranks_samples_without_a_text_last(server, tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from rope.schema import SAMPLE_SCHEMA
+
+    data = write_dataset(tmp_path / "data", counts={"page": 6, "video": 4, "live": 4})
+    shard = data / "pages/validation-00000-of-00001.parquet"
+    rows = pq.read_table(shard).to_pylist()
+    rows[2]["text"] = None
+    pq.write_table(pa.Table.from_pylist(rows, SAMPLE_SCHEMA), shard)
+    inner = embedder(**quick_options(server, query_prompt="find: "))._inner
+    assert isinstance(inner, InRoles)
+    out = run_embedder(inner, data, tmp_path / "e.parquet", progress=False)
+    report = evaluate(out, data, missing="given")
+    note = report.to_dict()["embeddings"]["page"]
+    assert (note["n_without_vector"], note["n_query_vectors"]) == (1, 5)

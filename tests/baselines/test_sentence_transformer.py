@@ -8,10 +8,14 @@ from transformers import BertConfig, BertForMaskedLM, BertModel, BertTokenizer
 
 from baselines import llm_text, transformers_model
 from baselines.sentence_transformer import embedder
+from rope.bench.evaluation import evaluate
+from rope.bench.io.readers import read_embeddings
 from rope.bench.running.embedder import has_roles
+from rope.bench.running.run import run_embedder
 from rope.errors import UsageError
 from tests.baselines.checkpoints import bert_words, save_clip, scrambled
 from tests.baselines.samples import samples
+from tests.bench.running.test_run import write_dataset
 
 INSTALLED = importlib.util.find_spec("sentence_transformers") is not None
 needs_package = pytest.mark.skipif(not INSTALLED, reason="sentence-transformers is not installed")
@@ -191,6 +195,21 @@ def test_a_late_interaction_model_gives_all_its_vectors(tmp_path):
     scores = theirs.similarity(theirs.encode_query(texts), theirs.encode_document(texts)).cpu().numpy()
     lengths = np.array([len(query) for query in queries])
     assert np.allclose(ours, scores / lengths[:, None], atol=1e-5)
+
+
+@needs_late
+@pytest.mark.filterwarnings("ignore")  # its own
+def test_a_late_interaction_model_runs_and_is_scored(tmp_path):
+    model = embedder(str(save_late(tmp_path)), device="cpu")
+    data = write_dataset(tmp_path / "data", counts={"page": 12, "video": 9, "live": 7})
+    done = []
+    out = run_embedder(model, data, tmp_path / "e.parquet", batch_size=4, progress=False, report=done.append)
+    assert done[0].difference < 1e-5
+    rows = read_embeddings([out], any_number=True)["page"]
+    assert rows.offsets[-1] > 12 < rows.queries.offsets[-1]
+    report = evaluate(out, data)
+    assert 0 <= report.headline <= 1
+    assert report.to_dict()["embeddings"]["page"]["n_vectors"] == rows.offsets[-1]
 
 
 @needs_package
