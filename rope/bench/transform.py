@@ -30,8 +30,8 @@ class VectorTransform:
     """What is done to unit vectors before they are scored.
 
     Attributes:
-        kind: `centre` subtracts from each domain the mean of its training vectors; `whiten` does so too, and then
-            divides the principal directions of all domains together by their spread, the widest first.
+        kind: `centre` subtracts from each domain, and each role, the mean of its training vectors; `whiten` does so
+            too, and then divides the principal directions of all of them together by their spread, the widest first.
         train: vectors of the training split, of the same model.
     """
 
@@ -59,7 +59,7 @@ def transformed(
         UsageError: the dimensions differ.
     """
     labels = read_labels(directory, "train")
-    given = embeddings_of(transform.train, with_published(labels))
+    given = embeddings_of(transform.train, with_published(labels), any_number=True)
     warn_of_others(given, read_manifest(directory), "train")
     try:
         train = align(given, labels)
@@ -67,10 +67,15 @@ def transformed(
         what = "the vectors to fit on must be of the training split, and all of it"
         raise EmbeddingError(f"{what}: {error}") from error
     _check_dims(embeddings, train)
-    fitted = {domain: _units(rows.vectors) for domain, rows in train.items()}
-    means = {domain: units.mean(axis=0) for domain, units in fitted.items()}
-    turn = _whitening([fitted[domain] - means[domain] for domain in fitted]) if transform.kind == "whiten" else None
-    found = {domain: _moved(rows, domain, means[domain], turn) for domain, rows in embeddings.items()}
+    roles = {(domain, False): rows for domain, rows in train.items()}
+    roles |= {(domain, True): rows.queries for domain, rows in train.items() if rows.queries is not None}
+    fitted = {role: _units(rows.vectors) for role, rows in roles.items()}
+    means = {role: units.mean(axis=0) for role, units in fitted.items()}
+    turn = _whitening([fitted[role] - means[role] for role in fitted]) if transform.kind == "whiten" else None
+    found = {
+        domain: _moved(rows, domain, (means[domain, False], means.get((domain, True))), turn)
+        for domain, rows in embeddings.items()
+    }
     hashes = {domain: embeddings_sha256(rows) for domain, rows in train.items()}
     return found, {"kind": transform.kind, "fitted_on": hashes}
 
@@ -83,6 +88,11 @@ def _check_dims(found: Mapping[DomainName, DomainEmbeddings], train: Mapping[Dom
             raise UsageError(
                 f"{domain}: the vectors have {rows.vectors.shape[1]} dimensions, and those of the training split "
                 f"{train[domain].vectors.shape[1]}; give training vectors of the same model"
+            )
+        if (rows.queries is None) != (train[domain].queries is None):
+            raise UsageError(
+                f"{domain}: the vectors have roles and those of the training split have none, or the other way round; "
+                "give training vectors of the same model"
             )
 
 
@@ -103,9 +113,12 @@ def _whitening(centred: list[FloatArray]) -> FloatArray:
     return turned
 
 
-def _moved(rows: DomainEmbeddings, domain: DomainName, mean: FloatArray, turn: FloatArray | None) -> DomainEmbeddings:
+def _moved(
+    rows: DomainEmbeddings, domain: DomainName, means: tuple[FloatArray, FloatArray | None], turn: FloatArray | None
+) -> DomainEmbeddings:
+    """The vectors of a domain less the first mean, and those that it has as queries less the second."""
     units = _units(rows.vectors)
-    rest = units - mean
+    rest = units - means[0]
     rest[~units.any(axis=1)] = 0
     lost = np.flatnonzero((np.linalg.norm(rest, axis=1) < _NO_DIRECTION) & units.any(axis=1))
     if len(lost):
@@ -114,5 +127,7 @@ def _moved(rows: DomainEmbeddings, domain: DomainName, mean: FloatArray, turn: F
             "score them as they are"
         )
     moved = np.ascontiguousarray((rest if turn is None else rest @ turn).astype(np.float32))
-    queries = None if rows.queries is None else _moved(rows.queries, domain, mean, turn)
+    queries = None
+    if rows.queries is not None and means[1] is not None:
+        queries = _moved(rows.queries, domain, (means[1], None), turn)
     return replace(rows, vectors=moved, queries=queries)

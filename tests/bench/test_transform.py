@@ -106,3 +106,24 @@ def test_the_command_shows_the_gain(rope_bench, dataset, train, given, tmp_path)
     assert told["model"] == "given (centred)"
     code, _, err = rope_bench("score", tmp_path / "given.parquet", *words, "--whiten", tmp_path / "train.parquet")
     assert (code, "give one of them" in err) == (2, True)
+
+
+def in_roles(given, shift):
+    """The same samples with other vectors as queries, around another point."""
+    return {domain: (ids, array, array[:, ::-1] + shift) for domain, (ids, array) in given.items()}
+
+
+def test_vectors_of_queries_are_centred_by_those_of_training_queries(dataset, train, given):
+    asked, fitted = in_roles(given, 2.0), in_roles(train, 2.0)
+    by_hand = {
+        domain: (ids, *(units(one) - units(fitted[domain][role]).mean(axis=0) for role, one in ((1, a), (2, q))))
+        for domain, (ids, a, q) in asked.items()
+    }
+    report = rope.bench.evaluate(asked, dataset, name="m", transform=VectorTransform("centre", fitted))
+    wanted = rope.bench.evaluate(by_hand, dataset, name="m")
+    assert {name: pair["MRR"] for name, pair in report.pairs.items()} == {
+        name: pair["MRR"] for name, pair in wanted.pairs.items()
+    }
+    for one, other in ((asked, train), (given, fitted)):
+        with pytest.raises(UsageError, match="have roles and those of the training split have none, or the other way"):
+            rope.bench.evaluate(one, dataset, transform=VectorTransform("centre", other))
