@@ -65,6 +65,7 @@ def test_one_group_is_the_whole_gallery():
     grouped = score_pair_by_group(a, b, [None] * 30, [None] * 40, ComputeSettings())
     for got, expected in zip(grouped, score_pair(a, b, ComputeSettings()), strict=True):
         assert numbers(got) == numbers(expected)
+        assert got.rank.dtype == got.rank_optimistic.dtype == got.n_positives.dtype == np.int64
     assert numbers(score_within_by_group(a, ["x"] * 30, ComputeSettings())) == numbers(
         score_within(a, ComputeSettings())
     )
