@@ -32,6 +32,11 @@ def test_an_ablation_differs_from_its_base_in_one_thing():
         assert without.loss.classification_weight == whole.loss.classification_weight
 
 
+def test_tiny_reads_no_titles_but_where_they_are_asked_for():
+    reads = {name: read_recipe(name).use_text for name in PRESETS if name.startswith("tiny")}
+    assert {name for name, does in reads.items() if does} == {"tiny_ampere", "tiny_text"}
+
+
 def test_a_file_says_what_differs_from_a_base_beside_it(tmp_path):
     write(tmp_path / "base.yaml", "base: tiny\nepochs: 7\nmodel:\n  num_frames: 2\n")
     recipe = read_recipe(write(tmp_path / "mine.yaml", "base: base.yaml\nlr_text: 1e-4\nmodel:\n  embedding_dim: 16\n"))
