@@ -3,6 +3,7 @@
 Everything heavy is imported inside the commands, so that `--help` answers at once.
 """
 
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from rope.bench.io.embeddings import Missing
     from rope.bench.one_shot import Draws
     from rope.bench.ranking.engine import ComputeSettings
+    from rope.bench.result import Report
     from rope.bench.transform import VectorTransform
     from rope.files import AnyPath
 
@@ -45,6 +47,15 @@ Data = Annotated[
     typer.Option(
         metavar="DIR",
         help="Dataset directory, or its address, such as s3://bucket/OUT.",
+        show_default="$ROPE_DATA, else that of 'rope use', else the one built last",
+    ),
+]
+SeveralData = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="DIR",
+        help="Dataset directory, or its address, such as s3://bucket/OUT. May be given more than once; --out is then a "
+        "folder with a folder for each, and a table of all follows.",
         show_default="$ROPE_DATA, else that of 'rope use', else the one built last",
     ),
 ]
@@ -138,7 +149,7 @@ def score(
             files, directory, split, name, draws, compute, json, save_ranks, training_seed, missing, rows, transform
         )
         if csv is not None:
-            write_csv(csv, scored)
+            write_csv(csv, [row for report in scored for row in report.to_rows()])
         return
     if save_ranks is not None:
         raise UsageError("--quick: a quick score has no ranks to keep; leave out --quick, or --save-ranks")
@@ -182,7 +193,7 @@ def run(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Keep the embeddings here, as Parquet.")],
-    data: Data = None,
+    data: SeveralData = None,
     split: SplitOption = "validation",
     batch_size: Annotated[int, typer.Option(min=1, help="Samples per call of the embedder.")] = 64,
     share: Annotated[
@@ -230,15 +241,18 @@ def run(
     from rope.bench.running.embedder import find_embedder
     from rope.bench.running.run import discard, run_embedder
     from rope.bench.running.share import parse_share
-    from rope.bench.several_models import check_several, embed_in_shares, named
+    from rope.bench.several_runs import RunFiles, check_several, embed_in_shares, summary_table
+    from rope.dataset.manifest import read_manifest
 
     own = None if share is None else parse_share(share)
-    check_several(model, out, json, share=share, gpus=gpus, processes=processes)
-    directory, draws, compute = dataset_of(data), Draws(seed, trials, shots), read_compute(memory, threads, device)
-    rows, used, scored = read_dims(dims, json), set[str](), list[dict[str, object]]()
-    for one in model:
+    check_several(model, data or [], out, json, share=share, gpus=gpus, processes=processes)
+    draws, compute, rows = Draws(seed, trials, shots), read_compute(memory, threads, device), read_dims(dims, json)
+    directories = [dataset_of(each) for each in data] if data else [dataset_of(None)]
+    names = [read_manifest(directory).name for directory in directories]
+    files, scored = RunFiles(out, len(model), names), list["Report"]()
+    for one, (directory, name) in product(model, zip(directories, names, strict=True)):
         embedder, origin = find_embedder(one)
-        file = named(out, embedder.name, used) if len(model) > 1 else out
+        file = files.vectors(embedder.name, name)
         if gpus is not None or processes is not None:
             words = ["--data", str(directory), "--split", split, "--batch-size", str(batch_size)]
             words += ["--no-check"] if no_check else []
@@ -265,15 +279,14 @@ def run(
             )
             continue
         of_model = getattr(embedder, "training_seed", None) if training_seed is None else training_seed
-        result, ranks = (
-            path if path is None or len(model) == 1 else path.with_name(f"{file.stem}.{path.name}")
-            for path in (json, save_ranks)
-        )
+        result, ranks = (files.result(path, embedder.name, name) for path in (json, save_ranks))
         scored += _score(
             [file], directory, split, embedder.name, draws, compute, result, ranks, of_model, "given", rows
         )
     if csv is not None and own is None:
-        write_csv(csv, scored)
+        write_csv(csv, [row for report in scored for row in report.to_rows()])
+    if len(directories) > 1 and scored:
+        put([summary_table(scored)], None, {})
 
 
 def _score(
@@ -289,11 +302,11 @@ def _score(
     missing: "Missing",
     dims: list[int | None],
     transform: "VectorTransform | None" = None,
-) -> list[dict[str, object]]:
-    """Score, show and write; the rows of `--csv`."""
+) -> "list[Report]":
+    """Score, show and write."""
     from rope.bench.evaluation import evaluate
 
-    rows: list[dict[str, object]] = []
+    reports = []
     for n in dims:
         report = evaluate(
             files,
@@ -319,8 +332,8 @@ def _score(
         if ranks is not None:
             shown.append(f"wrote {report.save_ranks(ranks)}")
         put(shown, result, report.to_dict(ranks))
-        rows += report.to_rows()
-    return rows
+        reports.append(report)
+    return reports
 
 
 @app.command()

@@ -71,6 +71,45 @@ def test_two_models_of_one_name_are_refused(place, rope_bench):
     assert (code, "two models are called" in err) == (2, True)
 
 
+def test_several_datasets_get_a_folder_each_and_one_table(place, rope_bench):
+    write_dataset(place / "other", counts={"page": 30, "video": 30}, fingerprint="d1")
+    manifest = place / "other" / "rope.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"name": "other shop"}))
+    words = ["--model", "several_models:Mine?name=a", "--model", "several_models:Mine?name=b&dim=6"]
+    code, out, err = rope_bench(
+        "run", *words, "--data", "data", "--data", "other", "--out", "vectors", "--json", "r.json"
+    )
+    assert code == 0, err
+    files = sorted(str(path.relative_to(place / "vectors")) for path in (place / "vectors").rglob("*.parquet"))
+    assert [file.split("/")[-1] for file in files] == ["a.parquet", "b.parquet"] * 2
+    first, second = (file.split("/")[0] for file in files[::2])
+    assert "other-shop" in (first, second)
+    results = [json.loads((place / f"{name}.{model}.r.json").read_text()) for name in (first, second) for model in "ab"]
+    table = out[out.rindex("Mean R@1 of the cross-domain pairs") :]
+    for result in results:
+        (row,) = (
+            line for line in table.splitlines() if result["dataset"]["name"] in line and f" {result['model']} " in line
+        )
+        low, high = result["headline"]["ci95"]
+        assert f"{100 * result['headline']['value']:.2f}" in row
+        assert f"{100 * low:.2f} - {100 * high:.2f}" in row
+    code, _, err = rope_bench("run", *words, "--data", "data", "--data", "other", "--out", "vectors")
+    assert (code, "84 vectors kept, 0 embedded" in err, "60 vectors kept, 0 embedded" in err) == (0, True, True)
+
+
+def test_two_datasets_of_one_name_are_refused(place, rope_bench):
+    words = ["--model", "several_models:Mine", "--data", "data", "--data", "data", "--out", "v"]
+    code, _, err = rope_bench("run", *words)
+    assert (code, "two datasets are called" in err) == (2, True)
+    assert not (place / "v").exists()
+
+
+def test_several_datasets_need_a_folder(place, rope_bench):
+    words = ["--model", "several_models:Mine", "--data", "data", "--data", "other", "--out", "v.parquet"]
+    code, _, err = rope_bench("run", *words)
+    assert (code, "several datasets need a folder" in err) == (2, True)
+
+
 def test_processes_write_the_bytes_of_one(place, rope_bench):
     words = ["--model", "several_models:Mine", "--data", "data", "--batch-size", 2]
     assert rope_bench("run", *words, "--out", "one.parquet")[0] == 0
