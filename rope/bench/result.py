@@ -163,7 +163,7 @@ class Report:
 
     def to_rows(self) -> list[dict[str, Any]]:
         """The rows of `to_pandas` and of `--csv`, without pandas: one per pair, fractions in full precision."""
-        return [_row(self.provenance.model, name, pair, self.one_shot) for name, pair in self.pairs.items()]
+        return [_named(self.provenance) | _row(name, pair, self.one_shot) for name, pair in self.pairs.items()]
 
     def tables(self) -> "list[str | Table]":
         """What a terminal shows: the title, then the tables."""
@@ -241,9 +241,8 @@ class QuickReport:
 
     def to_rows(self) -> list[dict[str, Any]]:
         """The rows of `to_pandas` and of `--csv`, without pandas."""
-        model = self.provenance.model
         return [
-            {"model": model, "pair": name, **{key: value for key, value in pair.items() if not isinstance(value, dict)}}
+            _named(self.provenance) | {"pair": name} | {key: v for key, v in pair.items() if not isinstance(v, dict)}
             for name, pair in self.pairs.items()
         ]
 
@@ -277,9 +276,19 @@ def _title(provenance: Provenance) -> str:
     return f"{provenance.model} on {provenance.dataset}, {provenance.split} split ({provenance.fingerprint[:12]})"
 
 
-def _row(model: str, name: str, pair: Mapping[str, Any], one_shot: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _named(provenance: Provenance) -> dict[str, Any]:
+    """What the numbers of a row belong to."""
+    return {
+        "model": provenance.model,
+        "dataset": provenance.dataset,
+        "fingerprint": provenance.fingerprint,
+        "split": provenance.split,
+    }
+
+
+def _row(name: str, pair: Mapping[str, Any], one_shot: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """One pair without what is nested in it."""
     flat = {key: value for key, value in pair.items() if not isinstance(value, dict)}
     low, high = (pair["ci95"] or {}).get("R@1") or (None, None)
     expected = one_shot.get(name, {}).get("expected")
-    return {"model": model, "pair": name, **flat, "R@1_low": low, "R@1_high": high, "one_shot": expected}
+    return {"pair": name, **flat, "R@1_low": low, "R@1_high": high, "one_shot": expected}

@@ -1,5 +1,6 @@
 """Several models in one run, and one model in several processes."""
 
+import csv
 import json
 import sys
 import time
@@ -93,7 +94,11 @@ def test_several_datasets_get_a_folder_each_and_one_table(place, rope_bench):
         low, high = result["headline"]["ci95"]
         assert f"{100 * result['headline']['value']:.2f}" in row
         assert f"{100 * low:.2f} - {100 * high:.2f}" in row
-    code, _, err = rope_bench("run", *words, "--data", "data", "--data", "other", "--out", "vectors")
+    again = ["run", *words, "--data", "data", "--data", "other", "--out", "vectors", "--csv", "all.csv"]
+    code, _, err = rope_bench(*again)
+    with (place / "all.csv").open(encoding="utf-8") as file:
+        found = {(row["dataset"], row["model"]) for row in csv.DictReader(file)}
+    assert found == {(result["dataset"]["name"], result["model"]) for result in results}
     assert (code, "84 vectors kept, 0 embedded" in err, "60 vectors kept, 0 embedded" in err) == (0, True, True)
 
 
