@@ -162,7 +162,6 @@ class _Measured:
     estimates: Mapping[View, MetricEstimate]
     by_product: ProductHits | None
     runs: tuple["_Measured", ...] = ()
-    by_chance: float | None = None
 
     def row(self, ranks: Mapping[View, Mapping[str, int]]) -> BoardRow:
         """The row of the board; its own ranks are looked up by id."""
@@ -227,13 +226,14 @@ def _measure(entry: LeaderboardEntry, ranks: QueryRanks) -> _Measured:
         of_pairs = {name: _estimate(ranks.pairs[name], metric, n_products) for name in ranks.cross_pairs}
         estimates |= {(metric, name): one for name, one in of_pairs.items()}
         estimates[metric, MEAN] = average([*of_pairs.values()])
-    return _Measured(entry, estimates, product_hits(ranks), by_chance=_by_chance(entry, ranks))
+    return _Measured(entry, estimates, product_hits(ranks))
 
 
-def _by_chance(entry: LeaderboardEntry, ranks: QueryRanks) -> float | None:
+def _by_chance(entry: LeaderboardEntry) -> float | None:
     """The headline of an order drawn at random, which is the same for all models of a dataset."""
     if entry.score is None:
         return None
+    ranks = load_ranks(entry.part("score"))
     n_gallery = {name: int(entry.score["pairs"][name]["n_gallery"]) for name in ranks.cross_pairs}
     n_positives = {name: ranks.pairs[name].n_positives for name in ranks.cross_pairs}
     return mean(expected_at_random(n, np.full_like(n, n_gallery[name]), 1) for name, n in n_positives.items())
@@ -252,7 +252,7 @@ def _board(dataset: KnownDataset, found: Sequence[_Measured | LeaderboardEntry])
     rows = [*(one.row(ranks) for one in ranked), *(one.row({}) for one in shown)]
     rows += [BoardRow(one, _reported_cells(one), None) for one in found if isinstance(one, LeaderboardEntry)]
     rows.sort(key=lambda row: (-row.cells[HEADLINE].value if HEADLINE in row.cells else 1.0, row.id))
-    by_chance = next((one.by_chance for one in measured), None)
+    by_chance = next((_by_chance(one.entry) for one in measured), None)
     return Board(dataset.key, dataset.name, dataset.fingerprint, tuple(rows), dataset.is_synthetic, by_chance)
 
 
