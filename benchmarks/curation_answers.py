@@ -1,6 +1,6 @@
 """How often a cut, and the precision of a published dataset, keep their 95 % where people err.
 
-    python benchmarks/curation_answers.py [--simulations 400] [--seed 0] [--only cuts|clusters]
+    python benchmarks/curation_answers.py [--simulations 400] [--seed 0] [--only cuts|clusters|precision]
 
 Prints the tables of docs/curation-annotation.md. Items are matches with a known probability, those of one product alike
 as far as `icc` says. Two scripted people answer, some items both of them, and open items are asked again of others.
@@ -21,13 +21,20 @@ from rope.curation.annotation.batches import AnnotationTask, TaskBatch
 from rope.curation.annotation.items import Item
 from rope.curation.annotation.labels import label_table
 from rope.curation.filtering.threshold import choose_cut
+from tests.curation.annotation.test_precision import audit
 from tests.curation.people import Person, ask, ask_again, draw_sizes, truths
 
 N_ITEMS = 400
 ASKED = 0.9
-SKILLS = {"97 % right": (0.97, 0.97), "90 % right": (0.9, 0.9), "97 % / 70 %": (0.97, 0.7)}
+SKILLS = {"97 % right": (0.97, 0.97), "90 % right": (0.9, 0.9), "97 % / 85 %": (0.97, 0.85), "97 % / 70 %": (0.97, 0.7)}
 """Share of the matches, and of the others, that people recognise."""
 DESIGNS = {"10 % twice": (0.1, 0), "10 % twice, open again": (0.1, 2), "all twice, open again": (1.0, 2)}
+AUDITS = (
+    (0.9, 300, "97 % / 85 %", 3, 0.3),
+    (0.95, 300, "97 % right", 3, 0.3),
+    (0.95, 400, "97 % right", 1, 0.0),
+    (0.995, 400, "97 % right", 1, 0.0),
+)
 PRECISIONS = (0.88, 0.9, 0.95, 0.97)
 
 
@@ -97,13 +104,35 @@ def clusters(simulations, seed):
     return table
 
 
+def precision(simulations, seed):
+    table = Table("truth", "samples", "people", "clips a product", "icc", "held, %", "too low", "too high", "mean")
+    for truth, n, skill, mean, icc in AUDITS:
+        found = [audit(seed + i, n, truth, SKILLS[skill], mean, icc) for i in range(simulations)]
+        held = sum(one.low <= truth <= one.high for one in found) / simulations
+        low, high = sum(one.high < truth for one in found), sum(one.low > truth for one in found)
+        average = sum(one.value for one in found) / simulations
+        cells = (
+            f"{truth:.1%}",
+            f"{n}",
+            skill,
+            f"{mean}",
+            f"{icc:g}",
+            f"{held:.1%}",
+            f"{low}",
+            f"{high}",
+            f"{average:.2%}",
+        )
+        table.add_row(*cells)
+    return table
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--simulations", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", choices=["cuts", "clusters"])
+    parser.add_argument("--only", choices=["cuts", "clusters", "precision"])
     arguments = parser.parse_args()
-    for name, make in (("cuts", cuts), ("clusters", clusters)):
+    for name, make in (("cuts", cuts), ("clusters", clusters), ("precision", precision)):
         if arguments.only in (None, name):
             Console(width=240).print(make(arguments.simulations, arguments.seed))
 

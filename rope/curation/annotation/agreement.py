@@ -69,7 +69,9 @@ class DawidSkene:
         return {name: float(share) for name, share in zip(self.annotators, right, strict=True)}
 
 
-def dawid_skene(votes: Sequence[Vote], known: Mapping[str, str] | None = None, smoothing: float = 1.0) -> DawidSkene:
+def dawid_skene(
+    votes: Sequence[Vote], known: Mapping[str, str] | None = None, smoothing: float = 1.0, credit: float = 1.0
+) -> DawidSkene:
     """Estimate true values and annotators' confusions together, by expectation maximisation.
 
     Dawid and Skene, Maximum likelihood estimation of observer error-rates using the EM algorithm, Applied Statistics
@@ -79,8 +81,10 @@ def dawid_skene(votes: Sequence[Vote], known: Mapping[str, str] | None = None, s
     Args:
         votes: any number for a task, at most one of an annotator.
         known: task -> true value of tasks that test annotators; these stay certain.
-        smoothing: votes that every annotator is credited with beforehand: this many right ones and as many wrong ones
-            in all, so that one vote makes nobody perfect.
+        smoothing: wrong votes on each value that every annotator is charged with beforehand, so that one vote makes
+            nobody perfect.
+        credit: right votes on each value that every annotator is credited with beforehand. Where a value is rare,
+            little else says how well people recognise it.
 
     Raises:
         ValueError: there are no votes.
@@ -100,7 +104,7 @@ def dawid_skene(votes: Sequence[Vote], known: Mapping[str, str] | None = None, s
     _fix(posterior, certain)
     for _ in range(_MAX_ROUNDS):
         prior = (posterior.sum(axis=0) + 1) / (len(tasks) + len(values))
-        confusion = _confusion(posterior, at, said, len(annotators), smoothing)
+        confusion = _confusion(posterior, at, said, len(annotators), smoothing, credit)
         log = np.tile(np.log(prior), (len(tasks), 1))
         np.add.at(log, at[0], np.log(confusion[at[1], :, said]))
         updated = np.exp(log - log.max(axis=1, keepdims=True))
@@ -130,11 +134,12 @@ def _confusion(
     said: npt.NDArray[np.intp],
     n_annotators: int,
     smoothing: float,
+    credit: float,
 ) -> FloatArray:
     """[A, C, C]: smoothed shares of what each annotator says, given what is true."""
     n_values = posterior.shape[1]
     prior = np.full((n_values, n_values), smoothing / max(1, n_values - 1))
-    np.fill_diagonal(prior, smoothing)
+    np.fill_diagonal(prior, credit)
     counts = np.tile(prior, (n_annotators, 1, 1))
     np.add.at(counts.transpose(0, 2, 1), (at[1], said), posterior[at[0]])
     shares: FloatArray = counts / counts.sum(axis=2, keepdims=True)

@@ -92,7 +92,7 @@ def test_a_batch_goes_out_is_answered_and_comes_back(call, tmp_path):
         result = {"from_name": "answer", "to_name": "text_0", "type": "choices", "value": choice}
         call(f"api/tasks/{task['id']}/annotations", {"result": [result], "lead_time": 2.5})
     export = tmp_path / "export.json"
-    export.write_text(json.dumps(call(f"api/projects/{project}/export?exportType=JSON")))
+    export.write_bytes(call(f"api/projects/{project}/export?exportType=JSON"))
     answers = list(read_answers(export))
     assert {answer.task_id: answer.value for answer in answers} == said
     assert [answer.annotator for answer in answers] == ["1"] * 3

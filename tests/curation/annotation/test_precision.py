@@ -40,7 +40,9 @@ def audit(seed, n, precision, skill=(0.97, 0.97), mean=3, icc=0.3):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("precision", "skill"), [(0.9, (0.97, 0.97)), (0.95, (0.97, 0.97)), (0.9, (0.97, 0.85))])
+@pytest.mark.parametrize(
+    ("precision", "skill"), [(0.9, (0.97, 0.97)), (0.95, (0.97, 0.97)), (0.995, (0.97, 0.97)), (0.9, (0.97, 0.85))]
+)
 def test_the_interval_holds_the_truth_in_93_of_100_audits(precision, skill):
     found = [audit(seed, 300, precision, skill) for seed in range(100)]
     assert sum(one.low <= precision <= one.high for one in found) >= 93
@@ -53,6 +55,12 @@ def test_people_who_are_97_percent_right_are_not_taken_at_their_word():
     found = [audit(seed, 300, 0.95, mean=1, icc=0.0) for seed in range(6)]
     assert np.mean([one.value for one in found]) > 0.935
     assert sum(one.low <= 0.95 <= one.high for one in found) >= 5
+
+
+def test_slips_of_people_do_not_pass_for_what_is_wrong_with_a_good_dataset():
+    """With even odds on how well people see what is wrong, half of such intervals did not hold the truth."""
+    found = [audit(seed, 400, 0.995, mean=1, icc=0.0) for seed in range(8)]
+    assert sum(one.low <= 0.995 <= one.high for one in found) >= 7
 
 
 def small(*said, question="precision"):
