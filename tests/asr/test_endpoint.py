@@ -98,7 +98,7 @@ def test_half_a_character_is_replaced():
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"choices": []}', b'{"choices": [{"message": {"content": 3}}]}'])
 def test_another_body_is_no_answer(body):
-    with pytest.raises(ValueError, match="no chat completion"):
+    with pytest.raises(ValueError, match="not a chat completion"):
         parse_answer(body)
 
 
