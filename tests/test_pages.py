@@ -377,3 +377,8 @@ def test_every_file_that_the_walks_name_exists():
     named = set(re.findall(r"[\w/]+\.py", (ROOT / "docs" / "architecture.md").read_text("utf-8")))
     assert len(named) > 40
     assert {name for name in named if not any(file.endswith(f"/{name}") for file in files)} == set()
+
+
+def test_the_page_of_results_is_that_of_the_result_files():
+    page = runpy.run_path(str(ROOT / "benchmarks" / "results_page.py"))["render"]()
+    assert (ROOT / "docs" / "results.md").read_text("utf-8") == page
