@@ -16,7 +16,6 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from rich.table import Table
 
 from rope.arrays import FloatArray
 from rope.console import output
@@ -29,6 +28,7 @@ from rope.synthetic.samples import draw_text, sample_generator
 from rope.synthetic.scenes import LIGHTS
 from rope.synthetic.seeds import Stream, generator
 from rope.synthetic.vocabulary import AUDIENCES, BRANDS, CATEGORIES, COLOUR_WORDS, PATTERN_WORDS, SLOGANS
+from rope.table import Table
 
 __all__ = ["READERS", "ceiling"]
 
@@ -188,7 +188,9 @@ def main() -> None:
     arguments = parser.parse_args()
     scores = ceiling(arguments.products, arguments.seed)
     pairs = list(scores["both"])
-    table = Table("reader", *pairs, "mean", title=f"R@1 in %, {arguments.products} products, seed {arguments.seed}")
+    table = Table(f"R@1 in %, {arguments.products} products, seed {arguments.seed}")
+    table.add_column("reader")
+    table.add_columns(*pairs, "mean")
     for name, by_pair in scores.items():
         table.add_row(name, *(f"{by_pair[pair]:.2f}" for pair in pairs), f"{np.mean([*by_pair.values()]):.2f}")
     output().print(table)

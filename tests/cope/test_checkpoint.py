@@ -79,7 +79,7 @@ def test_weights_of_another_size_are_refused(saved):
 
 
 def test_neither_a_folder_nor_a_name_on_the_hub():
-    with pytest.raises(UsageError, match=r"no/such/folder: no such folder, and no name of a repository"):
+    with pytest.raises(UsageError, match=r"no/such/folder: neither a folder nor the name of a repository"):
         Cope.from_pretrained("no/such/folder")
 
 

@@ -96,7 +96,7 @@ BIAS = "visual_encoder.visual.transformer.resblocks.1.message_fc.bias"
         (lambda: without(BIAS), "vision.layers.1.message_fc.bias is missing"),
         (
             lambda: without("item_fusion_model.fc0.weight"),
-            "no checkpoint of COPE: .* 'item_fusion_model.fc0.weight' is missing",
+            "not a checkpoint of COPE: .* 'item_fusion_model.fc0.weight' is missing",
         ),
         (lambda: official() | {f"module.{BIAS}": torch.zeros(65)}, r"message_fc.bias is \[65\], expected \[64\]"),
     ],

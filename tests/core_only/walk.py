@@ -54,6 +54,7 @@ COMMANDS: Final[dict[str, int | str]] = {
     "rope-bench slices e.json --data data": WORKS,
     "rope-bench tail e.json --data data": WORKS,
     "rope-bench doctor e.parquet --data data --html doctor.html": WORKS,
+    "rope-bench gallery e.parquet --data data --html failures.html": WORKS,
     "rope-bench recommend items.npz --interactions taken.csv": WORKS,
     "cope recipes": WORKS,
     "cope recipe paper": WORKS,
@@ -67,6 +68,7 @@ COMMANDS: Final[dict[str, int | str]] = {
     "rope curate publish pass.toml --out published": REFUSED,
     "rope curate annotate export pass.toml --in tasks": WORKS,
     "rope curate annotate import answers.json --in tasks": REFUSED,
+    "rope curate precision pass.toml --in tasks": REFUSED,
     "rope curate annotate labels --in tasks": WORKS,
     "rope-bench product1m nowhere e.parquet": REFUSED,
     # What needs more.
@@ -92,6 +94,7 @@ COMMANDS: Final[dict[str, int | str]] = {
 
 _EXTRA_OF: Final = {
     "handcrafted": None,
+    "http": "cope,fetch",
     "mteb_model": "mteb",
     "open_clip": "baselines",
     "sentence_transformer": "baselines",

@@ -41,7 +41,7 @@ def test_rows_are_verified_and_stand_on_a_board_of_their_pairs(submitted, four_d
     (board,) = load_boards(check(submitted, [four_domains]))
     assert board.columns == (*CROSS, "mean")
     assert [row.entry.card.id for row in board.rows] == ["near", "far"]
-    assert board_table(board).columns[-3].header == "mean"
+    assert board_table(board).columns[-3].heading == "mean"
 
 
 def test_a_score_that_says_something_else_of_it_is_refused(submitted):

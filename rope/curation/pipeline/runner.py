@@ -84,7 +84,7 @@ def run_recipe(
         Stage -> the manifests of its shards, in order.
 
     Raises:
-        UsageError: the pool or the stage is not there, or another run is under way in the same folder.
+        UsageError: the pool or the stage is not there, or another run is in progress in the same folder.
         DatasetError: a shard was given up, or too many rows were quarantined.
     """
     made = recipe if until is None else cut_recipe(recipe, until)

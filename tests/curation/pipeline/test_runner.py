@@ -182,7 +182,7 @@ def test_what_is_not_the_rows_fault_stops_the_run(stages, limits, sentence, tmp_
 def test_two_runs_in_one_folder_are_refused(tmp_path):
     recipe = recipe_of(tmp_path, POISON)
     recipe.work.mkdir()
-    with FileLock(recipe.work / ".lock"), pytest.raises(UsageError, match="another run is under way"):
+    with FileLock(recipe.work / ".lock"), pytest.raises(UsageError, match="another run is in progress here"):
         run(recipe)
 
 
