@@ -192,7 +192,7 @@ def test_pictures_are_shown_only_where_the_dataset_lets_anyone_see_them(site, ma
     assert "alpha-failures.html" in (marked / f"models/{board.key}/alpha.html").read_text("utf-8")
     assert "failures" not in (site / f"models/{board.key}/alpha.html").read_text("utf-8")
     registered = {one.name: one.may_show_pictures for one in known_datasets([])}
-    assert registered == {"rope": False, "mini-rope": True}
+    assert registered == {"rope": False, "mini-rope": True, "grocery": True}
 
 
 def test_pages_link_to_the_project_if_it_is_given(site, marked):
