@@ -61,6 +61,7 @@ def test_a_module_with_all_centres_does_the_same():
     embeddings, weight, labels = random_case()
     centres = ProductCentres(len(weight), 5, seed=0).double()
     centres.load_whole(weight.detach())
+    assert torch.equal(centres.whole(), weight)
     losses = centres(embeddings, labels, scale=SCALE, margin=MARGIN)
     assert torch.allclose(losses, plainly(embeddings, weight, labels))
 

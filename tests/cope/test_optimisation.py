@@ -31,3 +31,7 @@ def test_the_rate_rises_in_a_line_and_falls_as_a_cosine_to_stay_at_0():
 
 def test_no_warmup_begins_at_the_full_rate():
     assert learning_rate_factor(0, 0, 10) == 1
+
+
+def test_a_warmup_as_long_as_the_training_ends_it():
+    assert [learning_rate_factor(step, 3, 3) for step in range(5)] == pytest.approx([1 / 3, 2 / 3, 1, 0, 0])

@@ -177,7 +177,8 @@ def test_a_cut_that_was_computed_is_the_one_that_was_meant(computed, meant):
 
 
 def test_a_cut_may_be_as_low_as_similarities_go():
-    assert choose_cut(np.full(100, -1.0), np.ones(100, bool), precision=0.9).cut == -1.0
+    cut = choose_cut(np.full(100, -1.0), np.ones(100, bool), precision=0.9)
+    assert (cut.cut, cut.n_labels) == (-1.0, 100)
 
 
 def test_counts_of_joined_sketches_stay_whole_numbers():
