@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from leaderboard.bounded import MAX_ID_BYTES
 from leaderboard.parquet_headers import pages_of, read_footer
 from leaderboard.vectors import check_vectors_file
 from rope.errors import RopeError
@@ -158,6 +159,16 @@ def test_no_bomb_takes_memory(tmp_path):
 @pytest.mark.parametrize("dim", [1, 16, 3000])
 def test_what_is_as_it_should_be_passes(tmp_path, dim):
     check_vectors_file(write(tmp_path / "a.parquet", 700, dim=dim), 700)
+
+
+@pytest.mark.parametrize(("length", "is_refused"), [(MAX_ID_BYTES, False), (MAX_ID_BYTES + 1, True)])
+def test_an_id_may_be_as_long_as_said(length, is_refused, tmp_path):
+    path = write(tmp_path / "a.parquet", 1, sample_id=pa.array(["x" * length]))
+    if is_refused:
+        with pytest.raises(RopeError, match="more than 512 bytes"):
+            check_vectors_file(path, 1)
+    else:
+        check_vectors_file(path, 1)
 
 
 def test_sizes_are_those_that_pyarrow_states_of_an_honest_file(tmp_path):

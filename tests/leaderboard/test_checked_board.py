@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from leaderboard.board import HEADLINE, load_boards
 from leaderboard.checked_board import CheckedBoard, check
 from leaderboard.entry import entry_paths
-from leaderboard.known import known_datasets
+from leaderboard.known import known_datasets, unregistered
 from leaderboard.site import build_site
 from leaderboard.submit import submit
 from leaderboard.verify import _alike, _differences
@@ -229,6 +229,15 @@ def test_datasets_that_are_called_alike_have_their_fingerprints_in_their_names(d
     edit(other / "rope.json", lambda raw: raw.update(name="Mini Rope"))
     mini, *_, another = known_datasets([data, other])[1:]
     assert (mini.name, another.name, another.key) == ("mini-rope", "Mini Rope " + "0" * 12, "mini-rope-" + "0" * 12)
+
+
+def test_what_the_registry_says_of_a_dataset_is_known_and_a_row_names_none():
+    said = {one.name: (one.is_synthetic, one.may_show_pictures) for one in known_datasets([])}
+    assert said == {"rope": (False, False), "mini-rope": (True, True), "grocery": (False, True)}
+    one = unregistered("0123456789abcdef" * 4, {"page": 1})
+    assert (one.name, one.key, one.is_registered) == (
+        "dataset 0123456789ab", "unregistered-" + "0123456789abcdef" * 4, False
+    )  # fmt: skip
 
 
 def test_two_datasets_with_one_address_are_a_wrong_command(data, tmp_path):
