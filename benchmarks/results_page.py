@@ -30,7 +30,7 @@ Every model on every dataset that could be scored here: R@1 in % ([protocol](pro
 products, and over training seeds too where there are several ([statistics](statistics.md)).
 
 `python benchmarks/results_page.py` writes this page from the result files in `benchmarks/results`; a test holds the two
-together. What a dataset is, its heading says: *synthetic* pictures say nothing about real products; *open* data can be
+together. Each section says what its data are: *synthetic* pictures say nothing about real products; *open* data can be
 fetched by anyone; *reported* figures were published by others and not measured here. No licensed data have been scored.
 """
 
@@ -68,7 +68,7 @@ def section(name: str, told: dict[str, str], rows: dict[str, str]) -> str:
         f"## {told['title']}", "",
         f"*{told['kind'].capitalize()}*, fingerprint `{dataset['fingerprint'][:12]}`.", "", told["about"].strip(), "",
         "```sh", told["commands"].strip(), "```", "",
-        f"| model | what | {' | '.join(CROSS)} | mean, 95 % interval | runs | numbers a sample |",
+        f"| model | what | {' | '.join(CROSS)} | mean, 95 % interval | runs | dimensions |",
         "|---|---|" + "---|" * (len(CROSS) + 3),
     ]  # fmt: skip
     lines += sorted(table_rows(groups, comparison, rows), key=lambda row: -float(row.split("|")[9].split()[0]))
