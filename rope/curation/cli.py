@@ -132,17 +132,23 @@ def why(
         ),
     ] = None,
 ) -> None:
-    """Show what became of one row, stage by stage; or why two products were merged or kept apart."""
+    """Show what became of one row, stage by stage, with the evidence of merging; or why two products are one or two."""
+    from rope.curation.dedup.told import merge_stages, ties_in_words, two_products_in_words
     from rope.curation.pipeline.accounting import trace
     from rope.curation.pipeline.recipe import read_recipe
+    from rope.curation.pipeline.runner import finished_stages
 
+    checked = read_recipe(recipe)
     if merged_with is not None:
-        from rope.curation.dedup.stage import explain_merge
-
-        typer.echo(explain_merge(read_recipe(recipe), row_id, merged_with).reason)
+        first, *rest = two_products_in_words(checked, row_id, merged_with)
+        typer.echo("\n".join([first, *(f"  {line}" for line in rest)]))
         return
-    for step in trace(read_recipe(recipe), row_id):
+    merging = {stage.name for stage in merge_stages(checked)}
+    for step in trace(checked, row_id):
         typer.echo(_in_words(step))
+        if step.stage in merging and step.fate == "kept":
+            for line in ties_in_words(finished_stages(checked), step.stage, row_id):
+                typer.echo(f"  {line}")
 
 
 @app.command()

@@ -31,11 +31,13 @@ def test_why_tells_what_made_two_products_one(curate, tmp_path):
         Image.new("L", (8, 8), 10 * (i % 6)).save(tmp_path / f"r{i:02d}.jpg")
     path = tmp_path / "work.toml"
     assert curate("run", path, "--workers", 1)[0] == 0
+    tie = "  one with r06: r00 and r06, same media 1.0000 (the same files)\n"
     for other, sentence in (
-        ("r06", "r00 and r06 are one product: same media (1.0000)"),
-        ("r03", "r00 and r03 are two products: no media of one resemble media of the other"),
+        ("r06", f"r00 and r06 are one product: same media (1.0000)\n{tie}"),
+        ("r03", "r00 and r03 are two products: no media of one resemble media of the other\n"),
     ):
-        assert curate("why", path, "r00", "--merged-with", other) == (0, f"{sentence}\n", "")
+        assert curate("why", path, "r00", "--merged-with", other) == (0, sentence, "")
+    assert curate("why", path, "r00")[1].endswith(f"\nmerge: kept; product_id r00, merge_queued False\n{tie}")
     assert "product 'r99' is not among the 9 products" in curate("why", path, "r00", "--merged-with", "r99")[2]
     recipe_of(tmp_path, 'use = "decode"', work="alone")
     assert curate("run", tmp_path / "alone.toml", "--workers", 1)[0] == 0

@@ -1,18 +1,18 @@
 """What to ask people about a merge: the ties whose answers would change it, or could show it to be wrong."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import minimum_spanning_tree
 
 from rope.curation.dedup.evidence import KINDS
 from rope.curation.dedup.merge import MERGED, QUEUED, UNLINKED, Merge
 from rope.curation.dedup.stage import MergeRows, merge_inputs, plan_merge
+from rope.curation.dedup.ties import tied_rows
 
 __all__ = ["MergeQuestion", "merge_questions"]
 
@@ -51,26 +51,17 @@ def merge_questions(paths: Sequence[Path], options: MergeRows, below: float | No
         below: a strength; None asks about no tie that was merged.
     """
     merge = plan_merge(paths, options)
-    rows = _row_of(*merge_inputs(paths, options))
+    rows = tied_rows(merge, *merge_inputs(paths, options))
     chosen = np.concatenate([_spanning(merge), _between_groups(merge), _weak(merge, below)])
     items, evidence = merge.items, merge.evidence
     found = []
     for at in chosen[np.argsort(-evidence.strength[chosen], kind="stable")].tolist():
         left, right = (
-            rows[str(items.product_ids[product[at]]), str(items.media[node[at]])]
+            rows[str(items.product_ids[product[at]]), str(items.media[node[at]])][0]
             for product, node in ((evidence.left, evidence.left_node), (evidence.right, evidence.right_node))
         )
         kind, verdict = str(KINDS[evidence.kind[at]]), str(merge.verdict[at])
         found.append(MergeQuestion(left, right, float(evidence.strength[at]), kind, verdict))
-    return found
-
-
-def _row_of(rows: pa.Table, products: Iterable[str], media: Iterable[str]) -> dict[tuple[str, str], str]:
-    """(product, media) -> the smallest row that shows them."""
-    found: dict[tuple[str, str], str] = {}
-    for row_id, product, name in zip(rows["id"].to_pylist(), products, media, strict=True):
-        key = (product, name)
-        found[key] = min(row_id, found.get(key, row_id))
     return found
 
 

@@ -18,6 +18,7 @@ from rope.curation.dedup.evidence import DomainPair, MediaPairs, make_items
 from rope.curation.dedup.explain import Explanation, why
 from rope.curation.dedup.merge import Merge, MergeRules, PairLabels, merge_products
 from rope.curation.dedup.near_duplicate_images import SIDE, copy_pairs
+from rope.curation.dedup.ties import TIES, tied_rows, ties_by_row
 from rope.curation.pipeline.accounting import kept_files
 from rope.curation.pipeline.operation import REJECT_SCHEMA, GlobalOperation, Outcome, load_operation
 from rope.curation.pipeline.recipe import CurationRecipe
@@ -69,10 +70,11 @@ class MergeRows:
 
 
 def merge_rows(paths: Sequence[Path], options: MergeRows) -> Iterator[Outcome]:
-    """Add `product_id`, the group's, and `merge_queued`, whether its component is too large to merge unseen.
+    """Add `product_id`, the group's; `merge_queued`, whether its component is too large to merge unseen; and `ties`.
 
-    A row's product is its `product_hint`, or itself where it has none. Products that the column `apart` of the stage
-    `answers` names stay apart. No row is rejected.
+    `ties` is the evidence about the row's product in which this row was looked at, whatever became of it, in
+    `rope.curation.dedup.ties.TIES`; null where there is none. A row's product is its `product_hint`, or itself where
+    it has none. Products that the column `apart` of the stage `answers` names stay apart. No row is rejected.
 
     Raises:
         UsageError: a column that an option needs is missing.
@@ -80,11 +82,13 @@ def merge_rows(paths: Sequence[Path], options: MergeRows) -> Iterator[Outcome]:
     merge = plan_merge(paths, options)
     groups = dict(zip(merge.items.product_ids.tolist(), merge.group_ids.tolist(), strict=True))
     queued = dict(zip(merge.items.product_ids.tolist(), merge.queued.tolist(), strict=True))
+    ties = _ties(merge, *merge_inputs(paths, options), options)
     for path in paths:
         table = pq.read_table(path)
         owners = _products(table).to_pylist()
         merged = table.append_column("product_id", pa.array([groups[owner] for owner in owners], pa.string()))
         merged = merged.append_column("merge_queued", pa.array([queued[owner] for owner in owners], pa.bool_()))
+        merged = merged.append_column("ties", pa.array([ties.get(row) for row in table["id"].to_pylist()], TIES))
         batches = merged.combine_chunks().to_batches()
         kept = batches[0] if batches else pa.RecordBatch.from_pylist([], merged.schema)
         yield Outcome(kept, pa.RecordBatch.from_pylist([], REJECT_SCHEMA))
@@ -122,6 +126,14 @@ def merge_inputs(paths: Sequence[Path], options: MergeRows) -> tuple[pa.Table, l
     rows = _read(paths, options)
     is_telling = pc.is_in(rows["domain"], pa.array(_telling(options), pa.string())).to_numpy()
     return rows, _products(rows).to_pylist(), _media(rows, is_telling)
+
+
+def _ties(
+    merge: Merge, rows: pa.Table, products: Sequence[str], media: Sequence[str], options: MergeRows
+) -> dict[str, list[dict[str, Any]]]:
+    names, owner = coded_in_order(pa.array(products, pa.string()))
+    attributes = {name: _agreed(rows[name], owner, names) for name in options.vetoes}
+    return ties_by_row(merge, tied_rows(merge, rows, products, media), options.rules().thresholds, attributes)
 
 
 def explain_merge(recipe: CurationRecipe, one: str, other: str) -> Explanation:
@@ -228,4 +240,4 @@ def _domain_pair(name: str) -> DomainPair:
     return a, b
 
 
-MERGE: Final = GlobalOperation(version=2, options=MergeRows, apply=merge_rows)
+MERGE: Final = GlobalOperation(version=3, options=MergeRows, apply=merge_rows)

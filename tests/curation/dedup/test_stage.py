@@ -46,6 +46,11 @@ def groups(paths, options):
     return {row["id"]: row["product_id"] for row in rows}
 
 
+def evidence(paths):
+    rows = [row for outcome in merge_rows(paths, NO_COPIES) for row in outcome.kept.to_pylist()]
+    return {row["id"]: row["ties"] for row in rows}
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
@@ -76,10 +81,33 @@ def test_a_veto_needs_a_value_on_which_all_rows_of_a_product_agree(brands, is_on
         assert (found["p1"] == found["p2"]) == is_one
 
 
+def test_rows_keep_the_evidence_with_its_rows_score_rule_and_verdict(tmp_path):
+    """p2 and v1 resemble p1; v1 is of another brand; p3 shows the files of p4."""
+    options = MergeRows({"page-page": 0.99, "page-video": 0.95}, copies=False, vetoes=["brand"])
+    ties = {
+        row["id"]: [tuple(tie.values()) for tie in row["ties"]]
+        for outcome in merge_rows([write(tmp_path / "rows.parquet", ROWS)], options)
+        for row in outcome.kept.to_pylist()
+        if row["ties"]
+    }
+    pages, videos = "a cosine of 0.99 or more (page-page)", "a cosine of 0.95 or more (page-video)"
+    assert ties["p1"] == [
+        ("c", "v1", "embedding", 1.0, videos, "veto: brand", "x and y"),
+        ("b", "p2", "embedding", 0.999, pages, "merged", None),
+    ]
+    assert ties["v1"] == [
+        ("a", "p1", "embedding", 1.0, videos, "veto: brand", "y and x"),
+        ("b", "p2", "embedding", 0.999, videos, "veto: brand", "y and x"),
+    ]
+    assert ("d", "p4", "same media", 1.0, "the same files") in [tie[:5] for tie in ties["p3"]]
+    assert ("p3", "p3", "same media", 1.0, "the same files") in [tie[:5] for tie in ties["p4"]]
+
+
 def test_the_order_of_the_rows_changes_no_product(tmp_path):
     whole = groups([write(tmp_path / "rows.parquet", ROWS)], NO_COPIES)
     parts = [write(tmp_path / f"{i}.parquet", part) for i, part in enumerate((ROWS[3:][::-1], ROWS[:3]))]
     assert groups(parts, NO_COPIES) == whole
+    assert evidence(parts) == evidence([write(tmp_path / "rows.parquet", ROWS)])
 
 
 def test_what_an_option_needs_has_to_be_there(tmp_path):
