@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from rope.bench.answer import Answer as Answer
     from rope.bench.attributes.predict import predict_attribute as predict_attribute
     from rope.bench.evaluation import evaluate as evaluate
+    from rope.bench.evaluation import score_one_share as score_one_share
     from rope.bench.one_shot import Draws as Draws
     from rope.bench.questions import compare as compare
     from rope.bench.questions import diagnose as diagnose
@@ -37,6 +38,7 @@ __all__ = [
     "evaluate",
     "lightning_callback",
     "predict_attribute",
+    "score_one_share",
     "score_recommendations",
     "slices",
     "tail",
@@ -50,6 +52,7 @@ _HOMES: Final = {
     "QuickReport": "rope.bench.result",
     "Report": "rope.bench.result",
     "evaluate": "rope.bench.evaluation",
+    "score_one_share": "rope.bench.evaluation",
     "predict_attribute": "rope.bench.attributes.predict",
     "score_recommendations": "rope.bench.recommend.run",
     **dict.fromkeys(("compare", "diagnose", "draw_map", "slices", "tail"), "rope.bench.questions"),

@@ -134,19 +134,63 @@ def score(
             help="Print R@k, MRR and median rank of the cross-domain pairs and nothing else: several times as fast.",
         ),
     ] = False,
+    share: Annotated[
+        str | None,
+        typer.Option(
+            help="Score only one share of the queries, 0/8 to 7/8 for eight machines, into the folder --shares; when "
+            "all are there, the same command without --share puts them together.",
+            show_default="all",
+        ),
+    ] = None,
+    shares: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", file_okay=False, help="Folder with what all shares scored.", show_default=False),
+    ] = None,
     json: ResultFile = None,
     csv: CsvFile = None,
     save_ranks: RanksFile = None,
 ) -> None:
     """Score embeddings that are already on disk."""
-    from rope.bench.evaluation import evaluate
+    from rope.bench.evaluation import evaluate, score_one_share
     from rope.bench.one_shot import Draws
 
     compute, rows, transform = read_compute(memory, threads, device), read_dims(dims, json), _transform(centre, whiten)
+    if (share is not None or shares is not None) and (quick or len(rows) > 1):
+        raise UsageError("--share and --shares: not with --quick, and with one number of --dims")
+    if share is not None:
+        if shares is None or json is not None or csv is not None or save_ranks is not None:
+            raise UsageError("--share: writes to the folder --shares DIR and nothing else; give that alone")
+        written = score_one_share(
+            files,
+            dataset_of(data),
+            share=share,
+            shares=shares,
+            split=split,
+            draws=Draws(seed, trials, shots),
+            compute=compute,
+            missing=missing,
+            transform=transform,
+            dims=rows[0],
+            progress=True,
+        )
+        put([f"wrote {written}; when all shares are there, the same command without --share scores them"], None, {})
+        return
     if not quick:
         draws, directory = Draws(seed, trials, shots), dataset_of(data)
         scored = _score(
-            files, directory, split, name, draws, compute, json, save_ranks, training_seed, missing, rows, transform
+            files,
+            directory,
+            split,
+            name,
+            draws,
+            compute,
+            json,
+            save_ranks,
+            training_seed,
+            missing,
+            rows,
+            transform,
+            shares,
         )
         if csv is not None:
             write_csv(csv, [row for report in scored for row in report.to_rows()])
@@ -302,6 +346,7 @@ def _score(
     missing: "Missing",
     dims: list[int | None],
     transform: "VectorTransform | None" = None,
+    shares: Path | None = None,
 ) -> "list[Report]":
     """Score, show and write."""
     from rope.bench.evaluation import evaluate
@@ -319,12 +364,13 @@ def _score(
             missing=missing,
             transform=transform,
             dims=n,
+            shares=shares,
             progress=True,
         )
         result = file_of(json, n, dims)
         ranks = file_of(save_ranks, n, dims) or (result.with_suffix(".ranks.parquet") if is_file(result) else None)
         shown = report.tables()
-        if transform is not None and report.headline is not None:
+        if transform is not None and shares is None and report.headline is not None:
             plain = evaluate(files, directory, split=split, draws=draws, compute=compute, missing=missing, dims=n)
             assert plain.headline is not None, "the same pairs have a headline"
             gain, before = 100 * (report.headline - plain.headline), 100 * plain.headline

@@ -1,26 +1,30 @@
 """Embeddings in, a report out: what `rope-bench score` does, for notebooks and training loops."""
 
 from dataclasses import replace
+from os import PathLike
+from pathlib import Path
 from typing import Literal, overload
 
-from rope.bench.io.embeddings import Missing, cut
+from rope.bench.io.embeddings import DomainEmbeddings, Missing, cut
 from rope.bench.io.given import Given, embeddings_of, name_of
-from rope.bench.io.provenance import describe
+from rope.bench.io.provenance import Provenance, describe
 from rope.bench.one_shot import Draws
 from rope.bench.quick import quick_score
 from rope.bench.ranking.engine import ComputeSettings
 from rope.bench.result import QuickReport, Report, report_on
-from rope.bench.score import count_similarities
+from rope.bench.running.share import parse_share
+from rope.bench.score import count_similarities, score_share
+from rope.bench.score_shares import note_of, read_shares, write_share
 from rope.bench.transform import VectorTransform, transformed
 from rope.console import progress_bar
-from rope.dataset.directory import read_labels
+from rope.dataset.directory import SampleLabels, read_labels
 from rope.dataset.locate import locate
 from rope.dataset.manifest import read_manifest
-from rope.domain import Split, with_published
+from rope.domain import DomainName, Split, with_published
 from rope.files import Address
 from rope.moved import renamed_argument
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate", "score_one_share"]
 
 
 @overload
@@ -37,6 +41,7 @@ def evaluate(
     missing: Missing = "refuse",
     transform: VectorTransform | None = None,
     dims: int | None = None,
+    shares: str | PathLike[str] | None = None,
     progress: bool = False,
 ) -> Report: ...
 @overload
@@ -53,6 +58,7 @@ def evaluate(
     missing: Missing = "refuse",
     transform: VectorTransform | None = None,
     dims: int | None = None,
+    shares: None = None,
     progress: bool = False,
 ) -> QuickReport: ...
 @renamed_argument("effort", "compute")
@@ -69,6 +75,7 @@ def evaluate(
     missing: Missing = "refuse",
     transform: VectorTransform | None = None,
     dims: int | None = None,
+    shares: str | PathLike[str] | None = None,
     progress: bool = False,
 ) -> Report | QuickReport:
     """Score embeddings on one split of a dataset, as docs/protocol.md defines it.
@@ -91,14 +98,88 @@ def evaluate(
             called so unless it has a name. None for nothing.
         dims: score the first so many numbers of each vector, as Matryoshka models are trained for; the model is then
             called `name@dims`. None for all.
+        shares: a folder with the files of all shares, see `score_one_share`; nothing is computed then that they have.
         progress: draw a bar on stderr, if that is a terminal.
 
     Raises:
         UsageError: the embeddings have another form, or no more than `dims` numbers, or a file or the dataset directory
-            does not exist.
+            does not exist, or a share is missing or belongs to something else.
         EmbeddingError: they do not fit the dataset; lists everything that is wrong.
         DatasetError: the dataset cannot be read, or two of its domains have no product in common.
     """
+    aligned, ordered, provenance = _prepare(embeddings, data, split, name, training_seed, missing, transform, dims)
+    compute = compute or ComputeSettings()
+    if quick:
+        return QuickReport(quick_score(aligned, ordered, compute), provenance)
+    draws = draws or Draws(seed=0)
+    queries = None if shares is None else read_shares(Path(shares), note_of(provenance, draws))
+    shown = progress and queries is None
+    with progress_bar("scoring", count_similarities(ordered, draws), shown=shown) as advance:
+        return report_on(
+            aligned, ordered, provenance, draws, replace(compute, advance=advance) if shown else compute, queries
+        )
+
+
+def score_one_share(
+    embeddings: Given,
+    data: "Address | None" = None,
+    *,
+    share: str,
+    shares: str | PathLike[str],
+    split: Split = "validation",
+    draws: Draws | None = None,
+    compute: ComputeSettings | None = None,
+    missing: Missing = "refuse",
+    transform: VectorTransform | None = None,
+    dims: int | None = None,
+    progress: bool = False,
+) -> Path:
+    """Score one share of the queries, and keep that in a file: scoring divided among machines.
+
+    `evaluate` with the same arguments and `shares` then puts all together; its report is that of one machine. All
+    shares together compute every similarity of two domains twice, once in each direction.
+
+    Args:
+        embeddings: as for `evaluate`; every share needs all of them.
+        data: likewise.
+        share: which one, `0/8` to `7/8` of eight.
+        shares: the folder for the files of all shares.
+        split: as for `evaluate`.
+        draws: likewise.
+        compute: likewise.
+        missing: likewise.
+        transform: likewise.
+        dims: likewise.
+        progress: likewise.
+
+    Returns:
+        The file.
+
+    Raises:
+        UsageError: there is no such share; else as `evaluate`.
+        EmbeddingError: as `evaluate`.
+        DatasetError: as `evaluate`.
+    """
+    own, draws = parse_share(share), draws or Draws(seed=0)
+    aligned, ordered, provenance = _prepare(embeddings, data, split, None, None, missing, transform, dims)
+    compute, total = compute or ComputeSettings(), count_similarities(ordered, draws) // own.world
+    with progress_bar(f"scoring {share}", total, shown=progress) as advance:
+        settings = replace(compute, advance=advance) if progress else compute
+        scores = score_share(aligned, ordered, draws, settings, own)
+    return write_share(Path(shares), own, scores, note_of(provenance, draws))
+
+
+def _prepare(
+    embeddings: Given,
+    data: "Address | None",
+    split: Split,
+    name: str | None,
+    training_seed: int | None,
+    missing: Missing,
+    transform: VectorTransform | None,
+    dims: int | None,
+) -> tuple[dict[DomainName, DomainEmbeddings], dict[DomainName, SampleLabels], Provenance]:
+    """The embeddings as they are scored, the labels in the order for it, and what the score is of."""
     directory = locate(data)
     labels = read_labels(directory, split)
     given, manifest = embeddings_of(embeddings, with_published(labels), any_number=True), read_manifest(directory)
@@ -113,14 +194,4 @@ def evaluate(
     notes = {
         domain: note if dims is None else replace(note, cut_from=full) for domain, note in provenance.embeddings.items()
     }
-    provenance, compute = (
-        replace(provenance, training_seed=training_seed, embeddings=notes, transform=record),
-        compute or ComputeSettings(),
-    )
-    if quick:
-        return QuickReport(quick_score(aligned, ordered, compute), provenance)
-    draws = draws or Draws(seed=0)
-    with progress_bar("scoring", count_similarities(ordered, draws), shown=progress) as advance:
-        return report_on(
-            aligned, ordered, provenance, draws, replace(compute, advance=advance) if progress else compute
-        )
+    return aligned, ordered, replace(provenance, training_seed=training_seed, embeddings=notes, transform=record)

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from rope.arrays import BitArray, FloatArray, IntArray
+from rope.arrays import BitArray, BoolArray, FloatArray, IntArray
 from rope.bench.ranking.engine import (
     ComputeSettings,
     Labelled,
@@ -119,15 +119,21 @@ def score_pair(
 
 
 def score_one_way(
-    queries: Labelled, gallery: Labelled, compute: ComputeSettings, drawn: BitArray | None = None
+    queries: Labelled,
+    gallery: Labelled,
+    compute: ComputeSettings,
+    drawn: BitArray | None = None,
+    asked: BoolArray | None = None,
 ) -> QueryScores:
-    """Score the queries of one domain in another, see `engine.reduce_one_way`."""
-    return joined(reduce_one_way(score_queries, queries, gallery, compute, drawn=drawn))
+    """Score the queries of one domain in another, or those that are asked, see `engine.reduce_one_way`."""
+    return joined(reduce_one_way(score_queries, queries, gallery, compute, drawn=drawn, asked=asked))
 
 
-def score_within(a: Labelled, compute: ComputeSettings, queries: Labelled | None = None) -> QueryScores:
-    """Score the queries of a domain within itself, see `engine.reduce_within`."""
-    return joined(reduce_within(score_queries, a, compute, queries))
+def score_within(
+    a: Labelled, compute: ComputeSettings, queries: Labelled | None = None, asked: BoolArray | None = None
+) -> QueryScores:
+    """Score the queries of a domain within itself, or those that are asked, see `engine.reduce_within`."""
+    return joined(reduce_within(score_queries, a, compute, queries, asked))
 
 
 def score_queries(ranks: PositiveRanks, first_query: int = 0) -> QueryScores:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from rope.arrays import IntArray
+from rope.arrays import BoolArray, IntArray
 from rope.bench.metrics import QueryScores, joined, score_one_way, score_pair, score_queries, score_within
 from rope.bench.ranking.engine import ComputeSettings, Labelled, PositiveRanks
 
@@ -46,22 +46,48 @@ def score_pair_by_group(
 
 
 def score_one_way_by_group(
-    queries: Labelled, gallery: Labelled, groups_q: Groups, groups_g: Groups, compute: ComputeSettings
+    queries: Labelled,
+    gallery: Labelled,
+    groups_q: Groups,
+    groups_g: Groups,
+    compute: ComputeSettings,
+    asked: BoolArray | None = None,
 ) -> QueryScores:
-    """The first result of `score_pair_by_group` alone."""
+    """The first result of `score_pair_by_group` alone, of the queries that are asked."""
     rows_q, rows_g = _rows_of(queries, groups_q), _rows_of(gallery, groups_g)
     shared = [group for group in rows_q if group in rows_g]
-    pairs = [(rows_q[group], _take(gallery, rows_g[group])) for group in shared]
-    return _put_together([(rows, score_one_way(_take(queries, rows), part, compute)) for rows, part in pairs])
+    return _put_together(
+        [
+            (
+                rows_q[group],
+                score_one_way(
+                    _take(queries, rows_q[group]),
+                    _take(gallery, rows_g[group]),
+                    compute,
+                    asked=_part(asked, rows_q[group]),
+                ),
+            )
+            for group in shared
+        ]
+    )
 
 
 def score_within_by_group(
-    a: Labelled, groups: Groups, compute: ComputeSettings, queries: Labelled | None = None
+    a: Labelled,
+    groups: Groups,
+    compute: ComputeSettings,
+    queries: Labelled | None = None,
+    asked: BoolArray | None = None,
 ) -> QueryScores:
     """Score the queries of a domain within itself, as `metrics.score_within`, each query within its group."""
     return _put_together(
         [
-            (rows, score_within(_take(a, rows), compute, None if queries is None else _take(queries, rows)))
+            (
+                rows,
+                score_within(
+                    _take(a, rows), compute, None if queries is None else _take(queries, rows), _part(asked, rows)
+                ),
+            )
             for rows in _rows_of(a, groups).values()
         ]
     )
@@ -79,6 +105,10 @@ def _rows_of(samples: Labelled, groups: Groups) -> dict[str | None, IntArray]:
 
 def _take(samples: Labelled, rows: IntArray) -> Labelled:
     return Labelled(samples.vectors.take(rows), samples.products[rows])
+
+
+def _part(asked: BoolArray | None, rows: IntArray) -> BoolArray | None:
+    return None if asked is None else asked[rows]
 
 
 def _put_together(parts: list[tuple[IntArray, QueryScores]]) -> QueryScores:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rope.bench.io.embeddings import DomainEmbeddings
 from rope.bench.io.provenance import Provenance
+from rope.bench.metrics import QueryScores
 from rope.bench.one_shot import Draws
 from rope.bench.quick import QuickScore
 from rope.bench.ranking.engine import ComputeSettings
@@ -267,9 +268,10 @@ def report_on(
     provenance: Provenance,
     draws: Draws,
     compute: ComputeSettings,
+    queries: Mapping[str, QueryScores] | None = None,
 ) -> Report:
     """Score embeddings that `rope.bench.io.provenance` has described; the arguments and errors are those of `score`."""
-    return Report(score(embeddings, labels, draws, compute), provenance)
+    return Report(score(embeddings, labels, draws, compute, queries), provenance)
 
 
 def _title(provenance: Provenance) -> str:

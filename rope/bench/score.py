@@ -1,13 +1,14 @@
 """The protocol applied: embeddings and labels in, every reported number out."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from rope.arrays import BoolArray
 from rope.bench.io.embeddings import DomainEmbeddings, align
 from rope.bench.metrics import (
     KS,
@@ -24,6 +25,7 @@ from rope.bench.one_shot import Draws, OneShot, classify, support_bits
 from rope.bench.per_gallery import score_one_way_by_group, score_pair_by_group, score_within_by_group
 from rope.bench.ranking.engine import ComputeSettings, Labelled
 from rope.bench.ranking.similarity import Vectors
+from rope.bench.running.share import RunShare
 from rope.dataset.directory import SampleLabels
 from rope.domain import DomainName, Pair, all_pairs, cross_domain_pairs, in_order
 from rope.errors import DatasetError
@@ -37,6 +39,7 @@ __all__ = [
     "count_similarities",
     "scorable_pairs",
     "score",
+    "score_share",
     "sides_of",
 ]
 
@@ -123,6 +126,7 @@ def score(
     labels: Mapping[DomainName, SampleLabels],
     draws: Draws,
     compute: ComputeSettings,
+    queries: Mapping[str, QueryScores] | None = None,
 ) -> Score:
     """Score the embeddings of one split of a dataset, on all pairs of the domains that it has.
 
@@ -132,6 +136,7 @@ def score(
         labels: for each domain of the dataset, the sample and product ids, and the galleries if it has any.
         draws: of the support sets of one-shot classification.
         compute: how to spend the machine; its `advance` is called with `count_similarities` in all.
+        queries: what all queries of each pair have scored, if that is known (see `score_share`); None to compute it.
 
     Raises:
         EmbeddingError: the embeddings are not of these samples, see `rope.bench.io.embeddings.align`.
@@ -139,13 +144,8 @@ def score(
     """
     sides = sides_of(embeddings, labels)
     cross = scorable_pairs(sides)
-    is_grouped = any(side.galleries is not None for side in sides.values())
-    scores: dict[str, QueryScores] = {}
-    for pair in cross[::2]:
-        a, b = sides[pair.query], sides[pair.gallery]
-        scores[pair.name], scores[pair.reverse.name] = _score_pair(a, b, draws, compute, is_grouped)
-    for domain, side in sides.items():
-        scores[Pair(domain, domain).name] = _score_within(side, compute, is_grouped)
+    is_grouped = _is_grouped(sides)
+    scores = dict(_score_queries(sides, cross, draws, compute) if queries is None else queries)
     pairs = {pair.name: _pair_score(pair, scores[pair.name], sides) for pair in all_pairs(sides)}
     one_shot = {
         pair.name: classify(
@@ -156,6 +156,41 @@ def score(
     }
     headline = mean([_r_at_1(pairs[pair.name]) for pair in cross]) if cross else None
     return Score(headline, pairs, one_shot, draws)
+
+
+def score_share(
+    embeddings: Mapping[DomainName, DomainEmbeddings],
+    labels: Mapping[DomainName, SampleLabels],
+    draws: Draws,
+    compute: ComputeSettings,
+    share: RunShare,
+) -> dict[str, QueryScores]:
+    """What one share of the queries of each pair scores: a run of them in every domain, each against the whole gallery.
+
+    The shares of all ranks, put together with `metrics.joined`, are what `score` computes at once. A similarity serves
+    one direction here, so all shares together compute twice as many.
+
+    Args:
+        embeddings: as for `score`.
+        labels: likewise.
+        draws: likewise.
+        compute: likewise; its `advance` is called with the share's part of `count_similarities`.
+        share: which queries.
+
+    Raises:
+        EmbeddingError: as `score`.
+        DatasetError: as `score`.
+    """
+    sides = sides_of(embeddings, labels)
+    scorable_pairs(sides)
+    is_grouped = _is_grouped(sides)
+    asked = {domain: _rows_of(share, len(side.labelled)) for domain, side in sides.items()}
+    return {
+        pair.name: _score_within(sides[pair.query], compute, is_grouped, asked[pair.query])
+        if pair.query == pair.gallery
+        else _score_one_way(sides[pair.query], sides[pair.gallery], draws, compute, is_grouped, asked[pair.query])
+        for pair in all_pairs(sides)
+    }
 
 
 def scorable_pairs(sides: Mapping[DomainName, ScoredDomain]) -> tuple[Pair, ...]:
@@ -242,6 +277,29 @@ def _products_by_group(side: ScoredDomain) -> set[tuple[int, str | None]]:
     return set(zip(side.labelled.products.tolist(), _groups(side), strict=True))
 
 
+def _is_grouped(sides: Mapping[DomainName, ScoredDomain]) -> bool:
+    return any(side.galleries is not None for side in sides.values())
+
+
+def _rows_of(share: RunShare, n: int) -> BoolArray:
+    asked = np.zeros(n, np.bool_)
+    asked[share.of(range(n))] = True
+    return asked
+
+
+def _score_queries(
+    sides: Mapping[DomainName, ScoredDomain], cross: Sequence[Pair], draws: Draws, compute: ComputeSettings
+) -> dict[str, QueryScores]:
+    is_grouped = _is_grouped(sides)
+    scores: dict[str, QueryScores] = {}
+    for pair in cross[::2]:
+        a, b = sides[pair.query], sides[pair.gallery]
+        scores[pair.name], scores[pair.reverse.name] = _score_pair(a, b, draws, compute, is_grouped)
+    for domain, side in sides.items():
+        scores[Pair(domain, domain).name] = _score_within(side, compute, is_grouped)
+    return scores
+
+
 def _score_pair(
     a: ScoredDomain, b: ScoredDomain, draws: Draws, compute: ComputeSettings, is_grouped: bool
 ) -> tuple[QueryScores, QueryScores]:
@@ -255,17 +313,25 @@ def _score_pair(
 
 
 def _score_one_way(
-    queries: ScoredDomain, gallery: ScoredDomain, draws: Draws, compute: ComputeSettings, is_grouped: bool
+    queries: ScoredDomain,
+    gallery: ScoredDomain,
+    draws: Draws,
+    compute: ComputeSettings,
+    is_grouped: bool,
+    asked: BoolArray | None = None,
+) -> QueryScores:
+    a, b = queries.asked, gallery.labelled
+    if is_grouped:
+        return score_one_way_by_group(a, b, _groups(queries), _groups(gallery), compute, asked)
+    return score_one_way(a, b, compute, support_bits(b.products, draws), asked)
+
+
+def _score_within(
+    side: ScoredDomain, compute: ComputeSettings, is_grouped: bool, asked: BoolArray | None = None
 ) -> QueryScores:
     if is_grouped:
-        return score_one_way_by_group(queries.asked, gallery.labelled, _groups(queries), _groups(gallery), compute)
-    return score_one_way(queries.asked, gallery.labelled, compute, support_bits(gallery.labelled.products, draws))
-
-
-def _score_within(side: ScoredDomain, compute: ComputeSettings, is_grouped: bool) -> QueryScores:
-    if is_grouped:
-        return score_within_by_group(side.labelled, _groups(side), compute, side.queries)
-    return score_within(side.labelled, compute, side.queries)
+        return score_within_by_group(side.labelled, _groups(side), compute, side.queries, asked)
+    return score_within(side.labelled, compute, side.queries, asked)
 
 
 def _count_pairs(queries: SampleLabels, gallery: SampleLabels) -> int:

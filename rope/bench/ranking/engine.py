@@ -113,15 +113,25 @@ def reduce_one_way(
     *,
     best_only: bool = False,
     drawn: BitArray | None = None,
+    asked: BoolArray | None = None,
 ) -> list[T]:
-    """Rank the positives of the queries in the gallery, a part at a time, like the first result of `reduce_pair`."""
-    way = _Way.of(queries, gallery, best_only, drawn)
+    """Rank the positives of the queries in the gallery, a part at a time, like the first result of `reduce_pair`.
+
+    Where `asked` is given, bool [n_queries], the other queries have no positives.
+    """
+    way = _Way.of(queries, gallery, best_only, drawn, asked=asked)
     if way.is_ragged:
         return _all_one_by_one(reduce, way, compute)
     return _in_parts(reduce, way, _plan([way], compute), compute)
 
 
-def reduce_within(reduce: Reduce[T], a: Labelled, compute: ComputeSettings, queries: Labelled | None = None) -> list[T]:
+def reduce_within(
+    reduce: Reduce[T],
+    a: Labelled,
+    compute: ComputeSettings,
+    queries: Labelled | None = None,
+    asked: BoolArray | None = None,
+) -> list[T]:
     """Rank the positives of a domain within itself, a part at a time; a query is not part of its own gallery.
 
     Where it is one part, only the blocks on and above the diagonal of the symmetric similarity matrix are computed.
@@ -131,12 +141,13 @@ def reduce_within(reduce: Reduce[T], a: Labelled, compute: ComputeSettings, quer
         a: the gallery.
         compute: how to spend the machine.
         queries: the same samples with the vectors that they have as queries; None where these are those of `a`.
+        asked: as for `reduce_one_way`.
     """
-    way = _Way.of(queries or a, a, best_only=False, drawn=None, is_within=True)
+    way = _Way.of(queries or a, a, best_only=False, drawn=None, is_within=True, asked=asked)
     if way.is_ragged:
         return _all_one_by_one(reduce, way, compute)
     plan = _plan([way], compute)
-    if plan.in_bands or queries is not None:
+    if plan.in_bands or queries is not None or asked is not None:
         return _in_parts(reduce, way, plan, compute)
     arithmetics = _choose(compute, a, a, best_only=False)
     counts = way.pair_counts(arithmetics, plan.asked(way))
@@ -178,7 +189,10 @@ def rank_within(a: Labelled, compute: ComputeSettings) -> PositiveRanks:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Way:
-    """One direction: queries, their gallery, and how many positives each has, itself left out if `is_within`."""
+    """One direction: queries, their gallery, and how many positives each has, itself left out if `is_within`.
+
+    Queries that are not `asked` count as without positives.
+    """
 
     queries: Labelled
     gallery: Labelled
@@ -186,15 +200,24 @@ class _Way:
     best_only: bool
     drawn: BitArray | None
     is_within: bool
+    asked: BoolArray
 
     @classmethod
     def of(
-        cls, queries: Labelled, gallery: Labelled, best_only: bool, drawn: BitArray | None, is_within: bool = False
+        cls,
+        queries: Labelled,
+        gallery: Labelled,
+        best_only: bool,
+        drawn: BitArray | None,
+        is_within: bool = False,
+        asked: BoolArray | None = None,
     ) -> "_Way":
         if queries.vectors.dim != gallery.vectors.dim:
             raise ValueError(f"dimensions differ: {queries.vectors.dim} and {gallery.vectors.dim}")
         first, last = (np.searchsorted(gallery.products, queries.products, side) for side in ("left", "right"))
-        return cls(queries, gallery, last - first - is_within, best_only, drawn, is_within)
+        asked = np.ones(len(queries), np.bool_) if asked is None else asked
+        n_positives = np.where(asked, last - first - is_within, 0)
+        return cls(queries, gallery, n_positives, best_only, drawn, is_within, asked)
 
     @property
     def is_ragged(self) -> bool:
@@ -207,7 +230,7 @@ class _Way:
         return np.minimum(self.n_positives, 1) if self.best_only else self.n_positives
 
     def pair_counts(
-        self, arithmetics: Sequence[Arithmetic], asked: BoolArray | None, start: int = 0, stop: int | None = None
+        self, arithmetics: Sequence[Arithmetic], asked: BoolArray, start: int = 0, stop: int | None = None
     ) -> PairCounts:
         """For the queries `start:stop`, those of them that are requested."""
         queries = self.queries.part(start, len(self.queries) if stop is None else stop)
@@ -218,7 +241,7 @@ class _Way:
             self.gallery.products,
             arithmetics,
             place=start if self.is_within else None,
-            asked=None if asked is None else asked[start:stop],
+            asked=asked[start:stop],
             best_only=self.best_only,
             drawn=self.drawn,
         )
@@ -240,9 +263,13 @@ class _Plan:
     in_bands: bool
     block_share: float
 
-    def asked(self, way: _Way) -> BoolArray | None:
-        """The queries whose positives are counted in blocks; None for all."""
-        return way.n_entries <= MANY_POSITIVES if self.one_by_one else None
+    def asked(self, way: _Way) -> BoolArray:
+        """The queries whose positives are counted in blocks."""
+        return way.asked & (way.n_entries <= MANY_POSITIVES) if self.one_by_one else way.asked
+
+    def one_by_one_of(self, way: _Way) -> IntArray:
+        """The queries that are ranked one by one."""
+        return np.flatnonzero(way.asked & ~self.asked(way))
 
 
 def _plan(ways: Sequence[_Way], compute: ComputeSettings) -> _Plan:
@@ -262,7 +289,9 @@ def _in_parts(reduce: Reduce[T], way: _Way, plan: _Plan, compute: ComputeSetting
     arithmetics = _choose(compute, way.queries, way.gallery, way.best_only)
     asked = plan.asked(way)
     found = []
-    for start, stop in runs_of(way.n_entries if asked is None else np.where(asked, way.n_entries, 0), plan.room):
+    first, last = (int(rows[0]), int(rows[-1]) + 1) if len(rows := np.flatnonzero(asked)) else (0, 0)
+    for start, stop in runs_of(np.where(asked, way.n_entries, 0)[first:last], plan.room):
+        start, stop = first + start, first + stop
         counts = way.pair_counts(arithmetics, asked, start, stop)
         band = way.queries.part(start, stop)
         count_blocks(band, way.gallery, counts, None, arithmetics, _share(compute, plan.block_share / 2))
@@ -271,10 +300,8 @@ def _in_parts(reduce: Reduce[T], way: _Way, plan: _Plan, compute: ComputeSetting
 
 
 def _one_by_one(reduce: Reduce[T], way: _Way, plan: _Plan, compute: ComputeSettings) -> list[T]:
-    asked = plan.asked(way)
-    if asked is None:
+    if not len(rows := plan.one_by_one_of(way)):
         return []
-    rows = np.flatnonzero(~asked)
     share = (1 - plan.block_share) / 2 * len(way.queries) / max(len(rows), 1)
     return reduce_rows(
         reduce, way.queries, rows, way.gallery, _share(compute, share), drawn=way.drawn, is_within=way.is_within
