@@ -1,6 +1,7 @@
 """Settings of all tests, and a dataset that tests of several packages look at."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,16 @@ def four_domains(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     build_dataset(folder / "release", folder / "data", progress=False)
     return folder / "data"
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A browser without a window; it is not there on every machine."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no chromium on the path")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()

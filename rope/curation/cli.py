@@ -93,9 +93,12 @@ def report(
     recipe: RecipeFile,
     html: Annotated[
         Path | None,
-        typer.Option(dir_okay=False, help="Write a page with scores and examples too.", show_default=False),
+        typer.Option(
+            dir_okay=False, help="Write a page with cuts, pictures, merging and the split.", show_default=False
+        ),
     ] = None,
     audit: AuditFolder = None,
+    leaks: Annotated[bool, typer.Option(help="With --html: look for leaks between the sides of a split.")] = True,
 ) -> None:
     """Show how many rows each stage has kept, and why it has not kept the others."""
     from rope.curation.pipeline.accounting import funnel
@@ -115,7 +118,7 @@ def report(
     if html is not None:
         from rope.curation.page import render_page
 
-        page = render_page(make_report(checked, measured))
+        page = render_page(make_report(checked, measured, leaks=leaks))
         with atomic_path(html) as temporary:
             temporary.write_text(page, "utf-8")
         typer.echo(f"wrote {html}")

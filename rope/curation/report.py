@@ -1,20 +1,22 @@
-"""The report of a curation run: the funnel, the scores on both sides of each cut, and examples of either side."""
+"""The report of a curation run: the funnel, the cuts with scores and rows on both sides, merging, and the split."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from rope.curation.annotation.precision import Precision
+from rope.curation.dedup.stage import MERGE
+from rope.curation.merge_report import MergeReport, make_merge_report
 from rope.curation.pipeline.accounting import StageCount, Stages, funnel, kept_files, reject_files
 from rope.curation.pipeline.operation import MapOperation, load_operation
 from rope.curation.pipeline.recipe import CurationRecipe, Stage
 from rope.curation.pipeline.runner import finished_stages
-from rope.domain import Frame
+from rope.curation.row_pictures import read_records
+from rope.curation.split_report import SplitReport, make_split_report
+from rope.curation.splitting.recipe_leaks import is_split
+from rope.domain import DOMAINS
 from rope.sql import parquet_files
 
 if TYPE_CHECKING:
@@ -55,7 +57,6 @@ class Example:
         text: its text.
         score: its score, or None.
         detail: see `rope.curation.pipeline.operation.Reject`.
-        frame: its first image; None where it has none, or its rows are not of a pool.
     """
 
     row_id: str
@@ -63,44 +64,94 @@ class Example:
     text: str | None
     score: float | None
     detail: str | None
-    frame: Frame | None
 
 
 @dataclass(frozen=True, slots=True)
 class StageReport:
-    """A stage: its counts; its scores, if it has any; and examples by a heading that says what they are of."""
+    """A stage.
+
+    Attributes:
+        count: its counts.
+        settings: option -> value, as the recipe has it or by default.
+        cuts: domain -> lowest score that is kept, apart from categories with cuts of their own; of a stage with a cut.
+        scores: None where it has none.
+        examples: rows by a heading that says what they are of.
+        merge: of a stage merge; None for others.
+    """
 
     count: StageCount
-    scores: Scores | None
-    examples: Mapping[str, tuple[Example, ...]]
+    settings: Mapping[str, object] = field(default_factory=dict)
+    cuts: Mapping[str, float] = field(default_factory=dict)
+    scores: Scores | None = None
+    examples: Mapping[str, tuple[Example, ...]] = field(default_factory=dict)
+    merge: MergeReport | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CurationReport:
-    """A run: the name of the recipe, its stages in order, and its precision in words where it was measured."""
+    """A run.
+
+    Attributes:
+        name: of the recipe.
+        stages: in order.
+        precision: in words, where it was measured.
+        split: where rows were split.
+        records: id -> row, of all rows that are shown, see `rope.curation.row_pictures.read_records`.
+    """
 
     name: str
     stages: tuple[StageReport, ...]
     precision: str | None = None
+    split: SplitReport | None = None
+    records: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
-def make_report(recipe: CurationRecipe, precision: Precision | None = None) -> CurationReport:
+def make_report(recipe: CurationRecipe, precision: Precision | None = None, *, leaks: bool = True) -> CurationReport:
     """Gather the report of a recipe that was run to its end; the same run and precision give the same report.
 
+    Args:
+        recipe: what was run.
+        precision: of its rows, where it was measured.
+        leaks: whether to look for leaks between the sides of a split, as `rope curate audit` does.
+
     Raises:
-        DatasetError: it was not.
+        DatasetError: it was not run to its end.
     """
     stages = finished_stages(recipe)
     by_name = {stage.name: stage for stage in recipe.stages}
     names = list(stages)
-    reports = []
+    reports, records = [], dict[str, dict[str, Any]]()
+    for before, count in zip([None, *names], funnel(stages), strict=False):
+        made = StageReport(count)
+        if before is not None:
+            made = _stage_report(stages, by_name[count.stage], before, count)
+            records |= read_records(kept_files(stages, before), _shown_ids(made))
+        reports.append(made)
+    split = make_split_report(recipe, stages, leaks=leaks) if is_split(stages) else None
+    if split is not None:
+        records |= read_records(kept_files(stages, names[-1]), split.row_ids)
+    return CurationReport(recipe.name, tuple(reports), None if precision is None else str(precision), split, records)
+
+
+def _stage_report(stages: Stages, stage: Stage, before: str, count: StageCount) -> StageReport:
+    operation = load_operation(stage.use)
+    options = operation.options(**stage.options)
+    column: str | None = None
+    cuts: dict[str, float] = {}
+    if isinstance(operation, MapOperation) and operation.score_column is not None:
+        column = operation.score_column(options)
+        domains = [one for one in DOMAINS if one in count.kept or any(one == key[2] for key in count.others)]
+        cuts = {domain: operation.cut(options, domain) for domain in domains} if operation.cut else {}
     with duckdb.connect() as connection:
-        for before, count in zip([None, *names], funnel(stages), strict=False):
-            column = _score_column(by_name.get(count.stage))
-            scores = _scores(connection, stages, count.stage, column) if column else None
-            examples = _examples(connection, stages, before, count, column) if before else {}
-            reports.append(StageReport(count, scores, examples))
-    return CurationReport(recipe.name, tuple(reports), None if precision is None else str(precision))
+        scores = _scores(connection, stages, count.stage, column) if column else None
+        examples = _examples(connection, stages, count, column)
+    merge = make_merge_report(kept_files(stages, stage.name)) if operation is MERGE else None
+    return StageReport(count, asdict(options), cuts, scores, _with_texts(stages, before, examples), merge)
+
+
+def _shown_ids(report: StageReport) -> list[str]:
+    found = [example.row_id for examples in report.examples.values() for example in examples]
+    return found + (report.merge.row_ids if report.merge else [])
 
 
 def funnel_table(name: str, counts: Sequence[StageCount]) -> "Table":
@@ -134,13 +185,6 @@ def _percent(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f} %" if whole else "–"
 
 
-def _score_column(stage: Stage | None) -> str | None:
-    operation = load_operation(stage.use) if stage else None
-    if stage is None or not isinstance(operation, MapOperation) or operation.score_column is None:
-        return None
-    return operation.score_column(operation.options(**stage.options))
-
-
 def _scores(connection: duckdb.DuckDBPyConnection, stages: Stages, stage: str, column: str) -> Scores | None:
     quoted = '"' + column.replace('"', '""') + '"'
     connection.execute(
@@ -167,56 +211,47 @@ def _scores(connection: duckdb.DuckDBPyConnection, stages: Stages, stage: str, c
     return Scores(column, low, high, kept, rejected)
 
 
+_Found = tuple[str, float | None, str | None]
+"""Id, score and detail."""
+
+
 def _examples(
-    connection: duckdb.DuckDBPyConnection, stages: Stages, before: str, count: StageCount, column: str | None
-) -> dict[str, tuple[Example, ...]]:
+    connection: duckdb.DuckDBPyConnection, stages: Stages, count: StageCount, column: str | None
+) -> dict[str, list[_Found]]:
     """Rejected rows for each reason, the nearest to the cut first; and, where there is a cut, the lowest kept rows.
 
     The domains take turns, as their cuts may differ.
     """
     found = {}
     for fate, reason in sorted(_by_reason(count)):
-        rows = connection.execute(
+        found[fate if fate == reason else f"{fate}: {reason}"] = connection.execute(
             f"""SELECT id, score, detail FROM {parquet_files(reject_files(stages, count.stage))}
             WHERE fate = ? AND reason = ?
             ORDER BY row_number() OVER (PARTITION BY domain ORDER BY score DESC NULLS LAST, id), domain
             LIMIT ?""",  # noqa: S608
             [fate, reason, _N_EXAMPLES],
         ).fetchall()
-        found[fate if fate == reason else f"{fate}: {reason}"] = _shown(connection, kept_files(stages, before), rows)
     if column and count.others:
         quoted = '"' + column.replace('"', '""') + '"'
-        rows = connection.execute(
+        found[f"kept with the lowest {column}"] = connection.execute(
             f"""SELECT id, CAST({quoted} AS DOUBLE), NULL FROM {parquet_files(kept_files(stages, count.stage))}
             ORDER BY row_number() OVER (PARTITION BY domain ORDER BY {quoted}, id), domain LIMIT ?""",  # noqa: S608
             [_N_EXAMPLES],
         ).fetchall()
-        found[f"kept with the lowest {column}"] = _shown(connection, kept_files(stages, before), rows)
     return found
 
 
-def _shown(
-    connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], rows: Sequence[tuple[str, float | None, str | None]]
-) -> tuple[Example, ...]:
-    """Examples of some rows, with the text and the first image that they had before the stage."""
-    ids = [row_id for row_id, _, _ in rows]
-    sql = f"SELECT id, filename FROM {parquet_files(paths)[:-1]}, filename = true) WHERE list_contains(?, id)"  # noqa: S608
-    places = dict(connection.execute(sql, [ids]).fetchall())
-    records = {}
-    for path in sorted(set(places.values())):
-        for record in pq.read_table(path, filters=pc.field("id").isin(ids)).to_pylist():
-            records[record["id"]] = record
-    examples = []
-    for row_id, score, detail in rows:
-        record = records.get(row_id, {})
-        text = record.get("text")
-        domain = record.get("domain") or ""
-        examples.append(Example(row_id, domain, text, score, detail, _first_frame(record.get("frames"))))
-    return tuple(examples)
-
-
-def _first_frame(frames: Sequence[Mapping[str, object]] | None) -> Frame | None:
-    if not frames:
-        return None
-    data, path = frames[0].get("bytes"), frames[0].get("path")
-    return Frame(data if isinstance(data, bytes) else None, path if isinstance(path, str) else None)
+def _with_texts(
+    stages: Stages, before: str, examples: Mapping[str, Sequence[_Found]]
+) -> dict[str, tuple[Example, ...]]:
+    """Examples with the text and the domain that their rows had before the stage."""
+    records = read_records(kept_files(stages, before), [row_id for found in examples.values() for row_id, *_ in found])
+    return {
+        heading: tuple(
+            Example(
+                row_id, records.get(row_id, {}).get("domain", ""), records.get(row_id, {}).get("text"), score, detail
+            )
+            for row_id, score, detail in found
+        )
+        for heading, found in examples.items()
+    }

@@ -15,7 +15,7 @@ from rope.files import AnyPath
 from rope.media.frames import choose_frames, decode_frames
 from rope.media.video import count_frames
 
-__all__ = ["SamplePicture", "pictures_of"]
+__all__ = ["SamplePicture", "picture_of", "pictures_of"]
 
 _SIDE: Final = 120
 """Pixels of the longer side of a thumbnail."""
@@ -57,14 +57,15 @@ def pictures_of(
     """
     return {
         domain: {
-            sample.sample_id: _picture(sample, n_frames[sample.sample_id])
+            sample.sample_id: picture_of(sample, n_frames[sample.sample_id])
             for sample in samples_with_ids(directory, split, domain, list(n_frames))
         }
         for domain, n_frames in wanted.items()
     }
 
 
-def _picture(sample: Sample, n_frames: int) -> SamplePicture:
+def picture_of(sample: Sample, n_frames: int) -> SamplePicture:
+    """What is shown of a sample, with at most so many frames."""
     text = None if sample.text is None else sample.text[:_TEXT] + ("…" if len(sample.text) > _TEXT else "")
     try:
         n = len(sample.frames) or (count_frames(sample.video) if sample.video is not None else 0)

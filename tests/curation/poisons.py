@@ -106,6 +106,19 @@ def blas_threads() -> int:
 
 THREADS = MapOperation(version=1, options=Halve, apply=count_threads)
 SCORE = MapOperation(version=1, options=Halve, apply=score, score_column=lambda _: "similarity")
+
+
+def fingerprint_of_model(_: Halve) -> str:
+    return "weights"
+
+
+MODELLED = MapOperation(
+    version=1,
+    options=Halve,
+    apply=lambda rows, _: divide(rows, [None] * rows.num_rows),
+    fingerprint=lambda options: fingerprint_of_model(options),
+    needs_gpu=True,
+)
 HALVE = GlobalOperation(version=1, options=Halve, apply=halve)
 HALF = GlobalOperation(version=1, options=Half, apply=half)
 BROKEN = MapOperation(version=1, options=Half, apply=break_always)

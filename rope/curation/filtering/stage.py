@@ -77,4 +77,10 @@ def filter_rows(batch: pa.RecordBatch, options: Filter) -> Outcome:
     return Outcome(batch.filter(is_kept), rejects_of(batch.filter(is_out), reasons.to_pylist(), score=scores))
 
 
-FILTER: Final = MapOperation(version=1, options=Filter, apply=filter_rows, score_column=lambda options: options.column)
+FILTER: Final = MapOperation(
+    version=1,
+    options=Filter,
+    apply=filter_rows,
+    score_column=lambda options: options.column,
+    cut=lambda options, domain: cut_of(domain, None, options),
+)

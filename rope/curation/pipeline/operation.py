@@ -17,6 +17,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rope.domain import Domain
 from rope.errors import UsageError
 
 __all__ = [
@@ -104,6 +105,7 @@ class MapOperation(Generic[Options]):
             and the options alone, not on its neighbours, the process or the clock.
         fingerprint: hash of what the options name but do not hold, such as the weights of a model.
         score_column: name of the kept column that holds the score of a row, for the report; None where there is none.
+        cut: the lowest score that is kept of a domain, for the report; None where there is none.
         needs_gpu: it is run by as many processes as there are accelerators, and each keeps its model.
     """
 
@@ -112,6 +114,7 @@ class MapOperation(Generic[Options]):
     apply: Callable[[pa.RecordBatch, Options], Outcome]
     fingerprint: Callable[[Options], str] | None = None
     score_column: Callable[[Options], str] | None = None
+    cut: Callable[[Options, Domain], float] | None = None
     needs_gpu: bool = False
 
 

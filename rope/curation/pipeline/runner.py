@@ -21,13 +21,13 @@ from filelock import FileLock, Timeout
 from rope.console import progress_bar
 from rope.curation.pipeline.fault_injection import FaultInjection
 from rope.curation.pipeline.manifest import ShardManifest, read_manifest
-from rope.curation.pipeline.operation import GlobalOperation, MapOperation, load_operation
+from rope.curation.pipeline.operation import GlobalOperation, MapOperation, Operation, load_operation
 from rope.curation.pipeline.pool import PoolSlice, RawPool, open_pool, slices
 from rope.curation.pipeline.recipe import CurationRecipe, Stage, cut_recipe
 from rope.curation.pipeline.supervisor import Engine, supervise
 from rope.curation.pipeline.worker import DamagedError, ShardJob
 from rope.errors import DatasetError, UsageError
-from rope.files import sha256_of
+from rope.files import atomic_path, sha256_of
 
 __all__ = ["POOL_STAGE", "OpenEngine", "StageState", "finished_stages", "run_recipe", "stage_states"]
 
@@ -36,6 +36,9 @@ POOL_STAGE: Final = "pool"
 
 OpenEngine = Callable[[bool], AbstractContextManager[Engine]]
 """Opens an engine; told whether the stage needs a GPU."""
+
+_FINGERPRINTS: Final = "fingerprints.json"
+"""In the folder of work: hash of an operation and its options -> fingerprint of its model."""
 
 _ALWAYS_ALLOWED: Final = 10
 """Rows of a stage that may be quarantined, however few rows it has."""
@@ -121,12 +124,14 @@ def stage_states(recipe: CurationRecipe) -> list[StageState]:
 def finished_stages(recipe: CurationRecipe) -> dict[str, list[tuple[Path, ShardManifest]]]:
     """Stage -> folder and manifest of each shard, for a recipe that was run to its end.
 
+    Models are not loaded for it: their fingerprints are those that the run has noted.
+
     Raises:
         DatasetError: a stage is stale or was never run.
     """
     found: dict[str, list[tuple[Path, ShardManifest]]] = {}
     sources: list[PoolSlice] | None = None
-    for stage, planned in _planned(recipe):
+    for stage, planned in _planned(recipe, noted=True):
         jobs = planned(sources)
         if not all(job.is_done for job in jobs):
             raise DatasetError(f"stage {stage.name!r} of {recipe.name} is not up to date; run: rope curate run RECIPE")
@@ -207,13 +212,15 @@ def _run_stage(
         )
 
 
-def _planned(recipe: CurationRecipe) -> Iterator[tuple[Stage, Callable[[Sequence[PoolSlice] | None], list[ShardJob]]]]:
-    """Each stage, and the function that gives its shards from the rows that go in."""
+def _planned(
+    recipe: CurationRecipe, *, noted: bool = False
+) -> Iterator[tuple[Stage, Callable[[Sequence[PoolSlice] | None], list[ShardJob]]]]:
+    """Each stage, and the function that gives its shards from the rows that go in; see `_fingerprint` for `noted`."""
     pool = open_pool(recipe.pool_path, recipe.pool.columns, recipe.work)
     first = _pool_stage(pool)
     yield first, lambda _: _plan(recipe, first, slices(pool, recipe.pool.shard_rows), checked=False)
     for stage in recipe.stages:
-        yield stage, lambda sources, stage=stage: _plan(recipe, stage, sources or [], checked=True)  # type: ignore[misc]
+        yield stage, lambda sources, stage=stage: _plan(recipe, stage, sources or [], checked=True, noted=noted)  # type: ignore[misc]
 
 
 def _pool_stage(pool: RawPool) -> Stage:
@@ -221,16 +228,14 @@ def _pool_stage(pool: RawPool) -> Stage:
     return Stage(POOL_STAGE, "rope.curation.pipeline.ingest:ADMIT", options)
 
 
-def _plan(recipe: CurationRecipe, stage: Stage, sources: Sequence[PoolSlice], *, checked: bool) -> list[ShardJob]:
+def _plan(
+    recipe: CurationRecipe, stage: Stage, sources: Sequence[PoolSlice], *, checked: bool, noted: bool = False
+) -> list[ShardJob]:
     operation = load_operation(stage.use)
     is_global = isinstance(operation, GlobalOperation)
     options = operation.options(**stage.options)
-    made_with = [
-        stage.use,
-        operation.version,
-        dataclasses.asdict(options),
-        operation.fingerprint(options) if operation.fingerprint else None,
-    ]
+    made_with = [stage.use, operation.version, dataclasses.asdict(options)]
+    made_with.append(_fingerprint(recipe.work, operation, options, _key(made_with), noted=noted))
     jobs = []
     for i, group in enumerate([tuple(sources)] if is_global else [(source,) for source in sources]):
         key = _key([*made_with, [(source.sha256, source.start, source.stop) for source in group]])
@@ -251,6 +256,32 @@ def _plan(recipe: CurationRecipe, stage: Stage, sources: Sequence[PoolSlice], *,
             )
         )
     return jobs
+
+
+def _fingerprint(work: Path, operation: Operation, options: object, key: str, *, noted: bool) -> str | None:
+    """The fingerprint of a stage's options. That of a model is noted in the folder of work.
+
+    Args:
+        work: the folder.
+        operation: of the stage.
+        options: of the operation.
+        key: of the operation and its options.
+        noted: take what was noted, where something was. A model takes long to load and may lie on the Hub, and what a
+            run has made is known without it.
+    """
+    if operation.fingerprint is None:
+        return None
+    if not (isinstance(operation, MapOperation) and operation.needs_gpu):
+        return operation.fingerprint(options)
+    path = work / _FINGERPRINTS
+    known: dict[str, str] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    if noted and key in known:
+        return known[key]
+    found = operation.fingerprint(options)
+    if known.get(key) != found:
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(known | {key: found}, indent=1), "utf-8")
+    return found
 
 
 def _key(values: Sequence[Any]) -> str:
