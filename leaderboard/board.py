@@ -1,7 +1,7 @@
 """Rows to boards: one for each dataset, best first, with intervals and shared ranks in every view."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -118,7 +118,8 @@ class Board:
         fingerprint: None where all rows are reported.
         rows: by the headline, best first; those without one last.
         is_synthetic: whether the dataset was drawn by a program, so that the board ranks nothing.
-        by_chance: the headline of an order drawn at random, a fraction; None where no ranks are known.
+        by_chance: view -> what an order drawn at random comes to, a fraction; R@k alone, and nothing where no ranks
+            are known.
     """
 
     key: str
@@ -126,7 +127,7 @@ class Board:
     fingerprint: str | None
     rows: tuple[BoardRow, ...]
     is_synthetic: bool = False
-    by_chance: float | None = None
+    by_chance: Mapping[View, float] = field(default_factory=dict)
 
     @property
     def domains(self) -> tuple[DomainName, ...]:
@@ -229,14 +230,24 @@ def _measure(entry: LeaderboardEntry, ranks: QueryRanks) -> _Measured:
     return _Measured(entry, estimates, product_hits(ranks))
 
 
-def _by_chance(entry: LeaderboardEntry) -> float | None:
-    """The headline of an order drawn at random, which is the same for all models of a dataset."""
+def _by_chance(entry: LeaderboardEntry) -> dict[View, float]:
+    """What an order drawn at random comes to, which is the same for all models of a dataset.
+
+    From the ranks and the sizes of the galleries, which were checked; not from what a submission says it is.
+    """
     if entry.score is None:
-        return None
+        return {}
     ranks = load_ranks(entry.part("score"))
-    n_gallery = {name: int(entry.score["pairs"][name]["n_gallery"]) for name in ranks.cross_pairs}
-    n_positives = {name: ranks.pairs[name].n_positives for name in ranks.cross_pairs}
-    return mean(expected_at_random(n, np.full_like(n, n_gallery[name]), 1) for name, n in n_positives.items())
+    found: dict[View, float] = {}
+    for k in KS:
+        of_pairs = {}
+        for name in ranks.cross_pairs:
+            n_positives = ranks.pairs[name].n_positives
+            n_gallery = np.full_like(n_positives, int(entry.score["pairs"][name]["n_gallery"]))
+            of_pairs[name] = expected_at_random(n_positives, n_gallery, k)
+        found |= {(f"R@{k}", name): value for name, value in of_pairs.items()}
+        found[f"R@{k}", MEAN] = mean(of_pairs.values())
+    return found
 
 
 def _estimate(pair: PairRanks, metric: str, n_products: int) -> MetricEstimate:
@@ -252,7 +263,7 @@ def _board(dataset: KnownDataset, found: Sequence[_Measured | LeaderboardEntry])
     rows = [*(one.row(ranks) for one in ranked), *(one.row({}) for one in shown)]
     rows += [BoardRow(one, _reported_cells(one), None) for one in found if isinstance(one, LeaderboardEntry)]
     rows.sort(key=lambda row: (-row.cells[HEADLINE].value if HEADLINE in row.cells else 1.0, row.id))
-    by_chance = next((_by_chance(one.entry) for one in measured), None)
+    by_chance = next((_by_chance(one.entry) for one in measured), {})
     return Board(dataset.key, dataset.name, dataset.fingerprint, tuple(rows), dataset.is_synthetic, by_chance)
 
 

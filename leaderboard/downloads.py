@@ -41,6 +41,10 @@ def as_json(boards: Sequence[Board]) -> dict[str, Any]:
                 "key": board.key,
                 "dataset": board.dataset,
                 "fingerprint": board.fingerprint,
+                "by_chance": {
+                    column: {metric: board.by_chance.get((metric, column)) for metric in METRICS}
+                    for column in board.columns
+                },
                 "rows": [_row_json(row, board.columns) for row in board.rows],
             }
             for board in boards
@@ -151,6 +155,10 @@ def as_latex(board: Board, metric: str = HEADLINE[0]) -> str:
         values = ["--" if cell is None else f"{100 * cell.value:.2f}" for cell in cells]
         mark = _NOTES[row.entry.status][0]
         lines.append(" & ".join([_escape(_with_seeds(row)) + mark, *values]) + r" \\")
+    chances = [board.by_chance.get((metric, column)) for column in board.columns]
+    if chances[0] is not None:
+        cells_of_chance = ["--" if value is None else f"{100 * value:.2f}" for value in chances]
+        lines += [r"\midrule", " & ".join(["Random order", *cells_of_chance]) + r" \\"]
     notes = [_NOTES[status] for status in _NOTES if any(row.entry.status == status for row in board.rows)]
     width = len(board.columns) + 1
     told = [rf"\multicolumn{{{width}}}{{l}}{{\footnotesize {mark} {text}}} \\" for mark, text in notes if mark]

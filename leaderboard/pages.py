@@ -95,6 +95,9 @@ def board_data(board: Board) -> dict[str, Any]:
             ]
             for row in board.rows
         },
+        "chance": [
+            _hundredths(board.by_chance.get((metric, column))) for metric in METRICS for column in board.columns
+        ],
     }
 
 

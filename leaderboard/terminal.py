@@ -46,6 +46,11 @@ def board_table(board: Board, metric: str = HEADLINE[0]) -> Table:
             *([_seeds(row, mean)] if board.has_groups else []),
             row.entry.status if row.entry.caveat is None else f"{row.entry.status}, may not be comparable",
         )
+    chances = [board.by_chance.get((metric, column)) for column in board.columns]
+    if chances[0] is not None:
+        table.add_section()
+        values = ["-" if value is None else f"{100 * value:.2f}" for value in chances]
+        table.add_row("-", "random order", *values, "-", *(["-"] if board.has_groups else []), "")
     caveats = sorted({f"{row.entry.status}: {row.entry.caveat}" for row in rows if row.entry.caveat is not None})
     if board.has_groups:
         caveats.append(

@@ -1,7 +1,7 @@
 "use strict";
 // The board: choose metric and pair, sort, filter, copy. Numbers are hundredths of a percent.
 (() => {
-  const { metrics, columns, rows } = JSON.parse(document.getElementById("data").textContent);
+  const { metrics, columns, rows, chance } = JSON.parse(document.getElementById("data").textContent);
   const table = document.getElementById("board");
   const body = table.tBodies[0];
   const get = (id) => document.getElementById(id);
@@ -10,6 +10,7 @@
 
   const cell = (one, column) => one.views[metrics.indexOf(get("metric").value) * columns.length + columns.indexOf(column)];
   const show = (hundredths) => (hundredths / 100).toFixed(2);
+  const chanceAt = (column) => { const value = chance[metrics.indexOf(get("metric").value) * columns.length + columns.indexOf(column)]; return value === null ? "–" : show(value); };
   const element = (tag, text, className) => {
     const made = document.createElement(tag);
     if (text !== undefined) made.textContent = text;
@@ -42,6 +43,10 @@
         pairs[i].textContent = value === undefined ? "–" : show(value);
         pairs[i].style.setProperty("--heat", (value ?? 0) / 1e4);
       });
+    }
+    if (get("chance")) {
+      get("chance").querySelector("td.main").textContent = chanceAt(column);
+      get("chance").querySelectorAll("td.pair").forEach((target, i) => { target.textContent = chanceAt(columns[i]); });
     }
     const name = column === "mean" ? window.ropeText("mean", "平均") : column.replace("2", "→");
     get("main-heading").textContent = `${name} ${get("metric").value}, %`;
@@ -113,6 +118,7 @@
       const values = columns.map((column) => { const found = cell(one, column); return found ? show(found[0]) : "--"; });
       lines.push([escape(row.dataset.name) + mark, ...values].join(" & ") + " \\\\");
     }
+    if (chanceAt("mean") !== "–") lines.push("\\midrule", ["Random order", ...columns.map(chanceAt)].join(" & ") + " \\\\");
     const told = Object.keys(marks).filter((status) => used.has(status)).map((status) =>
       `\\multicolumn{${columns.length + 1}}{l}{\\footnotesize ${marks[status]} ${notes[status]}} \\\\`);
     return [`% ${get("metric").value} in %`, ...lines, "\\bottomrule", ...told, "\\end{tabular}", ""].join("\n");

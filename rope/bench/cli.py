@@ -16,6 +16,7 @@ from rope.bench.dims_option import file_of, read_dims
 from rope.bench.failures.cli import gallery
 from rope.bench.json_option import JsonFile, is_file, put
 from rope.bench.recommend.cli import recommend
+from rope.bench.transform_options import Centre, Csls, Whiten, read_transform
 from rope.bench.tsne_cli import tsne
 from rope.console import dataset_of, new_app, resumable, run_app
 from rope.domain import Split
@@ -114,18 +115,9 @@ def score(
     threads: Threads = None,
     device: Device = "cpu",
     missing: MissingOption = "refuse",
-    centre: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="TRAIN",
-            help="Subtract from each domain the mean of these vectors, of the training split; may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
-    whiten: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="TRAIN", help="Centre, and make all directions equally wide.", show_default=False),
-    ] = None,
+    centre: Centre = None,
+    whiten: Whiten = None,
+    csls: Csls = None,
     dims: Dims = None,
     quick: Annotated[
         bool,
@@ -154,7 +146,8 @@ def score(
     from rope.bench.evaluation import evaluate, score_one_share
     from rope.bench.one_shot import Draws
 
-    compute, rows, transform = read_compute(memory, threads, device), read_dims(dims, json), _transform(centre, whiten)
+    compute, rows = read_compute(memory, threads, device), read_dims(dims, json)
+    transform = read_transform(centre, whiten, csls)
     if (share is not None or shares is not None) and (quick or len(rows) > 1):
         raise UsageError("--share and --shares: not with --quick, and with one number of --dims")
     if share is not None:
@@ -217,15 +210,6 @@ def score(
         write_csv(csv, quick_rows)
 
 
-def _transform(centre: list[Path] | None, whiten: list[Path] | None) -> "VectorTransform | None":
-    from rope.bench.transform import VectorTransform
-
-    if centre and whiten:
-        raise UsageError("--centre and --whiten: whitening centres too; give one of them")
-    train = centre or whiten
-    return None if not train else VectorTransform("centre" if centre else "whiten", train)
-
-
 @app.command()
 @resumable
 def run(
@@ -275,6 +259,9 @@ def run(
     memory: Memory = None,
     threads: Threads = None,
     device: Device = "cpu",
+    centre: Centre = None,
+    whiten: Whiten = None,
+    csls: Csls = None,
     dims: Dims = None,
     json: ResultFile = None,
     csv: CsvFile = None,
@@ -289,6 +276,9 @@ def run(
     from rope.dataset.manifest import read_manifest
 
     own = None if share is None else parse_share(share)
+    transform = read_transform(centre, whiten, csls)
+    if transform is not None and (len(model) > 1 or len(data or []) > 1):
+        raise UsageError("--centre, --whiten and --csls: take vectors of one model on one dataset; run each apart")
     check_several(model, data or [], out, json, share=share, gpus=gpus, processes=processes)
     draws, compute, rows = Draws(seed, trials, shots), read_compute(memory, threads, device), read_dims(dims, json)
     directories = [dataset_of(each) for each in data] if data else [dataset_of(None)]
@@ -325,7 +315,7 @@ def run(
         of_model = getattr(embedder, "training_seed", None) if training_seed is None else training_seed
         result, ranks = (files.result(path, embedder.name, name) for path in (json, save_ranks))
         scored += _score(
-            [file], directory, split, embedder.name, draws, compute, result, ranks, of_model, "given", rows
+            [file], directory, split, embedder.name, draws, compute, result, ranks, of_model, "given", rows, transform
         )
     if csv is not None and own is None:
         write_csv(csv, [row for report in scored for row in report.to_rows()])
@@ -370,11 +360,6 @@ def _score(
         result = file_of(json, n, dims)
         ranks = file_of(save_ranks, n, dims) or (result.with_suffix(".ranks.parquet") if is_file(result) else None)
         shown = report.tables()
-        if transform is not None and shares is None and report.headline is not None:
-            plain = evaluate(files, directory, split=split, draws=draws, compute=compute, missing=missing, dims=n)
-            assert plain.headline is not None, "the same pairs have a headline"
-            gain, before = 100 * (report.headline - plain.headline), 100 * plain.headline
-            shown.append(f"{transform.word}: {gain:+.2f} points of mean R@1, which is {before:.2f} without")
         if ranks is not None:
             shown.append(f"wrote {report.save_ranks(ranks)}")
         put(shown, result, report.to_dict(ranks))

@@ -1,11 +1,12 @@
 """Embeddings in, a report out: what `rope-bench score` does, for notebooks and training loops."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Literal, overload
 
-from rope.bench.io.embeddings import DomainEmbeddings, Missing, cut
+from rope.bench.io.embeddings import DomainEmbeddings, Missing, align
 from rope.bench.io.given import Given, embeddings_of, name_of
 from rope.bench.io.provenance import Provenance, describe
 from rope.bench.one_shot import Draws
@@ -13,14 +14,15 @@ from rope.bench.quick import quick_score
 from rope.bench.ranking.engine import ComputeSettings
 from rope.bench.result import QuickReport, Report, report_on
 from rope.bench.running.share import parse_share
-from rope.bench.score import count_similarities, score_share
+from rope.bench.score import count_similarities, score, score_share
 from rope.bench.score_shares import note_of, read_shares, write_share
-from rope.bench.transform import VectorTransform, transformed
+from rope.bench.transform import VectorTransform, cut_all, fitted_on_itself, transformed
 from rope.console import progress_bar
 from rope.dataset.directory import SampleLabels, read_labels
 from rope.dataset.locate import locate
 from rope.dataset.manifest import read_manifest
 from rope.domain import DomainName, Split, with_published
+from rope.errors import EmbeddingError
 from rope.files import Address
 from rope.moved import renamed_argument
 
@@ -95,7 +97,8 @@ def evaluate(
         training_seed: of the training run that made the model, which the result keeps.
         missing: `last` ranks samples without a vector last, see docs/protocol.md; else they are an error.
         transform: what to do to the vectors first, fitted on the training split; the result keeps it, and the model is
-            called so unless it has a name. None for nothing.
+            called so unless it has a name. Unless it comes from shares, the result also has the headline without it,
+            and with one fitted on the scored split itself, as the doctor does. None for nothing.
         dims: score the first so many numbers of each vector, as Matryoshka models are trained for; the model is then
             called `name@dims`. None for all.
         shares: a folder with the files of all shares, see `score_one_share`; nothing is computed then that they have.
@@ -109,6 +112,9 @@ def evaluate(
     """
     aligned, ordered, provenance = _prepare(embeddings, data, split, name, training_seed, missing, transform, dims)
     compute = compute or ComputeSettings()
+    if transform is not None and shares is None:
+        others = _without(embeddings, transform, dims, ordered, compute, missing)
+        provenance = replace(provenance, transform={**(provenance.transform or {}), **others})
     if quick:
         return QuickReport(quick_score(aligned, ordered, compute), provenance)
     draws = draws or Draws(seed=0)
@@ -184,14 +190,39 @@ def _prepare(
     labels = read_labels(directory, split)
     given, manifest = embeddings_of(embeddings, with_published(labels), any_number=True), read_manifest(directory)
     model, record = name or name_of(embeddings), None
-    if transform is not None:
-        given, record = transformed(given, transform, directory)
-        model = name or f"{model} ({transform.word})"
     full = next((rows.vectors.shape[1] for rows in given.values()), 0)
-    if dims is not None:
-        given, model = {domain: cut(rows, dims, domain) for domain, rows in given.items()}, f"{model}@{dims}"
+    if transform is not None:
+        given, record = transformed(given, transform, directory, dims)
+        model = name or f"{model} ({transform.word})"
+    else:
+        given = cut_all(given, dims)
+    model = model if dims is None else f"{model}@{dims}"
     aligned, ordered, provenance = describe(given, manifest, split, labels, model, missing=missing)
     notes = {
         domain: note if dims is None else replace(note, cut_from=full) for domain, note in provenance.embeddings.items()
     }
     return aligned, ordered, replace(provenance, training_seed=training_seed, embeddings=notes, transform=record)
+
+
+def _without(
+    embeddings: Given,
+    transform: VectorTransform,
+    dims: int | None,
+    labels: Mapping[DomainName, SampleLabels],
+    compute: ComputeSettings,
+    missing: Missing,
+) -> dict[str, float | None]:
+    """The headline without the transform, and with one fitted on the scored split itself; None where there is none."""
+
+    def headline(rows: dict[DomainName, DomainEmbeddings]) -> float | None:
+        aligned = align(rows, labels, missing)
+        if len(labels) > 1 and all(of_domain.galleries is None for of_domain in labels.values()):
+            return quick_score(aligned, labels, compute).headline
+        return score(aligned, labels, Draws(seed=0, trials=1), compute).headline
+
+    given = embeddings_of(embeddings, with_published(labels), any_number=True)
+    try:
+        promised = headline(fitted_on_itself(given, transform.kind, dims))
+    except EmbeddingError:  # a domain of one sample is its own mean
+        promised = None
+    return {"headline_without": headline(cut_all(given, dims)), "headline_promised": promised}

@@ -76,6 +76,7 @@ def as_json(score: Score, provenance: Provenance, intervals: Intervals, ranks_fi
         **({} if provenance.transform is None else {"transform": dict(provenance.transform)}),
         "pairs": {name: _pair_json(pair, ci95["pairs"].get(name)) for name, pair in score.pairs.items()},
         "one_shot": {name: _one_shot_json(one_shot) for name, one_shot in score.one_shot.items()},
+        "by_chance": {name: _at_random_json(pair.at_random) for name, pair in score.pairs.items() if pair.n_queries},
         "ranks": None if ranks_file is None else {"file": ranks_file.name, "sha256": sha256_of(ranks_file)},
         "harness": {
             "name": "rope-bench",
@@ -192,7 +193,12 @@ def quick_json(score: QuickScore, provenance: Provenance) -> dict[str, Any]:
             }
             for name, pair in score.pairs.items()
         },
+        "by_chance": {name: _at_random_json(pair.at_random) for name, pair in score.pairs.items()},
     }
+
+
+def _at_random_json(at_random: Mapping[int, float]) -> dict[str, float]:
+    return {f"R@{k}": value for k, value in at_random.items()}
 
 
 def _embeddings_json(provenance: Provenance) -> dict[str, dict[str, Any]]:

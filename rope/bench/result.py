@@ -22,6 +22,7 @@ from rope.bench.score import Score, score
 from rope.bench.shown import as_html, as_text, json_text
 from rope.bench.stats.intervals import Intervals, bounds, intervals_of
 from rope.bench.stats.query_ranks import QueryRanks, ranks_of
+from rope.bench.transform import WORDS
 from rope.dataset.directory import SampleLabels
 from rope.domain import DomainName
 from rope.errors import UsageError
@@ -169,7 +170,8 @@ class Report:
     def tables(self) -> "list[str | Table]":
         """What a terminal shows: the title, then the tables."""
         one_shot = [one_shot_table(self.score)] if self.score.one_shot else []
-        return [_title(self.provenance), retrieval_table(self.score, self.intervals), *one_shot]
+        tables = [retrieval_table(self.score, self.intervals), *one_shot]
+        return [_title(self.provenance), *tables, *_gain(self.provenance, self.headline)]
 
     def __str__(self) -> str:
         return as_text(self.tables())
@@ -249,7 +251,7 @@ class QuickReport:
 
     def tables(self) -> "list[str | Table]":
         """What a terminal shows: the title, then the table."""
-        return [_title(self.provenance), quick_table(self.score)]
+        return [_title(self.provenance), quick_table(self.score), *_gain(self.provenance, self.headline)]
 
     def __str__(self) -> str:
         return as_text(self.tables())
@@ -276,6 +278,17 @@ def report_on(
 
 def _title(provenance: Provenance) -> str:
     return f"{provenance.model} on {provenance.dataset}, {provenance.split} split ({provenance.fingerprint[:12]})"
+
+
+def _gain(provenance: Provenance, headline: float | None) -> list[str]:
+    """A sentence on what a transform changed, beside what the doctor promises; none where nothing was done."""
+    done = provenance.transform or {}
+    before, promised = done.get("headline_without"), done.get("headline_promised")
+    if headline is None or before is None:
+        return []
+    told = "" if promised is None else f"; fitted on the scored split itself, {100 * (promised - before):+.2f}"
+    gain, before = f"{100 * (headline - before):+.2f}", f"{100 * before:.2f}"
+    return [f"{WORDS[done['kind']]}: {gain} points of mean R@1, which is {before} without{told}"]
 
 
 def _named(provenance: Provenance) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Vectors that are centred, whitened or cut before they are scored, fitted on the training split alone."""
 
 import json
+from dataclasses import replace
 from importlib.resources import files
 
 import jsonschema
@@ -8,8 +9,13 @@ import numpy as np
 import pytest
 
 import rope.bench
+from rope.bench.doctor.hubs import nearest
+from rope.bench.io.given import embeddings_of
 from rope.bench.io.writer import write_embeddings
-from rope.bench.transform import VectorTransform
+from rope.bench.questions import diagnose
+from rope.bench.ranking.engine import ComputeSettings
+from rope.bench.ranking.similarity import Vectors
+from rope.bench.transform import VectorTransform, fitted_on_itself, transformed
 from rope.dataset.directory import read_labels
 from rope.errors import EmbeddingError, UsageError
 
@@ -104,6 +110,10 @@ def test_the_command_shows_the_gain(rope_bench, dataset, train, given, tmp_path)
     gain = 100 * (told["headline"]["value"] - plain)
     assert f"centred: {gain:+.2f} points of mean R@1, which is {100 * plain:.2f} without" in out
     assert told["model"] == "given (centred)"
+    promised = diagnose([tmp_path / "given.parquet"], dataset).value.retrieval.centred
+    assert told["transform"]["headline_without"] == plain
+    assert told["transform"]["headline_promised"] == pytest.approx(promised.headline)
+    assert f"fitted on the scored split itself, {100 * promised.change:+.2f}" in out
     code, _, err = rope_bench("score", tmp_path / "given.parquet", *words, "--whiten", tmp_path / "train.parquet")
     assert (code, "give one of them" in err) == (2, True)
 
@@ -127,3 +137,88 @@ def test_vectors_of_queries_are_centred_by_those_of_training_queries(dataset, tr
     for one, other in ((asked, train), (given, fitted)):
         with pytest.raises(UsageError, match="have roles and those of the training split have none, or the other way"):
             rope.bench.evaluate(one, dataset, transform=VectorTransform("centre", other))
+
+
+def by_local_scaling(train, given, k=10):
+    """Domain A -> domain B -> 2 cos - r of every two samples, with r of the ten nearest training queries of A."""
+    scaled = {}
+    for a, (_, queries) in given.items():
+        for b, (_, gallery) in given.items():
+            near = np.sort(units(gallery) @ units(train[a][1]).T, axis=1)[:, -k:].mean(axis=1)
+            scaled[a, b] = 2 * units(queries) @ units(gallery).T - near
+    return scaled
+
+
+def test_csls_ranks_by_the_cosine_less_the_density_of_training_queries(dataset, train, given):
+    labels, wanted = read_labels(dataset, "validation"), by_local_scaling(train, given)
+    report = rope.bench.evaluate(given, dataset, transform=VectorTransform("csls", train))
+    assert report.to_dict()["embeddings"]["page"]["n_query_vectors"] == len(labels["page"].sample_ids)
+    for a in labels:
+        for b in (one for one in labels if one != a):
+            same = np.array(labels[a].product_ids)[:, None] == np.array(labels[b].product_ids)[None]
+            best = np.where(same, wanted[a, b], -np.inf).max(axis=1, keepdims=True)
+            ranks = 1 + (~same & (wanted[a, b] >= best)).sum(axis=1)
+            assert report.pairs[pair_name(a, b)]["R@1"] == np.mean(ranks[same.any(axis=1)] == 1), (a, b)
+            assert report.pairs[pair_name(a, b)]["MRR"] == pytest.approx(np.mean(1 / ranks[same.any(axis=1)]))
+
+
+def pair_name(a, b):
+    return f"{a[0].upper()}2{b[0].upper()}"
+
+
+def test_csls_takes_a_hub_from_the_first_place(dataset, train, given):
+    """A gallery sample that is nearest to all training queries no longer is to all queries."""
+    centre = np.ones(6)
+    rng = np.random.default_rng(0)
+    hub = {d: (ids, centre + rng.normal(size=array.shape)) for d, (ids, array) in given.items()}
+    fitted = {d: (ids, centre + rng.normal(size=array.shape)) for d, (ids, array) in train.items()}
+    hub["live"] = (hub["live"][0], np.vstack([centre, hub["live"][1][1:]]))
+    rows, _ = transformed(embeddings_of(hub, ["page", "video", "live"]), VectorTransform("csls", fitted), dataset)
+
+    def first(queries, gallery):
+        found = nearest(Vectors.of(queries), Vectors.of(gallery), 1, ComputeSettings())[:, 0]
+        return float(np.mean(found == 0))
+
+    plain = first(hub["page"][1].astype(np.float32), hub["live"][1].astype(np.float32))
+    assert first(rows["page"].queries.vectors, rows["live"].vectors) < plain
+
+
+def test_all_vectors_of_a_gallery_are_equally_long_and_dims_are_cut_before(dataset, train, given):
+    rows, _ = transformed(embeddings_of(given, list(given)), VectorTransform("csls", train), dataset, 3)
+    lengths = np.concatenate([np.linalg.norm(one.vectors, axis=1) for one in rows.values()])
+    assert lengths == pytest.approx(lengths[0])
+    assert {one.vectors.shape[1] for one in rows.values()} == {3 + 3 + 1}
+    halves = {domain: (ids, array[:, :3]) for domain, (ids, array) in given.items()}
+    fitted = {domain: (ids, array[:, :3]) for domain, (ids, array) in train.items()}
+    again, _ = transformed(embeddings_of(halves, list(given)), VectorTransform("csls", fitted), dataset)
+    assert np.array_equal(rows["video"].vectors, again["video"].vectors)
+
+
+def test_a_model_of_many_vectors_cannot_be_scaled_locally(dataset, train, given):
+    rows, fitted = (embeddings_of(one, list(one)) for one in (given, train))
+    n = len(rows["page"].sample_ids)
+    rows["page"] = replace(rows["page"], vectors=rows["page"].vectors[:-1], offsets=np.minimum(np.arange(n + 1), n - 1))
+    with pytest.raises(UsageError, match="--csls: every page needs one vector, and some have many or none"):
+        transformed(rows, VectorTransform("csls", train), dataset)
+    assert fitted_on_itself(fitted, "centre").keys() == fitted.keys()
+
+
+def test_a_zero_vector_stays_refused_when_it_is_scaled(dataset, train, given):
+    ids, array = given["page"]
+    zero = {**given, "page": (ids, np.vstack([np.zeros((1, 6)), array[1:]]))}
+    with pytest.raises(EmbeddingError, match="zero"):
+        rope.bench.evaluate(zero, dataset, transform=VectorTransform("csls", train))
+
+
+def test_run_takes_the_same_options_and_one_model_at_a_time(rope_bench, dataset, tmp_path):
+    words = ["run", "--model", "baselines:handcrafted", "--data", dataset]
+    code, _, err = rope_bench(*words, "--split", "train", "--out", tmp_path / "train.parquet")
+    assert code == 0, err
+    told = tmp_path / "r.json"
+    given = ["--out", tmp_path / "e.parquet", "--json", told, "--csls", tmp_path / "train.parquet"]
+    code, out, err = rope_bench(*words, *given)
+    assert code == 0, err
+    assert "CSLS: " in out
+    assert json.loads(told.read_text("utf-8"))["transform"]["kind"] == "csls"
+    code, _, err = rope_bench(*words, "--model", "baselines:other", *given)
+    assert (code, "take vectors of one model on one dataset" in err) == (2, True)

@@ -13,8 +13,10 @@ import pytest
 from leaderboard.board import load_boards
 from leaderboard.charts import _cost_lines
 from leaderboard.checked_board import check
+from leaderboard.downloads import as_latex
 from leaderboard.known import known_datasets
 from leaderboard.site import build_site
+from leaderboard.terminal import board_table
 from rope.bench.stats.compare import compare
 from rope.bench.stats.query_ranks import load_ranks
 
@@ -195,9 +197,25 @@ def test_the_front_page_lists_the_datasets_with_their_best(site, board):
 
 
 def test_the_board_says_what_a_random_order_comes_to(site, board):
-    assert board.by_chance == pytest.approx(1 / 40)  # three positives among 120
-    assert "random order" in (site / "index.html").read_text("utf-8")
-    assert "2.50 %" in (site / "index.html").read_text("utf-8")
+    assert board.by_chance["R@1", "mean"] == pytest.approx(1 / 40)  # three positives among 120
+    missed = 117 * 116 * 115 * 114 * 113 / (120 * 119 * 118 * 117 * 116)
+    assert board.by_chance["R@5", "V2L"] == pytest.approx(1 - missed)
+    assert ("MRR", "mean") not in board.by_chance
+    told = json.loads((site / "leaderboard.json").read_text("utf-8"))["boards"][0]["by_chance"]["V2L"]
+    assert (told["R@5"], told["MRR"]) == (board.by_chance["R@5", "V2L"], None)
+    page = (site / "index.html").read_text("utf-8")
+    assert "random order" in page
+    assert "2.50 %" in page
+    assert "Random order & 2.50" in as_latex(board)
+    assert ["-", "random order", "2.50"] in [row[:3] for row in board_table(board).plain_rows()]
+
+
+def test_the_row_of_a_random_order_follows_metric_and_pair(open_page, board):
+    page = open_page("index.html#metric=R@5&column=V2L")
+    wanted = f"{100 * board.by_chance['R@5', 'V2L']:.2f}"
+    assert page.locator("#chance td.main").inner_text() == wanted
+    page.select_option("#metric", "MRR")
+    assert page.locator("#chance td.main").inner_text() == "–"
 
 
 def test_the_frontier_joins_what_is_better_than_all_that_is_cheaper():
@@ -235,7 +253,8 @@ def test_latex_is_copied(open_page):
     page.get_by_role("button", name="Copy as LaTeX").click()
     page.locator("#copied", has_text="Copied").wait_for()
     copied = page.evaluate("navigator.clipboard.readText()")
-    assert copied.count("\\\\") == 4
+    assert copied.count("\\\\") == 5
+    assert "Random order & 2.50" in copied
     assert "Model alpha &" in copied
 
 

@@ -152,7 +152,8 @@ def _of_shapes(shapes: Mapping[DomainName, DomainGeometry], rows: Mapping[Domain
             yield Finding(
                 "warning",
                 f"{domain}: two different samples have a cosine of {shape.mean_cosine:.2f} on average: a narrow cone.",
-                "Subtract the training mean before scoring, and check the temperature of the contrastive loss.",
+                "Subtract the training mean (rope-bench score EMB --centre TRAIN), and check the temperature of the "
+                "contrastive loss.",
             )
         if 0 < shape.effective_rank < LOW_RANK * possible:
             yield Finding(
@@ -199,8 +200,8 @@ def _of_hubs(retrieval: Retrieval) -> Iterator[Finding]:
             "warning",
             f"Hubs in {', '.join(skewed)}: the worst, sample {worst.sample_id!r} of {name}, is among the nearest "
             f"{hubs.list_length} of {worst.n_lists:,} queries, expected {hubs.expected:.0f}.",
-            f"Look at these samples: rope-bench gallery EMB --choose hubs --pair {name} --html hubs.html. Centring, or "
-            "scaling similarities by the local density, removes most hubs.",
+            f"Look at these samples: rope-bench gallery EMB --choose hubs --pair {name} --html hubs.html. "
+            "rope-bench score EMB --csls TRAIN scales similarities by the local density and shows what is gained.",
         )
     unseen = {name: of_pair.hubs.never for name, of_pair in retrieval.pairs.items() if of_pair.hubs.never > NEVER_FOUND}
     if unseen:

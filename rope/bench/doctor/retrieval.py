@@ -21,7 +21,7 @@ from rope.bench.doctor.geometry import Moments
 from rope.bench.doctor.growth import Growth, average_growth, measure_growth
 from rope.bench.doctor.hubs import LIST_LENGTH, Hubness, measure_hubness, nearest
 from rope.bench.doctor.rows import UsableRows
-from rope.bench.metrics import mean, score_queries
+from rope.bench.metrics import expected_at_random, mean, score_queries
 from rope.bench.ranking.engine import ComputeSettings, Labelled, PositiveRanks, rank_pair
 from rope.domain import DomainName, Pair, cross_domain_pairs, label_of
 
@@ -39,6 +39,7 @@ class PairDiagnosis:
         n_queries: queries with a positive.
         n_gallery: gallery samples.
         r_at_1: share of the queries with a positive at rank 1, ties against the model.
+        r_at_1_by_chance: the same of an order drawn at random.
         r_at_1_optimistic: with ties for the model.
         hubs: of the gallery.
     """
@@ -46,6 +47,7 @@ class PairDiagnosis:
     n_queries: int
     n_gallery: int
     r_at_1: float
+    r_at_1_by_chance: float
     r_at_1_optimistic: float
     hubs: Hubness
 
@@ -72,6 +74,7 @@ class Retrieval:
     Attributes:
         n_products: products of the usable rows.
         full: what the vectors score as they are.
+        by_chance: the headline of an order drawn at random.
         tied: the headline with ties for the model, less the headline.
         centred: what they score less the centroid of their domain.
         pairs: `P2V` and so on.
@@ -87,6 +90,7 @@ class Retrieval:
 
     n_products: int
     full: Accuracy
+    by_chance: float
     tied: float
     centred: Accuracy
     pairs: dict[str, PairDiagnosis]
@@ -136,6 +140,7 @@ def diagnose_retrieval(
     return Retrieval(
         n_products=len(np.unique(np.concatenate([side.products for side in labelled.values()]))),
         full=full,
+        by_chance=mean([of_pair.r_at_1_by_chance for of_pair in pairs.values()]),
         tied=tied,
         centred=score_variant(labelled, centre(labelled, of), full, compute),
         pairs=pairs,
@@ -215,6 +220,9 @@ def _diagnose_pair(ranks: PositiveRanks, lists: IntArray, gallery_ids: list[str]
         n_queries=n_queries,
         n_gallery=len(gallery_ids),
         r_at_1=share_at_1(ranks, n_queries),
+        r_at_1_by_chance=expected_at_random(
+            queries.n_positives, np.full_like(queries.n_positives, len(gallery_ids)), 1
+        ),
         r_at_1_optimistic=int(np.count_nonzero(queries.rank_optimistic == 1)) / n_queries,
         hubs=measure_hubness(lists, gallery_ids),
     )

@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
+from rope.bench.metrics import mean
 from rope.bench.stats.intervals import (
     TAIL,
     Interval,
@@ -22,7 +23,7 @@ from rope.bench.stats.intervals import (
     over_runs,
     share_interval,
 )
-from rope.bench.stats.query_ranks import QueryRanks, query_values
+from rope.bench.stats.query_ranks import QueryRanks, cutoff_of, query_values
 from rope.bench.stats.seed_groups import Group, SeedRun, check_comparable
 from rope.errors import UsageError
 
@@ -151,6 +152,8 @@ class Comparison:
         n_products: products with a query.
         standings: by the mean of the pairs; equal ones by name.
         differences: for each two models in the order of the standings, each of `columns_of`.
+        by_chance: each of `columns_of` -> the metric of an order drawn at random; None for a metric that is not R@k,
+            or where no result says it.
     """
 
     metric: str
@@ -161,6 +164,7 @@ class Comparison:
     n_products: int
     standings: tuple[Standing, ...]
     differences: tuple[Difference, ...]
+    by_chance: Mapping[str, float] | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -250,7 +254,19 @@ def compare(models: Sequence[QueryRanks | Group], metric: str, *, pair_seeds: bo
         n_products=len(ranks.product_ids),
         standings=standings,
         differences=differences,
+        by_chance=_by_chance([run.ranks for group in groups for run in group.runs], cutoff_of(metric)),
     )
+
+
+def _by_chance(runs: Sequence[QueryRanks], k: int | None) -> dict[str, float] | None:
+    """As the first result tells it that does: the queries are the same in all."""
+    told = (run.by_chance for run in runs if all(name in run.by_chance for name in run.compared_pairs))
+    by_pair = next(told, None)
+    if k is None or by_pair is None:
+        return None
+    pairs = runs[0].compared_pairs
+    columns = {name: by_pair[name][k] for name in runs[0].cross_pairs}
+    return {**columns, MEAN: mean(by_pair[name][k] for name in pairs)}
 
 
 def comparison_json(comparison: Comparison) -> dict[str, Any]:

@@ -16,6 +16,9 @@ def standing_table(comparison: Comparison) -> Table:
         values = [_percent(standing.intervals[column].value) for column in comparison.columns]
         cells = (str(standing.rank), standing.model, *values, _range(standing.intervals[MEAN]))
         table.add_row(*cells, *_seeds(standing, comparison))
+    if comparison.by_chance is not None:
+        table.add_section()
+        table.add_row(*_chance_cells(comparison))
     return table
 
 
@@ -60,6 +63,8 @@ def as_markdown(comparison: Comparison) -> str:
         ]
         cells = [str(standing.rank), standing.model, *values, _range(standing.intervals[MEAN])]
         lines.append(_markdown_row(cells + _seeds(standing, comparison)))
+    if comparison.by_chance is not None:
+        lines.append(_markdown_row(_chance_cells(comparison)))
     lines += ["", *_footnotes(comparison), "", "Differences, in percentage points:", ""]
     lines += _markdown_head(_difference_headings(comparison))
     lines += [_markdown_row([f"{one.a} - {one.b}", *_cells(one, comparison)]) for one in comparison.differences]
@@ -87,6 +92,8 @@ def as_latex(comparison: Comparison) -> str:
         spread = "" if mean.low is None else rf" {{\scriptsize [{_range(mean).replace(' - ', ', ')}]}}"
         name = _escape(standing.model) + (f" ({_n_seeds(standing)})" if comparison.has_groups else "")
         lines.append(" & ".join([str(standing.rank), name, *values]) + spread + r" \\")
+    if comparison.by_chance is not None:
+        lines += [r"\midrule", " & ".join(["", *_chance_cells(comparison)[1 : 2 + len(comparison.columns)]]) + r" \\"]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
@@ -116,6 +123,13 @@ def _seeds(standing: Standing, comparison: Comparison) -> list[str]:
         return ["one seed: over products alone"]
     low, high = standing.spread(MEAN)
     return [f"{_n_seeds(standing)} ({_percent(low)} - {_percent(high)})"]
+
+
+def _chance_cells(comparison: Comparison) -> list[str]:
+    """The row below the models: what nothing learned comes to, without a rank or an interval."""
+    chance = comparison.by_chance or {}
+    values = [_percent(chance[column]) for column in comparison.columns]
+    return ["-", "random order", *values, "-", *(["-"] if comparison.has_groups else [])]
 
 
 def _n_seeds(standing: Standing) -> str:

@@ -11,8 +11,11 @@ from typing import Any, Final, Literal, get_args
 import numpy as np
 from scipy.special import stdtrit
 
+from rope.arrays import IntArray
+from rope.bench.metrics import mean
+from rope.bench.stats.by_chance import candidates_of, chance_of
 from rope.bench.stats.intervals import TAIL, Interval, MetricEstimate, average, micro_estimate, share_interval
-from rope.bench.stats.query_ranks import QueryRanks, query_values
+from rope.bench.stats.query_ranks import QueryRanks, cutoff_of, query_values
 from rope.bench.stats.slices import FEW_PRODUCTS, THIRDS, product_thirds
 from rope.dataset.directory import read_labels, read_products
 from rope.dataset.manifest import read_manifest
@@ -40,6 +43,7 @@ class Third:
         n_groups: categories or products that it has queries of.
         n_queries: queries in it; for `mean`, of all pairs together; for the gap, of head and tail.
         score: the metric, or the difference, with its 95 % interval by product.
+        by_chance: the same of an order drawn at random; None for a metric that is not R@k.
     """
 
     counting: Counting
@@ -48,6 +52,7 @@ class Third:
     n_groups: int
     n_queries: int
     score: Interval
+    by_chance: float | None = None
 
 
 def tail_of(ranks: QueryRanks, directory: AnyPath, metric: str = "R@1", counted_in: Split | None = None) -> list[Third]:
@@ -75,12 +80,9 @@ def tail_of(ranks: QueryRanks, directory: AnyPath, metric: str = "R@1", counted_
             f"the ranks of {ranks.origin.model} are of the dataset {ranks.origin.fingerprint[:12]}, but {directory} "
             f"is {fingerprint[:12]}; give the dataset that was scored"
         )
-    scored = ranks.origin.split
-    return [
-        third
-        for counting in get_args(Counting)
-        for third in _thirds(ranks, counting, _groups(directory, scored, counting, counted_in or scored), metric)
-    ]
+    scored, candidates = ranks.origin.split, candidates_of(ranks, directory)
+    groups = {one: _groups(directory, scored, one, counted_in or scored) for one in get_args(Counting)}
+    return [third for one, of_one in groups.items() for third in _thirds(ranks, one, of_one, metric, candidates)]
 
 
 def tail_json(thirds: Sequence[Third], metric: str) -> list[dict[str, Any]]:
@@ -95,6 +97,7 @@ def tail_json(thirds: Sequence[Third], metric: str) -> list[dict[str, Any]]:
             "n_products": one.score.n_products,
             "few_products": one.score.n_products < FEW_PRODUCTS,
             metric: one.score.value,
+            "by_chance": one.by_chance,
             "ci95": None if one.score.low is None else [one.score.low, one.score.high],
         }
         for one in thirds
@@ -107,7 +110,7 @@ def tail_table(thirds: Sequence[Third], pair: str, metric: str) -> Table:
     table.caption = f"few: fewer than {FEW_PRODUCTS} products, too few for the interval to be relied on"
     table.add_column("counting")
     table.add_column("part")
-    table.add_columns(metric, "95 %", "groups", "products", "queries")
+    table.add_columns(metric, "by chance", "95 %", "groups", "products", "queries")
     table.add_column()
     for one in (one for one in thirds if one.pair == pair):
         low, high = one.score.low, one.score.high
@@ -115,6 +118,7 @@ def tail_table(thirds: Sequence[Third], pair: str, metric: str) -> Table:
             one.counting,
             one.name,
             f"{100 * one.score.value:.2f}",
+            "-" if one.by_chance is None else f"{100 * one.by_chance:.2f}",
             "-" if low is None or high is None else f"{100 * low:.2f} - {100 * high:.2f}",
             f"{one.n_groups:,}",
             f"{one.score.n_products:,}",
@@ -154,29 +158,44 @@ def _samples(directory: AnyPath, split: Split) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Part:
-    """The queries of one third: what they scored, how many they are, and the categories or products they are of."""
+    """The queries of one third: what they scored, what chance would, how many, and the categories or products."""
 
     estimate: MetricEstimate
+    by_chance: float | None
     n_queries: int
     groups: frozenset[str]
 
 
-def _thirds(ranks: QueryRanks, counting: Counting, groups: Mapping[str, tuple[str, str]], metric: str) -> list[Third]:
+def _thirds(
+    ranks: QueryRanks,
+    counting: Counting,
+    groups: Mapping[str, tuple[str, str]],
+    metric: str,
+    candidates: Mapping[str, IntArray],
+) -> list[Third]:
     """The three parts and the gap, in the mean of the cross-domain pairs and in each."""
-    by_pair = {name: _parts(ranks, name, groups, metric) for name in ranks.compared_pairs}
+    by_pair = {name: _parts(ranks, name, groups, metric, candidates) for name in ranks.compared_pairs}
     everywhere = [name for name in THIRDS if by_pair and all(name in parts for parts in by_pair.values())]
-    mean = {name: _together([parts[name] for parts in by_pair.values()]) for name in everywhere}
-    return [row for pair, parts in {"mean": mean, **by_pair}.items() for row in _rows(counting, pair, parts)]
+    together = {name: _together([parts[name] for parts in by_pair.values()]) for name in everywhere}
+    return [row for pair, parts in {"mean": together, **by_pair}.items() for row in _rows(counting, pair, parts)]
 
 
-def _parts(ranks: QueryRanks, pair: str, groups: Mapping[str, tuple[str, str]], metric: str) -> dict[str, _Part]:
+def _parts(
+    ranks: QueryRanks,
+    pair: str,
+    groups: Mapping[str, tuple[str, str]],
+    metric: str,
+    candidates: Mapping[str, IntArray],
+) -> dict[str, _Part]:
     """The thirds that have queries in a pair."""
     found = [groups.get(product, ("", "")) for product in ranks.product_ids]
     products, values = ranks.pairs[pair].products, query_values(ranks.pairs[pair], metric)
     third_of = np.array([third for _, third in found])[products]
+    k = cutoff_of(metric)
     return {
         name: _Part(
             micro_estimate(values[third_of == name], products[third_of == name], len(found)),
+            None if k is None else chance_of(ranks, candidates, pair, third_of == name, k),
             int(np.count_nonzero(third_of == name)),
             frozenset(found[product][0] for product in np.unique(products[third_of == name])),
         )
@@ -188,6 +207,7 @@ def _parts(ranks: QueryRanks, pair: str, groups: Mapping[str, tuple[str, str]], 
 def _together(parts: Sequence[_Part]) -> _Part:
     return _Part(
         average([part.estimate for part in parts]),
+        _mean([part.by_chance for part in parts]),
         sum(part.n_queries for part in parts),
         frozenset[str]().union(*(part.groups for part in parts)),
     )
@@ -195,14 +215,20 @@ def _together(parts: Sequence[_Part]) -> _Part:
 
 def _rows(counting: Counting, pair: str, parts: Mapping[str, _Part]) -> list[Third]:
     rows = [
-        Third(counting, name, pair, len(part.groups), part.n_queries, share_interval(part.estimate))
+        Third(counting, name, pair, len(part.groups), part.n_queries, share_interval(part.estimate), part.by_chance)
         for name, part in parts.items()
     ]
     head, tail = parts.get(THIRDS[0]), parts.get(THIRDS[-1])
     if head is not None and tail is not None:
         n_groups, n_queries = len(head.groups) + len(tail.groups), head.n_queries + tail.n_queries
-        rows.append(Third(counting, GAP, pair, n_groups, n_queries, gap_interval(head.estimate, tail.estimate)))
+        both = None if head.by_chance is None or tail.by_chance is None else head.by_chance - tail.by_chance
+        rows.append(Third(counting, GAP, pair, n_groups, n_queries, gap_interval(head.estimate, tail.estimate), both))
     return rows
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return mean(known) if len(known) == len(values) else None
 
 
 def gap_interval(head: MetricEstimate, tail: MetricEstimate) -> Interval:

@@ -7,7 +7,7 @@ the order of rows in the file.
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 
 from rope.arrays import FloatArray, IntArray
 from rope.bench.io.provenance import Provenance
-from rope.bench.metrics import KS, mean
+from rope.bench.metrics import KS, expected_at_random, mean
 from rope.bench.score import PROTOCOL_VERSION, Score
-from rope.domain import SPLITS, DomainName, Split, all_pairs, cross_domain_pairs, domains_of
+from rope.domain import SPLITS, DomainName, Split, all_pairs, cross_domain_pairs, domains_of, pair_of
 from rope.errors import UsageError
 from rope.files import check_file, reading_file, sha256_of
 
@@ -30,6 +30,7 @@ __all__ = [
     "PairRanks",
     "QueryRanks",
     "RanksProvenance",
+    "cutoff_of",
     "load_ranks",
     "query_values",
     "ranks_of",
@@ -110,11 +111,14 @@ class QueryRanks:
         product_ids: in code-point order, every product that a query is of.
         pairs: `P2V` and so on -> its queries; the cross-domain pairs of the dataset, then those same-domain pairs that
             have any.
+        by_chance: pair -> k -> R@k of an order drawn at random, the same for every model; a pair is not there where a
+            result of an earlier version does not say.
     """
 
     origin: RanksProvenance
     product_ids: list[str]
     pairs: dict[str, PairRanks]
+    by_chance: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
 
     @property
     def cross_pairs(self) -> tuple[str, ...]:
@@ -143,6 +147,15 @@ def query_values(pair: PairRanks, metric: str) -> FloatArray:
     return 1 / pair.rank if metric == "MRR" else pair.average_precision
 
 
+def cutoff_of(metric: str) -> int | None:
+    """The k of R@k; None for a metric of which nobody has written down what chance comes to.
+
+    >>> cutoff_of("R@10"), cutoff_of("recall@10"), cutoff_of("MRR")
+    (10, None, None)
+    """
+    return int(metric.removeprefix("R@")) if metric.startswith("R@") else None
+
+
 def ranks_of(score: Score, provenance: Provenance) -> QueryRanks:
     """The ranks of a score that is still in memory; the same as after `write_ranks` and `read_ranks`."""
     origin = RanksProvenance(
@@ -167,7 +180,8 @@ def ranks_of(score: Score, provenance: Provenance) -> QueryRanks:
         for name, pair in score.pairs.items()
         if pair.n_queries
     }
-    return _assemble(origin, columns)
+    by_chance = {name: pair.at_random for name, pair in score.pairs.items() if pair.at_random}
+    return replace(_assemble(origin, columns), by_chance=by_chance)
 
 
 def load_ranks(result: Path) -> QueryRanks:
@@ -222,7 +236,21 @@ def read_ranks(path: Path, result: Path) -> QueryRanks:
         _check_pair(pair, f"{path}: {name}")
     with reading_file(result, _RESULT):
         _check_same_run(ranks, raw, path, result)
-    return ranks
+        return replace(ranks, by_chance=_by_chance(ranks, raw))
+
+
+def _by_chance(ranks: QueryRanks, raw: Mapping[str, Any]) -> dict[str, dict[int, float]]:
+    """As the result says; one of an earlier version tells it where queries share a gallery, as one-shot does too."""
+    if "by_chance" in raw:
+        return {name: {k: float(of[f"R@{k}"]) for k in KS} for name, of in raw["by_chance"].items()}
+    if not raw.get("one_shot"):
+        return {}
+    found = {}
+    for name, pair in ranks.pairs.items():
+        of = pair_of(name)
+        n = np.full_like(pair.n_positives, raw["pairs"][name]["n_gallery"] - int(of.query == of.gallery))
+        found[name] = {k: expected_at_random(pair.n_positives, n, k) for k in KS}
+    return found
 
 
 def _pair_names(column: pa.ChunkedArray, path: Path) -> list[str]:

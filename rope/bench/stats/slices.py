@@ -1,15 +1,16 @@
 """Where a model is good and where it is not: R@k by category, text length, positives, and size of the product."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
-from rope.arrays import BoolArray
-from rope.bench.metrics import KS
+from rope.arrays import BoolArray, IntArray
+from rope.bench.metrics import KS, mean
+from rope.bench.stats.by_chance import candidates_of, chance_of
 from rope.bench.stats.intervals import Interval, MetricEstimate, average, micro_estimate, share_interval
 from rope.bench.stats.query_ranks import PairRanks, QueryRanks, query_values
 from rope.dataset.directory import open_shard, read_labels, read_products, shard_names
@@ -64,6 +65,7 @@ class QuerySlice:
         n_queries: queries in it; for `mean`, of these pairs together.
         n_products: products that have one of them.
         hit_rate: k -> R@k with its 95 % interval.
+        by_chance: k -> R@k of an order drawn at random, for the same queries.
     """
 
     kind: SliceKind
@@ -72,6 +74,7 @@ class QuerySlice:
     n_queries: int
     n_products: int
     hit_rate: dict[int, Interval]
+    by_chance: dict[int, float] = field(default_factory=dict)
 
     @property
     def has_few_products(self) -> bool:
@@ -93,12 +96,12 @@ def slice_ranks(ranks: QueryRanks, directory: AnyPath) -> list[QuerySlice]:
         UsageError: the ranks are of another dataset.
         DatasetError: the dataset cannot be read.
     """
-    parts = parts_of(ranks, directory)
+    parts, candidates = parts_of(ranks, directory), candidates_of(ranks, directory)
     return [
         one
         for kind in get_args(SliceKind)
         for name in _in_order(kind, parts[kind])
-        for one in _slices(ranks, kind, name, {pair: names == name for pair, names in parts[kind].items()})
+        for one in _slices(ranks, kind, name, {pair: of == name for pair, of in parts[kind].items()}, candidates)
     ]
 
 
@@ -163,6 +166,7 @@ def slices_json(slices: Sequence[QuerySlice]) -> list[dict[str, Any]]:
                 f"R@{k}": None if interval.low is None else [interval.low, interval.high]
                 for k, interval in one.hit_rate.items()
             },
+            "by_chance": {f"R@{k}": value for k, value in one.by_chance.items()},
         }
         for one in slices
     ]
@@ -210,7 +214,7 @@ def slice_table(slices: Sequence[QuerySlice], pair: str) -> Table:
     table.caption = f"few: fewer than {FEW_PRODUCTS} products, too few for the interval to be relied on"
     table.add_column("by")
     table.add_column("slice")
-    table.add_columns(*(f"R@{k}" for k in KS), "R@1, 95 %", "queries", "products")
+    table.add_columns("R@1", "R@1 by chance", *(f"R@{k}" for k in KS[1:]), "R@1, 95 %", "queries", "products")
     table.add_column()
     for before, one in zip([None, *shown], shown, strict=False):
         first = before is None or before.kind != one.kind
@@ -220,7 +224,9 @@ def slice_table(slices: Sequence[QuerySlice], pair: str) -> Table:
         table.add_row(
             one.kind if first else "",
             one.name,
-            *(f"{100 * interval.value:.2f}" for interval in one.hit_rate.values()),
+            f"{100 * best.value:.2f}",
+            f"{100 * one.by_chance[1]:.2f}" if one.by_chance else "-",
+            *(f"{100 * one.hit_rate[k].value:.2f}" for k in KS[1:]),
             "-" if best.low is None or best.high is None else f"{100 * best.low:.2f} - {100 * best.high:.2f}",
             f"{one.n_queries:,}",
             f"{one.n_products:,}",
@@ -285,7 +291,13 @@ def _in_order(kind: SliceKind, names: Mapping[str, Names]) -> list[str]:
     return [name for name in orders[kind] if name in occurring]
 
 
-def _slices(ranks: QueryRanks, kind: SliceKind, name: str, chosen: Mapping[str, BoolArray]) -> list[QuerySlice]:
+def _slices(
+    ranks: QueryRanks,
+    kind: SliceKind,
+    name: str,
+    chosen: Mapping[str, BoolArray],
+    candidates: Mapping[str, IntArray],
+) -> list[QuerySlice]:
     """One part in each pair that has queries of it, and in the mean of the cross-domain pairs where all have."""
     estimates = {
         pair: _estimates(ranks.pairs[pair], queries, len(ranks.product_ids))
@@ -293,12 +305,15 @@ def _slices(ranks: QueryRanks, kind: SliceKind, name: str, chosen: Mapping[str, 
         if queries.any()
     }
     counts = {pair: int(np.count_nonzero(chosen[pair])) for pair in estimates}
+    chances = {pair: {k: chance_of(ranks, candidates, pair, chosen[pair], k) for k in KS} for pair in estimates}
     cross = ranks.compared_pairs
     if cross and all(pair in estimates for pair in cross):
         estimates["mean"] = {k: average([estimates[pair][k] for pair in cross]) for k in KS}
         counts["mean"] = sum(counts[pair] for pair in cross)
+        chances["mean"] = {k: mean(chances[pair][k] for pair in cross) for k in KS}
+    hit_rates = {pair: {k: share_interval(of_pair[k]) for k in KS} for pair, of_pair in estimates.items()}
     return [
-        QuerySlice(kind, name, pair, counts[pair], of_pair[1].n_products, {k: share_interval(of_pair[k]) for k in KS})
+        QuerySlice(kind, name, pair, counts[pair], of_pair[1].n_products, hit_rates[pair], chances[pair])
         for pair, of_pair in estimates.items()
     ]
 

@@ -31,6 +31,7 @@ def test_the_numbers_are_those_of_the_score():
     assert retrieval.full.headline == scored.headline
     for name, pair in retrieval.pairs.items():
         assert pair.r_at_1 == scored.pairs[name].micro.hit_rate[1]
+        assert pair.r_at_1_by_chance == scored.pairs[name].at_random[1]
         assert pair.r_at_1_optimistic == scored.pairs[name].micro.hit_rate_optimistic[1]
         assert (pair.n_queries, pair.n_gallery) == (scored.pairs[name].n_queries, scored.pairs[name].n_gallery)
 

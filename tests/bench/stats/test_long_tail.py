@@ -54,6 +54,14 @@ def found(thirds, counting: str, pair: str = "P2V"):
     return {one.name: one for one in thirds if one.counting == counting and one.pair == pair}
 
 
+def test_each_part_has_the_chance_of_its_own_queries(ranks, directory):
+    thirds = found(tail_of(ranks, directory, "R@5"), "product by samples")
+    chance = {name: third.by_chance for name, third in thirds.items()}
+    assert chance["head"] == pytest.approx(5 / 26)  # one positive, among all 26 samples of the other domain
+    assert chance["head - tail"] == pytest.approx(0)
+    assert {third.by_chance for third in tail_of(ranks, directory, "MRR")} == {None}
+
+
 @pytest.mark.parametrize(
     ("counting", "n_products", "n_queries"),
     [
