@@ -1,7 +1,7 @@
 """The commands `rope curate`: run a recipe, see how far it is, and ask what became of every row."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -256,6 +256,54 @@ def precision(
     from rope.curation.pipeline.recipe import read_recipe
 
     typer.echo(str(audited_precision(read_recipe(recipe), folder)))
+
+
+@app.command()
+def review(
+    recipe: RecipeFile,
+    folder: Annotated[
+        Path, typer.Option("--in", metavar="DIR", help="Folder of batches and the ledger.", show_default=False)
+    ],
+    annotator: Annotated[
+        str, typer.Option(metavar="NAME", help="Who answers: the name in the ledger.", show_default=False)
+    ],
+    question: Annotated[
+        Literal["merge", "same_product", "precision"],
+        typer.Option(help="What to ask, as in annotate export."),
+    ] = "merge",
+    below: Annotated[
+        float | None, typer.Option(help="Of a merge: ask about merged ties below it too.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="At the end write the labels, as annotate labels does.", show_default=False),
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")] = 0,
+) -> None:
+    """Ask about pairs on a page of this machine: what a merge leaves open or tied weakly. Ctrl-C ends it.
+
+    Each answer goes into the ledger at once, and the same command goes on with what is open.
+    """
+    from rope.curation.annotation.batches import BatchOptions, read_batches, write_batch
+    from rope.curation.annotation.export import LEDGER, ExportOptions, plan_export
+    from rope.curation.annotation.labels import label_table, write_labels
+    from rope.curation.annotation.ledger import read_ledger
+    from rope.curation.pipeline.recipe import read_recipe
+    from rope.curation.review import ReviewServer, evidence_of, open_review
+
+    checked, options = read_recipe(recipe), BatchOptions(overlap=0.0, gold=0.0)
+    for batch in plan_export(checked, folder, ExportOptions(question=question, below=below, batches=options)):
+        write_batch(folder, batch, options)
+    opened = open_review(folder, question, annotator, evidence_of(checked) if question == "merge" else None)
+    typer.echo(f"{opened.n_tasks - opened.n_answered:,} of {opened.n_tasks:,} pairs are open for {opened.annotator}")
+    with ReviewServer(opened, port) as server:
+        typer.echo(f"open {server.address} and end with Ctrl-C")
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()
+    typer.echo(f"\n{opened.n_answered:,} of {opened.n_tasks:,} pairs are answered in {folder / LEDGER}")
+    if out is not None:
+        write_labels(label_table(read_batches(folder), read_ledger(folder / LEDGER)), out)
+        typer.echo(f"wrote {out}")
 
 
 @app.command()

@@ -64,8 +64,8 @@ def pictures_of(
     }
 
 
-def picture_of(sample: Sample, n_frames: int) -> SamplePicture:
-    """What is shown of a sample, with at most so many frames."""
+def picture_of(sample: Sample, n_frames: int, side: int = _SIDE) -> SamplePicture:
+    """What is shown of a sample, with at most so many frames, whose longer side has so many pixels."""
     text = None if sample.text is None else sample.text[:_TEXT] + ("…" if len(sample.text) > _TEXT else "")
     try:
         n = len(sample.frames) or (count_frames(sample.video) if sample.video is not None else 0)
@@ -74,10 +74,10 @@ def picture_of(sample: Sample, n_frames: int) -> SamplePicture:
         pixels = decode_frames(sample, len(choose_frames(n, min(n, n_frames))))
     except DatasetError as error:
         return SamplePicture((), text, str(error))
-    return SamplePicture(tuple(_thumbnail(Image.fromarray(frame)) for frame in pixels), text)
+    return SamplePicture(tuple(_thumbnail(Image.fromarray(frame), side) for frame in pixels), text)
 
 
-def _thumbnail(image: Image.Image) -> str:
-    small, buffer = ImageOps.contain(image, (_SIDE, _SIDE), Image.Resampling.LANCZOS), BytesIO()
+def _thumbnail(image: Image.Image, side: int) -> str:
+    small, buffer = ImageOps.contain(image, (side, side), Image.Resampling.LANCZOS), BytesIO()
     small.save(buffer, "WEBP", quality=_QUALITY, method=4)
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -69,6 +69,7 @@ COMMANDS: Final[dict[str, int | str]] = {
     "rope curate annotate export pass.toml --in tasks": WORKS,
     "rope curate annotate import answers.json --in tasks": REFUSED,
     "rope curate precision pass.toml --in tasks": REFUSED,
+    "rope curate review pass.toml --in tasks --annotator ann": REFUSED,
     "rope curate annotate labels --in tasks": WORKS,
     "rope-bench product1m nowhere e.parquet": REFUSED,
     # What needs more.

@@ -129,12 +129,9 @@ def labels(
     ] = 0.8,
 ) -> None:
     """Show the progress of annotation and how well people agree; make one label from the answers to each task."""
-    import pyarrow.parquet as pq
-
     from rope.curation.annotation.batches import read_batches
-    from rope.curation.annotation.labels import label_table, summarize
+    from rope.curation.annotation.labels import label_table, summarize, write_labels
     from rope.curation.annotation.ledger import read_ledger
-    from rope.files import atomic_path
 
     batches, answers = read_batches(folder), read_ledger(folder / "ledger")
     for question, found in summarize(batches, answers).items():
@@ -150,8 +147,7 @@ def labels(
     n_open = table["label"].null_count
     typer.echo(f"{table.num_rows - n_open:,} labels, {n_open:,} open")
     if out is not None:
-        with atomic_path(out) as temporary:
-            pq.write_table(table, temporary)
+        write_labels(table, out)
         typer.echo(f"wrote {out}")
 
 

@@ -4,9 +4,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isnan
+from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from rope.curation.annotation.agreement import (
     GoldScore,
@@ -20,8 +22,9 @@ from rope.curation.annotation.answers import AnnotatorAnswer
 from rope.curation.annotation.batches import TaskBatch
 from rope.curation.annotation.items import CHOICES, Item, Question
 from rope.curation.annotation.ledger import BatchState, current_answers, state_of
+from rope.files import atomic_path
 
-__all__ = ["LABEL_SCHEMA", "QuestionSummary", "label_table", "summarize"]
+__all__ = ["LABEL_SCHEMA", "QuestionSummary", "label_table", "summarize", "write_labels"]
 
 LABEL_SCHEMA: Final = pa.schema(
     [
@@ -104,6 +107,12 @@ def label_table(
             if items[task].gold is None
         ]
     return pa.Table.from_pylist(sorted(rows, key=lambda row: (row["question"], row["item_id"])), LABEL_SCHEMA)
+
+
+def write_labels(table: pa.Table, path: Path) -> None:
+    """Write labels as the stage `answers` reads them."""
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary)
 
 
 def _row(item: Item, label: str | None, probability: float | None, answers: Sequence[str]) -> dict[str, object]:

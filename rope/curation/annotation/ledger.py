@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock
 
 from rope.curation.annotation.answers import AnnotatorAnswer
 from rope.curation.annotation.batches import AnnotationTask, TaskBatch
@@ -68,19 +69,26 @@ class _Sorting:
             found.append(task_id)
 
 
-def add_answers(folder: Path, answers: Iterable[AnnotatorAnswer], batches: Sequence[TaskBatch]) -> ImportReport:
+def add_answers(
+    folder: Path,
+    answers: Iterable[AnnotatorAnswer],
+    batches: Sequence[TaskBatch],
+    known: Sequence[AnnotatorAnswer] | None = None,
+) -> ImportReport:
     """Check answers against the batches that were exported, and add the new ones to the ledger.
+
+    Several processes may add to one ledger.
 
     Args:
         folder: of the ledger; made when it does not exist.
         answers: in the order of the source.
         batches: all that were ever exported.
+        known: what the ledger holds, for who has just read it; None reads it.
 
     Raises:
         DatasetError: the ledger is damaged.
     """
-    known = read_ledger(folder)
-    sorted_ = _sort(answers, known, batches)
+    sorted_ = _sort(answers, read_ledger(folder) if known is None else known, batches)
     if sorted_.added:
         _append(folder, sorted_.added)
     named = {kind: tuple(found) for kind, found in sorted_.named.items()}
@@ -124,9 +132,11 @@ def _fault(
 def _append(folder: Path, answers: Sequence[AnnotatorAnswer]) -> None:
     table = pa.Table.from_pylist([asdict(answer) for answer in answers], LEDGER_SCHEMA)
     digest = hashlib.blake2b(repr([astuple(answer) for answer in answers]).encode(), digest_size=6).hexdigest()
-    number = len(list(folder.glob("*.parquet"))) + 1
-    with atomic_path(folder / f"{number:06d}-{digest}.parquet") as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        number = len(list(folder.glob("*.parquet"))) + 1
+        with atomic_path(folder / f"{number:06d}-{digest}.parquet") as temporary:
+            pq.write_table(table, temporary, compression="zstd")
 
 
 def read_ledger(folder: Path) -> list[AnnotatorAnswer]:
