@@ -1,4 +1,4 @@
-"""Embedders to compare with; each is a module here, named `baselines:MODULE` on the command line.
+"""Embedders and re-rankers to compare with; each is a module here, named `baselines:MODULE` on the command line.
 
 Importing this package imports none of them: a module is loaded when it is requested.
 """
@@ -13,6 +13,8 @@ __all__ = [
     "chinese_clip",
     "clap",
     "clip4clip",
+    "cross_encoder",
+    "evidence",
     "fashion_clip",
     "handcrafted",
     "http",
@@ -25,12 +27,13 @@ __all__ = [
 ]
 
 _EXTRA_OF: Final = {
+    "cross_encoder": "baselines",
     "http": "cope,fetch",
     "mteb_model": "mteb",
     "open_clip": "baselines",
     "sentence_transformer": "baselines",
 }
-"""The extra that a baseline needs where it is not `cope`; `handcrafted` needs none."""
+"""The extra that a baseline needs where it is not `cope`; `handcrafted` and `evidence` need none."""
 
 
 def __getattr__(name: str) -> ModuleType:

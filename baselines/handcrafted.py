@@ -19,7 +19,7 @@ from rope.domain import Sample, may_be_text_alone
 from rope.encoders.identity import fingerprint_of
 from rope.media import decode_frames
 
-__all__ = ["DIM", "Handcrafted", "embedder"]
+__all__ = ["DIM", "Handcrafted", "embedder", "frame_features"]
 
 
 _MAX_FRAMES: Final = 8
@@ -95,11 +95,30 @@ def _embed(sample: Sample) -> FloatArray:
     return np.concatenate([weight * _unit(blocks[name]) for name, weight in _WEIGHTS.items()])
 
 
+def frame_features(sample: Sample) -> FloatArray:
+    """The blocks of up to 8 frames side by side, each frame of length 1: [n_frames, dim]; none for just a text.
+
+    Raises:
+        DatasetError: a frame cannot be decoded; names the sample.
+    """
+    if not sample.frames and sample.video is None:
+        return np.zeros((0, DIM - _TEXT_DIM))
+    found = [
+        _unit(np.concatenate([_WEIGHTS[name] * block for name, block in of_frame.items()]))
+        for of_frame in _described(sample)
+    ]
+    return np.array(found)
+
+
 def _look_at(sample: Sample) -> dict[str, FloatArray]:
     """The blocks of a sample's frames: the means over up to 8 of them."""
-    frames = decode_frames(sample, min(_MAX_FRAMES, max(1, len(sample.frames))))
-    described = [_describe(_shrink(frame)) for frame in frames]
+    described = _described(sample)
     return {name: np.mean([of_frame[name] for of_frame in described], axis=0) for name in described[0]}
+
+
+def _described(sample: Sample) -> list[dict[str, FloatArray]]:
+    frames = decode_frames(sample, min(_MAX_FRAMES, max(1, len(sample.frames))))
+    return [_describe(_shrink(frame)) for frame in frames]
 
 
 def _shrink(frame: npt.NDArray[np.uint8]) -> FloatArray:

@@ -27,8 +27,8 @@ from torch.utils.data import DataLoader
 
 from rope.dataset.build import build_dataset
 from rope.dataset.load import load_dataset
+from rope.dataset.sample_table import SampleTable
 from rope.feed import BalancedProducts, ClipReader, Feed, SampleStream
-from rope.feed.table import SampleTable
 
 N_FRAMES = 8
 SIZE = 224

@@ -81,6 +81,7 @@ MOVED: Final = {
     "rope.curation.operations.split": "rope.curation.splitting.stage",
     "rope.curation.split_audit": "rope.curation.splitting.recipe_leaks",
     "rope.feed.shards": "rope.dataset.sample_rows",
+    "rope.feed.table": "rope.dataset.sample_table",
     "rope.fetch.pacing": "rope.rate_limit",
     "rope.dataset.containers": "rope.media.containers",
     "rope.bench.effort_options": "rope.bench.compute_options",

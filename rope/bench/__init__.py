@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from rope.bench.questions import tail as tail
     from rope.bench.ranking.engine import ComputeSettings as ComputeSettings
     from rope.bench.recommend.run import score_recommendations as score_recommendations
+    from rope.bench.rerank.run import rerank_result as rerank_result
+    from rope.bench.rerank.run import rescore_candidates as rescore_candidates
     from rope.bench.result import QuickReport as QuickReport
     from rope.bench.result import Report as Report
     from rope.bench.training import Evaluator as Evaluator
@@ -39,6 +41,8 @@ __all__ = [
     "lightning_callback",
     "predict_attribute",
     "score_one_share",
+    "rerank_result",
+    "rescore_candidates",
     "score_recommendations",
     "slices",
     "tail",
@@ -55,6 +59,7 @@ _HOMES: Final = {
     "score_one_share": "rope.bench.evaluation",
     "predict_attribute": "rope.bench.attributes.predict",
     "score_recommendations": "rope.bench.recommend.run",
+    **dict.fromkeys(("rerank_result", "rescore_candidates"), "rope.bench.rerank.run"),
     **dict.fromkeys(("compare", "diagnose", "draw_map", "slices", "tail"), "rope.bench.questions"),
     **dict.fromkeys(("Evaluator", "lightning_callback", "trainer_callback"), "rope.bench.training"),
 }

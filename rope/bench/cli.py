@@ -17,6 +17,7 @@ from rope.bench.failures.cli import gallery
 from rope.bench.json_option import JsonFile, is_file, put
 from rope.bench.recommend.cli import recommend
 from rope.bench.transform_options import Centre, Csls, Whiten, read_transform
+from rope.bench.rerank.cli import rerank
 from rope.bench.tsne_cli import tsne
 from rope.console import dataset_of, new_app, resumable, run_app
 from rope.domain import Split
@@ -502,6 +503,7 @@ def product1m(
     put([figures_table(figures), *strange], json, {"schema_version": 1, "figures": figures_json(figures)})
 
 
+app.command()(rerank)
 app.command()(recommend)
 app.command()(attributes)
 app.command()(tail)

@@ -42,7 +42,7 @@ from rope.table import Table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Diagnosed", "Result", "compare", "diagnose", "draw_map", "slices", "tail"]
+__all__ = ["Diagnosed", "Result", "compare", "diagnose", "draw_map", "ranks_of_result", "slices", "tail"]
 
 Result: TypeAlias = Report | QueryRanks | str | PathLike[str]
 """A report, its ranks, or the JSON file that one was saved as, with its ranks next to it."""
@@ -119,7 +119,7 @@ def slices(result: Result, data: "Address | None" = None, *, pair: str = "mean")
         UsageError: there is no such pair, or the result is of another dataset.
         DatasetError: the dataset cannot be read.
     """
-    ranks = _ranks(result)
+    ranks = ranks_of_result(result)
     _check_pair(pair, [known.name for known in all_pairs(domains_of(ranks.pairs))])
     directory = locate(data)
     found = slice_ranks(ranks, directory)
@@ -148,7 +148,7 @@ def tail(
         UsageError: there is no such pair or metric, or the result is of another dataset.
         DatasetError: the dataset cannot be read.
     """
-    ranks = _ranks(result)
+    ranks = ranks_of_result(result)
     _check_pair(pair, ranks.compared_pairs)
     found = tail_of(ranks, locate(data), metric, counted_in)
     plain = {"schema_version": 1, "metric": metric, "parts": tail_json(found, metric)}
@@ -213,14 +213,15 @@ def draw_map(
     return draw_points(points, lay_out(points, seed=seed))
 
 
-def _ranks(result: Result) -> QueryRanks:
+def ranks_of_result(result: Result) -> QueryRanks:
+    """The ranks of a result, whichever way it is given."""
     if isinstance(result, QueryRanks):
         return result
     return result.ranks if isinstance(result, Report) else load_ranks(Path(result))
 
 
 def _run(result: Result) -> SeedRun:
-    return SeedRun(_ranks(result), None if isinstance(result, Report) else str(result))
+    return SeedRun(ranks_of_result(result), None if isinstance(result, Report) else str(result))
 
 
 def _alone(run: SeedRun) -> Group:

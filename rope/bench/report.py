@@ -74,6 +74,7 @@ def as_json(score: Score, provenance: Provenance, intervals: Intervals, ranks_fi
         "dataset": {"name": provenance.dataset, "fingerprint": provenance.fingerprint, "split": provenance.split},
         "embeddings": _embeddings_json(provenance),
         **({} if provenance.transform is None else {"transform": dict(provenance.transform)}),
+        **({} if provenance.rerank is None else {"rerank": provenance.rerank.to_json()}),
         "pairs": {name: _pair_json(pair, ci95["pairs"].get(name)) for name, pair in score.pairs.items()},
         "one_shot": {name: _one_shot_json(one_shot) for name, one_shot in score.one_shot.items()},
         "by_chance": {name: _at_random_json(pair.at_random) for name, pair in score.pairs.items() if pair.n_queries},

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rope.bench.io.embeddings import DomainEmbeddings
-from rope.bench.io.provenance import Provenance
+from rope.bench.io.provenance import Provenance, RerankNote
 from rope.bench.metrics import QueryScores
 from rope.bench.one_shot import Draws
 from rope.bench.quick import QuickScore
@@ -170,8 +170,10 @@ class Report:
     def tables(self) -> "list[str | Table]":
         """What a terminal shows: the title, then the tables."""
         one_shot = [one_shot_table(self.score)] if self.score.one_shot else []
+        note = self.provenance.rerank
+        second = [] if note is None else [_second_stage(note, self.headline)]
         tables = [retrieval_table(self.score, self.intervals), *one_shot]
-        return [_title(self.provenance), *tables, *_gain(self.provenance, self.headline)]
+        return [_title(self.provenance), *tables, *_gain(self.provenance, self.headline), *second]
 
     def __str__(self) -> str:
         return as_text(self.tables())
@@ -289,6 +291,14 @@ def _gain(provenance: Provenance, headline: float | None) -> list[str]:
     told = "" if promised is None else f"; fitted on the scored split itself, {100 * (promised - before):+.2f}"
     gain, before = f"{100 * (headline - before):+.2f}", f"{100 * before:.2f}"
     return [f"{WORDS[done['kind']]}: {gain} points of mean R@1, which is {before} without{told}"]
+
+
+def _second_stage(note: RerankNote, headline: float | None) -> str:
+    gain = ""
+    if headline is not None and note.first_headline is not None:
+        before = 100 * note.first_headline
+        gain = f"{100 * headline - before:+.2f} points of mean R@1, which is {before:.2f} in the first stage; "
+    return f"{gain}R@k for k from {note.depth} on is that of the first stage, as only {note.depth} candidates move"
 
 
 def _named(provenance: Provenance) -> dict[str, Any]:

@@ -32,11 +32,15 @@ from rope.errors import DatasetError
 
 __all__ = [
     "PROTOCOL_VERSION",
+    "OrderedLabels",
     "PairScore",
     "Score",
     "ScoredDomain",
     "by_product",
     "count_similarities",
+    "headline_of",
+    "ordered_labels",
+    "pair_score",
     "scorable_pairs",
     "score",
     "score_share",
@@ -98,6 +102,28 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class OrderedLabels:
+    """The labels of one domain in the order of the engine: by product.
+
+    Attributes:
+        products: int64 [n], ascending; products have the same number in all domains.
+        sample_ids: of each sample.
+        product_ids: of each.
+        galleries: of each, if the dataset has any.
+    """
+
+    products: npt.NDArray[np.int64]
+    sample_ids: list[str]
+    product_ids: list[str]
+    galleries: list[str | None] | None
+
+    @property
+    def groups(self) -> list[str | None]:
+        """The gallery of each sample; None where all share one."""
+        return self.galleries if self.galleries is not None else [None] * len(self.sample_ids)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ScoredDomain:
     """One domain in the order of the engine: by product.
 
@@ -114,6 +140,11 @@ class ScoredDomain:
     product_ids: list[str]
     galleries: list[str | None] | None
     queries: Labelled | None = None
+
+    @property
+    def labels(self) -> OrderedLabels:
+        """What is known of the samples beside their vectors."""
+        return OrderedLabels(self.labelled.products, self.sample_ids, self.product_ids, self.galleries)
 
     @property
     def asked(self) -> Labelled:
@@ -146,7 +177,8 @@ def score(
     cross = scorable_pairs(sides)
     is_grouped = _is_grouped(sides)
     scores = dict(_score_queries(sides, cross, draws, compute) if queries is None else queries)
-    pairs = {pair.name: _pair_score(pair, scores[pair.name], sides) for pair in all_pairs(sides)}
+    ordered = {domain: side.labels for domain, side in sides.items()}
+    pairs = {pair.name: pair_score(pair, scores[pair.name], ordered) for pair in all_pairs(sides)}
     one_shot = {
         pair.name: classify(
             sides[pair.query].labelled, sides[pair.gallery].asked, scores[pair.reverse.name], draws, compute
@@ -154,8 +186,13 @@ def score(
         for pair in cross
         if not is_grouped
     }
-    headline = mean([_r_at_1(pairs[pair.name]) for pair in cross]) if cross else None
-    return Score(headline, pairs, one_shot, draws)
+    return Score(headline_of(pairs), pairs, one_shot, draws)
+
+
+def headline_of(pairs: Mapping[str, PairScore]) -> float | None:
+    """The mean R@1 of the cross-domain pairs among some; None where there is none."""
+    cross = [pair for pair in pairs.values() if pair.pair.query != pair.pair.gallery]
+    return mean([_r_at_1(pair) for pair in cross]) if cross else None
 
 
 def score_share(
@@ -244,37 +281,45 @@ def sides_of(
         EmbeddingError: the embeddings are not of the samples of the labels, see `rope.bench.io.embeddings.align`.
     """
     aligned = align(dict(embeddings), labels, "given")
+    sides: dict[DomainName, ScoredDomain] = {}
+    for domain, ordered in ordered_labels(labels).items():
+        rows, order = aligned.pop(domain), _order(labels[domain])
+        if np.any(np.diff(order) < 0):
+            rows = rows.take(order)
+        queries = None if rows.queries is None else _labelled(rows.queries, ordered.products)
+        labelled = _labelled(rows, ordered.products)
+        sides[domain] = ScoredDomain(labelled, ordered.sample_ids, ordered.product_ids, ordered.galleries, queries)
+    return sides
+
+
+def ordered_labels(labels: Mapping[DomainName, SampleLabels]) -> dict[DomainName, OrderedLabels]:
+    """Number the products of all domains alike, and put each domain in the order of its products."""
     ids = sorted({product for rows in labels.values() for product in rows.product_ids})
     number = {product: i for i, product in enumerate(ids)}
-    sides: dict[DomainName, ScoredDomain] = {}
+    found: dict[DomainName, OrderedLabels] = {}
     for domain in in_order(labels):
-        products = np.array([number[product] for product in labels[domain].product_ids], np.int64)
-        order = np.argsort(products, kind="stable")
-        rows = aligned.pop(domain)
-        if np.any(np.diff(products) < 0):
-            rows = rows.take(order)
-        queries = None if rows.queries is None else _labelled(rows.queries, products[order])
-        sample_ids, galleries = labels[domain].sample_ids, labels[domain].galleries
-        sides[domain] = ScoredDomain(
-            _labelled(rows, products[order]),
-            [sample_ids[i] for i in order],
-            [ids[i] for i in products[order]],
-            None if galleries is None else [galleries[i] for i in order],
-            queries,
+        rows, order = labels[domain], _order(labels[domain]).tolist()
+        product_ids = [rows.product_ids[i] for i in order]
+        found[domain] = OrderedLabels(
+            np.array([number[product] for product in product_ids], np.int64),
+            [rows.sample_ids[i] for i in order],
+            product_ids,
+            None if rows.galleries is None else [rows.galleries[i] for i in order],
         )
-    return sides
+    return found
+
+
+def _order(labels: SampleLabels) -> npt.NDArray[np.int64]:
+    """By product, and else as it was."""
+    return np.array(sorted(range(len(labels.product_ids)), key=labels.product_ids.__getitem__), np.int64)
 
 
 def _labelled(rows: DomainEmbeddings, products: npt.NDArray[np.int64]) -> Labelled:
     return Labelled(Vectors.of(rows.vectors, rows.offsets), products)
 
 
-def _groups(side: ScoredDomain) -> list[str | None]:
-    return side.galleries if side.galleries is not None else [None] * len(side.labelled)
-
-
 def _products_by_group(side: ScoredDomain) -> set[tuple[int, str | None]]:
-    return set(zip(side.labelled.products.tolist(), _groups(side), strict=True))
+    return set(zip(side.labelled.products.tolist(), side.labels.groups, strict=True))
 
 
 def _is_grouped(sides: Mapping[DomainName, ScoredDomain]) -> bool:
@@ -307,7 +352,7 @@ def _score_pair(
         half = replace(compute, advance=lambda n: compute.advance(n // 2))
         return _score_one_way(a, b, draws, half, is_grouped), _score_one_way(b, a, draws, half, is_grouped)
     if is_grouped:
-        return score_pair_by_group(a.labelled, b.labelled, _groups(a), _groups(b), compute)
+        return score_pair_by_group(a.labelled, b.labelled, a.labels.groups, b.labels.groups, compute)
     drawn = support_bits(a.labelled.products, draws), support_bits(b.labelled.products, draws)
     return score_pair(a.labelled, b.labelled, compute, drawn)
 
@@ -322,7 +367,7 @@ def _score_one_way(
 ) -> QueryScores:
     a, b = queries.asked, gallery.labelled
     if is_grouped:
-        return score_one_way_by_group(a, b, _groups(queries), _groups(gallery), compute, asked)
+        return score_one_way_by_group(a, b, queries.labels.groups, gallery.labels.groups, compute, asked)
     return score_one_way(a, b, compute, support_bits(b.products, draws), asked)
 
 
@@ -330,7 +375,7 @@ def _score_within(
     side: ScoredDomain, compute: ComputeSettings, is_grouped: bool, asked: BoolArray | None = None
 ) -> QueryScores:
     if is_grouped:
-        return score_within_by_group(side.labelled, _groups(side), compute, side.queries, asked)
+        return score_within_by_group(side.labelled, side.labels.groups, compute, side.queries, asked)
     return score_within(side.labelled, compute, side.queries, asked)
 
 
@@ -340,28 +385,35 @@ def _count_pairs(queries: SampleLabels, gallery: SampleLabels) -> int:
     return sum(sizes[group] for group in queries.galleries or [None] * len(queries.sample_ids))
 
 
-def _pair_score(pair: Pair, queries: QueryScores, sides: Mapping[DomainName, ScoredDomain]) -> PairScore:
-    asked = sides[pair.query]
-    products = asked.labelled.products[queries.queries]
+def pair_score(pair: Pair, queries: QueryScores, labels: Mapping[DomainName, OrderedLabels]) -> PairScore:
+    """The score of a pair from those of its queries.
+
+    Args:
+        pair: query and gallery domain.
+        queries: of each query that has a positive, by its number among `labels`.
+        labels: of both domains.
+    """
+    asked = labels[pair.query]
+    products = asked.products[queries.queries]
     n_queries = len(queries.queries)
     return PairScore(
         pair=pair,
         n_queries=n_queries,
-        n_no_positive=len(asked.labelled) - n_queries,
-        n_gallery=len(sides[pair.gallery].labelled),
+        n_no_positive=len(asked.products) - n_queries,
+        n_gallery=len(labels[pair.gallery].products),
         n_rechecked=queries.n_rechecked,
         micro=summarise(queries) if n_queries else None,
         macro=summarise(queries, products) if n_queries else None,
         queries=queries,
         query_ids=[asked.sample_ids[i] for i in queries.queries],
         query_products=[asked.product_ids[i] for i in queries.queries],
-        at_random=_at_random(pair, queries, sides) if n_queries else {},
+        at_random=_at_random(pair, queries, labels) if n_queries else {},
     )
 
 
-def _at_random(pair: Pair, queries: QueryScores, sides: Mapping[DomainName, ScoredDomain]) -> dict[int, float]:
+def _at_random(pair: Pair, queries: QueryScores, labels: Mapping[DomainName, OrderedLabels]) -> dict[int, float]:
     """Each query is compared with the gallery of its group; in its own domain, without itself."""
-    groups, sizes = _groups(sides[pair.query]), Counter(_groups(sides[pair.gallery]))
+    groups, sizes = labels[pair.query].groups, Counter(labels[pair.gallery].groups)
     itself = pair.query == pair.gallery
     n_candidates = np.array([sizes[groups[i]] - itself for i in queries.queries], np.int64)
     return {k: expected_at_random(queries.n_positives, n_candidates, k) for k in KS}

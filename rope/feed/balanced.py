@@ -8,6 +8,7 @@ from torch.utils.data import Dataset
 from rope.config import Count, Seed, check_value
 from rope.dataset.locate import as_directory
 from rope.dataset.manifest import read_manifest
+from rope.dataset.sample_table import SampleTable
 from rope.domain import DOMAINS, DomainName, Split
 from rope.errors import DatasetError, UsageError
 from rope.feed.clips import OnDamaged, SampleReader, check_choices
@@ -15,7 +16,6 @@ from rope.feed.order import hash64, shuffled
 from rope.feed.products import read_product_rows
 from rope.feed.records import Clip, ProductBatch, ProductSamples, collate_products
 from rope.feed.share import ProcessShare, count_steps, plan_steps
-from rope.feed.table import SampleTable
 from rope.files import Address
 
 __all__ = ["BalancedProducts", "Draw"]

@@ -1,8 +1,8 @@
 import pytest
 
 from rope.dataset.directory import shard_paths
+from rope.dataset.sample_table import SampleTable
 from rope.errors import DatasetError
-from rope.feed.table import SampleTable
 from tests.feed.conftest import SIZES
 
 

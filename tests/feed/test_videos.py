@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from rope.dataset.build import build_dataset
+from rope.dataset.sample_table import SampleTable
 from rope.domain import Video
 from rope.feed import ClipReader, SampleStream, stack_frames
-from rope.feed.table import SampleTable
 from rope.media import decode_video
 
 pytest.importorskip("av", reason="PyAV is not installed")

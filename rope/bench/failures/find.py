@@ -14,19 +14,19 @@ from rope.bench.answer import Answer
 from rope.bench.failures.choice import CHOICES, Choice, ChosenQuery, choose, hub_victims
 from rope.bench.failures.found import Failure, results_of
 from rope.bench.failures.page import render_page
-from rope.bench.io.given import Given, embeddings_of
-from rope.bench.io.provenance import Provenance, describe
+from rope.bench.io.given import Given
+from rope.bench.io.provenance import Provenance
 from rope.bench.ranking.engine import ComputeSettings
-from rope.bench.score import ScoredDomain, sides_of
+from rope.bench.score import ScoredDomain
+from rope.bench.scored_vectors import scored_sides
 from rope.bench.shown import json_text
 from rope.bench.stats.query_ranks import PairRanks, QueryRanks
 from rope.bench.stats.seed_groups import SeedRun, check_same_task
 from rope.bench.stats.slices import parts_of
-from rope.dataset.directory import read_labels, read_products
+from rope.dataset.directory import read_products
 from rope.dataset.locate import locate
-from rope.dataset.manifest import read_manifest
 from rope.dataset.pictures import pictures_of
-from rope.domain import DomainName, pair_of, with_published
+from rope.domain import DomainName, pair_of
 from rope.errors import UsageError
 from rope.files import Address, AnyPath, atomic_path
 from rope.table import Table
@@ -130,7 +130,9 @@ def find_failures(
     if against is not None:
         check_same_task(SeedRun(ranks), SeedRun(against))
     pairs = _pairs(ranks, options)
-    sides = _sides(provenance, embeddings, directory)
+    sides, _ = scored_sides(ranks.origin, embeddings, directory)
+    if any(side.labelled.vectors.offsets is not None for side in sides.values()):
+        raise UsageError("samples with many vectors or none have no single similarity to show; give one vector each")
     if options.choose == "hubs" and any(side.galleries is not None for side in sides.values()):
         raise UsageError("--choose hubs: queries have their own galleries here, and a hub is one of a whole domain")
     wanted = _wanted(ranks, directory, options.part)
@@ -163,24 +165,6 @@ def _pairs(ranks: QueryRanks, options: FailureOptions) -> Sequence[str]:
             f"{_MOST} at most; give fewer, or one --pair"
         )
     return pairs
-
-
-def _sides(provenance: Provenance, embeddings: Given, directory: AnyPath) -> dict[DomainName, ScoredDomain]:
-    """The vectors in the order of the engine; the very ones that were scored."""
-    labels, manifest = read_labels(directory, provenance.split), read_manifest(directory)
-    if manifest.fingerprint != provenance.fingerprint:
-        raise UsageError(
-            f"{provenance.model} was scored on the dataset {provenance.fingerprint[:12]}, but {directory} is "
-            f"{manifest.fingerprint[:12]}; give the dataset that was scored"
-        )
-    given = embeddings_of(embeddings, with_published(labels), any_number=True)
-    if any(rows.offsets is not None for rows in given.values()):
-        raise UsageError("samples with many vectors or none have no single similarity to show; give one vector each")
-    aligned, ordered, again = describe(given, manifest, provenance.split, labels, provenance.model)
-    for domain, note in provenance.embeddings.items():
-        if again.embeddings[domain].sha256 != note.sha256:
-            raise UsageError(f"the vectors of {domain} are not those that were scored; give the same embeddings")
-    return sides_of(aligned, ordered)
 
 
 def _wanted(ranks: QueryRanks, directory: AnyPath, part: str | None) -> dict[str, BoolArray]:

@@ -13,7 +13,7 @@ from rope.dataset.directory import SampleLabels
 from rope.dataset.manifest import DatasetManifest
 from rope.domain import DomainName, Split, with_published
 
-__all__ = ["EmbeddingsNote", "Provenance", "describe", "load_provenance", "note_of", "warn_of_others"]
+__all__ = ["EmbeddingsNote", "Provenance", "RerankNote", "describe", "load_provenance", "note_of", "warn_of_others"]
 
 _log: Final = logging.getLogger(__name__)
 
@@ -50,6 +50,38 @@ class EmbeddingsNote:
 
 
 @dataclass(frozen=True, slots=True)
+class RerankNote:
+    """The note on a second stage, see `rope.bench.rerank`.
+
+    Attributes:
+        first_stage: name of the model whose candidates were put in another order.
+        first_headline: its mean R@1 of the same pairs, a fraction; None where there is no cross-domain pair.
+        depth: candidates of a query.
+        reranker: name of the re-ranker.
+        reranker_fingerprint: as it tells; None where it has none.
+        candidates: name of the file of candidates and their scores.
+        sha256: of that file.
+    """
+
+    first_stage: str
+    first_headline: float | None
+    depth: int
+    reranker: str
+    reranker_fingerprint: str | None
+    candidates: str
+    sha256: str
+
+    def to_json(self) -> dict[str, object]:
+        """What results say."""
+        return {
+            "first_stage": {"model": self.first_stage, "headline": self.first_headline},
+            "depth": self.depth,
+            "reranker": {"name": self.reranker, "fingerprint": self.reranker_fingerprint},
+            "candidates": {"file": self.candidates, "sha256": self.sha256},
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Provenance:
     """What a score belongs to: a model and its embeddings, on one split of one dataset.
 
@@ -62,6 +94,7 @@ class Provenance:
         training_seed: of the training run that made the model; None where nobody said.
         transform: what was done to the vectors before they were scored, see `rope.bench.transform.transformed`; None
             where nothing was.
+        rerank: the second stage, if the numbers are of one; the embeddings are then those of the first.
     """
 
     model: str
@@ -71,6 +104,7 @@ class Provenance:
     embeddings: Mapping[DomainName, EmbeddingsNote]
     training_seed: int | None = None
     transform: Mapping[str, Any] | None = None
+    rerank: RerankNote | None = None
 
 
 def load_provenance(

@@ -21,13 +21,31 @@ from rope.domain import Sample
 from rope.errors import UsageError
 from rope.extras import needed_by
 
-__all__ = ["Embedder", "EmbedderOrigin", "find_embedder", "has_roles", "load_embedder"]
+__all__ = [
+    "Embedder",
+    "EmbedderOrigin",
+    "ModelKind",
+    "NamedModel",
+    "find_embedder",
+    "find_model",
+    "has_roles",
+    "load_embedder",
+]
 
 _FILE: Final = re.compile(r"(.+\.py):([^:]+)")
 _MODULE: Final = re.compile(r"([^:]+):(.+)")
 
 
-class Embedder(Protocol):
+class NamedModel(Protocol):
+    """Whatever a run works with, such as an `Embedder`; what an embedder may have beside, this may have too."""
+
+    @property
+    def name(self) -> str:
+        """The name in reports; a plain attribute will do."""
+        ...
+
+
+class Embedder(NamedModel, Protocol):
     """Anything that turns samples into vectors.
 
     An embedder may also have an attribute `fingerprint: str` that changes with its weights and settings; vectors of
@@ -44,14 +62,32 @@ class Embedder(Protocol):
     where or how fast it computes and not what, so that a run can go on with others; `spent: str` is what it has cost.
     """
 
-    @property
-    def name(self) -> str:
-        """The name in reports; a plain attribute will do."""
-        ...
-
     def embed(self, samples: Sequence[Sample]) -> npt.NDArray[np.floating[Any]] | list[npt.NDArray[np.floating[Any]]]:
         """Embed n samples, all of one domain, as floats [n, dim]; dim is the same in every call and domain."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class ModelKind:
+    """A kind of model that is found by name.
+
+    Attributes:
+        factory: the function of a module that makes one.
+        method: what it must have beside a name.
+        needs: that, for error texts.
+    """
+
+    factory: str
+    method: str
+    needs: str
+
+    def has(self, value: object) -> bool:
+        """Whether something is one."""
+        is_named = isinstance(getattr(value, "name", None), str)
+        return is_named and callable(getattr(value, self.method, None)) and not isinstance(value, type)
+
+
+_EMBEDDER: Final = ModelKind("embedder", "embed", "a method `embed(samples)` that returns a float array [n, dim]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +149,11 @@ def find_embedder(spec: str) -> tuple[Embedder, EmbedderOrigin]:
         UsageError: the text is of another form, the module or object does not exist, the options do not fit, or the
             result is not an embedder. What the module itself raises is not caught.
     """
+    return find_model(spec, _EMBEDDER)
+
+
+def find_model(spec: str, kind: ModelKind) -> tuple[Any, EmbedderOrigin]:
+    """Find a model of a kind by `module:object`; all else is as in `find_embedder`."""
     place, _, query = spec.partition("?")
     named = _FILE.fullmatch(place) or _MODULE.fullmatch(place)
     if named is None:
@@ -122,16 +163,17 @@ def find_embedder(spec: str) -> tuple[Embedder, EmbedderOrigin]:
         )
     module_name, object_name = named.groups()
     module = _import_file(Path(module_name)) if module_name.endswith(".py") else _import(module_name)
-    found = _find(module, object_name)
+    found = _find(module, object_name, kind)
     options = _options(query, spec)
-    if callable(found) and not _is_embedder(found):
+    if callable(found) and not kind.has(found):
         found = _call(found, options, place)
     elif options:
         raise UsageError(f"{place} is not a class or function, so it takes no options; got {query!r}")
-    if not _is_embedder(found):
+    if not kind.has(found):
+        article = "an" if kind.factory[0] in "aeiou" else "a"
         raise UsageError(
-            f"{place} gives {type(found).__name__}, which is not an embedder: it needs a string `name` and a "
-            "method `embed(samples)` that returns a float array [n, dim]"
+            f"{place} gives {type(found).__name__}, which is not {article} {kind.factory}: it needs a string `name` "
+            f"and {kind.needs}"
         )
     return found, EmbedderOrigin(module.__name__, object_name, options)
 
@@ -190,23 +232,23 @@ def _explained(what: str, name: str) -> Iterator[None]:
         raise UsageError(f"{what} needs {error.name!r}, which is not installed") from error
 
 
-def _find(module: ModuleType, name: str) -> object:
+def _find(module: ModuleType, name: str, kind: ModelKind) -> object:
     found: object = getattr(module, name, None)
     if isinstance(found, ModuleType):
-        return _find(found, "embedder")
-    maker = getattr(module, "embedder", None)
-    if found is None and _takes_a_text(maker):
+        return _find(found, kind.factory, kind)
+    maker = getattr(module, kind.factory, None)
+    if found is None and not kind.has(maker) and _takes_a_text(maker):
         return partial(maker, name)
     if found is None:
         names = [candidate for candidate in dir(module) if not candidate.startswith("_")]
-        own = getattr(module, "__all__", None) or [candidate for candidate in names if _is_own(module, candidate)]
+        own = getattr(module, "__all__", None) or [one for one in names if _is_own(module, one, kind)]
         raise UsageError(f"{module.__name__} has no {name!r}; it has {', '.join(own) or 'nothing that is public'}")
     return found
 
 
 def _takes_a_text(maker: object) -> TypeGuard[Callable[..., object]]:
     """Whether something is a function that can be called with one argument."""
-    if not callable(maker) or _is_embedder(maker):
+    if not callable(maker):
         return False
     try:
         inspect.signature(maker).bind("")
@@ -215,12 +257,12 @@ def _takes_a_text(maker: object) -> TypeGuard[Callable[..., object]]:
     return True
 
 
-def _is_own(module: ModuleType, name: str) -> bool:
-    """Whether `name` may be an embedder of the module, and not something that it imported."""
+def _is_own(module: ModuleType, name: str, kind: ModelKind) -> bool:
+    """Whether `name` may be a model of the module, and not something that it imported."""
     value = getattr(module, name)
     if isinstance(value, ModuleType):
         return value.__name__ == f"{module.__name__}.{name}"
-    return _is_embedder(value) or (callable(value) and getattr(value, "__module__", None) == module.__name__)
+    return kind.has(value) or (callable(value) and getattr(value, "__module__", None) == module.__name__)
 
 
 def _options(query: str, spec: str) -> dict[str, str]:
@@ -248,8 +290,3 @@ def _call(factory: Any, options: dict[str, str], place: str) -> object:  # noqa:
         raise UsageError(f"{place}: the options do not fit: {error}; it takes {signature}") from error
     result: object = factory(**options)
     return result
-
-
-def _is_embedder(value: object) -> TypeGuard[Embedder]:
-    is_named = isinstance(getattr(value, "name", None), str)
-    return is_named and callable(getattr(value, "embed", None)) and not isinstance(value, type)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from rope.bench.running.embedder import Embedder, EmbedderOrigin
+from rope.bench.running.embedder import EmbedderOrigin, NamedModel
 from rope.bench.running.source import named_files, settings_of, source_of
 from rope.dataset.manifest import DatasetManifest
 from rope.domain import Split
@@ -87,7 +87,7 @@ class RunKey:
 
 
 def run_key(
-    embedder: Embedder,
+    embedder: NamedModel,
     manifest: DatasetManifest,
     split: Split,
     batch_size: int,

@@ -68,6 +68,7 @@ class RanksProvenance:
         protocol: version of the protocol.
         training_seed: of the training run that made the model; None where the result does not say.
         embeddings: domain -> SHA-256 of its ids and vectors; the same in all domains only for the same run.
+        candidates: SHA-256 of the file of re-ranked candidates; None where the numbers are of no second stage.
     """
 
     model: str
@@ -77,6 +78,7 @@ class RanksProvenance:
     protocol: str
     training_seed: int | None = None
     embeddings: Mapping[DomainName, str] = field(default_factory=dict)
+    candidates: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,6 +168,7 @@ def ranks_of(score: Score, provenance: Provenance) -> QueryRanks:
         PROTOCOL_VERSION,
         provenance.training_seed,
         {domain: note.sha256 for domain, note in provenance.embeddings.items()},
+        None if provenance.rerank is None else provenance.rerank.sha256,
     )
     columns = {
         name: {
@@ -276,7 +279,8 @@ def _origin(raw: Mapping[str, Any], path: Path) -> RanksProvenance:
         split = next(split for split in SPLITS if split == dataset["split"])
         hashes = {domain: str(note["sha256"]) for domain, note in raw.get("embeddings", {}).items()}
         names = (raw["model"], dataset["name"], dataset["fingerprint"])
-        return RanksProvenance(*names, split, version, _training_seed(raw, path), hashes)
+        candidates = raw["rerank"]["candidates"]["sha256"] if "rerank" in raw else None
+        return RanksProvenance(*names, split, version, _training_seed(raw, path), hashes, candidates)
     except (AttributeError, KeyError, TypeError, StopIteration) as error:
         raise UsageError(
             f"{path}: not a result of rope-bench score --json: it does not say which model, dataset, split and "

@@ -33,9 +33,10 @@ class SeedRun:
         return self.ranks.origin.training_seed
 
     def is_same_as(self, other: "SeedRun") -> bool:
-        """Whether both are of the same vectors, by their hashes; False where those are not known."""
-        ours, theirs = self.ranks.origin.embeddings, other.ranks.origin.embeddings
-        return bool(ours) and ours == theirs
+        """Whether both are of the same vectors and candidates, by their hashes; False where those are not known."""
+        ours, theirs = self.ranks.origin, other.ranks.origin
+        is_known = bool(ours.embeddings)
+        return is_known and ours.embeddings == theirs.embeddings and ours.candidates == theirs.candidates
 
 
 @dataclass(frozen=True, slots=True, eq=False)
