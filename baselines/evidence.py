@@ -17,7 +17,7 @@ from rope.arrays import FloatArray
 from rope.domain import Sample
 from rope.encoders.identity import fingerprint_of
 
-__all__ = ["Evidence", "reranker"]
+__all__ = ["HandmadeEvidence", "reranker"]
 
 _N: Final = 2
 """Characters of the pieces that texts are compared by."""
@@ -26,7 +26,7 @@ _KEPT: Final = 4096
 """Samples whose features are kept: a gallery sample is a candidate of many queries."""
 
 
-class Evidence:
+class HandmadeEvidence:
     """The best agreement of two frames, and the share of the shorter text's pieces that the other has.
 
     Attributes:
@@ -56,9 +56,9 @@ class Evidence:
         return seen + (len(pieces & other_pieces) / shortest if shortest else 0.0)
 
 
-def reranker() -> Evidence:
+def reranker() -> HandmadeEvidence:
     """The re-ranker of `baselines:evidence`; it has no options."""
-    return Evidence()
+    return HandmadeEvidence()
 
 
 def _features(sample: Sample) -> tuple[FloatArray, frozenset[str]]:

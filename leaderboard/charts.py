@@ -70,7 +70,7 @@ def cost_charts(board: Board) -> dict[str, Markup]:
         points = [
             (cost, row.cells[HEADLINE].value, row.name)
             for row in board.rows
-            if HEADLINE in row.cells and (cost := cost_of(row))
+            if HEADLINE in row.cells and row.entry.status != "reranked" and (cost := cost_of(row))
         ]
         if len(points) > 1:
             charts[label] = _drawing(lines(f"{HEADLINE[0]} against {label}", label, _cost_lines(points)))
@@ -78,9 +78,9 @@ def cost_charts(board: Board) -> dict[str, Markup]:
 
 
 def _bytes_of(row: BoardRow) -> int | None:
-    """Of the numbers of a vector as they are stored; None where no vectors are known."""
+    """Of the numbers of a vector as they are stored; None where no vectors are known, or they are not all it takes."""
     score = row.entry.score
-    if score is None:
+    if score is None or row.entry.status == "reranked":
         return None
     note = score["embeddings"][row.entry.domains[0]]
     return int(note["dim"]) * int(np.dtype(note["stored_dtype"]).itemsize)

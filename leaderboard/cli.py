@@ -115,10 +115,20 @@ def build(
 
 
 def submit(
-    files: Annotated[
-        list[Path], typer.Argument(metavar="EMB...", help="Files or folders of embeddings, as for rope-bench score.")
-    ],
     model_card: Annotated[Path, typer.Option(help="The model card, YAML.", show_default=False)],
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[EMB...]", help="Files or folders of embeddings, as for rope-bench score.", show_default=False
+        ),
+    ] = None,
+    candidates: Annotated[
+        Path | None,
+        typer.Option(
+            help="What rope-bench rerank kept of the stored vectors of a row in --out: a row of two stages.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help="A folder of results; the model gets a folder in it.")] = RESULTS,
     data: Annotated[
         str | None,
@@ -146,6 +156,7 @@ def submit(
     """Make a submission to the leaderboard: check, round, score as stored, and write a folder."""
     from leaderboard.card import read_card
     from leaderboard.entry import read_entry
+    from leaderboard.second_stage import submit_candidates
     from leaderboard.submit import Storage
     from leaderboard.submit import submit as write_submission
     from rope.bench.ranking.engine import ComputeSettings
@@ -153,9 +164,14 @@ def submit(
     card, directory = read_card(model_card), dataset_of(data)
     compute = ComputeSettings(threads=threads)
     storage = Storage(dtype, dims)
-    entry = write_submission(
-        files, card, directory, out, compute=compute, with_embeddings=not without_embeddings, storage=storage
-    )
+    if (candidates is None) == (not files):
+        raise UsageError("give either embeddings or --candidates, which is a file of rope-bench rerank")
+    if candidates is not None:
+        entry = submit_candidates(candidates, card, directory, out)
+    else:
+        entry = write_submission(
+            files or [], card, directory, out, compute=compute, with_embeddings=not without_embeddings, storage=storage
+        )
     change = read_entry(entry).rounding_change
     told = "" if change is None else f"; {dtype} changes no metric by more than {100 * change:.3f} points"
     typer.echo(f"wrote {entry.parent}{told}")

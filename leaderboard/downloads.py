@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from leaderboard.board import HEADLINE, METRICS, Board, BoardCell, BoardRow
-from leaderboard.entry import REPORTED_CAVEAT, LeaderboardEntry, Status
+from leaderboard.entry import REPORTED_CAVEAT, RERANKED_CAVEAT, LeaderboardEntry, Status
 
 __all__ = ["as_atom", "as_csv", "as_json", "as_latex", "write_parquet"]
 
@@ -21,6 +21,7 @@ _EPOCH: Final = "1970-01-01T00:00:00Z"
 _NOTES: Final[Mapping[Status, tuple[str, str]]] = {
     "recomputed": ("", ""),
     "claimed": (r"$^{\ast}$", "not recomputed from the vectors"),
+    "reranked": (r"$^{\ddagger}$", RERANKED_CAVEAT),
     "reported": (r"$^{\dagger}$", f"as published; {REPORTED_CAVEAT}"),
 }
 """The mark of a row in a table of a paper, and the note below the table."""
@@ -181,6 +182,7 @@ def _row_json(row: BoardRow, columns: Sequence[str]) -> dict[str, Any]:
         "modalities": {domain: list(used) for domain, used in entry.card.modalities.items()},
         "vectors": None if row.runs else _vectors_json(entry),
         "caveat": entry.caveat,
+        **({} if entry.first_stage is None else {"first_stage": entry.first_stage}),
         "source": None if entry.source is None else dict(entry.source),
         "files": {} if row.runs else dict(entry.files),
         "runs": [_run_json(run) for run in row.runs],
@@ -196,7 +198,7 @@ def _row_json(row: BoardRow, columns: Sequence[str]) -> dict[str, Any]:
 
 def _vectors_json(entry: LeaderboardEntry) -> dict[str, Any] | None:
     """The dimensions that were scored, how they are stored, and out of how many they are the first."""
-    if entry.score is None:
+    if entry.score is None or entry.status == "reranked":
         return None
     note = entry.score["embeddings"][entry.domains[0]]
     return {"dim": note["dim"], "dtype": note["stored_dtype"], "cut_from": entry.cut_from}

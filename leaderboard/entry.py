@@ -4,6 +4,7 @@ results/<id of the model>/<fingerprint of the dataset>.json                 the 
                           <fingerprint>.score.json                         what rope-bench score --json wrote
                           <fingerprint>.score.ranks.parquet                the rank of every query
                           <fingerprint>.embeddings.parquet                 the vectors, float16 or int8
+                          <fingerprint>.candidates.parquet                 what a re-ranker scored, of another row
 results/<id of the model>/reported.json                                    figures that a publication states
 """
 
@@ -21,9 +22,18 @@ from rope.domain import DomainName, cross_domain_pairs, in_order
 from rope.errors import RopeError, UsageError
 from rope.files import sha256_of
 
-__all__ = ["PARTS", "REPORTED", "REPORTED_CAVEAT", "LeaderboardEntry", "Status", "entry_paths", "read_entry"]
+__all__ = [
+    "PARTS",
+    "REPORTED",
+    "REPORTED_CAVEAT",
+    "RERANKED_CAVEAT",
+    "LeaderboardEntry",
+    "Status",
+    "entry_paths",
+    "read_entry",
+]
 
-Status = Literal["recomputed", "claimed", "reported"]
+Status = Literal["recomputed", "claimed", "reranked", "reported"]
 
 REPORTED: Final = "reported.json"
 """Name of an entry whose dataset is known by its name and size, not by a fingerprint."""
@@ -31,7 +41,15 @@ REPORTED: Final = "reported.json"
 REPORTED_CAVEAT: Final = "queries and galleries unpublished; may not be comparable"
 """What is said beside every row of figures from a publication, wherever it is shown."""
 
-PARTS: Final = {"score": ".score.json", "ranks": ".score.ranks.parquet", "embeddings": ".embeddings.parquet"}
+RERANKED_CAVEAT: Final = "a re-ranker on the candidates of another row; not ranked among embeddings"
+"""What is said beside every row of two stages, wherever it is shown."""
+
+PARTS: Final = {
+    "score": ".score.json",
+    "ranks": ".score.ranks.parquet",
+    "embeddings": ".embeddings.parquet",
+    "candidates": ".candidates.parquet",
+}
 """The files beside an entry: field -> what follows the fingerprint in the name."""
 
 _STEM: Final = re.compile(r"[0-9a-f]{64}")
@@ -49,12 +67,13 @@ class LeaderboardEntry:
         fingerprint: of the dataset; None for a reported row.
         split: the split that was scored.
         samples: number of samples of each domain.
-        files: `score`, `ranks`, `embeddings` -> the SHA-256 of those that belong to the entry.
+        files: `score`, `ranks`, `embeddings`, `candidates` -> the SHA-256 of those that belong to the entry.
         rounding_change: the largest change of a metric by storing the vectors as float16 or int8.
         cut_from: dimensions of the model's vectors, where only the first of them were kept; None where all were.
         score: what `rope-bench score --json` wrote; None for a reported row.
         source: title and place of the publication of a reported row.
         reported: pair -> metric -> fraction, of a reported row.
+        first_stage: id of the row whose candidates a re-ranker scored; None for every other row.
     """
 
     path: Path
@@ -70,6 +89,7 @@ class LeaderboardEntry:
     score: Mapping[str, Any] | None
     source: Mapping[str, str] | None
     reported: Mapping[str, Mapping[str, float]]
+    first_stage: str | None = None
 
     @property
     def domains(self) -> tuple[DomainName, ...]:
@@ -89,7 +109,7 @@ class LeaderboardEntry:
     @property
     def caveat(self) -> str | None:
         """What a reader must know before comparing the row with others; None if nothing."""
-        return REPORTED_CAVEAT if self.status == "reported" else None
+        return {"reported": REPORTED_CAVEAT, "reranked": RERANKED_CAVEAT}.get(self.status)
 
     def part(self, name: str) -> Path:
         """The path of one of `PARTS`."""
@@ -144,12 +164,13 @@ def read_entry(path: Path, *, check_score: bool = True) -> LeaderboardEntry:
         fingerprint=dataset["fingerprint"],
         split=dataset["split"],
         samples={domain: dataset["samples"][domain] for domain in in_order(dataset["samples"])},
-        files={name: raw[name]["sha256"] for name in PARTS if raw[name] is not None},
+        files={name: raw[name]["sha256"] for name in PARTS if raw.get(name) is not None},
         rounding_change=raw["rounding_change"],
         cut_from=raw["cut_from"],
         score=None if raw["score"] is None else _read_score(path, raw["score"]["sha256"], check_score),
         source=raw["source"],
         reported=raw["reported"] or {},
+        first_stage=raw.get("first_stage"),
     )
     _check_names(entry, raw)
     check_modalities(card, entry.domains, str(path))
@@ -188,6 +209,13 @@ def _check_score(entry: LeaderboardEntry, score: Mapping[str, Any]) -> None:
         "model": entry.card.name,
         "ranks": {"file": entry.part("ranks").name, "sha256": entry.files["ranks"]},
     }
+    if ("rerank" in score) != (entry.status == "reranked"):
+        stages = "two stages" if "rerank" in score else "one stage"
+        raise RopeError(f"{entry.path}: is {entry.status}, but its score is of {stages}")
+    if entry.status == "reranked":
+        candidates = {"file": entry.part("candidates").name, "sha256": entry.files["candidates"]}
+        if score["rerank"]["candidates"] != candidates:
+            raise RopeError(f"{entry.part('score')}: is of other candidates than the entry; submit again")
     for field, wanted in told.items():
         if score[field] != wanted:
             raise RopeError(

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from leaderboard.board import HEADLINE, METRICS, Board, BoardRow, load_boards, product_sums
 from leaderboard.charts import cost_charts, growth_chart, hit_rate_chart, map_chart
@@ -158,12 +158,16 @@ def _model_page(row: BoardRow, ranks: QueryRanks | None, data: Path | None, *, h
     slices = slice_ranks(ranks, data) if data is not None else []
     return ModelPage(
         hit_rates=hit_rate_chart(entry),
-        growth=growth_chart(ranks, {name: pair["n_gallery"] for name, pair in entry.score["pairs"].items()}),
+        growth=None if entry.status == "reranked" else growth_chart(ranks, _sizes(entry.score)),
         map=map_chart(points, entry.domains),
         map_products=tuple(names),
         slices=tuple(one for one in slices if one.pair == "mean"),
         has_failures=has_failures,
     )
+
+
+def _sizes(score: Mapping[str, Any]) -> dict[str, int]:
+    return {name: pair["n_gallery"] for name, pair in score["pairs"].items()}
 
 
 def _products_of(ranks: QueryRanks) -> dict[DomainName, dict[str, str]]:

@@ -115,7 +115,7 @@ def submit(
     change = largest_change(before, stored.report.score, storage.dtype)
     folder, stem = out / model.id, manifest.fingerprint
     names = {part: folder / f"{stem}{suffix}" for part, suffix in PARTS.items()}
-    kept = list(names) if with_embeddings else ["score", "ranks"]
+    kept = ["score", "ranks", "embeddings"] if with_embeddings else ["score", "ranks"]
     if with_embeddings:
         write_vectors(names["embeddings"], stored.vectors)
     stored.report.save(names["score"], ranks=names["ranks"])
@@ -132,7 +132,7 @@ def submit(
                 "split": "validation",
                 "samples": {domain: len(rows.sample_ids) for domain, rows in labels.items()},
             },
-            **{part: _file(names[part]) if part in kept else None for part in PARTS},
+            **{part: _file(names[part]) if part in kept else None for part in ("score", "ranks", "embeddings")},
             "rounding_change": change if with_embeddings else None,
             "cut_from": None if storage.dims is None else dim,
             "source": None,

@@ -44,7 +44,7 @@ def board_table(board: Board, metric: str = HEADLINE[0]) -> Table:
             if mean is None or mean.low is None or mean.high is None
             else f"{100 * mean.low:.2f} - {100 * mean.high:.2f}",
             *([_seeds(row, mean)] if board.has_groups else []),
-            row.entry.status if row.entry.caveat is None else f"{row.entry.status}, may not be comparable",
+            "reported, may not be comparable" if row.entry.status == "reported" else row.entry.status,
         )
     chances = [board.by_chance.get((metric, column)) for column in board.columns]
     if chances[0] is not None:

@@ -7,15 +7,17 @@ identities, and at last the score of the vectors, which must come out the same.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 
 from leaderboard.bounded import Bounds, check_parquet
+from leaderboard.differences import ROUNDING, are_alike, differences, different_numbers
 from leaderboard.entry import LeaderboardEntry, read_entry
 from leaderboard.identities import rank_problems, reported_problems, score_problems, task_of, task_problems
 from leaderboard.known import SPLIT, KnownDataset, find_dataset, queries_of, unregistered
+from leaderboard.second_stage import check_candidates_file, rescore_second_stage
 from leaderboard.submit import DRAWS
 from leaderboard.text import printable
 from leaderboard.vectors import MAX_BYTES, check_vectors_file
@@ -36,14 +38,8 @@ from rope.files import sha256_of
 
 __all__ = ["Stage", "Verdict", "verify_entry"]
 
-_LAST_DIGITS: Final = ("ci95", "expected_ci95", "ci95_draws", "std", "std_bound")
-"""Numbers whose last digits differ between machines, as sums of float64 do; all others must be equal."""
-
 Stage = Literal["names", "entry", "dataset", "identities", "files", "ranks", "vectors", "board", "last release"]
 """The check that a row failed, or the last that it passed; says nothing of what is in the row."""
-
-_ROUNDING: Final = 1e-9
-_SHOWN: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,17 +122,21 @@ def _stages(
     ranks = load_ranks(entry.part("score"))
     found = [*_numbers_problems(entry.score, ranks), *rank_problems(ranks, entry.samples)]
     if not found and dataset.directory is not None:
-        found = task_problems(ranks, queries_of(dataset.directory, dataset.fingerprint or ""))
+        wanted = queries_of(dataset.directory, dataset.fingerprint or "")
+        if entry.status == "reranked":
+            wanted = {name: queries for name, queries in wanted.items() if name in entry.pairs}
+        found = task_problems(ranks, wanted)
     told = replace(told, task=task_of(ranks))
     yield told.with_problems("ranks", found)
-    if entry.status == "recomputed":
+    if entry.status in ("recomputed", "reranked"):
         if dataset.directory is not None:
             yield told.with_problems("vectors", [])
-            found = _rescore(entry, ranks, dataset.directory, compute)
+            again = _rescore if entry.status == "recomputed" else rescore_second_stage
+            found = again(entry, ranks, dataset.directory, compute)
             yield replace(told.with_problems("vectors", found), is_rescored=not found)
         else:
             yield told.with_problems("dataset", [] if allow_unscored else [_not_given(entry)])
-            yield told.with_problems("dataset", _unscored_problems(entry))
+            yield told.with_problems("dataset", _unscored_problems(entry) if entry.status == "recomputed" else [])
 
 
 def dataset_problems(entry: LeaderboardEntry, dataset: KnownDataset | None) -> list[str]:
@@ -194,6 +194,8 @@ def _check_parts(entry: LeaderboardEntry) -> None:
             check_vectors_file(path, sum(entry.samples.values()))
         elif name == "ranks" and entry.score is not None:
             _check_ranks_file(path, entry.score["pairs"])
+        elif name == "candidates" and entry.score is not None:
+            check_candidates_file(path, entry.score["pairs"])
         if sha256_of(path) != sha256:
             raise RopeError(f"{path}: not the file that the entry was written with (SHA-256 differs); submit again")
 
@@ -217,13 +219,13 @@ def _numbers_problems(score: Mapping[str, Any], ranks: QueryRanks) -> list[str]:
     found = intervals_of(ranks)
     headline, told = found.headline, score["headline"]["ci95"]
     bounds = None if headline is None or headline.low is None else [headline.low, headline.high]
-    if not _alike(told, bounds, _ROUNDING):
+    if not are_alike(told, bounds, ROUNDING):
         return [f"the interval of the headline is {told}, but its ranks give {bounds}"]
     return [
         f"{where} is {value}, but its ranks give {again}"
         for name, numbers in retrieval_json(ranks, found).items()
-        for where, value, again in _differences(
-            {key: score["pairs"][name][key] for key in numbers}, numbers, name, _ROUNDING
+        for where, value, again in differences(
+            {key: score["pairs"][name][key] for key in numbers}, numbers, name, ROUNDING
         )
     ]
 
@@ -241,15 +243,8 @@ def _rescore(entry: LeaderboardEntry, ranks: QueryRanks, data: Path, compute: Co
             return [f"the vectors of {domain}s are not those that were scored (their hash differs)"]
     report = report_on(embeddings, ordered, provenance, DRAWS, compute)
     rescored = report.to_dict()
-    problems = [
-        f"{where} is {told}, but its vectors give {value}"
-        for key in ("headline", "protocol", "embeddings", "pairs", "one_shot")
-        for where, told, value in _differences(entry.score[key], rescored[key], key)
-    ]
-    if not problems and not _same_ranks(ranks, report.ranks):
-        problems.append("the ranks are not those of its vectors")
-    more = [f"and {len(problems) - _SHOWN} more numbers differ"] if len(problems) > _SHOWN else []
-    return problems[:_SHOWN] + more
+    keys = ("headline", "protocol", "embeddings", "pairs", "one_shot")
+    return different_numbers(entry.score, rescored, keys, ranks, report.ranks, "vectors")
 
 
 def _leaks(data: Path, embeddings: Mapping[DomainName, DomainEmbeddings]) -> list[str]:
@@ -264,38 +259,3 @@ def _leaks(data: Path, embeddings: Mapping[DomainName, DomainEmbeddings]) -> lis
         if leaked:
             problems.append(f"{len(leaked)} {domain}s are of the split train, {leaked[0]!r} the first")
     return problems
-
-
-def _differences(told: Any, found: Any, where: str, tolerance: float = 0.0) -> list[tuple[str, Any, Any]]:  # noqa: ANN401
-    """The places at which two JSON values differ, each with both values."""
-    if isinstance(told, Mapping) and isinstance(found, Mapping):
-        return [
-            difference
-            for key in sorted({*told, *found})
-            for difference in _differences(
-                told.get(key), found.get(key), f"{where}.{key}", _ROUNDING if key in _LAST_DIGITS else tolerance
-            )
-        ]
-    return [] if _alike(told, found, tolerance) else [(where, told, found)]
-
-
-def _alike(told: Any, found: Any, tolerance: float) -> bool:  # noqa: ANN401 (JSON values)
-    if isinstance(told, list | tuple) and isinstance(found, list | tuple):
-        return len(told) == len(found) and all(_alike(a, b, tolerance) for a, b in zip(told, found, strict=True))
-    if isinstance(told, int | float) and isinstance(found, int | float):
-        return abs(told - found) <= tolerance
-    return bool(told == found)
-
-
-def _same_ranks(told: QueryRanks, found: QueryRanks) -> bool:
-    return told.product_ids == found.product_ids and all(
-        name in told.pairs
-        and told.pairs[name].query_ids == pair.query_ids
-        and np.array_equal(told.pairs[name].products, pair.products)
-        and np.array_equal(told.pairs[name].n_positives, pair.n_positives)
-        and np.array_equal(told.pairs[name].rank, pair.rank)
-        and np.array_equal(told.pairs[name].rank_optimistic, pair.rank_optimistic)
-        and np.array_equal(told.pairs[name].average_precision, pair.average_precision)
-        and np.array_equal(told.pairs[name].hits, pair.hits)
-        for name, pair in found.pairs.items()
-    )

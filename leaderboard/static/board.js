@@ -55,7 +55,7 @@
 
   const keys = {
     name: (one) => one.row.dataset.name.toLowerCase(),
-    status: (one) => ["recomputed", "claimed", "reported"].indexOf(one.row.dataset.status),
+    status: (one) => ["recomputed", "claimed", "reranked", "reported"].indexOf(one.row.dataset.status),
     parameters: (one) => (one.row.dataset.parameters === "" ? null : Number(one.row.dataset.parameters)),
     rank: (one) => cell(one, get("column").value)?.[3] ?? null,
     main: (one) => cell(one, get("column").value)?.[0] ?? null,
@@ -101,9 +101,10 @@
     const special = { "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}" };
     return text.replace(/[&%$#_{}\\~^]/g, (letter) => special[letter] ?? `\\${letter}`);
   };
-  const marks = { claimed: "$^{\\ast}$", reported: "$^{\\dagger}$" };
+  const marks = { claimed: "$^{\\ast}$", reranked: "$^{\\ddagger}$", reported: "$^{\\dagger}$" };
   const notes = {
     claimed: "not recomputed from the vectors",
+    reranked: "a re-ranker on the candidates of another row; not ranked among embeddings",
     reported: "as published; queries and galleries unpublished; may not be comparable",
   };
   const latex = () => {

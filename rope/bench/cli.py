@@ -16,8 +16,8 @@ from rope.bench.dims_option import file_of, read_dims
 from rope.bench.failures.cli import gallery
 from rope.bench.json_option import JsonFile, is_file, put
 from rope.bench.recommend.cli import recommend
-from rope.bench.transform_options import Centre, Csls, Whiten, read_transform
 from rope.bench.rerank.cli import rerank
+from rope.bench.transform_options import Centre, Csls, Whiten, read_transform
 from rope.bench.tsne_cli import tsne
 from rope.console import dataset_of, new_app, resumable, run_app
 from rope.domain import Split

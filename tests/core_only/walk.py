@@ -55,6 +55,7 @@ COMMANDS: Final[dict[str, int | str]] = {
     "rope-bench tail e.json --data data": WORKS,
     "rope-bench doctor e.parquet --data data --html doctor.html": WORKS,
     "rope-bench gallery e.parquet --data data --html failures.html": WORKS,
+    "rope-bench rerank e.json e.parquet --model baselines:evidence --data data --out c.parquet --depth 3": WORKS,
     "rope-bench recommend items.npz --interactions taken.csv": WORKS,
     "cope recipes": WORKS,
     "cope recipe paper": WORKS,
@@ -82,6 +83,7 @@ COMMANDS: Final[dict[str, int | str]] = {
     "rope-bench score e.parquet --data data --device cuda": "torch",
     "rope-bench attributes e.parquet --column category --data data": "torch",
     "rope-bench tsne e.parquet --data data --out map.png --products 4": "figures",
+    "rope-bench rerank e.json e.parquet --model baselines:cross_encoder?model=x --data data --out d": "baselines",
     "rope-bench submit e.parquet --model-card card.yaml --data data": "leaderboard",
     "rope-bench leaderboard results": "leaderboard",
     "leaderboard verify results": "leaderboard",
@@ -101,6 +103,8 @@ _EXTRA_OF: Final = {
     "sentence_transformer": "baselines",
 }
 
+_RERANKERS: Final = {"cross_encoder", "evidence"}
+
 POOL: Final = 'name = "w"\n[pool]\npath = "raw/pool.parquet"\n[[stage]]\nuse = '
 FILES: Final = {
     "pass.toml": POOL + '"decode"\n',
@@ -119,6 +123,7 @@ def all_commands() -> dict[str, int | str]:
         f"rope-bench run --model baselines:{name} --data data --out {name}.parquet": _EXTRA_OF.get(name, "cope")
         or WORKS
         for name in baselines.__all__
+        if name not in _RERANKERS
     }
     return {**COMMANDS, **runs, "rope-bench run --model baselines:typo --data data --out x.parquet": REFUSED}
 

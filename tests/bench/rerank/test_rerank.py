@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from baselines.evidence import Evidence
+from baselines.evidence import HandmadeEvidence
 from rope.bench.evaluation import evaluate
 from rope.bench.io.readers import read_embeddings
 from rope.bench.questions import compare
@@ -113,16 +113,16 @@ def test_a_pair_without_a_score_stays_behind_in_the_order_of_the_first_stage():
 
 def test_what_is_kept_gives_the_same_result_again(dataset, embeddings, first, tmp_path):
     out = tmp_path / "c.parquet"
-    report = rerank_result(first, embeddings, Evidence(), dataset, out=out, depth=7)
+    report = rerank_result(first, embeddings, HandmadeEvidence(), dataset, out=out, depth=7)
     assert rescore_candidates(out, dataset).to_json() == report.to_json()
-    same = rerank_result(first, embeddings, Evidence(), dataset, out=out, depth=7)  # nothing is left to do
+    same = rerank_result(first, embeddings, HandmadeEvidence(), dataset, out=out, depth=7)  # nothing is left to do
     assert same.to_json() == report.to_json()
 
 
 @pytest.mark.parametrize("spoil", ["a candidate", "a place", "a positive", "a query", "a pair"])
 def test_candidates_that_were_altered_are_refused(dataset, embeddings, first, tmp_path, spoil):
     out = tmp_path / "c.parquet"
-    rerank_result(first, embeddings, Evidence(), dataset, out=out, depth=2)
+    rerank_result(first, embeddings, HandmadeEvidence(), dataset, out=out, depth=2)
     kept = read_candidates(out)
     pair = kept["P2V"]
     if spoil == "a candidate":
@@ -190,7 +190,7 @@ def test_a_reranker_that_is_no_function_is_refused(dataset, embeddings, first, t
 def test_other_vectors_than_those_of_the_result_are_refused(dataset, embeddings, first, tmp_path):
     rows = {d: (r.sample_ids, r.vectors[:, ::-1]) for d, r in read_embeddings([embeddings]).items()}
     with pytest.raises(UsageError, match="vectors of page are not those that were scored"):
-        rerank_result(first, rows, Evidence(), dataset, out=tmp_path / "c.parquet")
+        rerank_result(first, rows, HandmadeEvidence(), dataset, out=tmp_path / "c.parquet")
 
 
 def test_the_command_writes_what_the_library_gives(rope_bench, dataset, embeddings, first, tmp_path):
