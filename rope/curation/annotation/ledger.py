@@ -133,7 +133,7 @@ def _append(folder: Path, answers: Sequence[AnnotatorAnswer]) -> None:
     table = pa.Table.from_pylist([asdict(answer) for answer in answers], LEDGER_SCHEMA)
     digest = hashlib.blake2b(repr([astuple(answer) for answer in answers]).encode(), digest_size=6).hexdigest()
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):
+    with FileLock(folder.with_name(f".{folder.name}.lock")):
         number = len(list(folder.glob("*.parquet"))) + 1
         with atomic_path(folder / f"{number:06d}-{digest}.parquet") as temporary:
             pq.write_table(table, temporary, compression="zstd")
