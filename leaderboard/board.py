@@ -103,6 +103,11 @@ class BoardRow:
         return self.id if self.runs else self.entry.card.name
 
     @property
+    def follows(self) -> str | None:
+        """Id of the version before it, as its card says."""
+        return self.entry.card.follows
+
+    @property
     def n_seeds(self) -> int:
         """Training runs that its numbers are of."""
         return max(1, len(self.runs))

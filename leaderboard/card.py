@@ -50,6 +50,7 @@ class Card:
         contact: an address for questions.
         command: what makes the embeddings.
         run: which of several training runs it is; None for a model that stands alone.
+        follows: id of the row that is the version before this one; None for the first, or where nobody says.
     """
 
     id: str
@@ -65,6 +66,12 @@ class Card:
     contact: str | None
     command: str | None
     run: TrainingRun | None = None
+    follows: str | None = None
+
+    @property
+    def row(self) -> str:
+        """The id of its row, which it may share with other runs."""
+        return self.id if self.run is None else self.run.of
 
     @property
     def all_modalities(self) -> tuple[str, ...]:
@@ -85,6 +92,8 @@ def card_of(raw: Mapping[str, Any], where: str) -> Card:
     run = None if raw.get("run") is None else TrainingRun(**raw["run"])
     if run is not None and run.of == raw["id"]:
         raise RopeError(f"{where}: run.of is {run.of!r}, the card's own id; the runs together need another id")
+    if raw.get("follows") in {raw["id"], run and run.of} - {None}:
+        raise RopeError(f"{where}: follows is {raw['follows']!r}, the card's own row; name the version before it")
     return Card(**{**raw, "modalities": modalities, "training_data": tuple(raw["training_data"]), "run": run})
 
 

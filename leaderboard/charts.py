@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
-from itertools import cycle
-from typing import Final
 
 import numpy as np
 from markupsafe import Markup
@@ -13,11 +11,12 @@ from leaderboard.entry import LeaderboardEntry
 from leaderboard.projection import MapPoint
 from rope.bench.doctor.charts import Line, in_words, lines, pair_style
 from rope.bench.doctor.growth import expected_hits, gallery_sizes
+from rope.bench.markers import shapes_of
 from rope.bench.metrics import KS, mean
 from rope.bench.stats.query_ranks import PairRanks, QueryRanks
 from rope.domain import DomainName, domains_of
 
-__all__ = ["cost_charts", "growth_chart", "hit_rate_chart", "map_chart", "shapes_of"]
+__all__ = ["cost_charts", "growth_chart", "hit_rate_chart", "map_chart"]
 
 
 def hit_rate_chart(entry: LeaderboardEntry) -> Markup | None:
@@ -119,30 +118,6 @@ def map_chart(points: Sequence[MapPoint], domains: Sequence[DomainName]) -> Mark
         )
     title = "Samples of eight products by their first two principal components"
     return _drawing(f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{title}">{"".join(parts)}</svg>')
-
-
-_SHAPES: Final[dict[DomainName, str]] = {
-    "page": '<rect x="-4" y="-4" width="8" height="8" rx="1"/>',
-    "video": '<circle r="4.4"/>',
-    "live": '<path d="M0,-5.6 L5.2,4 L-5.2,4 Z"/>',
-}
-_OTHER_SHAPES: Final = (
-    '<path d="M0,-5.8 L5.4,0 L0,5.8 L-5.4,0 Z"/>',
-    '<path d="M-1.7,-5 h3.4 v3.3 h3.3 v3.4 h-3.3 v3.3 h-3.4 v-3.3 h-3.3 v-3.4 h3.3 Z"/>',
-    '<path d="M0,5.6 L5.2,-4 L-5.2,-4 Z"/>',
-)
-"""Of domains that are none of ROPE's, in turn."""
-
-
-def shapes_of(domains: Sequence[DomainName]) -> dict[DomainName, Markup]:
-    """What stands for a sample of each domain on a map, around the origin.
-
-    >>> list(shapes_of(["live", "review"]))
-    ['live', 'review']
-    """
-    others = zip((domain for domain in domains if domain not in _SHAPES), cycle(_OTHER_SHAPES), strict=False)
-    known = {**_SHAPES, **dict(others)}
-    return {domain: _drawing(known[domain]) for domain in domains}
 
 
 def _drawing(svg: str) -> Markup:

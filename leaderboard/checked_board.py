@@ -172,6 +172,8 @@ def _together(rows: Sequence[Verdict], kept: Collection[Path], allow_changed: Co
         for row in blamed:
             others = sorted({str(other.path) for other in group} - {str(row.path)})
             found[row.path].append(f"{row.path}: {text} {', '.join(others[:3])}")
+    for path, text in _history_problems(rows, sound, kept, allow_changed):
+        found[path].append(f"{path}: {text}")
     for row, of in _joining(sound, kept):
         if of not in allow_changed:
             found[row.path].append(
@@ -182,6 +184,37 @@ def _together(rows: Sequence[Verdict], kept: Collection[Path], allow_changed: Co
         replace(row, stage="board", problems=tuple(found[row.path]), is_rescored=False) if row.path in found else row
         for row in rows
     ]
+
+
+def _history_problems(
+    rows: Sequence[Verdict], sound: Sequence[Verdict], kept: Collection[Path], allow_changed: Collection[str]
+) -> Iterator[tuple[Path, str]]:
+    """Rows that follow what is not there, or themselves in the end; or, unasked, a row of the last release.
+
+    What follows a row is shown on its page: nobody becomes the next version of another's model by saying so.
+    """
+    cards = {row.path: row.entry.card for row in sound if row.entry is not None}
+    ids = {row.path.parent.name for row in rows} | {card.row for card in cards.values()}
+    row_of = {card.id: card.row for card in cards.values()} | {card.row: card.row for card in cards.values()}
+    before = {card.row: row_of.get(card.follows, card.follows) for card in cards.values() if card.follows is not None}
+    held = {card.row for path, card in cards.items() if path in kept}
+    for path, card in cards.items():
+        if card.follows is None:
+            continue
+        line, earlier = {card.row}, before[card.row]
+        while earlier in before and earlier not in line:
+            line.add(earlier)
+            earlier = before[earlier]
+        if earlier in line:
+            yield path, f"follows {card.follows}, which follows it in turn; one of them is the first version"
+        elif card.follows not in ids and len(ids) > 1:
+            yield path, f"follows {card.follows}, and no row is called so; name the id of the version before it"
+        elif path not in kept and row_of.get(card.follows) in held and card.follows not in allow_changed:
+            yield (
+                path,
+                f"follows {card.follows} of the last release, whose page it changes; if that is meant, "
+                f"--allow-changed {card.follows}",
+            )
 
 
 def _joining(rows: Sequence[Verdict], kept: Collection[Path]) -> Iterator[tuple[Verdict, str]]:

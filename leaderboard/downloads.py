@@ -130,7 +130,8 @@ def as_atom(boards: Sequence[Board]) -> str:
 def _atom_entry(time: str, board: Board, row: BoardRow) -> str:
     cell = row.cells.get(HEADLINE)
     value = "" if cell is None else f": mean {HEADLINE[0]} {100 * cell.value:.2f} %"
-    told = escape(f"{row.name} on {board.dataset}{value}, {row.entry.status}")
+    follows = "" if row.follows is None else f", version {row.entry.card.version}, follows {row.follows}"
+    told = escape(f"{row.name} on {board.dataset}{value}, {row.entry.status}{follows}")
     place = escape(f"models/{board.key}/{row.id}.html", quote=True)
     return (
         f"<entry><title>{told}</title><id>urn:rope-bench:{escape(board.key)}:{escape(row.id)}</id>"
@@ -177,6 +178,7 @@ def _row_json(row: BoardRow, columns: Sequence[str]) -> dict[str, Any]:
         "id": row.id,
         "name": row.name,
         "version": entry.card.version,
+        "follows": row.follows,
         "status": entry.status,
         "parameters": entry.card.parameters,
         "modalities": {domain: list(used) for domain, used in entry.card.modalities.items()},

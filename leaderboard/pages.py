@@ -1,6 +1,5 @@
 """The pages of the site. The templates see records and numbers; every text of a submission is escaped."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,8 +9,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from leaderboard.board import HEADLINE, METRICS, Board, BoardRow
-from leaderboard.charts import shapes_of
+from leaderboard.history import history_of
 from rope.bench.doctor.charts import in_words, pair_style, tones_of
+from rope.bench.inline import inline_json
+from rope.bench.markers import shapes_of
 from rope.bench.metrics import KS, mean
 from rope.bench.score import PROTOCOL_VERSION
 from rope.bench.stats.slices import QuerySlice
@@ -43,7 +44,7 @@ class ModelPage:
 
 def index_page(board: Board, boards: Sequence[Board], costs: Mapping[str, Markup], project: str | None) -> str:
     """The board of one dataset, with links to the others."""
-    return _render("board", "", board, project, boards=boards, costs=costs, data=board_data(board))
+    return _render("board", "", board, project, boards=boards, costs=costs, data=board_data(board), ids=_ids(board))
 
 
 def model_page(row: BoardRow, board: Board, page: ModelPage, project: str | None) -> str:
@@ -53,24 +54,36 @@ def model_page(row: BoardRow, board: Board, page: ModelPage, project: str | None
     if None in expected:  # several shots: there is no closed form
         one_shot, expected = {}, []
     one_shot_mean = mean(expected) if expected else None
-    shown = {"row": row, "page": page, "one_shot": one_shot, "one_shot_mean": one_shot_mean}
+    history = () if row.is_run_of else history_of(row, board.rows)
+    shown = {"row": row, "page": page, "one_shot": one_shot, "one_shot_mean": one_shot_mean, "history": history}
     return _render("model", "../../", board, project, **shown)
 
 
-def compare_page(board: Board, project: str | None) -> str:
-    """Two models, or two runs, side by side, computed in the browser from the hits by product."""
+def compare_page(board: Board, project: str | None, pictured: Sequence[str] = ()) -> str:
+    """Two models, or two runs, side by side, computed in the browser from the hits by product.
+
+    Args:
+        board: with the rows.
+        project: address of the repository.
+        pictured: `<id>--<id>` of rows of which the first misses queries that the second finds, on a page with pictures.
+    """
     compared = [row for row in board.single_rows if row.by_product is not None]
-    return _render("compare", "", board, project, compared=compared)
+    return _render("compare", "", board, project, compared=compared, pictured=list(pictured))
 
 
 def runs_page(row: BoardRow, board: Board, project: str | None) -> str:
     """A model of several training runs on one dataset."""
-    return _render("runs", "../../", board, project, row=row)
+    return _render("runs", "../../", board, project, row=row, history=history_of(row, board.rows))
 
 
 def text_page(name: str, board: Board, project: str | None) -> str:
     """`protocol` or `submit`."""
     return _render(name, "", board, project)
+
+
+def _ids(board: Board) -> set[str]:
+    """Ids of rows, and of their runs."""
+    return {row.id for row in (*board.rows, *board.single_rows)}
 
 
 def board_data(board: Board) -> dict[str, Any]:
@@ -142,7 +155,7 @@ def _environment() -> Environment:
         "pair_style": pair_style,
         "in_words": in_words,
         "in_chinese": _in_chinese,
-        "inline": _inline,
+        "inline": inline_json,
     }
     environment.globals["t"] = _both
     return environment
@@ -190,10 +203,3 @@ def _both(english: str, chinese: str) -> Markup:
         Markup(english),  # noqa: S704 (texts of the templates)
         Markup(chinese),  # noqa: S704
     )
-
-
-def _inline(data: Mapping[str, Any]) -> Markup:
-    """JSON inside a script element: nothing in it can end the element."""
-    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    safe = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-    return Markup(safe)  # noqa: S704

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import as_file, files
+from itertools import permutations
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +28,9 @@ from rope.files import atomic_path
 
 __all__ = ["build_site"]
 
+_PICTURED: Final = 5
+"""Rows, the best first, of which every two have a page of what one finds and the other doesn't."""
+
 _STATIC: Final = ("site.css", "site.js", "board.js", "compare.js")
 
 
@@ -41,7 +45,8 @@ def build_site(
     """Write the site of the rows that passed.
 
     Pages: `index.html` (the first board), `board-<key>.html`, `compare-<key>.html`, `models/<key>/<id>.html`,
-    `protocol.html`, `submit.html`. For programs: `leaderboard.json`, `leaderboard.csv`, `leaderboard.parquet`,
+    `protocol.html`, `submit.html`; where pictures may be shown, `models/<key>/<id>-failures.html` and
+    `lost/<key>/<id>--<id>.html`. For programs: `leaderboard.json`, `leaderboard.csv`, `leaderboard.parquet`,
     `<key>.tex`, and `feed.xml`, whose dates are those of the files of the rows. The same results give the same bytes.
 
     Args:
@@ -92,7 +97,7 @@ def _clear(out: Path) -> None:
         return
     if not (out / "leaderboard.json").is_file():
         raise UsageError(f"{out}: holds files that are no site; give an empty folder, or that of an earlier site")
-    for folder in ("models", "data"):
+    for folder in ("models", "data", "lost"):
         shutil.rmtree(out / folder, ignore_errors=True)
 
 
@@ -104,7 +109,8 @@ def _copy_static(out: Path) -> None:
 
 def _write_board(out: Path, board: Board, boards: Sequence[Board], dataset: KnownDataset, project: str | None) -> None:
     _write(out / f"board-{board.key}.html", index_page(board, boards, cost_charts(board), project))
-    _write(out / f"compare-{board.key}.html", compare_page(board, project))
+    pictured = _write_lost(out, board, dataset)
+    _write(out / f"compare-{board.key}.html", compare_page(board, project, pictured))
     _write(out / f"{board.key}.tex", as_latex(board))
     counted = next((row.by_product for row in board.single_rows if row.by_product is not None), None)
     if counted is not None:
@@ -117,7 +123,7 @@ def _write_board(out: Path, board: Board, boards: Sequence[Board], dataset: Know
 def _write_model(out: Path, row: BoardRow, board: Board, dataset: KnownDataset, project: str | None) -> None:
     ranks = None if row.entry.score is None else load_ranks(row.entry.part("score"))
     folder = out / "models" / board.key
-    failures = _failures(row, ranks, dataset)
+    failures = _failures(row, ranks, dataset, FailureOptions(n=3))
     if failures is not None:
         failures.save_page(folder / f"{row.id}-failures.html")
     page = _model_page(row, ranks, dataset.directory, has_failures=failures is not None)
@@ -131,8 +137,29 @@ def _write_model(out: Path, row: BoardRow, board: Board, dataset: KnownDataset, 
     _write(data / f"model-{row.id}.more.js", f"ropeSums({_compact({'model': row.id, 'sums': others})});\n")
 
 
-def _failures(row: BoardRow, ranks: QueryRanks | None, dataset: KnownDataset) -> Failures | None:
-    """The worst products with pictures, where anyone may see the pictures and the vectors are there."""
+def _write_lost(out: Path, board: Board, dataset: KnownDataset) -> list[str]:
+    """A page for each two of the best rows: what the first misses and the second finds first. Returns their names."""
+    compared = [row for row in board.single_rows if row.by_product is not None][:_PICTURED]
+    ranks = {row.id: load_ranks(row.entry.part("score")) for row in compared} if dataset.may_show_pictures else {}
+    written = []
+    for loser, finder in permutations(compared if ranks else [], 2):
+        options = FailureOptions("lost", n=2)
+        failures = _failures(loser, ranks[loser.id], dataset, options, against=ranks[finder.id])
+        if failures is not None and failures.value:
+            written.append(f"{loser.id}--{finder.id}")
+            failures.save_page(out / "lost" / board.key / f"{written[-1]}.html")
+    return written
+
+
+def _failures(
+    row: BoardRow,
+    ranks: QueryRanks | None,
+    dataset: KnownDataset,
+    options: FailureOptions,
+    *,
+    against: QueryRanks | None = None,
+) -> Failures | None:
+    """Queries with pictures, where anyone may see the pictures and the vectors are there."""
     if not dataset.may_show_pictures or dataset.directory is None or ranks is None:
         return None
     if "embeddings" not in row.entry.files:
@@ -140,7 +167,7 @@ def _failures(row: BoardRow, ranks: QueryRanks | None, dataset: KnownDataset) ->
     origin = ranks.origin
     provenance = Provenance(row.entry.card.name, dataset.name, origin.fingerprint, origin.split, {})
     given = [row.entry.part("embeddings")]
-    return find_failures(ranks, provenance, given, dataset.directory, FailureOptions(n=3))
+    return find_failures(ranks, provenance, given, dataset.directory, options, against=against)
 
 
 def _compact(value: Mapping[str, object]) -> str:

@@ -143,6 +143,14 @@
     }
   };
 
+  const showPictures = (first, second) => {
+    for (const [id, loser, finder] of [["gains-pictures", second, first], ["losses-pictures", first, second]]) {
+      const name = `${loser}--${finder}`;
+      get(id).hidden = !window.ropePictured.includes(name);
+      get(id).querySelector("a").href = `${window.ropeLost}${name}.html`;
+    }
+  };
+
   const fields = ["first", "second", "metric"];
   const firstMetric = get("metric").options[0].value;
   const keep = () => {
@@ -166,6 +174,7 @@
     const [ofA, ofB] = [of(a), of(b)];
     showDifferences(ofA.map((one, i) => compare(one, ofB[i])));
     showProducts(a, b);
+    showPictures(first, second);
   };
   for (const id of fields) get(id).addEventListener("change", () => { keep(); update(); });
   document.addEventListener("language", update);

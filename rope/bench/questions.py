@@ -28,8 +28,9 @@ from rope.bench.stats.seed_groups import Group, SeedRun, group_of
 from rope.bench.stats.slices import QuerySlice, left_out, slice_ranks, slice_table, slices_json
 from rope.bench.tsne import choose_points, lay_out
 from rope.bench.tsne import draw_map as draw_points
+from rope.bench.tsne_page import check_size, render_map
 from rope.console import progress_bar
-from rope.dataset.directory import read_labels
+from rope.dataset.directory import read_labels, read_products
 from rope.dataset.locate import locate
 from rope.dataset.manifest import read_manifest
 from rope.dataset.pictures import SamplePicture, pictures_of
@@ -42,7 +43,7 @@ from rope.table import Table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Diagnosed", "Result", "compare", "diagnose", "draw_map", "ranks_of_result", "slices", "tail"]
+__all__ = ["Diagnosed", "Result", "compare", "diagnose", "draw_map", "map_page", "ranks_of_result", "slices", "tail"]
 
 Result: TypeAlias = Report | QueryRanks | str | PathLike[str]
 """A report, its ranks, or the JSON file that one was saved as, with its ranks next to it."""
@@ -211,6 +212,43 @@ def draw_map(
     labels = read_labels(locate(data), split)
     points = choose_points(embeddings_of(embeddings, with_published(labels)), labels, n_products=products, seed=seed)
     return draw_points(points, lay_out(points, seed=seed))
+
+
+def map_page(
+    embeddings: Given,
+    data: "Address | None" = None,
+    *,
+    split: Split = "validation",
+    name: str | None = None,
+    products: int = 30,
+    seed: int = 0,
+    pictures: bool = False,
+) -> str:
+    """The map as one HTML file that loads nothing else: each sample is named on hover and by keyboard.
+
+    Args:
+        embeddings: as for `draw_map`.
+        data: likewise.
+        split: likewise.
+        name: what to call the model; None for the stem of the first file.
+        products: as for `draw_map`.
+        seed: likewise.
+        pictures: show the samples too; mind the licence of the images.
+
+    Raises:
+        UsageError: as `draw_map`, or the page would hold too many pictures.
+        EmbeddingError: the embeddings do not fit the dataset.
+    """
+    directory = locate(data)
+    labels, manifest = read_labels(directory, split), read_manifest(directory)
+    points = choose_points(embeddings_of(embeddings, with_published(labels)), labels, n_products=products, seed=seed)
+    check_size(points, has_pictures=pictures)
+    wanted: dict[DomainName, dict[str, int]] = {}
+    for domain, sample_id in zip(points.domains, points.sample_ids, strict=True):
+        wanted.setdefault(domain, {})[sample_id] = 1
+    shown = pictures_of(directory, split, wanted) if pictures else None
+    provenance = Provenance(name or name_of(embeddings), manifest.name, manifest.fingerprint, split, {})
+    return render_map(points, lay_out(points, seed=seed), provenance, read_products(directory, split), shown)
 
 
 def ranks_of_result(result: Result) -> QueryRanks:

@@ -6,7 +6,6 @@ A picture to look at, no measurement: distances between far points mean nothing,
 import colorsys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rope.bench.io.embeddings import DomainEmbeddings, align
+from rope.bench.markers import matplotlib_markers
 from rope.dataset.directory import SampleLabels
 from rope.domain import DomainName, in_order
 from rope.errors import UsageError
@@ -23,13 +23,9 @@ from rope.files import atomic_path
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FORMATS", "Points", "choose_points", "draw_map", "lay_out", "save_map"]
+__all__ = ["FORMATS", "Points", "choose_points", "draw_map", "hex_colours", "lay_out", "save_map"]
 
 FORMATS: Final = (".png", ".svg")
-_MARKERS: Final[dict[DomainName, str]] = {"page": "o", "video": "^", "live": "s"}
-_OTHER_MARKERS: Final = ("D", "P", "X", "v")
-"""Of domains that are none of ROPE's, in turn."""
-
 _PERPLEXITY: Final = 30.0
 _SIDE_INCHES: Final = 7.0
 _DPI: Final = 200
@@ -44,12 +40,14 @@ class Points:
         products: the product of each, integers [n] that index `product_ids`.
         domains: the domain of each, n of them.
         product_ids: in the order of the products' colours.
+        sample_ids: of each, n of them.
     """
 
     vectors: npt.NDArray[np.float32]
     products: npt.NDArray[np.int64]
     domains: list[DomainName]
     product_ids: list[str]
+    sample_ids: list[str]
 
 
 def choose_points(
@@ -80,16 +78,17 @@ def choose_points(
         )
     drawn = np.random.default_rng(seed).choice(len(shared), n_products, replace=False)
     place_of = {shared[product]: place for place, product in enumerate(sorted(drawn.tolist()))}
-    vectors, products, domains = [], [], list[DomainName]()
+    vectors, products, domains, sample_ids = [], [], list[DomainName](), list[str]()
     for domain, rows in labels.items():
         for row, product in enumerate(rows.product_ids):
             if product in place_of:
                 vectors.append(aligned[domain].vectors[row])
                 products.append(place_of[product])
                 domains.append(domain)
+                sample_ids.append(rows.sample_ids[row])
     stacked = np.stack(vectors).astype(np.float64)
     unit = (stacked / np.linalg.norm(stacked, axis=1, keepdims=True)).astype(np.float32)
-    return Points(unit, np.array(products, np.int64), domains, list(place_of))
+    return Points(unit, np.array(products, np.int64), domains, list(place_of), sample_ids)
 
 
 def lay_out(points: Points, *, seed: int) -> npt.NDArray[np.float32]:
@@ -138,8 +137,7 @@ def draw_map(points: Points, places: npt.NDArray[np.float32]) -> "Figure":
     axes.set_axis_off()
     axes.set_aspect("equal", adjustable="datalim")
     shown = in_order(points.domains)
-    others = zip((domain for domain in shown if domain not in _MARKERS), cycle(_OTHER_MARKERS), strict=False)
-    markers = _MARKERS | dict(others)
+    markers = matplotlib_markers(shown)
     for domain in shown:
         rows = np.array([other == domain for other in points.domains])
         axes.scatter(
@@ -172,6 +170,15 @@ def save_map(figure: "Figure", path: Path) -> None:
     # Without a salt, names inside an SVG are random.
     with atomic_path(path) as temporary, matplotlib.rc_context({"svg.hashsalt": "rope-bench"}):
         figure.savefig(temporary, format=kind, dpi=_DPI, metadata=metadata)
+
+
+def hex_colours(n: int) -> list[str]:
+    """The colours of `n` products, for a page.
+
+    >>> hex_colours(1)
+    ['#bf1313']
+    """
+    return [f"#{''.join(f'{round(255 * part):02x}' for part in colour)}" for colour in _colours(n)]
 
 
 def _colours(n: int) -> list[tuple[float, float, float]]:

@@ -10,13 +10,21 @@ import typer
 
 from rope.domain import Split
 from rope.errors import UsageError
+from rope.files import atomic_path
 
 __all__ = ["tsne"]
 
 
 def tsne(
     files: Annotated[list[Path], typer.Argument(metavar="EMB...", help="Embeddings; see `rope-bench score`.")],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Picture to write, .png or .svg.", show_default=False)],
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="What to write: .png or .svg, a picture; .html, a page that names each sample.",
+            show_default=False,
+        ),
+    ],
     data: Annotated[
         str | None,
         typer.Option(
@@ -30,16 +38,31 @@ def tsne(
     ] = "validation",
     products: Annotated[int, typer.Option(min=2, help="Products to draw, all samples of each.")] = 30,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of products and of the map.")] = 0,
+    name: Annotated[str | None, typer.Option(help="Name of the model.", show_default="that of the first file")] = None,
+    pictures: Annotated[
+        bool, typer.Option("--pictures", help="Show the samples on the page too; mind the licence of the images.")
+    ] = False,
 ) -> None:
     """Draw a map of some products over the domains, by t-SNE; needs the extra 'figures'."""
     import numpy as np
 
-    from rope.bench.questions import draw_map
+    from rope.bench.questions import draw_map, map_page
     from rope.bench.tsne import FORMATS, save_map
     from rope.console import dataset_of
 
-    if out.suffix.lower() not in FORMATS:  # before minutes of work
-        raise UsageError(f"--out {out}: expected a name that ends in {' or '.join(FORMATS)}")
+    suffix = out.suffix.lower()
+    if suffix not in (*FORMATS, ".html"):  # before minutes of work
+        raise UsageError(f"--out {out}: expected a name that ends in {', '.join(FORMATS)} or .html")
+    if suffix == ".html":
+        page = map_page(
+            files, dataset_of(data), split=split, name=name, products=products, seed=seed, pictures=pictures
+        )
+        with atomic_path(out) as temporary:
+            temporary.write_text(page, "utf-8")
+        typer.echo(f"wrote {out}: a picture, no measurement")
+        return
+    if pictures or name is not None:
+        raise UsageError(f"--pictures and --name: are of a page, and {out} is a picture; give a name in .html")
     figure = draw_map(files, dataset_of(data), split=split, products=products, seed=seed)
     save_map(figure, out)
     n_samples = sum(len(np.asarray(points.get_offsets())) for points in figure.axes[0].collections)

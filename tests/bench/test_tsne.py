@@ -1,11 +1,15 @@
 """A map of products: who is on it, what lies together, and that the file is the same every time."""
 
+import re
+
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from rope.bench.io.embeddings import DomainEmbeddings
+from rope.bench.markers import matplotlib_markers, shapes_of
 from rope.bench.tsne import choose_points, draw_map, lay_out, save_map
+from rope.bench.tsne_page import check_size
 from rope.dataset.directory import SampleLabels
 from rope.errors import UsageError
 
@@ -103,3 +107,77 @@ def test_the_command(tmp_path):
     assert result.exit_code == 0, result.output
     assert "6 samples of 2 products" in result.output
     assert all(f'id="{domain}"' in out.read_text() for domain in ("page", "video", "live"))
+
+
+@pytest.fixture(scope="module")
+def map_file(dataset, tmp_path_factory):
+    """A page with pictures of two products, made by the command."""
+    import typer
+
+    from rope.bench.io.writer import write_embeddings
+    from rope.bench.tsne_cli import tsne
+    from rope.dataset.directory import read_labels
+
+    folder, rng = tmp_path_factory.mktemp("map"), np.random.default_rng(0)
+    labels = read_labels(dataset, "validation")
+    given = {d: (rows.sample_ids, rng.normal(size=(len(rows.sample_ids), 4))) for d, rows in labels.items()}
+    write_embeddings(folder / "e.parquet", given)
+    app = typer.Typer()
+    app.command()(tsne)
+    words = [str(folder / "e.parquet"), "--data", str(dataset), "--products", "2", "--pictures"]
+    for name in ("map.html", "again.html"):
+        result = CliRunner().invoke(app, [*words, "--out", str(folder / name)])
+        assert result.exit_code == 0, result.output
+    assert (folder / "map.html").read_bytes() == (folder / "again.html").read_bytes()
+    return folder / "map.html"
+
+
+def test_the_page_of_a_map_loads_nothing_and_its_script_is_small(map_file):
+    text = map_file.read_text("utf-8")
+    assert "default-src 'none'" in text
+    assert "data:image/webp;base64," in text
+    assert len(text.split("<script>")[1]) < 6_000
+    assert not re.search(r"(src|href)=\"(?!data:)", text)
+
+
+def test_a_sample_of_the_map_is_shown_on_hover_and_by_keyboard(map_file, chromium):
+    page, asked = chromium.new_page(), []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(map_file.as_uri())
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is not installed").Axe()
+    dot = page.locator("#map g").nth(3)
+    dot.hover(force=True)
+    told = page.locator("#card").inner_text()
+    assert dot.get_attribute("data-domain") in told
+    assert page.locator("#card img").count() == 1
+    page.mouse.move(0, 0)
+    page.locator("#map").focus()
+    seen = set()
+    for key in ["ArrowRight"] * 5 + ["ArrowDown"] * 5 + ["ArrowLeft"] * 5:
+        page.keyboard.press(key)
+        seen.add(page.locator("#card").inner_text())
+    assert len(seen) > 4
+    page.select_option("select[name=domain]", "live")
+    assert page.locator("#map g:not(.faint)").count() == page.locator("#map g[data-domain=live]").count()
+    found = axe.run(page, options={"preload": False})
+    assert (found.violations_count, found.generate_report()) == (0, found.generate_report())
+    assert [one for one in asked if not one.startswith(("file:", "data:"))] == []
+    page.close()
+
+
+def test_pictures_of_more_samples_than_a_page_holds_are_refused(monkeypatch):
+    monkeypatch.setattr("rope.bench.tsne_page.MOST_PICTURES", 10)
+    points = chosen()
+    with pytest.raises(UsageError, match="54 samples, and a page holds 10 pictures at most"):
+        check_size(points, has_pictures=True)
+    check_size(points, has_pictures=False)
+
+
+def test_one_marker_stands_for_a_domain_everywhere():
+    domains = ["page", "video", "live", "review", "advert"]
+    figure = draw_map(chosen(), np.zeros((54, 2), np.float32))
+    legend = [handle.get_marker() for handle in figure.axes[0].get_legend().legend_handles]
+    assert legend == ["s", "o", "^"] == list(matplotlib_markers(domains).values())[:3]
+    shapes = shapes_of(domains)
+    assert [re.match(r"<(\w+)", shapes[domain])[1] for domain in domains[:3]] == ["rect", "circle", "path"]
+    assert len(set(shapes.values())) == len(set(matplotlib_markers(domains).values())) == 5

@@ -184,6 +184,19 @@ def test_pictures_are_shown_only_where_the_dataset_lets_anyone_see_them(site, ma
     assert registered == {"rope": False, "mini-rope": True, "grocery": True}
 
 
+def test_what_one_model_finds_and_another_does_not_is_linked_with_pictures(chromium, site, marked, board):
+    name = f"lost/{board.key}/gamma--alpha.html"
+    assert ((site / name).exists(), (marked / name).exists()) == (False, True)
+    assert "the other model has the best positive first" in (marked / name).read_text("utf-8")
+    for folder, is_shown in ((marked, True), (site, False)):
+        page = chromium.new_page()
+        page.goto((folder / f"compare-{board.key}.html").as_uri() + "#first=alpha&second=gamma")
+        page.locator("#gains tbody tr").first.wait_for()
+        assert page.locator("#gains-pictures").is_visible() == is_shown
+        assert page.locator("#gains-pictures a").get_attribute("href") == name
+        page.close()
+
+
 def test_pages_link_to_the_project_if_it_is_given(site, marked):
     link = 'href="https://example.org/project/blob/main/docs/protocol.md"'
     assert link in (marked / "protocol.html").read_text("utf-8")
