@@ -315,13 +315,17 @@ def publish(
         bool, typer.Option("--overwrite", help="Start over where an unfinished output of something else is in the way.")
     ] = False,
     audit: AuditFolder = None,
+    accept_unsound: Annotated[
+        bool, typer.Option("--accept-unsound", help="Build although audit fails; the card will say why it did.")
+    ] = False,
 ) -> None:
-    """Look for leaks, build a dataset directory of what a recipe has kept, and validate it; repeat it to resume."""
+    """Audit what a recipe has kept, build a dataset directory of it, and validate that; repeat it to resume."""
     from rope.curation.pipeline.recipe import read_recipe
     from rope.curation.publish import publish as build
     from rope.dataset.validate import validate
 
-    built = build(recipe, read_recipe(recipe), out, audit_folder=audit, overwrite=overwrite)
+    checked = read_recipe(recipe)
+    built = build(recipe, checked, out, audit_folder=audit, overwrite=overwrite, accept_unsound=accept_unsound)
     for fault in built.faults:
         typer.echo(f"{out}: {fault.kind}: {fault.count:,}, {fault.rule}")
     _end_with(tuple(f"{problem.where}: {problem.what}" for problem in validate(out)), out)

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from rope.curation.forecast import Measure
 from rope.curation.pipeline.accounting import kept_files, reject_files
 from rope.curation.pipeline.engine_local import local_engine
+from rope.curation.pipeline.ids import raw_ids, without_views
 from rope.curation.pipeline.manifest import ShardManifest
 from rope.curation.pipeline.operation import GlobalOperation, MapOperation, Operation, load_operation
 from rope.curation.pipeline.pool import RawPool, open_pool
@@ -120,9 +121,9 @@ def draw_rows(pool: RawPool, share: float) -> pa.Table:
     drawn = []
     for file in pool.files:
         with pq.ParquetFile(file.path) as opened:
-            drawn.append(pa.Table.from_pylist([], opened.schema_arrow))
-            for batch in opened.iter_batches(_BATCH):
-                keys = pc.fill_null(pc.cast(batch[pool.columns["id"]], pa.string()), "")
+            drawn.append(pa.table(without_views(pa.RecordBatch.from_pylist([], opened.schema_arrow))))
+            for batch in map(without_views, opened.iter_batches(_BATCH)):
+                keys = pc.fill_null(raw_ids(batch[pool.columns["id"]]), "")
                 hashes = keyed_hash(keys, seed=0, purpose=_PURPOSE)
                 is_drawn = pa.array([int(value) < limit for value in hashes.tolist()], pa.bool_())
                 drawn.append(pa.Table.from_batches([batch.filter(is_drawn)]))

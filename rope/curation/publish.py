@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from rope.curation.annotation.export import audited_precision
 from rope.curation.annotation.precision import card_with_precision, precision_json
+from rope.curation.pipeline.accounting import audit as check_accounting
 from rope.curation.pipeline.manifest import ShardManifest
 from rope.curation.pipeline.recipe import CurationRecipe
 from rope.curation.pipeline.runner import finished_stages
@@ -29,6 +30,13 @@ __all__ = ["LINEAGE_NAME", "curated_source", "publish"]
 LINEAGE_NAME: Final = "curation.json"
 """Beside the manifest of a dataset: the recipe, what each of its stages has counted, and the leak audit."""
 
+_UNSOUND: Final = """
+## Unsound
+
+This dataset was published although its audit failed:
+
+"""
+
 _NEEDED: Final = ("id", "domain", "text", "category", "frames", "video", "product_id", "split")
 
 
@@ -39,12 +47,14 @@ def publish(
     *,
     audit_folder: Path | None = None,
     overwrite: bool = False,
+    accept_unsound: bool = False,
     progress: bool = True,
 ) -> BuildReport:
     """Build a dataset directory from the rows that the last stage has kept; repeat it to resume.
 
-    First it looks for leaks between the splits (`rope.curation.splitting.recipe_leaks`); the table ends up in the card,
-    and so does the precision, if there is an audit.
+    First it checks that every row of the pool is accounted for, and looks for leaks between the splits
+    (`rope.curation.splitting.recipe_leaks`); the table ends up in the card, and so does the precision, if there is an
+    audit.
 
     Args:
         recipe_file: the recipe's text goes into the lineage.
@@ -52,29 +62,41 @@ def publish(
         out: the dataset directory.
         audit_folder: batches and answers of an audit (`rope.curation.annotation.precision`); None for no audit.
         overwrite: see `rope.dataset.build.build_dataset`.
+        accept_unsound: build although rows are not accounted for or splits leak; the card and the lineage say so.
         progress: whether to draw bars on stderr.
 
     Raises:
         UsageError: a column is missing, media are inside the pool rather than in files, or `out` is something else.
-        DatasetError: a stage is stale, there are more leaks than the recipe accepts, or the audit is not of these rows.
+        DatasetError: a stage is stale, rows are not accounted for, there are more leaks than the recipe accepts, or the
+            audit is not of these rows.
         ReleaseError: nothing is left of a split.
     """
     stages = finished_stages(recipe)
     source = curated_source(recipe, stages)
+    miscounted = check_accounting(recipe).problems
+    if miscounted and not accept_unsound:
+        raise DatasetError(
+            f"{recipe.name}: not every row is accounted for; {'; '.join(miscounted)}: put the pool right (the stage "
+            "deduplicate keeps one row of each id), or publish with --accept-unsound, which the card will say"
+        )
     audit = audit_split(recipe, stages)
     listing = write_leaks(recipe.work, audit)
-    if refused := leaks_refused(audit, recipe.leaks):
+    refused = leaks_refused(audit, recipe.leaks)
+    if refused and not accept_unsound:
         raise DatasetError(
             f"{recipe.name}: the splits leak; {'; '.join(refused)}; all leaks are in {listing}: change the recipe, or "
             "accept a number of each kind, or waive ids, under [leaks]"
         )
+    unsound = [*miscounted, *refused]
     precision = None if audit_folder is None else audited_precision(recipe, audit_folder)
     report = build_dataset(source, out, name=recipe.name, overwrite=overwrite, progress=progress)
     card = (out / "README.md").read_text("utf-8")
     card = card_with_leaks(card, audit, recipe.leaks)
-    _write(out / "README.md", card if precision is None else card_with_precision(card, precision))
+    card = card if precision is None else card_with_precision(card, precision)
+    _write(out / "README.md", card + (_UNSOUND + "".join(f"* {one}\n" for one in unsound) if unsound else ""))
     lineage = _lineage(recipe_file, recipe, stages, audit)
     lineage["precision"] = None if precision is None else precision_json(precision)
+    lineage["unsound"] = unsound
     _write(out / LINEAGE_NAME, json.dumps(lineage, indent=1, ensure_ascii=False) + "\n")
     return report
 

@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from rope.curation.annotation.answers import AnnotatorAnswer
 from rope.curation.annotation.batches import AnnotationTask, TaskBatch, read_batches
 from rope.curation.annotation.export import LEDGER
-from rope.curation.annotation.items import CHOICES, Item, Question
+from rope.curation.annotation.items import CHOICES, Item, Question, pair_id
 from rope.curation.annotation.ledger import add_answers, current_answers, read_ledger
 from rope.curation.dedup.told import Tie, all_ties, merge_stages, verdict_in_words
 from rope.curation.page import page_template
@@ -150,9 +150,9 @@ def evidence_of(recipe: CurationRecipe) -> dict[str, Tie]:
     found: dict[str, Tie] = {}
     for tie in all_ties(kept_files(finished_stages(cut_recipe(recipe, stage)), stage)):
         for pair in ((tie.left_row, tie.right_row), (tie.right_row, tie.left_row)):
-            known = found.setdefault("|".join(pair), tie)
+            known = found.setdefault(pair_id(*pair), tie)
             if tie.score > known.score:
-                found["|".join(pair)] = tie
+                found[pair_id(*pair)] = tie
     return found
 
 

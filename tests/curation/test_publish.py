@@ -114,3 +114,22 @@ def test_a_recipe_without_a_split_is_refused(recipe, tmp_path):
     run_recipe(plain, local(1), progress=False)
     with pytest.raises(UsageError, match="no column 'product_id'; end the recipe with the stages merge and split"):
         publish(plain.work.with_suffix(".toml"), plain, tmp_path / "out", progress=False)
+
+
+def test_what_an_audit_calls_unsound_is_not_published_unless_asked_for_and_then_the_card_says_so(
+    curate, recipe, tmp_path
+):
+    write_pictures(tmp_path, n_products=3)
+    pool = pq.read_table(tmp_path / "pool.parquet")
+    pq.write_table(pa.concat_tables([pool, pool.slice(0, 1)]), tmp_path / "pool.parquet")
+    recipe_of(tmp_path, HALVE)
+    assert curate("run", tmp_path / "work.toml", "--workers", 1)[0] == 1
+    code, _, err = curate("publish", tmp_path / "work.toml", "--out", tmp_path / "out")
+    assert (code, (tmp_path / "out").exists()) == (1, False)
+    assert "not every row is accounted for; id 'p0-page' is 2 times in the pool" in err
+    curate("publish", tmp_path / "work.toml", "--out", tmp_path / "out", "--accept-unsound")
+    assert "## Unsound" in (tmp_path / "out" / "README.md").read_text()
+    (told,) = json.loads((tmp_path / "out" / LINEAGE_NAME).read_text())["unsound"]
+    assert told.startswith("id 'p0-page' is 2 times in the pool")
+    publish(recipe.work.with_suffix(".toml"), recipe, tmp_path / "sound", progress=False)
+    assert "Unsound" not in (tmp_path / "sound" / "README.md").read_text()

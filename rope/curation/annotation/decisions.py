@@ -5,11 +5,11 @@ named by its id.
 """
 
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from rope.curation.annotation.items import Question
+from rope.curation.annotation.items import Question, pair_id, readings_of
 from rope.curation.annotation.label_files import Label
 from rope.errors import DatasetError
 
@@ -68,15 +68,24 @@ class Decisions:
 def split_pair(item_id: str, known: Mapping[str, object]) -> tuple[str, str] | None:
     """The two rows of a pair `LEFT|RIGHT`, where both are known; ids may have a bar in them.
 
+    Raises:
+        DatasetError: the id was written by hand, and may mean several pairs of known rows.
+
     >>> split_pair("p|1|v2", {"p|1": 0, "v2": 0})
     ('p|1', 'v2')
     """
-    return next((pair for pair in _splits(item_id) if pair[0] in known and pair[1] in known), None)
+    found = [pair for pair in readings_of(item_id) if pair[0] in known and pair[1] in known]
+    if len(found) > 1 and pair_id(*found[0]) != item_id:
+        raise DatasetError(
+            f"the label of {item_id} may mean {found[0][0]!r} and {found[0][1]!r}, or {found[1][0]!r} and "
+            f"{found[1][1]!r}; write a backslash before each bar that is part of an id"
+        )
+    return found[0] if found else None
 
 
 def ids_in(labels: Sequence[Label]) -> set[str]:
     """All ids of rows that labels may name; more than they do, where ids have a bar in them."""
-    return {part for label in labels for split in _splits(label.item_id) for part in split} | {
+    return {part for label in labels for pair in readings_of(label.item_id) for part in pair} | {
         label.item_id for label in labels
     }
 
@@ -114,13 +123,6 @@ def make_decisions(labels: Sequence[Label], rows: Mapping[str, Row]) -> Decision
     _join(made, must)
     _part(made, [link for link in links if link.label.label == "different"], must)
     return made
-
-
-def _splits(item_id: str) -> Iterator[tuple[str, str]]:
-    """All ways to read an id as a pair."""
-    parts = item_id.split("|")
-    for at in range(1, len(parts)):
-        yield "|".join(parts[:at]), "|".join(parts[at:])
 
 
 def _pair(label: Label, rows: Mapping[str, Row]) -> tuple[str, str] | None:

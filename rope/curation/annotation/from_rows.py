@@ -10,7 +10,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rope.curation.annotation.items import Item, Question, media_digest
+from rope.curation.annotation.items import Item, Question, media_digest, pair_id
 from rope.curation.annotation.tables import read_table
 from rope.errors import DatasetError, UsageError
 from rope.files import check_file
@@ -77,7 +77,7 @@ def pair_items(rows: Iterable[Row]) -> Iterator[Item]:
     for hint in sorted(pages.keys() & clips.keys()):
         for clip in sorted(clips[hint], key=lambda row: (row["domain"], row["id"])):
             shown = {"page": pages[hint], clip["domain"]: clip}
-            yield _item("same_product", f"{pages[hint]['id']}|{clip['id']}", shown)
+            yield _item("same_product", pair_id(pages[hint]["id"], clip["id"]), shown)
 
 
 def row_pairs(question: Question, rows: Iterable[Row], pairs: Sequence[tuple[str, str]]) -> Iterator[Item]:
@@ -87,7 +87,7 @@ def row_pairs(question: Question, rows: Iterable[Row], pairs: Sequence[tuple[str
     for left, right in pairs:
         domains = found[left]["domain"], found[right]["domain"]
         heading = f"other {domains[1]}" if domains[0] == domains[1] else domains[1]
-        yield _item(question, f"{left}|{right}", {domains[0]: found[left], heading: found[right]})
+        yield _item(question, pair_id(left, right), {domains[0]: found[left], heading: found[right]})
 
 
 def _item(question: Question, item_id: str, shown: Mapping[str, Row]) -> Item:

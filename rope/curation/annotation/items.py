@@ -1,13 +1,24 @@
 """Items to annotate: an item and a question make a task."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
 from rope.errors import UsageError
 
-__all__ = ["CHOICES", "QUESTIONS", "SCHEMA_VERSION", "Item", "Question", "media_digest", "task_id_of"]
+__all__ = [
+    "CHOICES",
+    "QUESTIONS",
+    "SCHEMA_VERSION",
+    "Item",
+    "Question",
+    "media_digest",
+    "pair_id",
+    "readings_of",
+    "task_id_of",
+]
 
 Question = Literal["same_product", "product_name", "merge", "precision"]
 QUESTIONS: Final[tuple[Question, ...]] = get_args(Question)
@@ -82,6 +93,32 @@ class Item:
 def task_id_of(item_id: str, question: Question) -> str:
     """The id of the task that asks a question of an item."""
     return hashlib.blake2b(f"{item_id}|{SCHEMA_VERSION}|{question}".encode(), digest_size=16).hexdigest()
+
+
+def pair_id(left: str, right: str) -> str:
+    r"""The id of an item of two rows: `LEFT|RIGHT`, with a backslash before each bar and backslash of an id.
+
+    >>> print(pair_id("p1", "v1"), pair_id("p|1", "v1"))
+    p1|v1 p\|1|v1
+    """
+    return "|".join(re.sub(r"[\\|]", r"\\\g<0>", part) for part in (left, right))
+
+
+def readings_of(item_id: str) -> list[tuple[str, str]]:
+    """The pairs that an id may mean: as `pair_id` writes it; then, for labels made by hand, cut at any of its bars.
+
+    >>> readings_of(pair_id("p|1", "v1"))[0], readings_of("p|1|v1")
+    (('p|1', 'v1'), [('p', '1|v1'), ('p|1', 'v1')])
+    """
+    parts = [""]
+    for sign in re.findall(r"\\[\\|]|.", item_id, re.DOTALL):
+        if sign == "|":
+            parts.append("")
+        else:
+            parts[-1] += sign[-1]
+    written = [(parts[0], parts[1])] if len(parts) == 2 else []
+    by_hand = [(item_id[:at], item_id[at + 1 :]) for at, character in enumerate(item_id) if character == "|"]
+    return list(dict.fromkeys([*written, *by_hand]))
 
 
 def media_digest(sha256s: Mapping[str, str]) -> str:

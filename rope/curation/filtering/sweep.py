@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from rope.curation.annotation.items import readings_of
 from rope.curation.annotation.label_files import Label
 from rope.curation.filtering.threshold import BINS, Cut, Sketch, choose_cuts, join_sketches, make_sketch, n_kept
 from rope.curation.pipeline.accounting import Stages, kept_files
@@ -116,8 +117,7 @@ def _readings(item_id: str) -> list[str]:
     >>> _readings("p|1|v2")
     ['p|1|v2', '1|v2', 'v2']
     """
-    parts = item_id.split("|")
-    return ["|".join(parts[at:]) for at in range(len(parts))]
+    return list(dict.fromkeys([item_id, *(right for _, right in readings_of(item_id))]))
 
 
 def _hints(stages: Stages, row_ids: Sequence[str]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The row accounting of a run: every raw row in exactly one of kept, rejected, quarantined and not sampled."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -10,9 +10,10 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rope.curation.pipeline.ids import raw_ids
 from rope.curation.pipeline.manifest import ShardManifest
-from rope.curation.pipeline.operation import Fate
-from rope.curation.pipeline.pool import open_pool
+from rope.curation.pipeline.operation import REPEATED, Fate
+from rope.curation.pipeline.pool import RawPool, open_pool
 from rope.curation.pipeline.recipe import CurationRecipe
 from rope.curation.pipeline.runner import finished_stages
 from rope.errors import DatasetError
@@ -97,7 +98,8 @@ def audit(recipe: CurationRecipe) -> Audit:
     """Prove that no row of the pool was lost or doubled.
 
     Compares the counts of the manifests stage by stage; the bytes of every file with its hash; and the ids of the pool
-    with those of all that was kept, rejected, quarantined and not sampled. Ids must differ from one another.
+    with those of all that was kept, rejected, quarantined and not sampled. Ids must differ from one another, except
+    where a stage has rejected all but one row of an id as `REPEATED`.
 
     Raises:
         DatasetError: the recipe was not run to its end.
@@ -109,8 +111,8 @@ def audit(recipe: CurationRecipe) -> Audit:
     if problems:  # then there may be nothing to read ids from
         return Audit(counts[0].rows_in, {}, tuple(problems))
     with duckdb.connect() as connection:
-        raw_id = pool.columns["id"].replace('"', '""')
-        _view(connection, "raw", f'CAST("{raw_id}" AS VARCHAR) AS id', [file.path for file in pool.files])
+        connection.register("raw_ids", _raw_ids(pool))
+        connection.execute("CREATE TEMP TABLE raw AS SELECT id FROM raw_ids")
         _view(connection, "kept", "id, 'kept' AS fate, NULL AS reason", kept_files(stages, list(stages)[-1]))
         rejects = [path for stage in stages for path in reject_files(stages, stage)]
         _view(connection, "others", "id, fate, reason", rejects)
@@ -154,6 +156,18 @@ def reject_files(stages: Stages, stage: str) -> list[Path]:
     return [folder / part.rejects.name for folder, manifest in stages[stage] for part in manifest.parts]
 
 
+def _raw_ids(pool: RawPool) -> pa.RecordBatchReader:
+    """The ids of a pool as its rows have them in every stage."""
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for file in pool.files:
+            with pq.ParquetFile(file.path) as opened:
+                for batch in opened.iter_batches(65_536, columns=[pool.columns["id"]]):
+                    yield pa.RecordBatch.from_arrays([raw_ids(batch[0])], ["id"])
+
+    return pa.RecordBatchReader.from_batches(pa.schema([("id", pa.string())]), batches())
+
+
 def _view(connection: duckdb.DuckDBPyConnection, name: str, columns: str, paths: Sequence[Path]) -> None:
     connection.execute(f"CREATE VIEW {name} AS SELECT {columns} FROM {parquet_files(paths)}")  # noqa: S608  names of ours
 
@@ -183,25 +197,33 @@ def _damages(stages: Stages) -> list[str]:
 
 
 def _misplaced(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """A sentence for each of the first ids that are not exactly once in the pool and once among the fates."""
+    """A sentence for each of the first ids that are not as often in the pool as among the fates, or not once.
+
+    Rows without an id are counted, not compared.
+    """
     rows = connection.execute(
         """
-        WITH pool AS (SELECT id, count(*) AS n FROM raw WHERE trim(id) <> '' GROUP BY id),
+        WITH pool AS (SELECT id, count(*) AS n FROM raw WHERE id IS NOT NULL GROUP BY id),
             ends AS (
-                SELECT id, count(*) AS n, string_agg(DISTINCT fate, ' and ' ORDER BY fate) AS fate
-                FROM fates WHERE reason IS DISTINCT FROM 'no_id' AND trim(id) <> '' GROUP BY id
+                SELECT id, count(*) AS n, string_agg(DISTINCT fate, ' and ' ORDER BY fate) AS fate,
+                    count(*) FILTER (WHERE reason IS DISTINCT FROM ?) AS n_own
+                FROM fates WHERE reason IS DISTINCT FROM 'no_id' GROUP BY id
             )
         SELECT coalesce(pool.id, ends.id) AS id, coalesce(pool.n, 0), coalesce(ends.n, 0), ends.fate, count(*) OVER ()
         FROM pool FULL JOIN ends ON pool.id = ends.id
-        WHERE pool.n IS DISTINCT FROM 1 OR ends.n IS DISTINCT FROM 1
+        WHERE pool.n IS DISTINCT FROM ends.n OR ends.n_own IS DISTINCT FROM 1
         ORDER BY id LIMIT ?
         """,
-        [_N_EXAMPLES],
+        [REPEATED, _N_EXAMPLES],
     ).fetchall()
     sentences = [
         f"id {row_id!r} is {n_raw} times in the pool, and {n_ends} times among what became of it ({fate or 'nothing'})"
         for row_id, n_raw, n_ends, fate, _ in rows
     ]
+    n_without = connection.execute("SELECT count(*) FROM raw WHERE id IS NULL").fetchall()[0][0]
+    n_rejected = connection.execute("SELECT count(*) FROM others WHERE reason = 'no_id'").fetchall()[0][0]
+    if n_without != n_rejected:
+        sentences.append(f"{n_without:,} rows of the pool have no id, and {n_rejected:,} were rejected for it")
     n_more = rows[0][4] - len(rows) if rows else 0
     return [*sentences, f"and {n_more:,} more ids"] if n_more else sentences
 

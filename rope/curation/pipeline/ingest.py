@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rope.arrays import IntArray
+from rope.curation.pipeline.ids import as_strings, raw_ids, trimmed
 from rope.curation.pipeline.operation import MapOperation, Outcome, Reject, divide
 from rope.curation.pipeline.pool import VIDEO_SUFFIXES
 from rope.domain import DOMAINS
@@ -66,16 +67,16 @@ def ingest_rows(batch: pa.RecordBatch, options: IngestOptions) -> Outcome:
     nothing = pa.nulls(batch.num_rows, pa.string())
     columns = {
         "id": ids,
-        "domain": pc.fill_null(_trimmed(given["domain"]), ""),
+        "domain": pc.fill_null(trimmed(given["domain"]), ""),
         "frames": frames.as_lists(batch.num_rows),
         "video": videos.first_of_each(batch.num_rows),
-        **{name: _trimmed(given[name]) if name in given else nothing for name in _WORDS},
+        **{name: trimmed(given[name]) if name in given else nothing for name in _WORDS},
     }
     rows = pa.RecordBatch.from_arrays([columns[name] for name in ROW_SCHEMA.names], schema=ROW_SCHEMA)
     return divide(rows, _verdicts(rows, has_id))
 
 
-ADMIT: Final = MapOperation(version=3, options=IngestOptions, apply=ingest_rows)
+ADMIT: Final = MapOperation(version=4, options=IngestOptions, apply=ingest_rows)
 """The first stage of every recipe."""
 
 
@@ -103,8 +104,8 @@ class _Files:
 
 def _ids(batch: pa.RecordBatch, options: IngestOptions) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
     """The ids as strings, hashes of the row where there is none, and which rows have one."""
-    ids = _strings(batch[options.columns["id"]])
-    has_id = pc.is_valid(_trimmed(ids)).to_numpy(zero_copy_only=False)
+    ids = raw_ids(batch[options.columns["id"]])
+    has_id = pc.is_valid(ids).to_numpy(zero_copy_only=False)
     missing = np.flatnonzero(~has_id)
     hashes = [f"?{_row_hash(raw, options)}" for raw in batch.take(pa.array(missing)).to_pylist()]
     return pc.replace_with_mask(ids, pa.array(~has_id), pa.array(hashes, pa.string())), has_id
@@ -153,9 +154,9 @@ def _content(column: pa.Array) -> pa.Array:
 
 def _path(column: pa.Array) -> pa.Array:
     if not pa.types.is_struct(column.type):
-        return _strings(column)
+        return as_strings(column)
     names = [field.name for field in column.type]
-    return _strings(pc.struct_field(column, "path")) if "path" in names else pa.nulls(len(column), pa.string())
+    return as_strings(pc.struct_field(column, "path")) if "path" in names else pa.nulls(len(column), pa.string())
 
 
 def _joined(first: _Files, second: _Files) -> _Files:
@@ -163,25 +164,6 @@ def _joined(first: _Files, second: _Files) -> _Files:
     row = np.concatenate([first.row, second.row])
     order = np.argsort(row, kind="stable")
     return _Files(row[order], pa.concat_arrays([first.file, second.file]).take(pa.array(order)))
-
-
-def _strings(column: pa.Array) -> pa.Array:
-    """Any column as strings; those that are neither text nor whole numbers as Python writes them."""
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    plain = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_integer)
-    if pa.types.is_null(kind) or any(is_one(kind) for is_one in plain):
-        return pc.cast(column, pa.string())
-    return pa.array([None if value is None else str(value) for value in column.to_pylist()], pa.string())
-
-
-def _trimmed(column: pa.Array) -> pa.Array:
-    """Texts without the spaces around them; null where nothing is left.
-
-    >>> _trimmed(pa.array([" a b ", " ", None])).to_pylist()
-    ['a b', None, None]
-    """
-    words = pc.utf8_trim_whitespace(_strings(column))
-    return pc.if_else(pc.equal(words, ""), None, words)
 
 
 def _verdicts(rows: pa.RecordBatch, has_id: npt.NDArray[np.bool_]) -> list[Reject | None]:

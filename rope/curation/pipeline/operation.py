@@ -24,6 +24,7 @@ __all__ = [
     "BUILT_IN",
     "NOT_SAMPLED",
     "REJECT_SCHEMA",
+    "REPEATED",
     "Fate",
     "GlobalOperation",
     "MapOperation",
@@ -40,7 +41,11 @@ Fate = Literal["kept", "rejected", "quarantined", "not sampled"]
 NOT_SAMPLED: Final = "not sampled"
 """The reason of a row that no fault kept out; the accounting counts it apart from rejected rows."""
 
+REPEATED: Final = "repeated_id"
+"""The reason of a row whose id another row has that went on; with it, an id may be in the pool several times."""
+
 BUILT_IN: Final[Mapping[str, str]] = {
+    "deduplicate": "rope.curation.operations.deduplicate:DEDUPLICATE",
     "decode": "rope.curation.operations.decode:DECODE",
     "thumbnail": "rope.curation.operations.thumbnail:THUMBNAIL",
     "embed": "rope.curation.operations.embed:EMBED",

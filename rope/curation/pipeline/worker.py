@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
 from rope.curation.pipeline.fault_injection import Fault, FaultInjection, strike_after, strike_before, strike_writing
+from rope.curation.pipeline.ids import as_strings, without_views
 from rope.curation.pipeline.manifest import Count, ShardManifest, ShardPart, StoredFile, read_manifest, write_manifest
 from rope.curation.pipeline.operation import (
     NOT_SAMPLED,
@@ -156,8 +157,17 @@ def _try_rows(job: ShardJob, operation: MapOperation[Any], options: object, star
         list(settle(batch, lambda rows: operation.apply(rows, options)))
 
 
-def settle(batch: pa.RecordBatch, run: Callable[[pa.RecordBatch], Outcome]) -> Iterator[Outcome | pa.RecordBatch]:
+def settle(
+    batch: pa.RecordBatch,
+    run: Callable[[pa.RecordBatch], Outcome],
+    identified: Callable[[pa.RecordBatch], pa.RecordBatch] = lambda rows: rows,
+) -> Iterator[Outcome | pa.RecordBatch]:
     """Run an operation on a batch; where it raises, on either half of it, down to the row.
+
+    Args:
+        batch: the rows.
+        run: the operation.
+        identified: gives rows the columns `id` and `domain`, where they are raw.
 
     Yields:
         In the order of the rows: outcomes, and the rejects of single rows on which it raises.
@@ -171,11 +181,11 @@ def settle(batch: pa.RecordBatch, run: Callable[[pa.RecordBatch], Outcome]) -> I
         raise
     except Exception as error:
         if batch.num_rows <= 1:
-            yield rejects_of(batch, "raised", detail=[_in_a_line(error)] * batch.num_rows)
+            yield rejects_of(identified(batch), "raised", detail=[_in_a_line(error)] * batch.num_rows)
         else:
             half = batch.num_rows // 2
-            yield from settle(batch.slice(0, half), run)
-            yield from settle(batch.slice(half), run)
+            yield from settle(batch.slice(0, half), run, identified)
+            yield from settle(batch.slice(half), run, identified)
     else:
         yield outcome
 
@@ -199,7 +209,7 @@ def _run_shard(
         if reasons:
             quarantined += [rejects_of(_identified(batch.slice(row, 1), job), why) for row, why in reasons.items()]
             batch = batch.filter(pa.array([row not in reasons for row in range(batch.num_rows)]))
-        for settled in settle(batch, run):
+        for settled in settle(batch, run, lambda rows: _identified(rows, job)):
             if isinstance(settled, Outcome):
                 outcomes.append(settled)
             else:
@@ -210,7 +220,7 @@ def _run_shard(
 def _run_on_nothing(job: ShardJob, operation: MapOperation[Any], options: object) -> Outcome:
     """The outcome of no rows, which has the columns of all others."""
     source = job.sources[0]
-    nothing = pa.RecordBatch.from_pylist([], schema=pq.read_schema(source.path).remove_metadata())
+    nothing = without_views(pa.RecordBatch.from_pylist([], schema=pq.read_schema(source.path).remove_metadata()))
     try:
         outcome: Outcome = operation.apply(nothing, options)
     except RopeError:
@@ -233,7 +243,7 @@ def _batches(path: Path, start: int, stop: int, batch_rows: int) -> Iterator[tup
             skipped = min(max(start - position, 0), batch.num_rows)
             wanted = batch.slice(skipped, max(min(stop - position, batch.num_rows) - skipped, 0))
             if wanted.num_rows:
-                yield position + skipped - start, wanted
+                yield position + skipped - start, without_views(wanted)
             position += batch.num_rows
             if position >= stop:  # a group of rows may hold many more
                 break
@@ -251,7 +261,7 @@ def _identified(row: pa.RecordBatch, job: ShardJob) -> pa.RecordBatch:
     """A row under our names of `id` and `domain`, even where it is raw."""
     names = job.options.get("columns", {}) if not job.checked else {}
     return pa.RecordBatch.from_arrays(
-        [pc.cast(row[names.get(name, name)], pa.string()) for name in ("id", "domain")], ["id", "domain"]
+        [as_strings(row[names.get(name, name)]) for name in ("id", "domain")], ["id", "domain"]
     )
 
 

@@ -5,6 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rope.curation.annotation.decisions import Row, make_decisions
+from rope.curation.annotation.items import pair_id
 from rope.curation.annotation.label_files import Label, read_labels
 from rope.curation.annotation.stage import ApplyAnswers, apply_answers
 from rope.curation.dedup.stage import MergeRows, merge_rows
@@ -223,3 +224,14 @@ def test_a_run_may_stop_before_there_are_answers(recipe, curate, tmp_path):
         "no stage 'hal'; it has pool, poison, answers, merge"
         in curate("run", tmp_path / "loop.toml", "--until", "hal")[2]
     )
+
+
+def test_ids_with_a_bar_are_read_as_they_were_written_and_a_label_that_may_mean_two_pairs_is_refused():
+    rows = {name: Row("page" if name.startswith("p") else "video", "h") for name in ("p", "p|1", "v", "1|v")}
+    for left, right in (("p|1", "v"), ("p", "1|v")):
+        written = pair_id(left, right)
+        assert make_decisions([label(written, "different")], rows).detached == {right: f"h/{right}"}
+    with pytest.raises(DatasetError, match=r"p\|1\|v may mean 'p' and '1\|v', or 'p\|1' and 'v'; write a backslash"):
+        make_decisions([label("p|1|v", "different")], rows)
+    del rows["1|v"]
+    assert make_decisions([label("p|1|v", "different")], rows).detached == {"v": "h/v"}

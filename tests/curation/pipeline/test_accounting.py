@@ -1,4 +1,5 @@
 import json
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -6,9 +7,10 @@ import pytest
 
 from rope.curation.pipeline.accounting import audit, funnel, trace
 from rope.curation.pipeline.runner import finished_stages, run_recipe
+from rope.curation.pipeline.worker import _identified
 from rope.errors import DatasetError
 from rope.files import sha256_of
-from tests.curation.pools import HALF, POISON, local, recipe_of, write_rows
+from tests.curation.pools import HALF, POISON, column, local, recipe_of, write_rows
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +73,50 @@ def test_a_repeated_id_is_named(tmp_path):
     recipe = recipe_of(tmp_path, POISON)
     run_recipe(recipe, local(), progress=False)
     assert audit(recipe).problems == ("id 'a' is 2 times in the pool, and 2 times among what became of it (kept)",)
+
+
+KINDS = {
+    "bool": pa.array([True, False, None]),
+    "timestamp": pa.array([0, 1, None], pa.timestamp("us")),
+    "binary": pa.array([b"a", b"\xff", None]),
+    "string_view": pa.array(["a", "\t", " b "], pa.string_view()),
+    "dictionary": pa.array(["a", None, "b"]).dictionary_encode(),
+    "float": pa.array([1.0, 2.5, None]),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_ids_of_any_type_are_accounted_for(kind, tmp_path):
+    pool = pa.table({"id": KINDS[kind], "domain": ["page"] * 3, "frames": [["a.jpg"]] * 3})
+    pq.write_table(pool, tmp_path / "pool.parquet")
+    recipe = recipe_of(tmp_path, POISON)
+    run_recipe(recipe, local(1), progress=False)
+    found = audit(recipe)
+    assert (found.problems, found.fates) == ((), {"kept": 2, "rejected": 1})
+
+
+def test_a_raw_row_that_is_quarantined_has_the_id_that_it_would_have_had(tmp_path):
+    rows = pa.RecordBatch.from_pydict({"key": [True, False], "kind": ["page", "live"]})
+    job = SimpleNamespace(options={"columns": {"id": "key", "domain": "kind"}}, checked=False)
+    assert _identified(rows, job).to_pydict() == {"id": ["True", "False"], "domain": ["page", "live"]}
+
+
+def test_of_repeated_ids_one_goes_on_and_the_books_close(tmp_path):
+    for folder, ids in (("a", ["a", "b", "a", "a"]), ("b", ["a", "a", "b", "a"])):
+        texts = {"a": iter(("x", "y", "z") if folder == "a" else ("z", "x", "y"))}
+        rows = [{"id": i, "domain": "page", "frames": [f"{i}.jpg"], "text": next(texts.get(i, iter("w")))} for i in ids]
+        (tmp_path / folder).mkdir()
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / folder / "pool.parquet")
+    recipes = [recipe_of(tmp_path / folder, 'use = "deduplicate"', POISON, shard_rows=3) for folder in "ab"]
+    for recipe in recipes:
+        run_recipe(recipe, local(1), progress=False)
+        found = audit(recipe)
+        assert (found.problems, found.fates) == ((), {"kept": 2, "rejected": 2})
+    kept = [dict(zip(column(r, "poison", "id"), column(r, "poison", "text"), strict=True)) for r in recipes]
+    assert kept[0] == kept[1]
+    steps = [(step.stage, step.fate, step.reason) for step in trace(recipes[0], "a")]
+    assert steps.count(("deduplicate", "rejected", "repeated_id")) == 2
+    assert steps.count(("poison", "kept", None)) == 1
 
 
 def test_rows_without_an_id_are_counted(tmp_path):
