@@ -58,7 +58,7 @@ RESUMABLE = {
         "curate run",
         "curate publish",
     },
-    "rope-bench": {"run"},
+    "rope-bench": {"rerank", "run"},
     "cope": {"train"},
     "leaderboard": set(),
     "baselines.learn": {"train"},

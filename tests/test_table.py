@@ -9,6 +9,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 import rope.console
+from rope.bench.shown import show
 from rope.table import UNLIMITED, Table
 
 ROOT = Path(__file__).parents[1]
@@ -98,3 +99,10 @@ def test_every_table_of_a_terminal_is_made_here():
         if re.search(r"rich\.table|rich import .*\btable\b", path.read_text("utf-8"))
     }
     assert others == {"rope/table.py"}
+
+
+def test_a_command_in_a_sentence_is_in_one_piece_in_a_narrow_terminal():
+    console = Console(file=StringIO(), width=60, force_terminal=True, color_system="standard")
+    command = "rope-bench gallery B --against A --choose lost --pair P2V --html lost.html, 26.40 points [bold]"
+    show([command], console)
+    assert console.file.getvalue() == command + "\n"

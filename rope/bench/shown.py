@@ -20,9 +20,12 @@ def json_text(value: Mapping[str, Any]) -> str:
 
 
 def show(parts: Iterable[str | Table], console: Console) -> None:
-    """Print tables, and sentences as they are: a name in them may hold brackets, which are not marks of colour."""
+    """Print tables, and sentences as they are: brackets are no marks of colour, and a command in them can be copied."""
     for part in parts:
-        console.print(part, markup=None if isinstance(part, Table) else False)
+        if isinstance(part, Table):
+            console.print(part)
+        else:
+            console.print(part, markup=False, highlight=False, soft_wrap=True)
 
 
 def as_text(parts: Iterable[str | Table]) -> str:

@@ -269,7 +269,10 @@ def review(
     ],
     question: Annotated[
         Literal["merge", "same_product", "precision"],
-        typer.Option(help="What to ask, as in annotate export."),
+        typer.Option(
+            help="What to ask. merge: what a merge leaves open; same_product: a clip and the page of its hint; "
+            "precision: an audit of what is published."
+        ),
     ] = "merge",
     below: Annotated[
         float | None, typer.Option(help="Of a merge: ask about merged ties below it too.", show_default=False)
