@@ -342,6 +342,31 @@ def synthesize(
 
 
 @app.command()
+def queries(
+    directory: Annotated[
+        Path, typer.Argument(metavar="OUT", help="A dataset directory on this machine.", show_default=False)
+    ],
+    table: Annotated[
+        Path,
+        typer.Argument(
+            metavar="TABLE",
+            help="Search queries, Parquet or lines of JSON: query_id, text, images, positives ...",
+            show_default=False,
+        ),
+    ],
+    split: Annotated[
+        Literal["train", "validation"], typer.Option(help="Whose samples answer the queries.")
+    ] = "validation",
+) -> None:
+    """Check a table of search queries against a dataset, and put it beside its samples."""
+    from rope.dataset.locate import locate_here
+    from rope.dataset.queries import add_queries
+
+    added = add_queries(locate_here(directory), split, table)
+    typer.echo(f"{directory}/{added.name}: {len(added.queries):,} queries ({added.fingerprint[:12]})")
+
+
+@app.command()
 @resumable
 def push(
     directory: Directory,

@@ -56,7 +56,7 @@ LETTER_OF: Final[dict[DomainName, str]] = {"page": "P", "video": "V", "live": "L
 """Domain of ROPE -> its letter in the names of pairs; see `label_of`."""
 
 _NAME: Final = re.compile(r"[a-z]{2,32}")
-_RESERVED: Final = frozenset({"aligned", "answer", "image", "mean", "product", "text"})
+_RESERVED: Final = frozenset({"aligned", "answer", "image", "mean", "mixed", "product", "querie", "query", "text"})
 """Names that mean something else where a domain's stands: a folder, a column of results, a kind of fault `no_NAME`."""
 
 
@@ -69,7 +69,7 @@ def domain_problem(name: str) -> str | None:
     >>> domain_problem("review"), domain_problem("products")
     (None, 'ends in s, which is what a folder adds; name one sample, as in review for reviews')
     >>> domain_problem("product")
-    'is reserved (the reserved names are aligned, answer, image, mean, product, text)'
+    'is reserved (the reserved names are aligned, answer, image, mean, mixed, product, querie, query, text)'
     """
     if name in _RESERVED:
         return f"is reserved (the reserved names are {', '.join(sorted(_RESERVED))})"

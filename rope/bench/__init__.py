@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rope.bench.evaluation import evaluate as evaluate
     from rope.bench.evaluation import score_one_share as score_one_share
     from rope.bench.one_shot import Draws as Draws
+    from rope.bench.queries.evaluation import evaluate_queries as evaluate_queries
     from rope.bench.questions import compare as compare
     from rope.bench.questions import diagnose as diagnose
     from rope.bench.questions import draw_map as draw_map
@@ -38,6 +39,7 @@ __all__ = [
     "diagnose",
     "draw_map",
     "evaluate",
+    "evaluate_queries",
     "lightning_callback",
     "predict_attribute",
     "rerank_result",
@@ -57,6 +59,7 @@ _HOMES: Final = {
     "Report": "rope.bench.result",
     "evaluate": "rope.bench.evaluation",
     "score_one_share": "rope.bench.evaluation",
+    "evaluate_queries": "rope.bench.queries.evaluation",
     "predict_attribute": "rope.bench.attributes.predict",
     "score_recommendations": "rope.bench.recommend.run",
     **dict.fromkeys(("rerank_result", "rescore_candidates"), "rope.bench.rerank.run"),

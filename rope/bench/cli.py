@@ -15,6 +15,7 @@ from rope.bench.csv_option import CsvFile, write_csv
 from rope.bench.dims_option import file_of, read_dims
 from rope.bench.failures.cli import gallery
 from rope.bench.json_option import JsonFile, is_file, put
+from rope.bench.queries.cli import queries
 from rope.bench.recommend.cli import recommend
 from rope.bench.rerank.cli import rerank
 from rope.bench.transform_options import Centre, Csls, Whiten, read_transform
@@ -267,9 +268,21 @@ def run(
     json: ResultFile = None,
     csv: CsvFile = None,
     save_ranks: RanksFile = None,
+    with_queries: Annotated[
+        Path | None,
+        typer.Option(
+            "--queries",
+            metavar="JSON",
+            dir_okay=False,
+            help="Embed the search queries of the dataset too, next to OUT, and write what they score here.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Embed every sample with a model, keep the vectors, and score them. Resumes where it was stopped."""
     from rope.bench.one_shot import Draws
+    from rope.bench.queries.evaluation import evaluate_queries
+    from rope.bench.queries.run import embed_queries
     from rope.bench.running.embedder import find_embedder
     from rope.bench.running.run import discard, run_embedder
     from rope.bench.running.share import parse_share
@@ -280,6 +293,10 @@ def run(
     transform = read_transform(centre, whiten, csls)
     if transform is not None and (len(model) > 1 or len(data or []) > 1):
         raise UsageError("--centre, --whiten and --csls: take vectors of one model on one dataset; run each apart")
+    if with_queries is not None and (transform is not None or dims is not None):
+        raise UsageError(
+            "--queries: scores the vectors as they are; leave out --centre, --whiten, --csls and --dims, or --queries"
+        )
     check_several(model, data or [], out, json, share=share, gpus=gpus, processes=processes)
     draws, compute, rows = Draws(seed, trials, shots), read_compute(memory, threads, device), read_dims(dims, json)
     directories = [dataset_of(each) for each in data] if data else [dataset_of(None)]
@@ -318,6 +335,21 @@ def run(
         scored += _score(
             [file], directory, split, embedder.name, draws, compute, result, ranks, of_model, "given", rows, transform
         )
+        if with_queries is not None:
+            asked = embed_queries(
+                embedder,
+                directory,
+                file.with_suffix(".queries.parquet"),
+                split=split,
+                batch_size=batch_size,
+                origin=origin,
+                overwrite=overwrite,
+                check=not no_check,
+            )
+            found = evaluate_queries(
+                [file, asked], directory, split=split, name=embedder.name, compute=compute, missing="given"
+            )
+            put(found.shown, files.result(with_queries, embedder.name, name), found.plain)
     if csv is not None and own is None:
         write_csv(csv, [row for report in scored for row in report.to_rows()])
     if len(directories) > 1 and scored:
@@ -504,6 +536,7 @@ def product1m(
 
 
 app.command()(rerank)
+app.command()(queries)
 app.command()(recommend)
 app.command()(attributes)
 app.command()(tail)

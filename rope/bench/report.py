@@ -31,6 +31,7 @@ __all__ = [
     "quick_table",
     "retrieval_json",
     "retrieval_table",
+    "summary_json",
     "write_json",
     "write_ranks",
 ]
@@ -100,8 +101,8 @@ def retrieval_json(ranks: QueryRanks, intervals: Intervals) -> dict[str, dict[st
     ci95 = intervals_json(intervals)["pairs"]
     return {
         name: {
-            **_summary_json(summarise(_scores_of(pair))),
-            "macro": _summary_json(summarise(_scores_of(pair), pair.products)),
+            **summary_json(summarise(_scores_of(pair))),
+            "macro": summary_json(summarise(_scores_of(pair), pair.products)),
             "ci95": ci95[name],
         }
         for name, pair in ranks.pairs.items()
@@ -135,13 +136,14 @@ def _pair_json(pair: PairScore, intervals: dict[str, Any] | None) -> dict[str, A
         "n_queries": pair.n_queries,
         "n_no_positive": pair.n_no_positive,
         "n_gallery": pair.n_gallery,
-        **_summary_json(pair.micro),
-        "macro": _summary_json(pair.macro),
+        **summary_json(pair.micro),
+        "macro": summary_json(pair.macro),
         "ci95": intervals,
     }
 
 
-def _summary_json(summary: Summary | None) -> dict[str, Any]:
+def summary_json(summary: Summary | None) -> dict[str, Any]:
+    """The means over some queries as results have them; nulls where there is none."""
     if summary is None:
         return {**dict.fromkeys(_metric_names()), "optimistic": {f"R@{k}": None for k in KS}}
     return {

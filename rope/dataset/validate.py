@@ -11,13 +11,15 @@ import pyarrow as pa
 
 from rope.dataset.build import FAULTS_NAME
 from rope.dataset.columns import schema_like
-from rope.dataset.directory import open_parquet
+from rope.dataset.directory import open_parquet, read_labels
 from rope.dataset.fingerprint import fingerprint
 from rope.dataset.frame_check import FrameCheck
 from rope.dataset.manifest import MANIFEST_NAME, DatasetManifest, Shard, read_manifest
+from rope.dataset.queries import QUERIES_FOLDER, find_queries, query_problems, read_query_file
 from rope.dataset.questions import questions
 from rope.dataset.views import open_views
-from rope.domain import Split, domain_of_config
+from rope.domain import SPLITS, Split, domain_of_config
+from rope.errors import RopeError
 from rope.files import AnyPath, sha256_of
 from rope.schema import product_schema
 
@@ -81,6 +83,7 @@ def validate(
     if readable:
         problems.extend(_row_problems(directory, manifest))
         problems.extend(_fingerprint_problems(directory, manifest))
+        problems.extend(_query_problems(directory, manifest))
     else:
         problems.append(Problem(str(directory), "ids were not compared, because not every shard can be read"))
     return problems
@@ -89,6 +92,7 @@ def validate(
 def _file_problems(directory: AnyPath, manifest: DatasetManifest) -> Iterator[Problem]:
     known = {MANIFEST_NAME, _CARD_NAME, *manifest.shards}
     found = {_name_in(directory, path) for path in _files_in(directory) if _counts_as_file(path, directory)}
+    found = {name for name in found if not name.startswith(f"{QUERIES_FOLDER}/")}  # these have their own check
     for name in sorted(known - found):
         yield Problem(name, "is missing; build the dataset again")
     if extra := sorted(found - known - {FAULTS_NAME, "croissant.json", "curation.json"}):
@@ -226,6 +230,21 @@ def _fingerprint_problems(directory: AnyPath, manifest: DatasetManifest) -> Iter
         yield Problem(
             MANIFEST_NAME, f"fingerprint is {manifest.fingerprint}, but the rows give {got}; build the dataset again"
         )
+
+
+def _query_problems(directory: AnyPath, manifest: DatasetManifest) -> Iterator[Problem]:
+    """What is wrong with the tables of queries that lie beside the samples."""
+    for split in SPLITS:
+        try:
+            file = find_queries(directory, split)
+            if file is None:
+                continue
+            found = query_problems(read_query_file(file), read_labels(directory, split))
+        except RopeError as error:
+            yield Problem(f"{QUERIES_FOLDER}/{split}", str(error))
+            continue
+        for what in found:
+            yield Problem(f"{QUERIES_FOLDER}/{file.name}", what)
 
 
 def _with_examples(what: str, count: int, examples: list[str]) -> str:

@@ -21,14 +21,13 @@ from rope.arrays import BitArray, FloatArray, IntArray
 from rope.bench.ranking.blocks import MAX_COST
 from rope.bench.ranking.maxsim import CoarseMaxsim, MaxsimOnHost, equivalent_rows, exact_maxsim, maxsim_bound
 from rope.bench.ranking.one_shot_expectation import Costs, win_chances
+from rope.bench.ranking.places import Places, places_of
 from rope.bench.ranking.records import ComputeSettings, Labelled, PositiveRanks
-from rope.bench.ranking.similarity import TIE, Vectors, exact_cosine, float64_matrix
+from rope.bench.ranking.similarity import Vectors, exact_cosine, float64_matrix
 
 __all__ = ["reduce_rows"]
 
 T = TypeVar("T")
-
-_TIE: Final = Decimal("1e-12")
 
 _ROW_BYTES: Final = 128
 """Bytes of temporaries for each gallery sample while one query is ranked."""
@@ -173,8 +172,8 @@ class _Ranker:
         n_rechecked = 0
         for i, row in enumerate(cosines):
             one = _Row.of(self, top + i, row, int(first), int(last))
-            n_rechecked += one.n_open
-            above[i], above_optimistic[i] = one.counts(one.places), one.counts(one.places_optimistic)
+            n_rechecked += one.places.n_open
+            above[i], above_optimistic[i] = one.places.above, one.places.above_optimistic
             if self.prices is not None and chances is not None and won is not None:
                 chances[i] = one.chances(self.prices)
                 won[i] = one.won(self.prices)
@@ -216,18 +215,13 @@ class _Row:
         columns: int64 [P], its positives in the gallery, best first.
         first: the first gallery sample of its product.
         last: the one after the last.
-        places: int64 [N], for each negative, in the order of the gallery, the positives that are certain to come before
-            it if ties count against the model: it comes before the others.
-        places_optimistic: int64 [N], the same with ties for the model.
-        n_open: negatives settled in whole numbers.
+        places: of the N negatives among the positives, in the order of the gallery.
     """
 
     columns: IntArray
     first: int
     last: int
-    places: IntArray
-    places_optimistic: IntArray
-    n_open: int
+    places: Places
 
     @classmethod
     def of(cls, ranker: _Ranker, query: int, cosines: FloatArray, first: int, last: int) -> "_Row":
@@ -235,31 +229,14 @@ class _Row:
         if ranker.is_within:
             columns = columns[columns != query]
         columns = columns[np.argsort(-cosines[columns])]
-        positives = cosines[columns]
-        negatives = np.concatenate([cosines[:first], cosines[last:]])
-        ascending, n = positives[::-1], len(positives)
-        # A negative v comes after the positives above v + TIE, and after those above v - TIE if ties are for the model.
-        places = n - np.searchsorted(ascending, negatives + (TIE + ranker.reach), side="right")
-        next_best = np.append(positives, -np.inf)[places]
-        near = np.flatnonzero(next_best > negatives - (TIE + ranker.reach))  # the rest is the same either way
-        places_optimistic = places.copy()
-        low = negatives[near] - TIE
-        places_optimistic[near] = n - np.searchsorted(ascending, low + ranker.reach, side="right")
-        ends = np.stack([n - np.searchsorted(ascending, at - ranker.reach) for at in (low + 2 * TIE, low)])
-        is_open = (ends > np.stack([places[near], places_optimistic[near]])).any(axis=0)
-        others = (
-            np.concatenate([np.arange(first), np.arange(last, len(cosines))])[near[is_open]] if is_open.any() else ()
+        places = places_of(
+            cosines[columns],
+            np.concatenate([cosines[:first], cosines[last:]]),
+            ranker.reach,
+            lambda i: ranker.exact(query, int(columns[i])),
+            lambda j: ranker.exact(query, j if j < first else j + last - first),
         )
-        for at, column, end in zip(near[is_open], others, ends.T[is_open], strict=True):
-            settle = _Exactly(ranker, query, columns, int(column))
-            places[at] += settle.n_before(int(places[at]), int(end[0]), _TIE, or_equal=True)
-            places_optimistic[at] += settle.n_before(int(places_optimistic[at]), int(end[1]), -_TIE, or_equal=False)
-        return cls(columns, first, last, places, places_optimistic, int(is_open.sum()))
-
-    def counts(self, places: IntArray) -> IntArray:
-        """For each positive, best first, the negatives before it: int64 [P]."""
-        found: IntArray = np.cumsum(np.bincount(places, minlength=len(self.columns) + 1)[:-1])
-        return found
+        return cls(columns, first, last, places)
 
     def chances(self, prices: _Prices) -> FloatArray:
         """For each positive, best first, its chance to win, see `records.PositiveRanks.win_chances`: float64 [P].
@@ -270,7 +247,7 @@ class _Row:
         segments, steps = (
             np.concatenate([of[: self.first], of[self.last :]]) for of in (prices.segments, prices.steps)
         )
-        keys = segments * (n + 1) + self.places
+        keys = segments * (n + 1) + self.places.against
         keys.sort()
         # float64 adds whole numbers exactly up to 2^53, and above MAX_COST a chance is 0 anyway.
         costs = np.cumsum(np.bincount(keys - segments * (n + 1), weights=steps, minlength=n + 1)[:-1])
@@ -283,30 +260,9 @@ class _Row:
         """The support sets in which the product wins, see `engine.PositiveRanks.won`: uint64 [n_words]."""
         drawn = prices.ever_drawn
         drawn = drawn[(drawn < self.first) | (drawn >= self.last)]
-        places = self.places[np.where(drawn < self.first, drawn, drawn - (self.last - self.first))]
+        places = self.places.against[np.where(drawn < self.first, drawn, drawn - (self.last - self.first))]
         failed = np.zeros((len(self.columns) + 1, prices.drawn.shape[1]), np.uint64)
         np.bitwise_or.at(failed, places, prices.drawn[drawn])
         np.bitwise_or.accumulate(failed, axis=0, out=failed)
         wins: BitArray = np.bitwise_or.reduce(prices.drawn[self.columns] & ~failed[:-1], axis=0)
         return wins
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Exactly:
-    """Compares one negative with positives in whole numbers."""
-
-    ranker: _Ranker
-    query: int
-    positives: IntArray
-    negative: int
-
-    def n_before(self, start: int, stop: int, margin: Decimal, *, or_equal: bool) -> int:
-        """How many of the positives `start:stop` are above the negative by more than `margin`, or as much."""
-        if start >= stop:
-            return 0
-        own = self._cosine(self.negative)
-        differences = [self._cosine(int(column)) - own for column in self.positives[start:stop]]
-        return sum(difference > margin or (or_equal and difference == margin) for difference in differences)
-
-    def _cosine(self, column: int) -> Decimal:
-        return self.ranker.exact(self.query, column)

@@ -25,7 +25,7 @@ from rope.errors import DatasetError, EmbeddingError, UsageError
 from rope.files import AnyPath, atomic_path
 from rope.workdir import WorkFolder
 
-__all__ = ["discard", "run_embedder", "samples_done"]
+__all__ = ["discard", "run_embedder", "samples_done", "stored_key"]
 
 _BATCHES_A_PART: Final = 8
 """What a kill can cost, in batches; each part is one file and one row group of the result."""
@@ -144,7 +144,7 @@ def _is_finished(out: Path, key: RunKey) -> bool:
     """
     if not out.exists():
         return False
-    there = _stored_key(out)
+    there = stored_key(out)
     difference = "it was not written by this command" if there is None else key.why_not_resumed(there)
     if difference:
         what = "delete it" if there is None else "start over with --overwrite"
@@ -152,7 +152,7 @@ def _is_finished(out: Path, key: RunKey) -> bool:
     return True
 
 
-def _stored_key(path: Path) -> str | None:
+def stored_key(path: Path) -> str | None:
     """The key in a file of vectors; None where there is none."""
     try:
         metadata = pq.read_schema(path).metadata or {}
@@ -195,7 +195,7 @@ def _discard(out: Path, work: WorkFolder) -> None:
     Raises:
         UsageError: `out` or the folder was not written by this command.
     """
-    if out.exists() and _stored_key(out) is None:
+    if out.exists() and stored_key(out) is None:
         raise UsageError(f"{out} was not written by this command, so it is not overwritten; choose another file")
     if work.path.exists():
         work.is_begun(overwrite=True)

@@ -37,6 +37,7 @@ __all__ = [
     "median_interval",
     "micro_estimate",
     "over_runs",
+    "pair_intervals",
     "share_interval",
 ]
 
@@ -133,7 +134,7 @@ def intervals_of(ranks: QueryRanks) -> Intervals:
     They depend on the ranks alone: there is no resampling, hence no seed, and the order of rows changes nothing.
     """
     n_products = len(ranks.product_ids)
-    pairs = {name: _pair_intervals(pair, n_products) for name, pair in ranks.pairs.items()}
+    pairs = {name: pair_intervals(pair, n_products) for name, pair in ranks.pairs.items()}
     return Intervals(share_interval(mean_of_pairs(ranks, "R@1")) if ranks.cross_pairs else None, pairs)
 
 
@@ -313,7 +314,8 @@ def median_interval(values: FloatArray, products: IntArray, n_products: int) -> 
     return Interval(value, min(float(low), value), max(float(high), value), below.n_products)
 
 
-def _pair_intervals(pair: PairRanks, n_products: int) -> PairIntervals:
+def pair_intervals(pair: PairRanks, n_products: int) -> PairIntervals:
+    """The intervals of one pair; its products are numbered below `n_products`."""
     micro, macro = {}, {}
     for metric in METRICS:
         values = query_values(pair, metric)
