@@ -355,7 +355,8 @@ def queries(
         ),
     ],
     split: Annotated[
-        Literal["train", "validation"], typer.Option(help="Whose samples answer the queries.")
+        Literal["train", "validation"],
+        typer.Option(help="train: what models learn from; validation: what results are of."),
     ] = "validation",
 ) -> None:
     """Check a table of search queries against a dataset, and put it beside its samples."""

@@ -56,6 +56,8 @@ COMMANDS: Final[dict[str, int | str]] = {
     "rope-bench doctor e.parquet --data data --html doctor.html": WORKS,
     "rope-bench gallery e.parquet --data data --html failures.html": WORKS,
     "rope-bench rerank e.json e.parquet --model baselines:evidence --data data --out c.parquet --depth 3": WORKS,
+    "rope queries data asked.jsonl": FAILS,
+    "rope-bench queries e.parquet --data data": FAILS,
     "rope-bench recommend items.npz --interactions taken.csv": WORKS,
     "cope recipes": WORKS,
     "cope recipe paper": WORKS,
@@ -111,6 +113,7 @@ FILES: Final = {
     "embed.toml": POOL.replace('"w"', '"v"') + '"embed"\nmodel = "x"\n',
     "taken.csv": "user,item,time\n" + "".join(f"u{user},i{user + k},{k}\n" for user in range(4) for k in range(4)),
     "card.yaml": "id: x\n",
+    "asked.jsonl": '{"query_id": "q", "text": "a cup"}\n',
     "results/x/reported.json": '{"schema_version": 1}',
 }
 

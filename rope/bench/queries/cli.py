@@ -33,7 +33,9 @@ def queries(
             show_default="$ROPE_DATA, else that of 'rope use', else the one built last",
         ),
     ] = None,
-    split: Annotated[Split, typer.Option(help="Whose samples are the gallery.")] = "validation",
+    split: Annotated[
+        Split, typer.Option(help="train: what models learn from; validation: what results are of.")
+    ] = "validation",
     name: Annotated[str | None, typer.Option(help="Name of the model.", show_default="that of the first file")] = None,
     memory: Memory = None,
     threads: Threads = None,
