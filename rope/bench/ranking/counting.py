@@ -1,13 +1,18 @@
 """The inner loops of the engine: compare a block of similarities with limits, and count.
 
-Each is written in numpy here and, where numba is installed (the extra `fast`), compiled in `counting_compiled`. Both
-give the same integers; the compiled ones visit a block while it is in cache, and are several times as fast.
+Each is written in numpy here and, where numba is installed (the extra `fast`), compiled in `counting_numba`. Both give
+the same integers; the compiled ones visit a block while it is in cache, and are several times as fast. They are taken
+where there is enough to do (`Loops`).
 
-The values of a block are float32, or whole numbers of 16 bits that are ordered alike (see `arithmetic`). Its rows are
+The values of a block are float32, or whole numbers of 16 bits that are ordered alike (see `backends`). Its rows are
 filled up to a multiple of `PADDING` with a value that is above no limit. The limits of a row descend.
 """
 
-from typing import Final
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from types import ModuleType
+from typing import Any, Final
 
 import numpy as np
 
@@ -25,6 +30,8 @@ from rope.bench.ranking.blocks import (
 )
 
 __all__ = [
+    "LOOPS",
+    "Loops",
     "add_costs",
     "add_costs_numpy",
     "count_above_both",
@@ -41,6 +48,9 @@ __all__ = [
 
 _PAIR_VALUES: Final = 1 << 20
 """Entries gathered at a time by `dot_pairs_numpy`: 16 MiB of temporaries."""
+
+_LOADING_PAYS: Final = 1 << 28
+"""Numbers that the loops of numpy visit in about the time that loading the compiled ones takes."""
 
 
 def count_above_both_numpy(block: Block, low: Block, high: Block, offsets: IntArray) -> tuple[IntArray, IntArray]:
@@ -188,15 +198,90 @@ def dot_pairs_numpy(a: Float32Array, rows: IntArray, b: Float32Array, columns: I
     return dots
 
 
-try:
-    from rope.bench.ranking.counting_numba import (
-        add_costs,
-        count_above_both,
-        count_down_both,
-        dot_pairs,
-        find_between,
-        transposed,
+class Loops:
+    """Which loops are called: those of numpy until they have had about as much to do as takes half a second.
+
+    So long does numba need to be imported and to load what it has compiled, which a small dataset never gets back.
+
+    Attributes:
+        room: numbers that numpy may still visit before numba is loaded.
+    """
+
+    def __init__(self, room: int) -> None:
+        """`room` is that of the attribute; 0 loads numba at the first call."""
+        self.room = room
+        self._compiled: ModuleType | None = None
+
+    def pick(self, name: str, n: int) -> Callable[..., Any]:
+        """The loop of this name, for a call that visits n numbers."""
+        if self.room > n or not self._has_compiled():
+            self.room -= min(n, self.room)
+            loop = globals()[f"{name}_numpy"]
+        else:
+            self.room = 0
+            loop = getattr(self._compiled, name)
+        return loop  # type: ignore[no-any-return]
+
+    def _has_compiled(self) -> bool:
+        if self._compiled is None:
+            try:
+                self._compiled = import_module("rope.bench.ranking.counting_numba")
+            except ImportError:
+                self.room = sys.maxsize
+        return self._compiled is not None
+
+
+LOOPS: Final = Loops(_LOADING_PAYS)
+
+
+def count_above_both(block: Block, low: Block, high: Block, offsets: IntArray) -> tuple[IntArray, IntArray]:
+    """See `count_above_both_numpy`."""
+    counts: tuple[IntArray, IntArray] = LOOPS.pick("count_above_both", block.shape[1] * len(low))(
+        block, low, high, offsets
     )
-except ImportError:
-    count_above_both, find_between, add_costs = count_above_both_numpy, find_between_numpy, add_costs_numpy
-    count_down_both, transposed, dot_pairs = count_down_both_numpy, transposed_numpy, dot_pairs_numpy
+    return counts
+
+
+def count_down_both(block: Block, low: Block, high: Block) -> tuple[IntArray, IntArray]:
+    """See `count_down_both_numpy`."""
+    counts: tuple[IntArray, IntArray] = LOOPS.pick("count_down_both", block.size)(block, low, high)
+    return counts
+
+
+def find_between(
+    block: Block, low: Block, high: Block, offsets: IntArray, wanted: BoolArray
+) -> tuple[IntArray, IntArray]:
+    """See `find_between_numpy`."""
+    found: tuple[IntArray, IntArray] = LOOPS.pick("find_between", block.shape[1] * len(low))(
+        block, low, high, offsets, wanted
+    )
+    return found
+
+
+def add_costs(
+    block: Block,
+    low: Block,
+    high: Block,
+    offsets: IntArray,
+    prices: Prices,
+    own: BitArray,
+    total: IntArray,
+    failed: BitArray,
+) -> tuple[IntArray, IntArray, IntArray]:
+    """See `add_costs_numpy`."""
+    left_out: tuple[IntArray, IntArray, IntArray] = LOOPS.pick("add_costs", block.shape[1] * len(low))(
+        block, low, high, offsets, prices, own, total, failed
+    )
+    return left_out
+
+
+def transposed(block: Block, fill: float) -> Block:
+    """See `transposed_numpy`."""
+    result: Block = LOOPS.pick("transposed", block.size)(block, fill)
+    return result
+
+
+def dot_pairs(a: Float32Array, rows: IntArray, b: Float32Array, columns: IntArray) -> FloatArray:
+    """See `dot_pairs_numpy`."""
+    dots: FloatArray = LOOPS.pick("dot_pairs", len(rows) * a.shape[1])(a, rows, b, columns)
+    return dots

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -15,6 +18,7 @@ from rope.bench.ranking.one_shot_expectation import Costs
 
 pytest.importorskip("numba", reason="the extra 'fast' is not installed, so there is one implementation alone")
 
+from rope.bench.ranking import counting_numba
 from rope.bench.ranking.counting_numba import count_above, count_down, countable
 
 
@@ -112,3 +116,22 @@ def test_dot_products_agree_within_the_rounding_of_sums(dim):
     rows, columns = rng.integers(0, 9, size=(2, 50))
     compiled, plain = counting.dot_pairs(a, rows, b, columns), dot_pairs_numpy(a, rows, b, columns)
     assert np.allclose(compiled, plain, rtol=0, atol=1e-13 * dim)
+
+
+def test_numba_is_loaded_when_numpy_has_had_enough_to_do(monkeypatch):
+    loops = counting.Loops(room=100)
+    picked = [loops.pick("transposed", n) for n in (60, 30, 30, 1)]
+    assert [loop.__module__ for loop in picked] == [counting.__name__] * 2 + [counting_numba.__name__] * 2
+    assert counting.Loops(room=0).pick("dot_pairs", 0) is counting_numba.dot_pairs
+
+
+def test_without_numba_numpy_does_everything(monkeypatch):
+    monkeypatch.setitem(sys.modules, counting_numba.__name__, None)
+    loops = counting.Loops(room=10)
+    assert [loops.pick("transposed", n) for n in (5, 50, 10**15)] == [transposed_numpy] * 3
+
+
+def test_a_small_score_loads_no_numba(dataset, embeddings):
+    """It takes half of the time of the whole command."""
+    code = "import sys; from rope.bench import evaluate; evaluate(*sys.argv[1:]); sys.exit('numba' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code, embeddings, dataset], check=True)
