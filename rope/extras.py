@@ -26,7 +26,7 @@ _INSTALL: Final = {
     "mteb": "rope-bench[mteb]",
     "numba": "rope-bench[fast]",
     "onnx": "rope-bench[onnx]",
-    "onnxruntime": "rope-bench[onnx]",
+    "onnxruntime": "rope-bench[onnxruntime]",
     "onnxscript": "rope-bench[onnx]",
     "open_clip": "rope-bench[baselines]",
     "pandas": "pandas",

@@ -12,12 +12,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rope.arrays import BoolArray, IntArray
-from rope.config import Count, NumberRange, PositiveFraction, check_record
+from rope.config import Count, Fraction, NumberRange, PositiveFraction, check_record
 from rope.curation.codes import coded_in_order
 from rope.curation.dedup.evidence import DomainPair, MediaPairs, make_items
 from rope.curation.dedup.explain import Explanation, why
 from rope.curation.dedup.merge import Merge, MergeRules, PairLabels, merge_products
-from rope.curation.dedup.near_duplicate_images import SIDE, copy_pairs
+from rope.curation.dedup.near_duplicate_images import SIDE, CopyRules, copy_pairs
 from rope.curation.dedup.ties import TIES, tied_rows, ties_by_row
 from rope.curation.pipeline.accounting import kept_files
 from rope.curation.pipeline.operation import REJECT_SCHEMA, GlobalOperation, Outcome, load_operation
@@ -31,6 +31,7 @@ __all__ = ["MERGE", "MergeRows", "explain_merge", "merge_inputs", "merge_rows", 
 
 
 _COLUMNS: Final = ("id", "domain", "product_hint", "session", "media_sha256", "apart")
+_COPIES: Final = CopyRules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,15 @@ class MergeRows:
         thresholds: `page-page`, `page-video` and so on -> smallest cosine of two embeddings that speak for one product,
             where the rows have any. Media of a pair of domains that is not named are never evidence, equal files and
             copies included.
+        column: the vectors whose cosines these are: of `embed`, or those that a stage `encode` has named so.
         copies: whether pages whose pictures are copies of each other speak for one product. Needs `thumbnail`.
+        copy_layout: see `rope.curation.dedup.near_duplicate_images.CopyRules`, as for all that begin with `copy_`.
+        copy_candidates: pictures of similar layout to compare each with; at least one more than `max_neighbours`.
+        copy_gap: difference of a pixel in a colour above which it differs.
+        copy_differing: largest share of the pixels that differ.
+        copy_patch: largest share of them in any square of a ninth of the side.
+        copy_detail: smallest correlation of fine structure.
+        copy_overlap: smallest share of one picture that the other covers.
         max_products: see `rope.curation.dedup.merge.MergeRules`, as for the next two.
         max_neighbours: media that resemble more others say nothing.
         cap: components of more products are left for review.
@@ -53,7 +62,15 @@ class MergeRows:
     """
 
     thresholds: dict[str, PositiveFraction] = field(default_factory=lambda: {"page-page": 1.0})
+    column: str = "embedding"
     copies: bool = True
+    copy_layout: PositiveFraction = _COPIES.layout
+    copy_candidates: Count = _COPIES.candidates
+    copy_gap: PositiveFraction = _COPIES.gap
+    copy_differing: Fraction = _COPIES.differing
+    copy_patch: Fraction = _COPIES.patch
+    copy_detail: Fraction = _COPIES.detail
+    copy_overlap: Fraction = _COPIES.overlap
     max_products: Count = 50
     max_neighbours: Count = 50
     cap: Annotated[int, NumberRange(2)] = 200
@@ -62,11 +79,28 @@ class MergeRows:
     def __post_init__(self) -> None:
         check_record(self)
         self.rules()
+        if self.copies and self.copy_candidates <= self.max_neighbours:
+            raise UsageError(
+                f"copy_candidates is {self.copy_candidates} and max_neighbours {self.max_neighbours}; expected more "
+                "candidates, or a picture with too many copies would never show"
+            )
 
     def rules(self) -> MergeRules:
         """The same as `rope.curation.dedup.merge` wants them."""
         pairs = {_domain_pair(name): threshold for name, threshold in self.thresholds.items()}
         return MergeRules(pairs, self.max_products, self.max_neighbours, self.cap, tuple(self.vetoes))
+
+    def copy_rules(self) -> CopyRules:
+        """When two pictures are copies."""
+        return CopyRules(
+            self.copy_layout,
+            self.copy_candidates,
+            self.copy_gap,
+            self.copy_differing,
+            self.copy_patch,
+            self.copy_detail,
+            self.copy_overlap,
+        )
 
 
 def merge_rows(paths: Sequence[Path], options: MergeRows) -> Iterator[Outcome]:
@@ -114,10 +148,10 @@ def plan_merge(paths: Sequence[Path], options: MergeRows) -> Merge:
         chosen["domain"].to_pylist(),
         media,
         session=chosen["session"].to_pylist(),
-        vectors=read_vectors(paths, used, "merge") if "embedding" in pq.read_schema(paths[0]).names else None,
+        vectors=read_vectors(paths, used, "merge", options.column) if _has_vectors(paths, options) else None,
     )
     attributes = {name: _agreed(rows[name], owner, names) for name in options.vetoes}
-    more = [_copies(paths, rows, used, media)] if options.copies else []
+    more = [_copies(paths, rows, used, media, options.copy_rules())] if options.copies else []
     return merge_products(items, options.rules(), attributes=attributes, labels=_labels(rows), more=more)
 
 
@@ -196,6 +230,18 @@ def _read(paths: Sequence[Path], options: MergeRows) -> pa.Table:
     return pa.concat_tables(tables)
 
 
+def _has_vectors(paths: Sequence[Path], options: MergeRows) -> bool:
+    """Whether the rows have the vectors; those of the default name are not needed.
+
+    Raises:
+        UsageError: another column was named, and is not there.
+    """
+    there = pq.read_schema(paths[0]).names
+    if options.column not in there and options.column != "embedding":
+        raise UsageError(f"merge: the rows have no column {options.column!r} of vectors; add a stage encode before it")
+    return options.column in there
+
+
 def _products(rows: pa.Table) -> pa.ChunkedArray:
     return pc.coalesce(rows["product_hint"], rows["id"])
 
@@ -211,7 +257,9 @@ def _media(rows: pa.Table, is_telling: BoolArray) -> list[str]:
     ]
 
 
-def _copies(paths: Sequence[Path], rows: pa.Table, used: BoolArray, media: Sequence[str]) -> MediaPairs:
+def _copies(
+    paths: Sequence[Path], rows: pa.Table, used: BoolArray, media: Sequence[str], rules: CopyRules
+) -> MediaPairs:
     """Pages whose pictures are copies of each other; equal files are compared once."""
     is_page = pc.equal(rows["domain"], "page").to_numpy() & used
     names, first = np.unique(np.asarray(media)[is_page[used]], return_index=True)
@@ -219,7 +267,7 @@ def _copies(paths: Sequence[Path], rows: pa.Table, used: BoolArray, media: Seque
     different[np.flatnonzero(is_page)[first]] = True
     stored = [value for table in read_wanted(paths, ["thumbnail"], different) for value in table[0].to_pylist()]
     pixels = np.frombuffer(b"".join(stored), np.uint8).reshape(-1, SIDE, SIDE, 3)
-    found = copy_pairs(pixels[np.argsort(np.argsort(first))])
+    found = copy_pairs(pixels[np.argsort(np.argsort(first))], rules)
     return MediaPairs("perceptual", names[found.left], names[found.right], found.score)
 
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 from rope.arrays import FloatArray
 from rope.config import Count, NonNegative, check_record
 from rope.curation.pipeline.operation import MapOperation, Outcome, Reject, divide
+from rope.curation.wide import new_column
 from rope.dataset.sample_rows import sample_of
 from rope.errors import DatasetError
 from rope.extras import needed_by
@@ -24,7 +25,7 @@ from rope.media import choose_frames, decode_frames
 if TYPE_CHECKING:
     from rope.encoders.chinese_clip import ChineseClip
 
-__all__ = ["EMBED", "Embed", "embed"]
+__all__ = ["EMBED", "Embed", "embed", "unit_mean"]
 
 
 _DECIMALS: Final = 4
@@ -41,6 +42,7 @@ class Embed:
         device: `auto` takes a GPU where there is one.
         frames: of a video or live clip, by the rule of `rope.media.choose_frames`.
         margin: a frame shows the product where its similarity is at most this much below that of the best frame.
+        column: what the vectors are called; another than that of an earlier stage.
 
     Raises:
         UsageError: a number is out of range.
@@ -52,6 +54,7 @@ class Embed:
     device: str = "auto"
     frames: Count = 8
     margin: NonNegative = 0.05
+    column: str = "embedding"
 
     def __post_init__(self) -> None:
         check_record(self)
@@ -73,17 +76,21 @@ def embed(batch: pa.RecordBatch, options: Embed) -> Outcome:
 
     Columns: `similarity`, the cosine of the text and the best frame, rounded to 4 digits, null without a text;
     `frame_similarity`, of each frame looked at; `shown_frames`, the places among those stored of the frames that show
-    the product, all where there is no text; `embedding`, float32 of length 1, the mean over these frames.
+    the product, all where there is no text; `embedding` or the name that `column` gives, float32 of length 1, the mean
+    over these frames.
+
+    Raises:
+        UsageError: the rows have one of these columns.
     """
     looks = [_look(row, options) for row in batch.select(["id", "domain", "text", "frames", "video"]).to_pylist()]
     added = {
         "similarity": pa.array([look.similarity for look in looks], pa.float64()),
         "frame_similarity": pa.array([look.frame_similarity for look in looks], pa.list_(pa.float64())),
         "shown_frames": pa.array([look.shown for look in looks], pa.list_(pa.int32())),
-        "embedding": pa.array([look.vector for look in looks], pa.list_(pa.float32())),
+        options.column: pa.array([look.vector for look in looks], pa.list_(pa.float32())),
     }
     for name, column in added.items():
-        batch = batch.append_column(name, column)
+        batch = new_column(batch, name, column, "embed")
     return divide(batch, [look.verdict for look in looks])
 
 
@@ -105,7 +112,7 @@ def _look(row: Mapping[str, Any], options: Embed) -> _Look:
     vectors = _unit(model.encode_images([model.prepare(image) for image in images]).numpy(force=True))  # [n, dim]
     places = choose_frames(n_stored, n_frames)
     if not sample.text:
-        return _Look(shown=tuple(places), vector=_mean(vectors))
+        return _Look(shown=tuple(places), vector=unit_mean(vectors))
     text = _unit(model.encode_texts([sample.text]).numpy(force=True))[0]
     similarities = np.round(vectors @ text, _DECIMALS)
     shown = np.flatnonzero(similarities >= similarities.max() - options.margin)
@@ -113,7 +120,7 @@ def _look(row: Mapping[str, Any], options: Embed) -> _Look:
         float(similarities.max()),
         tuple(similarities.tolist()),
         tuple(places[i] for i in shown),
-        _mean(vectors[shown]),
+        unit_mean(vectors[shown]),
     )
 
 
@@ -123,8 +130,13 @@ def _unit(vectors: npt.NDArray[Any]) -> FloatArray:
     return wide
 
 
-def _mean(vectors: FloatArray) -> npt.NDArray[np.float32]:
-    return _unit(vectors.mean(axis=0)).astype(np.float32)
+def unit_mean(vectors: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """The mean of the unit vectors, of length 1 again; [n, dim] to [dim].
+
+    >>> unit_mean(np.array([[2.0, 0.0], [0.0, 1.0]])).round(3).tolist()
+    [0.7070000171661377, 0.7070000171661377]
+    """
+    return _unit(_unit(vectors).mean(axis=0)).astype(np.float32)
 
 
 EMBED: Final = MapOperation(

@@ -22,7 +22,7 @@ class Thumbnail:
 
 
 def make_thumbnails(batch: pa.RecordBatch, options: Thumbnail) -> Outcome:
-    """Add `thumbnail`, the bytes of uint8 [32, 32, 3]: of a page's image, or the best frame of a video or live clip.
+    """Add `thumbnail`, the bytes of uint8 [64, 64, 3]: of a page's image, or the best frame of a video or live clip.
 
     The best frame is the first that shows the product, where an earlier stage has said so (`shown_frames`), or the one
     in the middle. Rejects `unreadable_media`.
@@ -51,4 +51,4 @@ def _picture(row: dict[str, Any]) -> Image.Image:
     return Image.fromarray(np.asarray(decode_frame(Frame(frame["bytes"], frame["path"]))))
 
 
-THUMBNAIL: Final = MapOperation(version=1, options=Thumbnail, apply=make_thumbnails)
+THUMBNAIL: Final = MapOperation(version=2, options=Thumbnail, apply=make_thumbnails)

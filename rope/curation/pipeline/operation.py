@@ -49,6 +49,7 @@ BUILT_IN: Final[Mapping[str, str]] = {
     "decode": "rope.curation.operations.decode:DECODE",
     "thumbnail": "rope.curation.operations.thumbnail:THUMBNAIL",
     "embed": "rope.curation.operations.embed:EMBED",
+    "encode": "rope.curation.operations.encode:ENCODE",
     "filter": "rope.curation.filtering.stage:FILTER",
     "sample": "rope.curation.sampling.stage:SAMPLE",
     "answers": "rope.curation.annotation.stage:ANSWERS",

@@ -44,18 +44,19 @@ def is_split(stages: Stages) -> bool:
 def audit_split(recipe: CurationRecipe, stages: Stages) -> LeakAudit:
     """Look for leaks among the rows that the last stage has kept; see `rope.curation.splitting.leak_audit.audit_leaks`.
 
-    Near pairs are searched where rows have embeddings and a threshold is known: that of the recipe's `[leaks]`, or else
-    the `near` of its stage split.
+    Near pairs are searched where rows have vectors and a threshold is known: that of the recipe's `[leaks]`, or else
+    the `near` of its stage split; and so for the column of the vectors.
 
     Raises:
         DatasetError: some rows have an embedding and others none.
     """
     paths = kept_files(stages, list(stages)[-1])
-    has_vectors = "embedding" in pq.read_schema(paths[0]).names
-    threshold = _threshold(recipe) if has_vectors else None
+    rules, split = recipe.leaks, _split_options(recipe)
+    column = rules.column or split.get("column", "embedding")
+    threshold = (rules.near or split.get("near")) if column in pq.read_schema(paths[0]).names else None
     rows = _read(paths)
-    validation, train = (_side(paths, rows, name, threshold is not None) for name in ("validation", "train"))
-    rules = recipe.leaks
+    searched = None if threshold is None else column
+    validation, train = (_side(paths, rows, name, searched) for name in ("validation", "train"))
     return audit_leaks(
         validation, train, threshold=threshold, seed=rules.seed, n_canaries=rules.canaries, waived=rules.waived
     )
@@ -128,12 +129,10 @@ def card_with_leaks(card: str, audit: LeakAudit, rules: LeakRules) -> str:
     return before + section
 
 
-def _threshold(recipe: CurationRecipe) -> float | None:
-    """The cosine from which on samples are near; None where the recipe says nothing."""
-    if recipe.leaks.near is not None:
-        return recipe.leaks.near
+def _split_options(recipe: CurationRecipe) -> Mapping[str, Any]:
+    """The options of the last stage split; none where the recipe has no such stage."""
     split = [stage for stage in recipe.stages if BUILT_IN.get(stage.use, stage.use) == BUILT_IN["split"]]
-    return split[-1].options.get("near") if split else None
+    return split[-1].options if split else {}
 
 
 def _read(paths: Sequence[Path]) -> pa.Table:
@@ -144,7 +143,7 @@ def _read(paths: Sequence[Path]) -> pa.Table:
     return pa.concat_tables(tables)
 
 
-def _side(paths: Sequence[Path], every: pa.Table, split: str, with_vectors: bool) -> SplitSide:
+def _side(paths: Sequence[Path], every: pa.Table, split: str, column: str | None) -> SplitSide:
     is_own = pc.equal(every["split"], split)
     rows = every.filter(is_own)
     is_page = pc.equal(rows["domain"], "page")
@@ -153,7 +152,7 @@ def _side(paths: Sequence[Path], every: pa.Table, split: str, with_vectors: bool
         shared["session"] = _one_each(rows["session"])
     if "media_sha256" in rows.column_names:
         shared["media"] = rows["media_sha256"]
-    vectors = read_vectors(paths, is_own.to_numpy(), "leak audit") if with_vectors else None
+    vectors = None if column is None else read_vectors(paths, is_own.to_numpy(), "leak audit", column)
     return SplitSide(rows["id"].to_pylist(), rows["domain"].to_pylist(), vectors, shared)
 
 

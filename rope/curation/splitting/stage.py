@@ -40,6 +40,7 @@ class SplitRows:
         seed: of the hashes that decide between equals.
         near: cosine of two embeddings from which on their products stay together; looser than that of merging. None
             where rows have no embeddings.
+        column: the vectors that `near` compares.
         max_shared: a file or session of more products, or a product with more neighbours, ties nothing.
         freeze_val: a dataset directory whose validation products stay in the validation set; None for none.
 
@@ -50,6 +51,7 @@ class SplitRows:
     n_validation: Count
     seed: Seed
     near: PositiveFraction | None = None
+    column: str = "embedding"
     max_shared: Annotated[int, NumberRange(2)] = MAX_SHARED
     freeze_val: str | None = None
 
@@ -111,7 +113,7 @@ def plan_split(paths: Sequence[Path], options: SplitRows) -> SplitPlan:
     groups = leakage_groups(
         len(ids),
         shared=_shared(rows, product),
-        near=None if options.near is None else _near(paths, is_known, rows, product, options.near),
+        near=None if options.near is None else _near(paths, is_known, rows, product, options),
         max_shared=options.max_shared,
     )
     products = Products(ids, _categories(rows, product), _complete(rows, product, len(ids)), groups.group)
@@ -125,7 +127,7 @@ def _read(paths: Sequence[Path], options: SplitRows) -> pa.Table:
     tables = []
     for path in paths:
         there = pq.read_schema(path).names
-        needed = ["product_id", *(["embedding"] if options.near is not None else [])]
+        needed = ["product_id", *([options.column] if options.near is not None else [])]
         if missing := [name for name in needed if name not in there]:
             raise UsageError(
                 f"split: no column {missing[0]!r}; the rows have {', '.join(there)}; add a stage before it"
@@ -165,12 +167,13 @@ def _shared(rows: pa.Table, product: IntArray) -> list[Shared]:
 
 
 def _near(
-    paths: Sequence[Path], is_known: pa.ChunkedArray, rows: pa.Table, product: IntArray, threshold: float
+    paths: Sequence[Path], is_known: pa.ChunkedArray, rows: pa.Table, product: IntArray, options: SplitRows
 ) -> Near:
     """Pairs of products of which two samples are near; the samples are sorted, as an index depends on their order."""
     order = pc.sort_indices(rows, [(name, "ascending") for name in ("product_id", "domain", "id")]).to_numpy()
-    vectors = read_vectors(paths, is_known.to_numpy(), "split")
-    pairs = near_pairs(vectors[order], threshold, limit=_NEIGHBOURS)
+    vectors = read_vectors(paths, is_known.to_numpy(), "split", options.column)
+    assert options.near is not None
+    pairs = near_pairs(vectors[order], options.near, limit=_NEIGHBOURS)
     return Near(product[order[pairs.left]], product[order[pairs.right]])
 
 

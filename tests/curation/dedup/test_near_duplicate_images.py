@@ -3,11 +3,14 @@ import io
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image, ImageOps
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from rope.curation.dedup.agreement import Agreement
 from rope.curation.dedup.evidence import MediaPairs, make_items
 from rope.curation.dedup.merge import MergeRules, merge_products
-from rope.curation.dedup.near_duplicate_images import SIDE, _agreement, copy_pairs, score_pairs, thumbnail
+from rope.curation.dedup.near_duplicate_images import SIDE, CopyRules, _score, copy_pairs, score_pairs, thumbnail
 from rope.synthetic.copies import TRANSFORMS, draw_transform, transformed
 from tests.stored import POOL
 
@@ -117,16 +120,76 @@ def test_real_photos_merge_into_the_planted_groups():
     assert got == true_pairs(answers)
 
 
-def shifted(thumbnails, columns):
-    """The picture that begins `columns` further right, and the map of each pixel to where it is there."""
-    moved = np.roll(thumbnails, -columns, axis=2)
-    place = np.array([[[1, 0, -2 * columns / SIDE], [0, 1, 0]]], np.float32)
-    return moved, place
+def on_backdrop(seed, *, goods_side=110):
+    """Goods in the middle of a backdrop that all seeds share."""
+    found = photo(100)
+    found.paste(photo(seed).resize((goods_side, goods_side)), (65, 45))
+    return found
 
 
-@pytest.mark.parametrize(("columns", "is_copy"), [(0, True), (12, True), (15, True), (17, False), (20, False)])
-def test_a_copy_shows_at_least_half_of_the_other_picture(columns, is_copy):
-    """The two agree wherever they overlap, so that nothing but the size of the overlap decides."""
-    first = thumbnail(photo(3))[None]
-    second, maps = shifted(first, columns)
-    assert (_agreement(first, second, maps)[0] > 0) == is_copy
+def test_different_goods_on_one_backdrop_are_no_copies():
+    goods = [on_backdrop(seed) for seed in range(12)]
+    assert not len(copy_pairs(np.stack([thumbnail(image) for image in goods])).left)
+    assert is_copy(goods[0], jpeg(goods[0], 40))
+
+
+def test_text_over_a_picture_leaves_it_a_copy():
+    text = on_backdrop(1)
+    draw = ImageDraw.Draw(text)
+    draw.rectangle((10, 150, 130, 166), fill="navy")
+    draw.text((14, 151), "FREE SHIPPING", "white", ImageFont.load_default(14))
+    assert is_copy(on_backdrop(1), text)
+    assert not is_copy(on_backdrop(2), text)
+
+
+@pytest.mark.parametrize(
+    ("change", "is_found"),
+    [
+        ({}, True),
+        ({"differing": 0.17}, False),
+        ({"patch": 0.95}, False),
+        ({"detail": 0.29}, False),
+        ({"overlap": 0.49}, False),
+        ({"contrast": 1 / 255}, False),
+    ],
+)
+def test_each_limit_alone_decides(change, is_found):
+    at_limit = {"differing": 0.16, "patch": 0.94, "detail": 0.3, "overlap": 0.5, "contrast": 2 / 255}
+    agreement = Agreement(**{name: np.array([value]) for name, value in (at_limit | change).items()})
+    assert (_score(agreement, CopyRules())[0] > 0) == is_found
+
+
+ALIKE = [photo(0), jpeg(photo(0), 30), copied(photo(0), "crop", 2), ImageOps.mirror(photo(0)), photo(1), on_backdrop(3)]
+ALIKE += [ImageOps.mirror(copied(photo(0), "crop", 5)), on_backdrop(4), jpeg(on_backdrop(3), 50), photo(0)]
+THUMBNAILS = np.stack([thumbnail(image) for image in ALIKE])
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_score_does_not_depend_on_which_picture_comes_first(mirrored):
+    left, right = np.triu_indices(len(THUMBNAILS))
+    turned = np.full(len(left), mirrored)
+    there, back = score_pairs(THUMBNAILS, left, right, turned), score_pairs(THUMBNAILS, right, left, turned)
+    assert there.tolist() == back.tolist()
+    assert (there > 0).sum() > 5
+
+
+def named(found, order):
+    """The pairs with the numbers that the pictures have in `THUMBNAILS`."""
+    ends = np.sort(np.stack([order[found.left], order[found.right]]), axis=0)
+    return sorted(zip(*ends.tolist(), found.score.tolist(), found.mirrored.tolist(), strict=True))
+
+
+@settings(max_examples=6, deadline=None)
+@given(st.permutations(range(len(ALIKE))), st.integers(2, 4))
+def test_the_order_of_the_pictures_changes_no_pair(order, candidates):
+    order, rules = np.array(order), CopyRules(candidates=candidates)
+    expected = copy_pairs(THUMBNAILS, rules)
+    assert named(copy_pairs(THUMBNAILS[order], rules), order) == named(expected, np.arange(len(ALIKE)))
+
+
+def test_more_pictures_with_one_content_than_are_compared_are_all_hubs():
+    many = np.concatenate([np.repeat(THUMBNAILS[:1], 9, axis=0), THUMBNAILS[2:3]])
+    found = copy_pairs(many, CopyRules(candidates=4))
+    degree = np.bincount(np.concatenate([found.left, found.right]), minlength=10)
+    assert degree.min() >= 4
+    assert len(found.left) < 45

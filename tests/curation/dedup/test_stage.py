@@ -1,3 +1,4 @@
+from dataclasses import fields
 from itertools import combinations
 
 import numpy as np
@@ -6,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from rope.curation.dedup.near_duplicate_images import CopyRules
 from rope.curation.dedup.stage import MergeRows, merge_rows, plan_merge
 from rope.curation.operations.thumbnail import Thumbnail, make_thumbnails
 from rope.curation.pipeline.recipe import read_recipe
@@ -114,6 +116,29 @@ def test_what_an_option_needs_has_to_be_there(tmp_path):
     path = write(tmp_path / "rows.parquet", ROWS)
     with pytest.raises(UsageError, match="no column 'thumbnail'"):
         plan_merge([path], MergeRows())
+
+
+def test_the_column_of_vectors_is_the_one_named(tmp_path):
+    path = write(tmp_path / "rows.parquet", ROWS)
+    table = pq.read_table(path)
+    pq.write_table(table.append_column("other", pa.array([UP] * len(ROWS), pa.list_(pa.float32()))), path)
+    thresholds = {"page-page": 0.99}
+    assert len(set(groups([path], MergeRows(thresholds, copies=False)).values())) == 3
+    assert len(set(groups([path], MergeRows(thresholds, "other", copies=False)).values())) == 2
+    with pytest.raises(UsageError, match="no column 'others' of vectors"):
+        plan_merge([path], MergeRows(thresholds, "others", copies=False))
+    with pytest.raises(UsageError, match="the column 'brand' holds string; expected lists of float32"):
+        plan_merge([path], MergeRows(thresholds, "brand", copies=False))
+
+
+def test_every_rule_of_copies_is_an_option():
+    given = {f"copy_{field.name}": field.default for field in fields(CopyRules)}
+    changed = {name: value - 0.01 if isinstance(value, float) else value + 1 for name, value in given.items()}
+    assert MergeRows(**given).copy_rules() == CopyRules()
+    found = MergeRows(**changed).copy_rules()
+    assert {f"copy_{field.name}": getattr(found, field.name) for field in fields(CopyRules)} == changed
+    with pytest.raises(UsageError, match="copy_candidates is 50 and max_neighbours 50; expected more"):
+        MergeRows(copy_candidates=50)
 
 
 def test_options_out_of_range():
