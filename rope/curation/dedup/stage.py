@@ -288,4 +288,4 @@ def _domain_pair(name: str) -> DomainPair:
     return a, b
 
 
-MERGE: Final = GlobalOperation(version=3, options=MergeRows, apply=merge_rows)
+MERGE: Final = GlobalOperation(version=4, options=MergeRows, apply=merge_rows)
