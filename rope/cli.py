@@ -324,6 +324,9 @@ def synthesize(
     mp4: Annotated[
         bool, typer.Option(help="Write a tenth of a release's videos as MP4 too, which needs the extra 'video'.")
     ] = True,
+    queries: Annotated[
+        bool, typer.Option("--queries", help="Plant search queries too, in queries.jsonl of a release.")
+    ] = False,
 ) -> None:
     """Make a small artificial release or raw pool to try everything without licensed data."""
     from rope.synthetic.pool import write_pool
@@ -331,7 +334,9 @@ def synthesize(
 
     chosen = tuple(domain.strip() for domain in domains.split(","))
     if layout == "release":
-        write_release(out, products=products, seed=seed, domains=chosen, mp4=mp4)
+        write_release(out, products=products, seed=seed, domains=chosen, mp4=mp4, queries=queries)
+    elif queries:
+        raise UsageError("--queries: a raw pool has none; plant them in a release")
     elif chosen != DOMAINS:
         raise UsageError(
             f"--domains {domains}: a raw pool has {', '.join(DOMAINS)}; choose other domains for a release"
@@ -341,8 +346,8 @@ def synthesize(
     typer.echo(f"wrote {products} products to {out}")
 
 
-@app.command()
-def queries(
+@app.command(name="queries")
+def add_query_table(
     directory: Annotated[
         Path, typer.Argument(metavar="OUT", help="A dataset directory on this machine.", show_default=False)
     ],

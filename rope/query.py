@@ -1,12 +1,23 @@
 """One search query: a question to a dataset that is none of its samples, and the samples that answer it."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
 from rope.domain import DomainName, Frame, Sample
 
-__all__ = ["MAX_GRADE", "QUERY_DOMAIN", "QUERY_KINDS", "Positive", "QueryKind", "SampleKey", "SearchQuery", "as_sample"]
+__all__ = [
+    "MAX_GRADE",
+    "QUERY_DOMAIN",
+    "QUERY_KINDS",
+    "Positive",
+    "QueryKind",
+    "SampleKey",
+    "SearchQuery",
+    "as_json_line",
+    "as_sample",
+]
 
 QUERY_DOMAIN: Final[DomainName] = "query"
 """What embedders and files of vectors have in place of a domain for search queries; no dataset has a domain of it."""
@@ -112,6 +123,30 @@ class SearchQuery:
 def as_sample(query: SearchQuery) -> Sample:
     """The query as embedders receive it: of the domain `query`, its images as frames."""
     return Sample(query.query_id, QUERY_DOMAIN, query.text, query.images)
+
+
+def as_json_line(query: SearchQuery) -> str:
+    """The query as a table in lines of JSON has it; its images are paths, and what it lacks is left out.
+
+    >>> as_json_line(SearchQuery("q", "cup", (), (Positive("page", "1"),)))
+    '{"query_id": "q", "text": "cup", "positives": [{"domain": "page", "sample_id": "1", "grade": 1}]}'
+    """
+
+    def listed(keys: Sequence[SampleKey]) -> list[dict[str, str]]:
+        return [{"domain": domain, "sample_id": sample_id} for domain, sample_id in keys]
+
+    told = {
+        "query_id": query.query_id,
+        "text": query.text,
+        "images": [image.path for image in query.images],
+        "positives": [positive._asdict() for positive in query.positives],
+        "negatives": listed(query.negatives),
+        "excluded": listed(query.excluded),
+        "gallery": query.gallery,
+        "candidates": listed(query.candidates),
+        "group": query.group,
+    }
+    return json.dumps({name: value for name, value in told.items() if value}, ensure_ascii=False)
 
 
 def _repeated(keys: Sequence[SampleKey]) -> SampleKey | None:

@@ -336,6 +336,35 @@ def publish(
     typer.echo(f"{out}: sound; {', '.join(sizes)}")
 
 
+@app.command()
+def queries(
+    dataset: Annotated[
+        Path, typer.Argument(metavar="DATASET", help="What curate publish has written.", show_default=False)
+    ],
+    labels: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="Parquet of annotate labels, or CSV: item_id, label, question. Answers to product_name become texts; "
+            "those about pairs become grades and hard negatives.",
+            show_default=False,
+        ),
+    ],
+    split: Annotated[
+        Literal["train", "validation"],
+        typer.Option(help="train: what models learn from; validation: what results are of."),
+    ] = "validation",
+) -> None:
+    """Make search queries from what annotators called products, and put them beside the samples of a dataset."""
+    from rope.curation.queries import make_queries
+
+    table, made = make_queries(dataset, split, labels)
+    typer.echo(
+        f"{dataset}/{table.name}: {len(table.queries):,} queries; left out: {made.n_elsewhere:,} names of samples "
+        f"elsewhere, {made.n_alone:,} of the only sample of a product"
+    )
+
+
 def _end_with(problems: tuple[str, ...], place: Path) -> None:
     for problem in problems:
         typer.echo(f"{place}: {problem}")

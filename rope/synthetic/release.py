@@ -11,10 +11,12 @@ import numpy as np
 from rope.domain import DOMAINS, DomainName, in_order
 from rope.errors import UsageError
 from rope.files import sha256_of
+from rope.query import as_json_line
 from rope.schema import EMPTY_TEXT
 from rope.synthetic.catalogue import Product, check_request, plan_catalogue
 from rope.synthetic.folder import new_folder
 from rope.synthetic.mp4 import FRAMES_PER_SECOND, require_av
+from rope.synthetic.queries import plant_queries
 from rope.synthetic.samples import DRAWN_DOMAINS, DrawnSample, ProductTask, draw_ids, draw_product, plan_tasks
 from rope.synthetic.scenes import VIDEO_SIZE
 from rope.synthetic.seeds import Stream, generator
@@ -74,6 +76,11 @@ videos/, videos/index.tsv   some of the videos as H.264, where the set was made 
 """
 
 
+_README_QUERIES: Final = """\
+queries.jsonl               search queries of the products in test_*.txt, for `rope queries`
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Placed:
     """A product with its place in the release."""
@@ -91,6 +98,7 @@ def write_release(
     validation_share: float = VALIDATION_SHARE,
     domains: Sequence[DomainName] = DOMAINS,
     mp4: bool = True,
+    queries: bool = False,
     workers: int | None = None,
     progress: bool = True,
 ) -> None:
@@ -108,6 +116,7 @@ def write_release(
         domains: those to draw, of `rope.synthetic.samples.DRAWN_DOMAINS`, in any order. A product has 1 to 4 reviews.
             The files of a domain do not depend on which others are drawn.
         mp4: write about a tenth of the videos as MP4 too, which needs PyAV; where there are no videos, nothing.
+        queries: plant search queries of the split `test` too, in `queries.jsonl`; no other file but the README changes.
         workers: processes; None takes one for each core.
         progress: show a bar on stderr.
 
@@ -133,9 +142,14 @@ def write_release(
         _write_products(folder / "products.tsv", placed)
         if mp4:
             _write_video_index(folder, placed, tasks, drawn)
-        (folder / "README.txt").write_bytes(
-            _README.format(n_products=products, seed=seed, n_files=_FILES[len(wanted)]).encode()
-        )
+        readme = _README.format(n_products=products, seed=seed, n_files=_FILES[len(wanted)])
+        if queries:
+            tested = [
+                (one.product, samples) for one, samples in zip(placed, drawn, strict=True) if one.prefix == "test"
+            ]
+            _write_rows(folder / "queries.jsonl", [as_json_line(query) for query in plant_queries(tested, seed)])
+            readme += _README_QUERIES
+        (folder / "README.txt").write_bytes(readme.encode())
 
 
 def place(products: Sequence[Product], seed: int, validation_share: float) -> list[Placed]:

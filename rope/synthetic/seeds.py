@@ -26,6 +26,7 @@ class Stream(IntEnum):
     REVIEW = 9
     N_REVIEWS = 10
     ORACLE = 11
+    QUERY = 12
 
 
 def generator(seed: int, stream: Stream, *index: int) -> np.random.Generator:

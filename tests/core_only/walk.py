@@ -33,7 +33,7 @@ REFUSED: Final = 2
 
 COMMANDS: Final[dict[str, int | str]] = {
     # Makes what the others read.
-    "rope synthesize release --products 40 --no-mp4": WORKS,
+    "rope synthesize release --products 40 --no-mp4 --queries": WORKS,
     "rope build release data": WORKS,
     "rope use data": WORKS,
     "rope-bench run --model baselines:handcrafted --data data --out e.parquet --json e.json": WORKS,
@@ -56,8 +56,9 @@ COMMANDS: Final[dict[str, int | str]] = {
     "rope-bench doctor e.parquet --data data --html doctor.html": WORKS,
     "rope-bench gallery e.parquet --data data --html failures.html": WORKS,
     "rope-bench rerank e.json e.parquet --model baselines:evidence --data data --out c.parquet --depth 3": WORKS,
-    "rope queries data asked.jsonl": FAILS,
-    "rope-bench queries e.parquet --data data": FAILS,
+    "rope queries data release/queries.jsonl": WORKS,
+    "rope-bench run --model baselines:handcrafted --data data --out e.parquet --queries q.json": WORKS,
+    "rope-bench queries e.parquet e.queries.parquet --data data": WORKS,
     "rope-bench recommend items.npz --interactions taken.csv": WORKS,
     "cope recipes": WORKS,
     "cope recipe paper": WORKS,
@@ -67,6 +68,7 @@ COMMANDS: Final[dict[str, int | str]] = {
     "rope pull ./nowhere pulled": REFUSED,
     "rope curate why pass.toml nothing": FAILS,
     "rope curate sweep pass.toml": REFUSED,
+    "rope curate queries data --labels labels.csv": REFUSED,
     "rope curate threshold pass.toml --labels labels.csv": REFUSED,
     "rope curate publish pass.toml --out published": REFUSED,
     "rope curate annotate export pass.toml --in tasks": WORKS,
@@ -113,7 +115,6 @@ FILES: Final = {
     "embed.toml": POOL.replace('"w"', '"v"') + '"embed"\nmodel = "x"\n',
     "taken.csv": "user,item,time\n" + "".join(f"u{user},i{user + k},{k}\n" for user in range(4) for k in range(4)),
     "card.yaml": "id: x\n",
-    "asked.jsonl": '{"query_id": "q", "text": "a cup"}\n',
     "results/x/reported.json": '{"schema_version": 1}',
 }
 
