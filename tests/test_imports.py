@@ -21,7 +21,7 @@ FORBIDDEN = {
 }
 DATASET = {"rope.dataset", "rope.media"}
 SCORES = {"rope.bench.metrics", "rope.bench.one_shot", "rope.bench.score"}
-CURATED = {"rope.curation.codes", "rope.curation.pipeline", "rope.curation.wide"}
+CURATED = {"rope.curation.codes", "rope.curation.embedded_media", "rope.curation.pipeline", "rope.curation.wide"}
 ALLOWED = {
     "rope.media": set(),
     "rope.encoders": set(),

@@ -1,11 +1,16 @@
 """Numbers for strings, so that millions of rows need no Python string each."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["coded", "coded_in_order"]
+from rope.curation.pipeline.ids import as_strings
+from rope.errors import UsageError
+
+__all__ = ["coded", "coded_in_order", "joined_words"]
 
 
 def coded(values: pa.Array | pa.ChunkedArray) -> tuple[pa.Array, npt.NDArray[np.int64]]:
@@ -21,6 +26,24 @@ def coded(values: pa.Array | pa.ChunkedArray) -> tuple[pa.Array, npt.NDArray[np.
     names = chunks[0].dictionary if chunks else pa.array([], pa.string())
     places = [chunk.indices.to_numpy(zero_copy_only=False) for chunk in chunks]
     return names, np.concatenate([np.empty(0, np.int64), *places], dtype=np.int64)
+
+
+def joined_words(rows: pa.Table, columns: Sequence[str], stage: str) -> pa.ChunkedArray:
+    """One word for the values of some columns of each row, such as a stratum; null values are empty.
+
+    >>> rows = pa.table({"category": ["cup", None], "premium": [True, None]})
+    >>> joined_words(rows, ["category", "premium"], "sample").to_pylist()
+    ['cup / True', ' / ']
+
+    Raises:
+        UsageError: there is no such column.
+    """
+    if missing := [name for name in columns if name not in rows.column_names]:
+        raise UsageError(f"{stage}: no column {missing[0]!r}; the rows have {', '.join(rows.column_names)}")
+    words = [pc.fill_null(as_strings(rows[name]), "") for name in columns]
+    if not words:
+        return pa.chunked_array([pa.array([""] * len(rows), pa.string())])
+    return pa.chunked_array([words[0] if len(words) == 1 else pc.binary_join_element_wise(*words, " / ")])
 
 
 def coded_in_order(values: pa.Array | pa.ChunkedArray) -> tuple[list[str], npt.NDArray[np.int64]]:

@@ -22,7 +22,7 @@ from rope.curation.pipeline.ids import raw_ids, without_views
 from rope.curation.pipeline.manifest import ShardManifest
 from rope.curation.pipeline.operation import GlobalOperation, MapOperation, Operation, load_operation
 from rope.curation.pipeline.pool import RawPool, open_pool
-from rope.curation.pipeline.recipe import CurationRecipe, PoolSource, Stage
+from rope.curation.pipeline.recipe import CurationRecipe, Stage
 from rope.curation.pipeline.runner import POOL_STAGE, finished_stages, run_recipe
 from rope.curation.pipeline.supervisor import Ended, Engine
 from rope.curation.pipeline.worker import ShardAttempt
@@ -151,7 +151,8 @@ def _rooted(value: Any, root: Path) -> Any:  # noqa: ANN401  what a pool may hol
 
 def _part_of(recipe: CurationRecipe, folder: Path, n_rows: int) -> CurationRecipe:
     """The recipe without the stages that must see all rows, on the drawn rows."""
-    source = PoolSource(str(folder / "pool.parquet"), max(math.ceil(n_rows / _SHARDS), 1), recipe.pool.columns)
+    shard_rows = max(math.ceil(n_rows / _SHARDS), 1)
+    source = dataclasses.replace(recipe.pool, path=str(folder / "pool.parquet"), shard_rows=shard_rows)
     stages = tuple(stage for stage in recipe.stages if not isinstance(load_operation(stage.use), GlobalOperation))
     limits = dataclasses.replace(recipe.limits, max_quarantined=1.0)
     return dataclasses.replace(recipe, work=folder / "work", pool=source, stages=stages, limits=limits)

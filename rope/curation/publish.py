@@ -12,7 +12,10 @@ import pyarrow.parquet as pq
 
 from rope.curation.annotation.export import audited_precision
 from rope.curation.annotation.precision import card_with_precision, precision_json
+from rope.curation.attributes import ATTRIBUTES_NAME, write_attributes
+from rope.curation.embedded_media import in_files
 from rope.curation.pipeline.accounting import audit as check_accounting
+from rope.curation.pipeline.accounting import kept_files
 from rope.curation.pipeline.manifest import ShardManifest
 from rope.curation.pipeline.recipe import CurationRecipe
 from rope.curation.pipeline.runner import finished_stages
@@ -36,6 +39,9 @@ _UNSOUND: Final = """
 This dataset was published although its audit failed:
 
 """
+
+_BATCH: Final = 256
+"""Rows at a time; each may hold a video."""
 
 _NEEDED: Final = ("id", "domain", "text", "category", "frames", "video", "product_id", "split")
 
@@ -66,7 +72,7 @@ def publish(
         progress: whether to draw bars on stderr.
 
     Raises:
-        UsageError: a column is missing, media are inside the pool rather than in files, or `out` is something else.
+        UsageError: a column is missing, or `out` is something else.
         DatasetError: a stage is stale, rows are not accounted for, there are more leaks than the recipe accepts, or the
             audit is not of these rows.
         ReleaseError: nothing is left of a split.
@@ -94,6 +100,8 @@ def publish(
     card = card_with_leaks(card, audit, recipe.leaks)
     card = card if precision is None else card_with_precision(card, precision)
     _write(out / "README.md", card + (_UNSOUND + "".join(f"* {one}\n" for one in unsound) if unsound else ""))
+    if recipe.pool.keep:
+        write_attributes(kept_files(stages, list(stages)[-1]), recipe.pool.keep, out / ATTRIBUTES_NAME)
     lineage = _lineage(recipe_file, recipe, stages, audit)
     lineage["precision"] = None if precision is None else precision_json(precision)
     lineage["unsound"] = unsound
@@ -107,10 +115,10 @@ def _write(path: Path, text: str) -> None:
 
 
 def curated_source(recipe: CurationRecipe, stages: dict[str, list[tuple[Path, ShardManifest]]]) -> ReleaseSource:
-    """The kept rows of the last stage as a release.
+    """The kept rows of the last stage as a release; media that are stored inside rows are written to `work/media`.
 
     Raises:
-        UsageError: a column is missing, or media are inside the pool.
+        UsageError: a column is missing.
     """
     last = list(stages)[-1]
     folder = recipe.work / "stages" / last
@@ -122,7 +130,8 @@ def curated_source(recipe: CurationRecipe, stages: dict[str, list[tuple[Path, Sh
                 "stages merge and split"
             )
     domains = {domain for name in names for domain in pq.read_table(folder / name, columns=["domain"])[0].to_pylist()}
-    root = _root([path for name in names for path in _paths(folder / name)])
+    media = recipe.work / "media"
+    root = _root([path for name in names for path in _paths(folder / name, media)])
     return ReleaseSource(
         kind="curation",
         folder=folder,
@@ -130,18 +139,19 @@ def curated_source(recipe: CurationRecipe, stages: dict[str, list[tuple[Path, Sh
         splits=SPLITS,
         domains=tuple(domain for domain in DOMAINS if domain in domains),
         image_root=root,
-        stage=partial(_stage, folder=folder, names=names, root=root),
+        stage=partial(_stage, folder=folder, names=names, root=root, media=media),
         file_of=lambda _split, _domain: names[0],
     )
 
 
-def _paths(path: Path) -> Iterator[str]:
+def _paths(path: Path, media: Path) -> Iterator[str]:
     """The folders of all media of a file of rows."""
-    for row in pq.read_table(path, columns=["id", "frames", "video"]).to_pylist():
-        for stored in [*(row["frames"] or []), *([row["video"]] if row["video"] else [])]:
-            if stored["path"] is None:
-                raise UsageError(f"row {row['id']}: its media are inside the pool; publish wants them in files")
-            yield os.path.dirname(stored["path"])  # noqa: PTH120  of millions of texts
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(_BATCH, columns=["frames", "video"]):
+            for raw in batch.to_pylist():
+                row = in_files(raw, media)
+                for stored in [*(row["frames"] or []), *([row["video"]] if row["video"] else [])]:
+                    yield os.path.dirname(stored["path"])  # noqa: PTH120  of millions of texts
 
 
 def _root(folders: Sequence[str]) -> Path:
@@ -155,6 +165,7 @@ def _stage(
     folder: Path,
     names: Sequence[str],
     root: Path,
+    media: Path,
 ) -> dict[str, str]:
     """See `rope.sources.source.Stage`."""
     staging = Staging(connection)
@@ -162,10 +173,10 @@ def _stage(
         with pq.ParquetFile(folder / name) as file:
             there = [c for c in (*_NEEDED, "shown_frames") if c in file.schema_arrow.names]
             line = 0
-            for batch in file.iter_batches(4096, columns=there):
+            for batch in file.iter_batches(_BATCH, columns=there):
                 for row in batch.to_pylist():
                     line += 1
-                    for staged in _staged(row, name, line, root):
+                    for staged in _staged(in_files(row, media), name, line, root):
                         staging.add(staged)
         advance((folder / name).stat().st_size)
     staging.finish(SPLITS)

@@ -95,7 +95,7 @@ def _file_problems(directory: AnyPath, manifest: DatasetManifest) -> Iterator[Pr
     found = {name for name in found if not name.startswith(f"{QUERIES_FOLDER}/")}  # these have their own check
     for name in sorted(known - found):
         yield Problem(name, "is missing; build the dataset again")
-    if extra := sorted(found - known - {FAULTS_NAME, "croissant.json", "curation.json"}):
+    if extra := sorted(found - known - {FAULTS_NAME, "croissant.json", "curation.json", "attributes.parquet"}):
         what = f"{len(extra):,} files are not in the manifest, so no part of the dataset"
         yield Problem(str(directory), _with_examples(what, len(extra), extra[:_N_EXAMPLES]))
 

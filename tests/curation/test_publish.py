@@ -133,3 +133,45 @@ def test_what_an_audit_calls_unsound_is_not_published_unless_asked_for_and_then_
     assert told.startswith("id 'p0-page' is 2 times in the pool")
     publish(recipe.work.with_suffix(".toml"), recipe, tmp_path / "sound", progress=False)
     assert "Unsound" not in (tmp_path / "sound" / "README.md").read_text()
+
+
+def test_media_and_columns_of_the_pool_go_all_the_way(curate, tmp_path):
+    """Media inside the rows, and a brand by which a veto keeps two pages of one file apart."""
+    write_pictures(tmp_path, n_products=4)
+    rows = pq.read_table(tmp_path / "pool.parquet").to_pylist()
+    for row in rows:
+        product = int(row["product_hint"][1:])
+        shown = [(tmp_path / name).read_bytes() for name in row["frames"]]
+        if row["id"] in ("p1-page", "p3-page"):
+            shown = [(tmp_path / f"p{product - 1}-page-0.jpg").read_bytes()]
+        row["frames"] = [{"bytes": content, "path": None} for content in shown]
+        row |= {"brand": "x" if product < 3 else "y", "price": float(product) if row["domain"] == "page" else None}
+        row["seller"] = row["domain"]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "pool.parquet")
+    for path in tmp_path.glob("*.jpg"):
+        path.unlink()
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(
+        '[pool]\npath = "pool.parquet"\nkeep = ["brand", "price", "seller"]\n[leaks]\n'
+        'accepted = { media = 9, title = 9 }\n[[stage]]\nuse = "decode"\n'
+        '[[stage]]\nuse = "sample"\nseed = 0\nrate = 1.0\nstrata = ["brand"]\n'
+        '[[stage]]\nuse = "merge"\ncopies = false\nthresholds = { page-page = 1.0 }\nvetoes = ["brand"]\n'
+        '[[stage]]\nuse = "split"\nn_validation = 1\nseed = 0\nstrata = ["brand"]\nmax_shared = 2\n'
+    )
+    assert curate("run", recipe, "--workers", 1)[0] == 0
+    assert "their brand differs: x and y" in curate("why", recipe, "p2-page")[1]
+    code, _, err = curate("publish", recipe, "--out", tmp_path / "out")
+    assert code == 0, err
+    assert validate(tmp_path / "out", decode=True) == []
+    assert pq.read_table(tmp_path / "out" / "attributes.parquet").to_pylist() == [
+        {"product_id": "p0", "brand": "x", "price": None, "seller": None},
+        {"product_id": "p2", "brand": "x", "price": 2.0, "seller": None},
+        {"product_id": "p3", "brand": "y", "price": 3.0, "seller": None},
+    ]
+    code, said, _ = curate("annotate", "export", recipe, "--in", tmp_path / "asked", "--question", "precision")
+    assert code == 0
+    (tasks,) = (tmp_path / "asked").glob("*/label-studio.json")
+    shown = [path for task in json.loads(tasks.read_text()) for path in task["data"]["media_0"]]
+    root = Path(said.split("media are below ")[1].splitlines()[0])
+    assert all((root / path.removeprefix("/data/local-files/?d=")).suffix == ".jpg" for path in shown)
+    assert all((root / path.removeprefix("/data/local-files/?d=")).is_file() for path in shown)

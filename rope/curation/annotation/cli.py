@@ -36,7 +36,12 @@ def export(
         str, typer.Option(metavar="URL", help="URL prefix that is put before the paths of media.")
     ] = "/data/local-files/?d=",
     media_root: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Paths begin below it.", show_default="what the pool lies in")
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Paths begin below it.",
+            show_default="what the pool lies in",
+        ),
     ] = None,
     gold: Annotated[
         Path | None, typer.Option(help="CSV of known answers: item_id, answer.", show_default=False)
@@ -82,13 +87,12 @@ def export(
         count=count,
         batches=cut,
     )
-    pool = checked.pool_path
-    batches = plan_export(checked, folder, options)
+    batches, root = plan_export(checked, folder, options), media_root or _media_root(checked.pool_path, folder)
     for batch in batches:
-        write_exports(folder, batch, media_prefix, media_root or (pool if pool.is_dir() else pool.parent).parent)
+        write_exports(folder, batch, media_prefix, root)
         write_batch(folder, batch, cut)
         what = ", all open after earlier answers" if batch.is_again else ""
-        typer.echo(f"{folder / batch.name}: {len(batch.tasks):,} tasks{what}")
+        typer.echo(f"{folder / batch.name}: {len(batch.tasks):,} tasks{what}; media are below {root}")
     if not batches:
         n_asked = len({task.item.task_id for batch in read_batches(folder) for task in batch.tasks})
         typer.echo(f"{folder}: nothing new to ask; {n_asked:,} tasks were exported before")
@@ -149,6 +153,16 @@ def labels(
     if out is not None:
         write_labels(table, out)
         typer.echo(f"wrote {out}")
+
+
+def _media_root(pool: Path, folder: Path) -> Path:
+    """The folder that all media are below: what the pool's lies in, and the batches' too where the pool holds media."""
+    import os
+
+    from rope.curation.annotation.export import MEDIA
+
+    around = (pool if pool.is_dir() else pool.parent).parent
+    return Path(os.path.commonpath([around, folder.absolute()])) if (folder / MEDIA).is_dir() else around
 
 
 def _alpha(found: "QuestionSummary") -> str:

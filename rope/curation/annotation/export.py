@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import pyarrow.parquet as pq
+
 from rope.curation.annotation.again import plan_again
 from rope.curation.annotation.batches import BatchOptions, NearCut, TaskBatch, plan_batches, read_batches
 from rope.curation.annotation.from_rows import name_items, pair_items, read_gold, read_rows, row_pairs, with_gold
@@ -19,7 +21,10 @@ from rope.curation.pipeline.recipe import CurationRecipe, cut_recipe
 from rope.curation.pipeline.runner import POOL_STAGE, finished_stages
 from rope.errors import UsageError
 
-__all__ = ["LEDGER", "ExportOptions", "audited_precision", "plan_export"]
+__all__ = ["LEDGER", "MEDIA", "ExportOptions", "audited_precision", "plan_export"]
+
+MEDIA: Final = "media"
+"""The folder of media that the pool holds inside its rows, beside the batches."""
 
 LEDGER: Final = "ledger"
 """The folder of answers, beside the batches."""
@@ -70,8 +75,8 @@ def plan_export(recipe: CurationRecipe, folder: Path, options: ExportOptions) ->
     ]
     asked = frozenset(task.item.task_id for batch in earlier for task in batch.tasks)
     if options.question == "precision":
-        return [*_audit(recipe, earlier, options), *again]
-    items = _items(recipe, options)
+        return [*_audit(recipe, folder / MEDIA, earlier, options), *again]
+    items = _items(recipe, folder / MEDIA, options)
     known = with_gold(items, read_gold(options.gold) if options.gold else {})
     if options.near is not None:
         near = options.near
@@ -80,11 +85,12 @@ def plan_export(recipe: CurationRecipe, folder: Path, options: ExportOptions) ->
     return [*(replace(batch, near=options.near) for batch in new), *again]
 
 
-def _items(recipe: CurationRecipe, options: ExportOptions) -> list[Item]:
+def _items(recipe: CurationRecipe, media: Path, options: ExportOptions) -> list[Item]:
     if options.question == "merge":
-        return _merge_items(recipe, options)
+        return _merge_items(recipe, media, options)
     stage = options.stage or _asked_stage(recipe)
-    rows = read_rows(kept_files(_stages(recipe, stage), stage), options.column if options.near else None)
+    score = options.column if options.near else None
+    rows = read_rows(kept_files(_stages(recipe, stage), stage), media, score=score)
     return list(pair_items(rows) if options.question == "same_product" else name_items(rows))
 
 
@@ -107,7 +113,7 @@ def _asked_stage(recipe: CurationRecipe) -> str:
     return _before(recipe, applying[0]) if applying else recipe.stages[-1].name
 
 
-def _merge_items(recipe: CurationRecipe, options: ExportOptions) -> list[Item]:
+def _merge_items(recipe: CurationRecipe, media: Path, options: ExportOptions) -> list[Item]:
     merging = _names(recipe, "merge")
     if not merging:
         raise UsageError(f"{recipe.name}: has no stage merge to ask about")
@@ -116,7 +122,8 @@ def _merge_items(recipe: CurationRecipe, options: ExportOptions) -> list[Item]:
     paths = kept_files(_stages(recipe, before), before)
     questions = merge_questions(paths, MergeRows(**stage.options), options.below)
     pairs = list(dict.fromkeys((one.left, one.right) for one in questions))
-    return list(row_pairs("merge", read_rows(paths), pairs))
+    only = {row_id for pair in pairs for row_id in pair}
+    return list(row_pairs("merge", read_rows(paths, media, only=only), pairs))
 
 
 def audited_precision(recipe: CurationRecipe, folder: Path) -> Precision:
@@ -134,7 +141,9 @@ def _last_rows(recipe: CurationRecipe) -> list[Path]:
     return kept_files(finished_stages(recipe), recipe.stages[-1].name)
 
 
-def _audit(recipe: CurationRecipe, earlier: Sequence[TaskBatch], options: ExportOptions) -> list[TaskBatch]:
+def _audit(
+    recipe: CurationRecipe, media: Path, earlier: Sequence[TaskBatch], options: ExportOptions
+) -> list[TaskBatch]:
     """The audit of the dataset as it is; none where it was exported before."""
     paths = _last_rows(recipe)
     claims = claims_of(_with_products(paths, recipe))
@@ -142,7 +151,9 @@ def _audit(recipe: CurationRecipe, earlier: Sequence[TaskBatch], options: Export
     if any(batch.population == population for batch in earlier):
         return []
     drawn = draw_claims(claims, options.count, options.batches.seed)
-    items = row_pairs("precision", read_rows(paths), [(claim.reference, claim.row) for claim in drawn])
+    pairs = [(claim.reference, claim.row) for claim in drawn]
+    only = {row_id for pair in pairs for row_id in pair}
+    items = row_pairs("precision", read_rows(paths, media, only=only), pairs)
     planned = plan_batches(items, frozenset(), options.batches)
     return [
         replace(batch, name=f"{batch.name}-{population[:6]}", population=population, n_population=len(claims))
@@ -151,7 +162,9 @@ def _audit(recipe: CurationRecipe, earlier: Sequence[TaskBatch], options: Export
 
 
 def _with_products(paths: Sequence[Path], recipe: CurationRecipe) -> list[dict[str, Any]]:
-    rows = [{name: row.get(name) for name in ("id", "domain", "product_id")} for row in read_rows(paths)]
-    if any(row["product_id"] is None for row in rows):
+    names = ["id", "domain", "product_id"]
+    there = all("product_id" in pq.read_schema(path).names for path in paths)
+    rows = [row for path in paths if there for row in pq.read_table(path, columns=names).to_pylist()]
+    if not there or any(row["product_id"] is None for row in rows):
         raise UsageError(f"{recipe.name}: its rows have no product_id; end the recipe with the stages merge and split")
     return rows

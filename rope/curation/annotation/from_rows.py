@@ -2,16 +2,18 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rope.curation.annotation.items import Item, Question, media_digest, pair_id
 from rope.curation.annotation.tables import read_table
+from rope.curation.embedded_media import in_files
 from rope.errors import DatasetError, UsageError
 from rope.files import check_file
 
@@ -28,11 +30,15 @@ _COLUMNS: Final = (
 Row = Mapping[str, Any]
 
 
-def read_rows(paths: Iterable[Path], score: str | None = None) -> Iterator[Row]:
+def read_rows(
+    paths: Iterable[Path], media: Path, *, score: str | None = None, only: Collection[str] | None = None
+) -> Iterator[Row]:
     """Rows of Parquet files that a stage has written, with what annotation needs of them.
 
     Args:
         paths: the files.
+        media: folder for media that are stored inside rows, as labelling tools show files alone.
+        only: ids of the rows that are wanted; None for all.
         score: a column of numbers that items are chosen by; it is called `score` in the rows.
 
     Raises:
@@ -47,8 +53,11 @@ def read_rows(paths: Iterable[Path], score: str | None = None) -> Iterator[Row]:
                     raise UsageError(f"{path}: no column {score!r} to choose items by; it has {', '.join(there)}")
                 names = [name for name in (*_COLUMNS, score) if name in there]
                 for batch in file.iter_batches(1024, columns=names):
+                    if only is not None:
+                        batch = batch.filter(pc.is_in(batch["id"], pa.array(list(only), pa.string())))
                     for row in batch.to_pylist():
-                        yield row if score is None else row | {"score": row[score]}
+                        found = in_files(row, media)
+                        yield found if score is None else found | {"score": row[score]}
         except (OSError, pa.ArrowException) as error:
             raise DatasetError(f"{path}: cannot be read ({error}); run the recipe again") from error
 
@@ -99,7 +108,7 @@ def _item(question: Question, item_id: str, shown: Mapping[str, Row]) -> Item:
         question=question,
         texts={heading: row["text"] or "" for heading, row in shown.items()},
         media={heading: _media(row) for heading, row in shown.items() if row["frames"]},
-        videos={heading: _place(row, row["video"]) for heading, row in shown.items() if row["video"]},
+        videos={heading: str(row["video"]["path"]) for heading, row in shown.items() if row["video"]},
         digest=media_digest(hashes),
         stratum=f"{last['domain']}/{last.get('category') or ''}",
         weight=float(last.get("weight") or 1.0),
@@ -111,15 +120,7 @@ def _media(row: Row) -> tuple[str, ...]:
     """Paths of the frames to show: those that show the product, where an earlier stage has said so."""
     files: Sequence[Mapping[str, Any]] = row["frames"]
     places = row.get("shown_frames") or range(len(files))
-    return tuple(_place(row, files[place]) for place in places if place < len(files))[:_MAX_FRAMES]
-
-
-def _place(row: Row, file: Mapping[str, Any]) -> str:
-    if file["path"] is None:
-        raise UsageError(
-            f"row {row['id']}: its media are inside the pool, where no labelling tool can show them; use paths"
-        )
-    return str(file["path"])
+    return tuple(str(files[place]["path"]) for place in places if place < len(files))[:_MAX_FRAMES]
 
 
 def _hashes(row: Row) -> dict[str, str]:

@@ -15,6 +15,7 @@ from rope.bench.stats.intervals import TAIL, MetricEstimate, estimate, share_int
 from rope.curation.annotation.agreement import Vote, dawid_skene
 from rope.curation.annotation.answers import AnnotatorAnswer
 from rope.curation.annotation.batches import TaskBatch
+from rope.curation.annotation.items import pair_id
 from rope.curation.annotation.ledger import current_answers
 from rope.domain import DOMAINS
 from rope.errors import DatasetError
@@ -63,7 +64,7 @@ class Claim:
     @property
     def item_id(self) -> str:
         """As annotation names the pair."""
-        return f"{self.reference}|{self.row}"
+        return pair_id(self.reference, self.row)
 
 
 def claims_of(rows: Iterable[Mapping[str, Any]]) -> list[Claim]:

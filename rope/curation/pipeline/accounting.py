@@ -106,7 +106,7 @@ def audit(recipe: CurationRecipe) -> Audit:
     """
     stages = finished_stages(recipe)
     counts = funnel(stages)
-    pool = open_pool(recipe.pool_path, recipe.pool.columns, recipe.work)
+    pool = open_pool(recipe.pool_path, recipe.pool.columns, recipe.work, recipe.pool.keep)
     problems = _miscounts(counts) + _damages(stages)
     if problems:  # then there may be nothing to read ids from
         return Audit(counts[0].rows_in, {}, tuple(problems))

@@ -5,7 +5,7 @@ It works on whole columns. A Python object for each row would cost more than all
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -50,16 +50,19 @@ class IngestOptions:
     Attributes:
         root: what paths are relative to.
         columns: ours -> the pool's.
+        keep: other columns that go on as they are.
     """
 
     root: str
     columns: dict[str, str]
+    keep: list[str] = field(default_factory=list)
 
 
 def ingest_rows(batch: pa.RecordBatch, options: IngestOptions) -> Outcome:
     """Bring raw rows into `ROW_SCHEMA`; rejects those without an id, with an unknown domain, or without media.
 
-    A row without an id gets one that begins with `?` and is a hash of the row, for the accounting.
+    The columns to keep come after those of the schema. A row without an id gets one that begins with `?` and is a hash
+    of the row, for the accounting.
     """
     given = {ours: batch[theirs] for ours, theirs in options.columns.items()}
     ids, has_id = _ids(batch, options)
@@ -73,11 +76,19 @@ def ingest_rows(batch: pa.RecordBatch, options: IngestOptions) -> Outcome:
         **{name: trimmed(given[name]) if name in given else nothing for name in _WORDS},
     }
     rows = pa.RecordBatch.from_arrays([columns[name] for name in ROW_SCHEMA.names], schema=ROW_SCHEMA)
-    return divide(rows, _verdicts(rows, has_id))
+    verdicts = _verdicts(rows, has_id)
+    for name in options.keep:
+        rows = rows.append_column(name, _plain(batch[name]))
+    return divide(rows, verdicts)
 
 
 ADMIT: Final = MapOperation(version=4, options=IngestOptions, apply=ingest_rows)
 """The first stage of every recipe."""
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    """A column without a dictionary, which would differ from batch to batch."""
+    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,11 +49,13 @@ class RawPool:
         root: what paths in it are relative to.
         files: in the order of their names.
         columns: ours -> the pool's, for those that it has.
+        kept: other columns that go on as they are.
     """
 
     root: Path
     files: tuple[PoolFile, ...]
     columns: Mapping[str, str]
+    kept: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class PoolSlice:
         return self.stop - self.start
 
 
-def open_pool(path: Path, renamed: Mapping[str, str], cache: Path) -> RawPool:
+def open_pool(path: Path, renamed: Mapping[str, str], cache: Path, kept: Sequence[str] = ()) -> RawPool:
     """Find the files of a pool and check their columns.
 
     Args:
@@ -80,13 +82,15 @@ def open_pool(path: Path, renamed: Mapping[str, str], cache: Path) -> RawPool:
         renamed: our name of a column -> the pool's, where they differ.
         cache: folder to keep hashes of files in, and the listing of a folder pool. A file whose size and time of
             change are as before is not hashed again.
+        kept: other columns of the pool that go on.
 
     Raises:
-        UsageError: there is no such file, it is not Parquet, or a column is missing.
+        UsageError: there is no such file, it is not Parquet, or a column is missing or cannot be kept.
     """
     root, paths = _find_files(path, cache)
     schema = _common_schema(paths)
     columns = _columns(schema, renamed, paths[0])
+    _refuse_unkept(schema, kept, paths[0])
     known = _read_cache(cache / "pool.json")
     stats = {str(file): (file.stat().st_size, file.stat().st_mtime_ns) for file in paths}
     hashes = {
@@ -102,7 +106,7 @@ def open_pool(path: Path, renamed: Mapping[str, str], cache: Path) -> RawPool:
         with atomic_path(cache / "pool.json") as temporary:
             temporary.write_text(json.dumps(entries, indent=1), "utf-8")
     files = [PoolFile(file, pq.read_metadata(file).num_rows, hashes[str(file)]) for file in paths]
-    return RawPool(root.absolute(), tuple(files), columns)
+    return RawPool(root.absolute(), tuple(files), columns, tuple(kept))
 
 
 def slices(pool: RawPool, shard_rows: int) -> list[PoolSlice]:
@@ -161,6 +165,15 @@ def _columns(schema: pa.Schema, renamed: Mapping[str, str], path: Path) -> dict[
             f"{path}: lacks {lacks}; it has {', '.join(schema.names)}; rename columns in the recipe, in [pool.columns]"
         )
     return has
+
+
+def _refuse_unkept(schema: pa.Schema, kept: Sequence[str], path: Path) -> None:
+    """Refuse to keep a column that is missing, or whose name a row has anyway."""
+    for name in kept:
+        if name in COLUMNS:
+            raise UsageError(f"pool: keep names {name!r}, a column that rows have anyway; name others")
+        if name not in schema.names:
+            raise UsageError(f"{path}: has no column {name!r} to keep; it has {', '.join(schema.names)}")
 
 
 def _read_cache(path: Path) -> dict[str, Any]:

@@ -52,6 +52,7 @@ class PoolSource:
         path: see `rope.curation.pipeline.pool.open_pool`.
         shard_rows: rows of a shard: what is lost and done again when a worker dies.
         columns: our name of a column -> the pool's, where they differ.
+        keep: other columns that go on with the rows, such as brand and price.
 
     Raises:
         UsageError: a number is below 1.
@@ -60,6 +61,7 @@ class PoolSource:
     path: str
     shard_rows: Count = 2000
     columns: dict[str, str] = field(default_factory=dict)
+    keep: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         check_record(self)

@@ -216,7 +216,7 @@ def _planned(
     recipe: CurationRecipe, *, noted: bool = False
 ) -> Iterator[tuple[Stage, Callable[[Sequence[PoolSlice] | None], list[ShardJob]]]]:
     """Each stage, and the function that gives its shards from the rows that go in; see `_fingerprint` for `noted`."""
-    pool = open_pool(recipe.pool_path, recipe.pool.columns, recipe.work)
+    pool = open_pool(recipe.pool_path, recipe.pool.columns, recipe.work, recipe.pool.keep)
     first = _pool_stage(pool)
     yield first, lambda _: _plan(recipe, first, slices(pool, recipe.pool.shard_rows), checked=False)
     for stage in recipe.stages:
@@ -224,7 +224,7 @@ def _planned(
 
 
 def _pool_stage(pool: RawPool) -> Stage:
-    options = {"root": str(pool.root), "columns": dict(pool.columns)}
+    options = {"root": str(pool.root), "columns": dict(pool.columns), "keep": list(pool.kept)}
     return Stage(POOL_STAGE, "rope.curation.pipeline.ingest:ADMIT", options)
 
 

@@ -229,6 +229,9 @@ def _run_on_nothing(job: ShardJob, operation: MapOperation[Any], options: object
         raise DatasetError(
             f"stage {job.stage!r}: {job.use} fails on a batch without rows, so it is not the data: {_in_a_line(error)}"
         ) from error
+    names = outcome.kept.schema.names
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise UsageError(f"stage {job.stage!r}: its rows have two columns {repeated[0]!r}; rename what the pool keeps")
     return outcome
 
 

@@ -1,7 +1,7 @@
 """Keep an exact, stratified sample of products, with the weight of each row; see `rope.curation.sampling.sample`."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rope.config import Count, PositiveFraction, Seed, check_record
+from rope.curation.codes import joined_words
 from rope.curation.pipeline.operation import NOT_SAMPLED, GlobalOperation, Outcome, rejects_of
 from rope.curation.sampling.keyed_hash import keyed_hash
 from rope.curation.sampling.sample import PURPOSE, SampleSize, draw_sample, join_units, make_units, row_weights
@@ -24,10 +25,11 @@ class SampleRows:
 
     Attributes:
         seed: a larger sample with the same seed and floor contains a smaller one.
-        rate: share of the keys of each stratum (a category and a set of domains); give this or `count`.
+        rate: share of the keys of each stratum; give this or `count`.
         count: number of keys.
         floor: keys of a stratum that are drawn at least, or all it has.
         key: column whose values are in or out as a whole; a row where it is null is its own key.
+        strata: columns whose values, with the set of domains, make a stratum.
 
     Raises:
         UsageError: both or none of `rate` and `count` are given, or a number is out of range.
@@ -38,6 +40,7 @@ class SampleRows:
     count: Count | None = None
     floor: Count = 2
     key: str = "product_hint"
+    strata: list[str] = field(default_factory=lambda: ["category"])
 
     def __post_init__(self) -> None:
         check_record(self)
@@ -59,8 +62,9 @@ def sample_rows(paths: Sequence[Path], options: SampleRows) -> Iterator[Outcome]
     size = options.size()
     parts = []
     for path in paths:
-        rows = _read(path, options.key)
-        parts.append(make_units(_keys(rows, options.key), rows["category"], rows["domain"], seed=options.seed))
+        rows = _read(path, options)
+        strata = joined_words(rows, options.strata, "sample")
+        parts.append(make_units(_keys(rows, options.key), strata, rows["domain"], seed=options.seed))
     drawn = draw_sample(join_units(parts), size)
     for path in paths:
         table = pq.read_table(path)
@@ -71,11 +75,12 @@ def sample_rows(paths: Sequence[Path], options: SampleRows) -> Iterator[Outcome]
         yield Outcome(_one_batch(kept), rejects_of(others, NOT_SAMPLED))
 
 
-def _read(path: Path, key: str) -> pa.Table:
+def _read(path: Path, options: SampleRows) -> pa.Table:
     names = pq.read_schema(path).names
-    if key not in names:
-        raise UsageError(f"sample: no column {key!r}; the rows have {', '.join(names)}")
-    return pq.read_table(path, columns=list(dict.fromkeys(["id", "domain", "category", key])))
+    wanted = list(dict.fromkeys(["id", "domain", options.key, *options.strata]))
+    if missing := [name for name in wanted if name not in names]:
+        raise UsageError(f"sample: no column {missing[0]!r}; the rows have {', '.join(names)}")
+    return pq.read_table(path, columns=wanted)
 
 
 def _keys(rows: pa.Table, key: str) -> pa.ChunkedArray:

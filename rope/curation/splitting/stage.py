@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from rope.arrays import IntArray
 from rope.config import Count, NumberRange, PositiveFraction, Seed, check_record
-from rope.curation.codes import coded_in_order
+from rope.curation.codes import coded_in_order, joined_words
 from rope.curation.dedup.neighbours import near_pairs
 from rope.curation.pipeline.operation import GlobalOperation, Outcome, rejects_of
 from rope.curation.splitting.leakage_groups import MAX_SHARED, LeakageGroups, Near, Shared, leakage_groups
@@ -42,6 +42,7 @@ class SplitRows:
             where rows have no embeddings.
         column: the vectors that `near` compares.
         max_shared: a file or session of more products, or a product with more neighbours, ties nothing.
+        strata: columns whose values make a stratum; the validation set has a share of each.
         freeze_val: a dataset directory whose validation products stay in the validation set; None for none.
 
     Raises:
@@ -54,6 +55,7 @@ class SplitRows:
     column: str = "embedding"
     max_shared: Annotated[int, NumberRange(2)] = MAX_SHARED
     freeze_val: str | None = None
+    strata: list[str] = field(default_factory=lambda: ["category"])
 
     def __post_init__(self) -> None:
         check_record(self)
@@ -100,7 +102,7 @@ def split_rows(paths: Sequence[Path], options: SplitRows) -> Iterator[Outcome]:
 def plan_split(paths: Sequence[Path], options: SplitRows) -> SplitPlan:
     """The decision about all products of some files; `groups.hubs` says what was left out of account.
 
-    A product has the category of most of its rows, and of several that with the smallest name.
+    A product has the stratum of most of its rows, and of several that with the smallest name.
 
     Raises:
         UsageError: a column that is needed is missing, or `freeze_val` is not a dataset directory.
@@ -116,7 +118,7 @@ def plan_split(paths: Sequence[Path], options: SplitRows) -> SplitPlan:
         near=None if options.near is None else _near(paths, is_known, rows, product, options),
         max_shared=options.max_shared,
     )
-    products = Products(ids, _categories(rows, product), _complete(rows, product, len(ids)), groups.group)
+    products = Products(ids, _strata(rows, product, options.strata), _complete(rows, product, len(ids)), groups.group)
     frozen = _frozen(options.freeze_val)
     chosen = split_products(products, options.n_validation, seed=options.seed, frozen=frozen).validation
     return SplitPlan(ids, chosen, groups)
@@ -132,12 +134,14 @@ def _read(paths: Sequence[Path], options: SplitRows) -> pa.Table:
             raise UsageError(
                 f"split: no column {missing[0]!r}; the rows have {', '.join(there)}; add a stage before it"
             )
-        tables.append(pq.read_table(path, columns=[name for name in _COLUMNS if name in there]))
+        tables.append(
+            pq.read_table(path, columns=[name for name in dict.fromkeys([*_COLUMNS, *options.strata]) if name in there])
+        )
     return pa.concat_tables(tables)
 
 
-def _categories(rows: pa.Table, product: IntArray) -> list[str]:
-    names, at = coded_in_order(pc.fill_null(rows["category"], ""))
+def _strata(rows: pa.Table, product: IntArray, columns: Sequence[str]) -> list[str]:
+    names, at = coded_in_order(joined_words(rows, columns, "split"))
     return [names[place] for place in majority(product, at)] if names else []
 
 

@@ -1,6 +1,10 @@
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from rope.curation.annotation.from_rows import name_items, pair_items, read_gold, with_gold
+from rope.curation.annotation.from_rows import name_items, pair_items, read_gold, read_rows, with_gold
 from rope.errors import UsageError
 
 
@@ -41,10 +45,17 @@ def test_the_digest_changes_with_the_media():
     assert same.task_id == other.task_id
 
 
-def test_media_without_a_path_cannot_be_shown():
-    embedded = row("p1") | {"frames": [{"bytes": b"x", "path": None}]}
-    with pytest.raises(UsageError, match="row p1: its media are inside the pool"):
-        list(name_items([embedded]))
+def test_media_inside_rows_become_files_once(tmp_path):
+    frames = [{"bytes": b"x", "path": None}, {"bytes": None, "path": "/pool/a.jpg"}]
+    rows = [row(name, frames=frames, video={"bytes": b"v", "path": None}) for name in ("p1", "p2", "p3")]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet")
+    for _ in range(2):
+        items = list(name_items(read_rows([tmp_path / "rows.parquet"], tmp_path / "media", only={"p1", "p3"})))
+    assert [item.item_id for item in items] == ["p1", "p3"]
+    stored, given = items[0].media["page"]
+    assert (Path(stored).read_bytes(), given) == (b"x", "/pool/a.jpg")
+    assert Path(items[0].videos["page"]).read_bytes() == b"v"
+    assert len([path for path in (tmp_path / "media").rglob("*") if path.is_file()]) == 2
 
 
 def test_known_answers_are_put_on_their_items(tmp_path):

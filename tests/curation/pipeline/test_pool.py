@@ -79,3 +79,16 @@ def test_a_pool_with_other_names_and_integer_ids_is_read(tmp_path):
     kept = ingest_rows(batch, IngestOptions(str(pool.root), dict(pool.columns))).kept
     assert kept.num_rows == n_rows
     assert all(Path(row["frames"][0]["path"]).is_file() and row["id"].isdigit() for row in kept.to_pylist())
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("text", "keep names 'text', a column that rows have anyway"),
+        ("brand", "has no column 'brand' to keep; it has id"),
+    ],
+)
+def test_a_column_that_cannot_be_kept_is_named(name, sentence, tmp_path):
+    pq.write_table(pa.table({"id": ["a"], "domain": ["page"], "frames": ["a.jpg"]}), tmp_path / "pool.parquet")
+    with pytest.raises(UsageError, match=sentence):
+        open_pool(tmp_path, {}, tmp_path / "cache", [name])
