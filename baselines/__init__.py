@@ -18,6 +18,7 @@ __all__ = [
     "fashion_clip",
     "handcrafted",
     "http",
+    "joint",
     "llm_text",
     "mteb_model",
     "open_clip",
@@ -29,6 +30,7 @@ __all__ = [
 _EXTRA_OF: Final = {
     "cross_encoder": "baselines",
     "http": "cope,fetch",
+    "joint": "baselines",
     "mteb_model": "mteb",
     "open_clip": "baselines",
     "sentence_transformer": "baselines",

@@ -36,6 +36,7 @@ _INSTALL: Final = {
     "sklearn": "rope-bench[figures]",
     "torch": "rope-bench[torch]",
     "torchcodec": "rope-bench[torchcodec]",
+    "torchvision": "rope-bench[baselines]",
     "transformers": "rope-bench[cope]",
     "yaml": "rope-bench[leaderboard]",
 }

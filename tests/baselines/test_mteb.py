@@ -1,6 +1,7 @@
 """Both adapters of mteb; all but the first test need mteb itself."""
 
 import importlib.util
+import io
 from dataclasses import replace
 
 import numpy as np
@@ -15,11 +16,13 @@ from rope.bench.quick import quick_score
 from rope.bench.ranking.engine import ComputeSettings
 from rope.bench.running.embedder import has_roles
 from rope.bench.running.run import run_embedder
+from rope.dataset.build import build_dataset
 from rope.dataset.directory import SampleLabels, iter_samples, read_labels
 from rope.dataset.manifest import read_manifest
 from rope.domain import DOMAINS, Pair, pair_of
 from rope.errors import UsageError
 from rope.media import decode_frames
+from rope.synthetic.release import write_release
 from tests.baselines.samples import samples
 from tests.bench.running.test_run import write_dataset
 
@@ -47,8 +50,10 @@ def test_the_name_of_a_task_says_which_dataset_split_and_images_it_is_of(tmp_pat
     others = [manifest, replace(manifest, fingerprint="d1"), replace(manifest, shards=shards)]
     names = [task_name(Pair("page", "video"), one, "validation") for one in others]
     names.append(task_name(Pair("page", "video"), manifest, "train"))
-    assert names[0].startswith("RopeP2V-d0-")
-    assert len(set(names)) == 4
+    names.append(task_name(Pair("page", "video"), manifest, "train", "frame"))
+    assert names[0].startswith("RopeVideoP2V-d0-")
+    assert names[-1].startswith("RopeP2V-d0-")
+    assert len(set(names)) == 5
 
 
 @needs_mteb
@@ -136,7 +141,7 @@ def test_hit_rates_of_mteb_are_the_recalls_of_this_project(data, tmp_path, monke
     import mteb
 
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-    model, tasks = Texts(), mteb_tasks(data)
+    model, tasks = Texts(), mteb_tasks(data, media="frame")
     meta = mteb.get_model_meta(RANDOM).model_copy(update={"name": "rope/texts"})
     monkeypatch.setattr(Texts, "mteb_model_meta", meta)
     result = mteb.evaluate(model, tasks, cache=None, show_progress_bar=False)
@@ -144,7 +149,7 @@ def test_hit_rates_of_mteb_are_the_recalls_of_this_project(data, tmp_path, monke
     manifest = read_manifest(data)
     ours = quick_score(our_vectors(data, tmp_path), read_labels(data, "validation"), ComputeSettings()).pairs
     expected = {
-        task_name(pair_of(name), manifest, "validation"): [pair.hit_rate[k] for k in HIT_RATES]
+        task_name(pair_of(name), manifest, "validation", "frame"): [pair.hit_rate[k] for k in HIT_RATES]
         for name, pair in ours.items()
     }
     assert sorted(found) == sorted(expected)
@@ -176,9 +181,94 @@ def test_a_task_shows_the_middle_frame_and_an_empty_text_for_none(tmp_path, monk
 
 def query_rows(folder):
     data = write_dataset(folder / "data", fingerprint="two rows")
-    (task,) = mteb_tasks(data, pairs=[Pair("video", "page")])
+    (task,) = mteb_tasks(data, pairs=[Pair("video", "page")], media="frame")
     task.load_data()
     return task.dataset["default"]["validation"]["queries"]
+
+
+class WholeVideos:
+    """A model of texts and all frames of a video, by role, for mteb and for a run."""
+
+    name, fingerprint, mteb_model_meta, model_prompts = "whole", "1", None, None
+
+    def embed(self, given, role="gallery"):
+        return self.vectors([(sample.text or "", decode_frames(sample, len(sample.frames))) for sample in given], role)
+
+    def encode(self, inputs, *, task_metadata, hf_split, hf_subset, prompt_type=None, **_):
+        import datasets
+
+        rows = inputs.dataset
+        if "video" in rows.features:
+            files = rows.cast_column("video", datasets.Video(decode=False))["video"]
+            frames = [[*whole_video(file["bytes"])] for file in files]
+        else:
+            frames = [[np.asarray(image.convert("RGB"))] for image in rows["image"]]
+        role = "query" if prompt_type is not None and prompt_type.value == "query" else "gallery"
+        return self.vectors([*zip(rows["text"], frames, strict=True)], role)
+
+    def vectors(self, given, role):
+        rows = []
+        for text, frames in given:
+            turn = sum((i + 1) * np.sin(frame.astype(float)).sum(axis=(0, 1)) for i, frame in enumerate(frames))
+            rows.append([len(text) / 9, *(turn / 40), 3.0 * (role == "query"), 1.0])
+        return np.array(rows, np.float32)
+
+    similarity, similarity_pairwise = Texts.similarity, Texts.similarity_pairwise
+
+
+def whole_video(file):
+    import av
+
+    with av.open(io.BytesIO(file)) as container:
+        for frame in container.decode(video=0):
+            yield frame.to_ndarray(format="rgb24")
+
+
+@needs_mteb
+@ignore_its_warnings
+def test_a_model_of_whole_videos_has_the_same_numbers_in_mteb_and_in_a_run(tmp_path, monkeypatch):
+    import mteb
+
+    pytest.importorskip("av", reason="PyAV is not installed")
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    data = synthetic(tmp_path)
+    counts = [len(one.frames) for batch in iter_samples(data, "video", "validation", batch_size=9) for one in batch]
+    assert max(counts) > 1
+    meta = mteb.get_model_meta(RANDOM).model_copy(update={"name": "rope/whole"})
+    monkeypatch.setattr(WholeVideos, "mteb_model_meta", meta)
+    result = mteb.evaluate(WholeVideos(), mteb_tasks(data), cache=None, show_progress_bar=False)
+    found = {task.task_name: task.scores["validation"][0] for task in result.task_results}
+    out = run_embedder(WholeVideos(), data, tmp_path / "e.parquet", progress=False)
+    manifest, ours = read_manifest(data), evaluate(out, data, quick=True).pairs
+    for name, pair in ours.items():
+        rates = found[task_name(pair_of(name), manifest, "validation")]
+        expected = [pair[f"R@{k}"] for k in HIT_RATES]
+        assert [rates[f"hit_rate_at_{k}"] for k in HIT_RATES] == pytest.approx(expected, abs=1e-5)
+    assert 0 < min(pair["R@5"] for pair in ours.values()) < 1
+
+
+def synthetic(folder):
+    given = {"products": 12, "seed": 0, "validation_share": 0.5, "mp4": False, "workers": 1, "progress": False}
+    write_release(folder / "release", **given)
+    build_dataset(folder / "release", folder / "data", progress=False)
+    return folder / "data"
+
+
+@needs_mteb
+@ignore_its_warnings
+def test_a_task_shows_all_frames_without_loss(tmp_path, monkeypatch):
+    import datasets
+
+    pytest.importorskip("av", reason="PyAV is not installed")
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    given = samples("video", 2, n_frames=3)
+    monkeypatch.setattr("baselines.mteb_tasks.iter_samples", lambda *_, **__: iter([given]))
+    data = write_dataset(tmp_path / "data", fingerprint="two rows")
+    (task,) = mteb_tasks(data, pairs=[Pair("video", "page")])
+    task.load_data()
+    rows = task.dataset["default"]["validation"]["queries"].cast_column("video", datasets.Video(decode=False))
+    for file, sample in zip(rows["video"], given, strict=True):
+        assert np.array_equal([*whole_video(file["bytes"])], decode_frames(sample, 3))
 
 
 @needs_mteb
@@ -214,7 +304,7 @@ def test_a_model_with_roles_has_the_same_numbers_in_mteb_and_in_a_run(data, tmp_
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     meta = mteb.get_model_meta(RANDOM).model_copy(update={"name": "rope/roles"})
     monkeypatch.setattr(TextsInRoles, "mteb_model_meta", meta)
-    result = mteb.evaluate(TextsInRoles(), mteb_tasks(data), cache=None, show_progress_bar=False)
+    result = mteb.evaluate(TextsInRoles(), mteb_tasks(data, media="frame"), cache=None, show_progress_bar=False)
     found = {task.task_name: task.scores["validation"][0] for task in result.task_results}
     monkeypatch.setattr(mteb, "get_model", lambda *_, **__: TextsInRoles())
     numbers = {}
@@ -225,7 +315,7 @@ def test_a_model_with_roles_has_the_same_numbers_in_mteb_and_in_a_run(data, tmp_
         numbers[roles] = evaluate(out, data, quick=True).pairs
     manifest = read_manifest(data)
     for name, pair in numbers["auto"].items():
-        rates = found[task_name(pair_of(name), manifest, "validation")]
+        rates = found[task_name(pair_of(name), manifest, "validation", "frame")]
         assert [rates[f"hit_rate_at_{k}"] for k in HIT_RATES] == pytest.approx(
             [pair[f"R@{k}"] for k in HIT_RATES], abs=1e-5
         )

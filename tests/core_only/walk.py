@@ -102,6 +102,7 @@ COMMANDS: Final[dict[str, int | str]] = {
 _EXTRA_OF: Final = {
     "handcrafted": None,
     "http": "cope,fetch",
+    "joint": "baselines",
     "mteb_model": "mteb",
     "open_clip": "baselines",
     "sentence_transformer": "baselines",
