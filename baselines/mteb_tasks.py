@@ -56,8 +56,8 @@ def mteb_tasks(
         media: `video` for models that take videos, `frame` for models of images.
 
     Raises:
-        UsageError: mteb, or PyAV for videos, is not installed, a pair is of one domain, or the dataset lacks a domain or
-            has galleries of its own, which mteb knows nothing of.
+        UsageError: mteb, or PyAV for videos, is not installed, a pair is of one domain, or the dataset lacks a domain
+            or has galleries of its own, which mteb knows nothing of.
         DatasetError: the dataset cannot be read.
     """
     with needed_by("a task of mteb", "mteb"):

@@ -17,11 +17,12 @@ from rope.bench.evaluation import evaluate
 from rope.bench.io.given import to_numbers
 from rope.bench.ranking.engine import ComputeSettings
 from rope.bench.result import QuickReport
+from rope.bench.running.embedder import takes_role
 from rope.dataset.directory import iter_samples
 from rope.dataset.locate import locate
 from rope.dataset.manifest import read_manifest
-from rope.domain import DomainName, Sample, Split
-from rope.errors import UsageError
+from rope.domain import DomainName, Split
+from rope.errors import EmbeddingError, UsageError
 from rope.extras import needed_by
 from rope.files import Address, AnyPath
 from rope.moved import renamed_argument, renamed_attribute
@@ -31,8 +32,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Embed", "Evaluator", "Log", "embed_split", "lightning_callback", "trainer_callback"]
 
-Embed: TypeAlias = Callable[[Sequence[Sample]], Any]
-"""n samples of one domain -> floats [n, dim]: an array, or a tensor on any device."""
+Embed: TypeAlias = Callable[..., Any]
+"""n samples of one domain -> floats [n, dim]: an array, or a tensor on any device; or a list of n of [m, dim].
+
+With a parameter `role`, which is `query` or `gallery`, it is called for each, as `rope.bench.running.embedder` says.
+"""
+
+RoleVectors: TypeAlias = "npt.NDArray[np.float32] | list[npt.NDArray[np.float32]]"
+"""float32 [n, dim], or n of [m, dim]."""
 
 Log: TypeAlias = Callable[[Mapping[str, float], int], None]
 """Told flat names with their numbers, and the step: `lambda metrics, step: run.log(metrics, step=step)`."""
@@ -99,7 +106,8 @@ class Evaluator:
     def score(self, step: int, embed: Embed) -> QuickReport:
         """Score the model now, regardless of the step."""
         vectors = embed_split(embed, self.data, self.split, batch_size=self.batch_size)
-        report = evaluate(vectors, self.data, split=self.split, name=f"step {step}", quick=True, compute=self.compute)
+        name, compute = f"step {step}", self.compute
+        report = evaluate(vectors, self.data, split=self.split, name=name, quick=True, compute=compute, missing="given")
         self.history[step] = report
         if self.log is not None:
             self.log(self.metrics(report), step)
@@ -110,33 +118,53 @@ class Evaluator:
         return {f"{self.prefix}{name}": value for name, value in report.metrics().items()}
 
 
-def embed_split(
-    embed: Embed, data: AnyPath, split: Split, *, batch_size: int = 64
-) -> dict[DomainName, tuple[list[str], npt.NDArray[np.float32]]]:
-    """Embed every sample of a split, without gradients.
+def embed_split(embed: Embed, data: AnyPath, split: Split, *, batch_size: int = 64) -> dict[DomainName, Any]:
+    """Embed every sample of a split, without gradients, in each role that the model knows.
 
     Returns:
-        For each domain its sample ids and float32 vectors [n, dim], as `rope.bench.evaluate` takes them.
+        For each domain its sample ids and vectors, and where there are roles those as queries, as `rope.bench.evaluate`
+        takes them.
 
     Raises:
         DatasetError: the dataset cannot be read, or a sample cannot be decoded.
-        EmbeddingError: the model returned another number of vectors than samples.
+        EmbeddingError: the model returned another number of vectors than samples, or an array for some and lists for
+            others.
     """
-    found = {}
+    calls: list[Embed] = [embed]
+    if takes_role(embed):
+        calls = [partial(embed, role="gallery"), partial(embed, role="query")]
+    found: dict[DomainName, Any] = {}
     for domain in read_manifest(data).domains:
         ids: list[str] = []
-        blocks: list[npt.NDArray[np.float32]] = []
+        blocks: list[list[RoleVectors]] = [[] for _ in calls]
         for samples in iter_samples(data, domain, split, batch_size=batch_size):
-            with _no_gradients():
-                numbers, _ = to_numbers(embed(samples), domain, len(samples))
-            blocks.append(np.array(numbers, np.float32))  # a copy: the model may use its memory again
+            for call, of_role in zip(calls, blocks, strict=True):
+                with _no_gradients():
+                    of_role.append(_copied(call(samples), domain, len(samples)))
             ids += [sample.sample_id for sample in samples]
-        if blocks:
-            found[domain] = (ids, np.concatenate(blocks))
+        if ids:
+            found[domain] = (ids, *(_joined(of_role, domain) for of_role in blocks))
     return found
 
 
-def trainer_callback(evaluator: Evaluator, embed: Callable[[Any, Sequence[Sample]], Any]) -> "TrainerCallback":
+def _copied(given: Any, domain: DomainName, n: int) -> RoleVectors:  # noqa: ANN401  arrays or tensors, or lists of them
+    """What a model returned for n samples, in memory of its own: the model may use its memory again."""
+    if isinstance(given, list | tuple):
+        if len(given) != n:
+            raise EmbeddingError(f"embeddings of {domain}: {len(given)} arrays [m, dim], expected {n}, one a sample")
+        return [np.array(to_numbers(one, domain, None)[0], np.float32) for one in given]
+    return np.array(to_numbers(given, domain, n)[0], np.float32)
+
+
+def _joined(blocks: Sequence[RoleVectors], domain: DomainName) -> RoleVectors:
+    lists = [block for block in blocks if isinstance(block, list)]
+    arrays = [block for block in blocks if not isinstance(block, list)]
+    if lists and arrays:
+        raise EmbeddingError(f"embeddings of {domain}: an array for some samples and a list for others")
+    return [one for block in lists for one in block] if lists else np.concatenate(arrays)
+
+
+def trainer_callback(evaluator: Evaluator, embed: Callable[..., Any]) -> "TrainerCallback":
     """A callback for transformers' `Trainer`: `Trainer(..., callbacks=[trainer_callback(evaluator, embed)])`.
 
     It scores after a step that is due, only in the process of rank 0, and adds the numbers to the log of the trainer,
@@ -145,7 +173,7 @@ def trainer_callback(evaluator: Evaluator, embed: Callable[[Any, Sequence[Sample
 
     Args:
         evaluator: when and on what.
-        embed: model and samples -> vectors; the model is in evaluation mode for the call.
+        embed: model and samples, and perhaps `role`, -> vectors, see `Embed`; called in evaluation mode.
 
     Raises:
         MissingExtraError: transformers is not installed.
@@ -165,7 +193,7 @@ def trainer_callback(evaluator: Evaluator, embed: Callable[[Any, Sequence[Sample
     return Score()
 
 
-def lightning_callback(evaluator: Evaluator, embed: Callable[[Any, Sequence[Sample]], Any]) -> Any:  # noqa: ANN401
+def lightning_callback(evaluator: Evaluator, embed: Callable[..., Any]) -> Any:  # noqa: ANN401
     """A callback for Lightning: `Trainer(..., callbacks=[lightning_callback(evaluator, embed)])`.
 
     It scores after an optimiser step that is due, only in the process of rank 0, and gives the numbers to the logger
@@ -173,7 +201,7 @@ def lightning_callback(evaluator: Evaluator, embed: Callable[[Any, Sequence[Samp
 
     Args:
         evaluator: when and on what.
-        embed: module and samples -> vectors; the module is in evaluation mode for the call.
+        embed: module and samples, and perhaps `role`, -> vectors, see `Embed`; called in evaluation mode.
 
     Raises:
         MissingExtraError: Lightning is not installed.

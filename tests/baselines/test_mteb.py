@@ -69,7 +69,7 @@ def test_results_that_mteb_keeps_of_a_dataset_are_not_those_of_another(data, tmp
     pairs, kept = [Pair("page", "video")], mteb.ResultCache(tmp_path / "results")
 
     def score(directory, cache):
-        tasks = mteb_tasks(directory, pairs=pairs)
+        tasks = mteb_tasks(directory, pairs=pairs, media="frame")
         (found,) = mteb.evaluate(Texts(), tasks, cache=cache, show_progress_bar=False).task_results
         return found.dataset_revision, found.scores["validation"][0]["hit_rate_at_1"]
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from rope.bench.evaluation import evaluate
+from rope.bench.running.run import run_embedder
 from rope.bench.training import Evaluator, embed_split, lightning_callback, trainer_callback
 from rope.dataset.directory import iter_samples
 from rope.errors import EmbeddingError, MissingExtraError, UsageError
@@ -70,6 +71,64 @@ def test_a_plain_loop_scores_the_steps_that_are_due(dataset, toy):
     assert told[0][1]["rope/R@1"] == full.headline == reports[2].headline
     assert told[0][1]["rope/V2P/MRR"] == full.pairs["V2P"]["MRR"]
     assert evaluator(4, toy.embed) is None  # once a step, though a loop with accumulation may call twice
+
+
+def lengths(samples):
+    return [1 + len(sample.text or "") % 3 for sample in samples]
+
+
+@pytest.mark.parametrize("kind", ["roles", "many", "many in roles", "none"])
+def test_roles_and_many_vectors_are_scored_as_in_a_run(dataset, toy, kind, tmp_path):
+    def many(samples):
+        rows = toy.embed(samples)
+        n = [0 if kind == "none" and i == 0 else n for i, n in enumerate(lengths(samples))]
+        return [row + torch.arange(m)[:, None] for row, m in zip(rows, n, strict=True)]
+
+    def in_roles(samples, role):
+        vectors = toy.embed(samples)
+        return vectors if role == "gallery" else vectors.flip(1)
+
+    def plain(samples):
+        return many(samples)
+
+    def short(samples, role):
+        found = many(samples)
+        return found if role == "gallery" else [one[:1] * 2 - 1 for one in found]
+
+    embed = {"roles": in_roles, "many": plain, "many in roles": short, "none": plain}[kind]
+    toy.eval()
+    report = Evaluator(dataset, every=1, batch_size=5)(1, embed)
+
+    class Model:
+        name = "toy"
+        fingerprint = kind
+
+        def embed(self, samples):
+            return [one.numpy() for one in embed(samples)]
+
+    class InRoles(Model):
+        def embed(self, samples, role):
+            found = embed(samples, role)
+            return found.numpy() if isinstance(found, torch.Tensor) else [one.numpy() for one in found]
+
+    model = InRoles() if "roles" in kind else Model()
+    with torch.no_grad():
+        out = run_embedder(model, dataset, tmp_path / "e.parquet", batch_size=5, progress=False, check=False)
+    as_run = evaluate(out, dataset, quick=True, missing="given")
+    assert report.pairs == as_run.pairs
+    assert report.provenance.embeddings == as_run.provenance.embeddings
+    assert (report.provenance.embeddings["page"].n_query_vectors is not None) == ("roles" in kind)
+
+
+def test_an_array_here_and_a_list_there_is_refused(dataset, toy):
+    def embed(samples):
+        vectors = toy.embed(samples)
+        return vectors if len(samples) == 5 else [row[None] for row in vectors]
+
+    with pytest.raises(EmbeddingError, match="an array for some samples and a list for others"):
+        Evaluator(dataset, every=1, batch_size=5)(1, embed)
+    with pytest.raises(EmbeddingError, match=r"1 arrays \[m, dim\], expected 5, one a sample"):
+        Evaluator(dataset, every=1, batch_size=5)(1, lambda samples: [toy.embed(samples)])
 
 
 def test_memory_that_a_model_uses_again_is_copied(dataset):

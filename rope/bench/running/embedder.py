@@ -30,6 +30,7 @@ __all__ = [
     "find_model",
     "has_roles",
     "load_embedder",
+    "takes_role",
 ]
 
 _FILE: Final = re.compile(r"(.+\.py):([^:]+)")
@@ -114,8 +115,17 @@ def has_roles(embedder: Embedder) -> bool:
     >>> has_roles(Model())
     True
     """
+    return takes_role(embedder.embed)
+
+
+def takes_role(embed: Callable[..., object]) -> bool:
+    """Whether a function has a parameter `role`.
+
+    >>> takes_role(lambda samples: samples), takes_role(lambda samples, role: samples)
+    (False, True)
+    """
     try:
-        role = inspect.signature(embedder.embed).parameters.get("role")
+        role = inspect.signature(embed).parameters.get("role")
     except (TypeError, ValueError):  # made in C
         return False
     return role is not None and role.kind is not role.VAR_KEYWORD
