@@ -19,7 +19,7 @@ _INSTALL: Final = {
     "av": "rope-bench[video]",
     "cn_clip": "cn_clip",
     "decord": "rope-bench[decord]",
-    "faiss": "faiss-cpu",
+    "faiss": "rope-bench[faiss]",
     "jsonschema": "rope-bench[leaderboard]",
     "lightning": "lightning",
     "matplotlib": "rope-bench[figures]",

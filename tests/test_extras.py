@@ -44,7 +44,7 @@ def test_what_is_checked_first_is_told_alike(monkeypatch):
     require("sys", "it")
     monkeypatch.setattr(extras, "find_spec", lambda name: None)
     with pytest.raises(
-        MissingExtraError, match="it needs faiss, which is not installed: pip install faiss-cpu, or wait"
+        MissingExtraError, match=r"it needs faiss, which is not installed: pip install 'rope-bench\[faiss\]', or wait"
     ):
         require("faiss", "it", instead=", or wait")
 

@@ -207,6 +207,7 @@ def _lineage(
                 "shards": [manifest.key for _, manifest in shards],
                 "rows_in": sum(manifest.rows_in for _, manifest in shards),
                 "counts": _counts([manifest for _, manifest in shards]),
+                "notes": {key: note for _, manifest in shards for key, note in manifest.notes.items()},
             }
             for name, shards in stages.items()
         },

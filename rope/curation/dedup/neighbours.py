@@ -15,7 +15,16 @@ from rope.arrays import BoolArray, FloatArray, IntArray
 from rope.errors import EmbeddingError, UsageError
 from rope.extras import needed_by
 
-__all__ = ["DECIMALS", "LARGEST_EXACT", "Method", "NearPairs", "near_pairs", "near_pairs_between", "search_recall"]
+__all__ = [
+    "DECIMALS",
+    "LARGEST_EXACT",
+    "PROBES",
+    "Method",
+    "NearPairs",
+    "near_pairs",
+    "near_pairs_between",
+    "search_recall",
+]
 
 DECIMALS: Final = 4
 """Digits of a cosine that decide; beyond them two exact recomputations could differ by machine."""
@@ -35,7 +44,8 @@ _WAITING: Final = 1 << 20
 _RESCORED: Final = 1 << 16
 """Pairs recomputed at once."""
 
-_PROBES: Final = 8
+PROBES: Final = 8
+"""Clusters that an index looks into where nothing else is said."""
 
 Vectors = npt.NDArray[np.float32]
 
@@ -69,6 +79,7 @@ def near_pairs(
     limit: int,
     method: Method = "auto",
     block: tuple[int, int] | None = None,
+    probes: int = PROBES,
 ) -> NearPairs:
     """Pairs of rows of one set with a cosine of at least `threshold`.
 
@@ -82,17 +93,19 @@ def near_pairs(
         method: `exact` compares everything; `ivf` (package faiss-cpu) the nearest of some clusters; `auto` is `exact`
             up to `LARGEST_EXACT` rows.
         block: rows and columns of a block; None takes what fits a cache.
+        probes: clusters nearest to a row that `ivf` looks into.
 
     Raises:
         EmbeddingError: a vector is zero or not finite.
-        UsageError: a threshold or limit is out of range, or faiss is not installed.
+        UsageError: a threshold or limit is out of range.
+        MissingExtraError: an index is wanted, and faiss is not installed.
 
     >>> found = near_pairs([[1, 0], [0.9, 0.1], [0, 1]], 0.9, limit=5)
     >>> found.left.tolist(), found.right.tolist(), found.cosine.tolist()
     ([0], [1], [0.9939])
     """
     unit = _prepared(vectors)
-    hits, _ = _search(unit, unit, threshold, limit, method, block, same=True)
+    hits, _ = _search(unit, unit, threshold, limit, method, block, same=True, probes=probes)
     return _folded(*_lists(hits, len(unit.raw), limit))
 
 
@@ -104,6 +117,7 @@ def near_pairs_between(
     limit: int,
     method: Method = "auto",
     block: tuple[int, int] | None = None,
+    probes: int = PROBES,
 ) -> NearPairs:
     """Pairs of a row of `first` and a row of `second` with a cosine of at least `threshold`; else as `near_pairs`.
 
@@ -113,7 +127,7 @@ def near_pairs_between(
     left, right = _prepared(first), _prepared(second)
     if len(left.raw) and len(right.raw) and left.raw.shape[1] != right.raw.shape[1]:
         raise EmbeddingError(f"vectors of {left.raw.shape[1]} and of {right.raw.shape[1]} numbers cannot be compared")
-    there, here = _search(left, right, threshold, limit, method, block, same=False)
+    there, here = _search(left, right, threshold, limit, method, block, same=False, probes=probes)
     forth, back = _lists(there, len(left.raw), limit), _lists(here, len(right.raw), limit)
     rows = np.concatenate([forth[0], back[1]])
     columns = np.concatenate([forth[1], back[0]])
@@ -211,6 +225,7 @@ def _search(
     block: tuple[int, int] | None,
     *,
     same: bool,
+    probes: int = PROBES,
 ) -> tuple[_Hits, _Hits]:
     """The nearest gallery rows of each query, and queries of each gallery row: one more than `limit`, if there are."""
     if not 0 < threshold <= 1:
@@ -221,8 +236,8 @@ def _search(
         return _no_hits(), _no_hits()
     if method == "exact" or (method == "auto" and max(len(queries.raw), len(gallery.raw)) <= LARGEST_EXACT):
         return _hits(queries, gallery, threshold, block or (_ROWS, _COLUMNS), limit + 1, same=same)
-    forth = _ivf_hits(queries, gallery, threshold, limit + 1, same=same)
-    return forth, forth if same else _ivf_hits(gallery, queries, threshold, limit + 1, same=False)
+    forth = _ivf_hits(queries, gallery, threshold, limit + 1, probes, same=same)
+    return forth, forth if same else _ivf_hits(gallery, queries, threshold, limit + 1, probes, same=False)
 
 
 def _hits(
@@ -257,7 +272,7 @@ def _float32_error(dim: int) -> float:
     return (dim + 4) * 2.0**-23
 
 
-def _ivf_hits(queries: _Vectors, gallery: _Vectors, threshold: float, wanted: int, *, same: bool) -> _Hits:
+def _ivf_hits(queries: _Vectors, gallery: _Vectors, threshold: float, wanted: int, probes: int, *, same: bool) -> _Hits:
     """As `_hits`, from the clusters nearest to each query alone."""
     faiss = _faiss()
     n, dim = gallery.units.shape
@@ -266,7 +281,7 @@ def _ivf_hits(queries: _Vectors, gallery: _Vectors, threshold: float, wanted: in
     index.cp.seed = 0
     index.train(gallery.units)
     index.add(gallery.units)
-    index.nprobe = min(_PROBES, clusters)
+    index.nprobe = min(probes, clusters)
     parts = []
     for start in range(0, len(queries.raw), _RESCORED):
         _, columns = index.search(queries.units[start : start + _RESCORED], min(wanted + same, n))

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,12 +37,14 @@ class StageCount:
         rows_in: rows that it was given.
         kept: domain -> rows that went on.
         others: (fate, reason, domain) -> rows that did not.
+        notes: what it measured of its own work; see `rope.curation.pipeline.operation.Outcome`.
     """
 
     stage: str
     rows_in: int
     kept: Mapping[str, int]
     others: Mapping[tuple[Fate, str, str], int]
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,8 @@ def funnel(stages: Stages) -> list[StageCount]:
                 else:
                     others[count.fate, count.reason or "", count.domain] += count.rows
         rows_in = sum(manifest.rows_in for _, manifest in shards)
-        counts.append(StageCount(stage, rows_in, dict(sorted(kept.items())), dict(sorted(others.items()))))
+        notes = {name: note for _, manifest in shards for name, note in manifest.notes.items()}
+        counts.append(StageCount(stage, rows_in, dict(sorted(kept.items())), dict(sorted(others.items())), notes))
     return counts
 
 

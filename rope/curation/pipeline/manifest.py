@@ -1,9 +1,10 @@
 """The manifest of a finished shard: written last, so that a shard with a manifest is complete."""
 
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rope.curation.pipeline.operation import Fate
 from rope.files import atomic_path
@@ -48,12 +49,14 @@ class ShardManifest:
         rows_in: rows that it was given.
         parts: the files: one pair for a map stage, any number for a global one.
         counts: of its rows, by domain, fate and reason; they sum to `rows_in`.
+        notes: see `rope.curation.pipeline.operation.Outcome`.
     """
 
     key: str
     rows_in: int
     parts: tuple[ShardPart, ...]
     counts: tuple[Count, ...]
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def files(self) -> Iterator[StoredFile]:
@@ -78,7 +81,7 @@ def read_manifest(path: Path) -> ShardManifest | None:
         raw = json.loads(path.read_text("utf-8"))
         parts = tuple(ShardPart(StoredFile(**part["kept"]), StoredFile(**part["rejects"])) for part in raw["parts"])
         counts = tuple(Count(**count) for count in raw["counts"])
-        manifest = ShardManifest(raw["key"], raw["rows_in"], parts, counts)
+        manifest = ShardManifest(raw["key"], raw["rows_in"], parts, counts, raw.get("notes", {}))
         is_whole = all((path.parent / file.name).stat().st_size == file.bytes for file in manifest.files)
     except (OSError, ValueError, KeyError, TypeError):
         return None

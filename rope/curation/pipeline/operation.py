@@ -10,7 +10,7 @@ A recipe then says `use = "my_module:CAPTION"`.
 import importlib
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Generic, Literal, TypeVar
 
@@ -94,10 +94,13 @@ class Outcome:
     Attributes:
         kept: rows that go on, with at least `id` and `domain`; its schema does not depend on the rows.
         rejects: the others, in `REJECT_SCHEMA`.
+        notes: what a global operation measured of its own work, such as the recall of a search: plain values for the
+            manifest, the same in every run.
     """
 
     kept: pa.RecordBatch
     rejects: pa.RecordBatch
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

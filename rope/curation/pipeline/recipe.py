@@ -99,6 +99,7 @@ class LeakRules:
     Attributes:
         near: cosine of two embeddings from which on a pair is a leak; None takes the `near` of the stage split.
         column: the vectors that are compared; empty takes the `column` of the stage split.
+        search: for near pairs: `exact`, `ivf` (an index) or `auto`, as in the stage split.
         accepted: kind of leak -> validation samples that may have one; 0 of those that are not named.
         waived: ids of validation samples whose leaks somebody has looked at.
         canaries: for each pair of domains, by which the search is tried.
@@ -110,6 +111,7 @@ class LeakRules:
 
     near: PositiveFraction | None = None
     column: str = ""
+    search: Literal["auto", "exact", "ivf"] = "auto"
     accepted: dict[LeakKind, Annotated[int, NumberRange(0)]] = field(default_factory=dict)
     waived: list[str] = field(default_factory=list)
     canaries: Count = 200

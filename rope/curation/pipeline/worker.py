@@ -285,6 +285,7 @@ def _commit(
 ) -> None:
     """Write the files of a shard, check that no row was lost, and vouch for them."""
     parts, counts = [], Counter[tuple[str, str, str | None]]()
+    notes: dict[str, Any] = {}
     for i, outcome in enumerate(outcomes):
         rejects = _stored_rejects(outcome.rejects, quarantined)
         stem = job.name if i == 0 else f"{job.name}.{i:05d}"
@@ -296,10 +297,12 @@ def _commit(
             )
         )
         counts += _counts(kept, rejects)
+        notes |= outcome.notes
     if counts.total() != job.n_rows:
         raise DatasetError(f"{job.stage}/{job.name}: {job.n_rows} rows went in, and {counts.total()} came out")
     ordered = sorted(counts.items(), key=lambda item: [word or "" for word in item[0]])
-    manifest = ShardManifest(job.key, job.n_rows, tuple(parts), tuple(Count(*key, n) for key, n in ordered))  # type: ignore[arg-type]
+    sums = tuple(Count(*key, n) for key, n in ordered)  # type: ignore[arg-type]
+    manifest = ShardManifest(job.key, job.n_rows, tuple(parts), sums, notes)
     write_manifest(job.manifest_path, manifest)
     if parts:
         strike_after(fault, job.folder / parts[0].kept.name)

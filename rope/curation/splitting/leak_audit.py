@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy.special import betaincinv
 
 from rope.arrays import IntArray
+from rope.curation.dedup.measured_search import at_least
 from rope.curation.dedup.neighbours import DECIMALS, NearPairs, near_pairs_between
 from rope.curation.pipeline.recipe import LeakKind
 from rope.domain import DOMAINS, LETTER_OF, Domain
@@ -31,6 +31,7 @@ __all__ = [
     "SplitSide",
     "audit_leaks",
     "exact_search",
+    "index_search",
     "to_markdown",
 ]
 
@@ -59,6 +60,12 @@ SHARED: Final = KINDS[1:]
 
 _LIMIT: Final = 50
 """Neighbours that the search reports of one sample; more of them are not news."""
+
+_PROBES: Final = 64
+"""Clusters that the index looks into; validation samples are few, so that this costs little."""
+
+_SAMPLED: Final = 1000
+"""Validation samples of each pair of domains that are compared with everything, where the search does not."""
 
 Search = Callable[[Vectors, Vectors, float], NearPairs]
 """Pairs of a row of the first and a row of the second array with at least this cosine."""
@@ -111,18 +118,22 @@ class Recall:
         train_domain: of what the canaries copy.
         found: canaries whose original was among their neighbours.
         canaries: all of them; 0 where near pairs were not searched.
+        pairs: of random validation samples that were compared with all training samples; 0 where the search itself
+            compares everything.
+        pairs_found: those of them that the search has found.
     """
 
     validation_domain: Domain
     train_domain: Domain
     found: int
     canaries: int
+    pairs: int = 0
+    pairs_found: int = 0
 
     @property
     def at_least(self) -> float:
-        """The recall that is exceeded with 95 % confidence (Clopper and Pearson); 0 without canaries."""
-        missed = self.canaries - self.found
-        return float(betaincinv(self.found, missed + 1, 0.05)) if self.found else 0.0
+        """The recall of canaries that is exceeded with 95 % confidence; 0 without canaries."""
+        return at_least(self.found, self.canaries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +162,11 @@ class LeakAudit:
 def exact_search(queries: Vectors, gallery: Vectors, threshold: float) -> NearPairs:
     """All pairs, by comparing everything with everything; at most 50 of a row."""
     return near_pairs_between(queries, gallery, threshold, limit=_LIMIT, method="exact")
+
+
+def index_search(queries: Vectors, gallery: Vectors, threshold: float) -> NearPairs:
+    """The pairs that an index finds (`rope-bench[faiss]`); at most 50 of a row."""
+    return near_pairs_between(queries, gallery, threshold, limit=_LIMIT, method="ivf", probes=_PROBES)
 
 
 def audit_leaks(
@@ -197,9 +213,9 @@ def audit_leaks(
             recalls.append(Recall(a, b, 0, 0))
             continue
         rng = np.random.default_rng([seed, DOMAINS.index(a), DOMAINS.index(b)])
-        pairs, recall = _near_leaks(validation, train, first, second, threshold, n_canaries, rng, search)
+        pairs, counts = _near_leaks(validation, train, first, second, threshold, n_canaries, rng, search)
         tables.append(pairs)
-        recalls.append(Recall(a, b, recall, n_canaries))
+        recalls.append(Recall(a, b, counts[0], n_canaries, *counts[1:]))
     for kind in SHARED:
         if kind in validation.shared and kind in train.shared:
             tables.append(_sharing(kind, validation, train))
@@ -238,7 +254,8 @@ def _recall_text(recall: Recall) -> str:
     if not recall.canaries:
         return "near pairs were not searched"
     share = np.floor(recall.at_least * 1000) / 10
-    return f"{recall.found:,} of {recall.canaries:,} canaries, at least {share:g} %"
+    pairs = f"; {recall.pairs_found:,} of {recall.pairs:,} pairs of random samples" if recall.pairs else ""
+    return f"{recall.found:,} of {recall.canaries:,} canaries, at least {share:g} %{pairs}"
 
 
 def _counts(leaks: pa.Table) -> dict[tuple[str, str, str], int]:
@@ -262,8 +279,8 @@ def _near_leaks(
     n_canaries: int,
     rng: np.random.Generator,
     search: Search,
-) -> tuple[pa.Table, int]:
-    """The near pairs of two domains, and how many canaries were found."""
+) -> tuple[pa.Table, tuple[int, int, int]]:
+    """The near pairs of two domains; and how many canaries were found, sampled pairs there are, and were found."""
     assert validation.vectors is not None
     assert train.vectors is not None
     queries, gallery = validation.vectors[first], train.vectors[second]
@@ -274,7 +291,18 @@ def _near_leaks(
     caught = set(zip((found.left[~is_real] - len(first)).tolist(), found.right[~is_real].tolist(), strict=True))
     n_found = sum((i, int(at)) in caught or _twin(gallery, i, int(at), caught) for i, at in enumerate(origin))
     leaks = first[found.left[is_real]], second[found.right[is_real]], found.cosine[is_real]
-    return _near_table(validation, train, *leaks), n_found
+    sampled = (0, 0) if search is exact_search else _sampled(queries, gallery, threshold, found, rng)
+    return _near_table(validation, train, *leaks), (n_found, *sampled)
+
+
+def _sampled(
+    queries: Vectors, gallery: Vectors, threshold: float, found: NearPairs, rng: np.random.Generator
+) -> tuple[int, int]:
+    """The pairs of random queries that comparing everything finds, and how many of them were found."""
+    rows = np.sort(rng.choice(len(queries), min(_SAMPLED, len(queries)), replace=False))
+    true = exact_search(queries[rows], gallery, threshold)
+    known = found.left * len(gallery) + found.right
+    return len(true.left), int(np.isin(rows[true.left] * len(gallery) + true.right, known).sum())
 
 
 def _twin(gallery: Vectors, canary: int, origin: int, caught: set[tuple[int, int]]) -> bool:

@@ -9,10 +9,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from rope.curation.dedup.measured_search import LARGEST_UNINDEXED
 from rope.curation.pipeline.accounting import Stages, kept_files
 from rope.curation.pipeline.operation import BUILT_IN
 from rope.curation.pipeline.recipe import CurationRecipe, LeakRules
-from rope.curation.splitting.leak_audit import KINDS, LeakAudit, SplitSide, audit_leaks, to_markdown
+from rope.curation.splitting.leak_audit import (
+    KINDS,
+    LeakAudit,
+    SplitSide,
+    audit_leaks,
+    exact_search,
+    index_search,
+    to_markdown,
+)
 from rope.curation.wide import read_vectors
 from rope.files import atomic_path
 
@@ -57,8 +66,15 @@ def audit_split(recipe: CurationRecipe, stages: Stages) -> LeakAudit:
     rows = _read(paths)
     searched = None if threshold is None else column
     validation, train = (_side(paths, rows, name, searched) for name in ("validation", "train"))
+    is_large = 2 * len(validation.ids) * len(train.ids) > LARGEST_UNINDEXED**2
     return audit_leaks(
-        validation, train, threshold=threshold, seed=rules.seed, n_canaries=rules.canaries, waived=rules.waived
+        validation,
+        train,
+        threshold=threshold,
+        seed=rules.seed,
+        n_canaries=rules.canaries,
+        waived=rules.waived,
+        search=index_search if rules.search == "ivf" or (rules.search == "auto" and is_large) else exact_search,
     )
 
 
@@ -103,6 +119,8 @@ def leak_summary(audit: LeakAudit, rules: LeakRules) -> dict[str, Any]:
                 "canaries": recall.canaries,
                 "found": recall.found,
                 "recall_at_least": round(recall.at_least, 4),
+                "pairs_of_random_samples": recall.pairs,
+                "pairs_found": recall.pairs_found,
             }
             for recall in audit.recalls
         ],

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from rope.arrays import IntArray
 from rope.config import Count, NumberRange, PositiveFraction, Seed, check_record
 from rope.curation.codes import coded_in_order, joined_words
-from rope.curation.dedup.neighbours import near_pairs
+from rope.curation.dedup.measured_search import SearchNote, measured_near_pairs
+from rope.curation.dedup.neighbours import Method
 from rope.curation.pipeline.operation import GlobalOperation, Outcome, rejects_of
 from rope.curation.splitting.leakage_groups import MAX_SHARED, LeakageGroups, Near, Shared, leakage_groups
 from rope.curation.splitting.split import Products, majority, split_products
@@ -41,6 +42,10 @@ class SplitRows:
         near: cosine of two embeddings from which on their products stay together; looser than that of merging. None
             where rows have no embeddings.
         column: the vectors that `near` compares.
+        search: for near pairs: `exact` compares every two samples, `ivf` uses an index (`rope-bench[faiss]`), and
+            `auto` takes the index above `rope.curation.dedup.measured_search.LARGEST_UNINDEXED` samples.
+        min_recall: smallest share of the near pairs of random samples that an index has to find.
+        recall_queries: samples at random, on which that is measured in every run.
         max_shared: a file or session of more products, or a product with more neighbours, ties nothing.
         strata: columns whose values make a stratum; the validation set has a share of each.
         freeze_val: a dataset directory whose validation products stay in the validation set; None for none.
@@ -53,6 +58,9 @@ class SplitRows:
     seed: Seed
     near: PositiveFraction | None = None
     column: str = "embedding"
+    search: Method = "auto"
+    min_recall: PositiveFraction = 0.99
+    recall_queries: Count = 1000
     max_shared: Annotated[int, NumberRange(2)] = MAX_SHARED
     freeze_val: str | None = None
     strata: list[str] = field(default_factory=lambda: ["category"])
@@ -69,11 +77,13 @@ class SplitPlan:
         product_ids: p ids, ascending.
         validation: bool [p].
         groups: `groups.group` is the number of the first product of each one's leakage group.
+        search: how near pairs were searched; None where they were not.
     """
 
     product_ids: list[str]
     validation: npt.NDArray[np.bool_]
     groups: LeakageGroups
+    search: SearchNote | None = None
 
 
 def split_rows(paths: Sequence[Path], options: SplitRows) -> Iterator[Outcome]:
@@ -89,6 +99,7 @@ def split_rows(paths: Sequence[Path], options: SplitRows) -> Iterator[Outcome]:
     ids = pa.array(plan.product_ids, pa.string())
     sides = pa.array(np.where(plan.validation, "validation", "train").tolist(), pa.string())
     names = ids.take(pa.array(plan.groups.group))
+    notes = {} if plan.search is None else {"search for near pairs": plan.search.json()}
     for path in paths:
         table = pq.read_table(path)
         is_known = pc.is_valid(table["product_id"])
@@ -96,7 +107,7 @@ def split_rows(paths: Sequence[Path], options: SplitRows) -> Iterator[Outcome]:
         kept = table.filter(is_known)
         place = pc.index_in(kept["product_id"], ids)
         kept = kept.append_column("split", sides.take(place)).append_column("leakage_group", names.take(place))
-        yield Outcome(_one_batch(kept), rejects_of(others, "no_product"))
+        yield Outcome(_one_batch(kept), rejects_of(others, "no_product"), notes)
 
 
 def plan_split(paths: Sequence[Path], options: SplitRows) -> SplitPlan:
@@ -112,16 +123,12 @@ def plan_split(paths: Sequence[Path], options: SplitRows) -> SplitPlan:
     is_known = pc.is_valid(every["product_id"])
     rows = every.filter(is_known)
     ids, product = coded_in_order(rows["product_id"])
-    groups = leakage_groups(
-        len(ids),
-        shared=_shared(rows, product),
-        near=None if options.near is None else _near(paths, is_known, rows, product, options),
-        max_shared=options.max_shared,
-    )
+    near, search = _near(paths, is_known, rows, product, options)
+    groups = leakage_groups(len(ids), shared=_shared(rows, product), near=near, max_shared=options.max_shared)
     products = Products(ids, _strata(rows, product, options.strata), _complete(rows, product, len(ids)), groups.group)
     frozen = _frozen(options.freeze_val)
     chosen = split_products(products, options.n_validation, seed=options.seed, frozen=frozen).validation
-    return SplitPlan(ids, chosen, groups)
+    return SplitPlan(ids, chosen, groups, search)
 
 
 def _read(paths: Sequence[Path], options: SplitRows) -> pa.Table:
@@ -172,13 +179,22 @@ def _shared(rows: pa.Table, product: IntArray) -> list[Shared]:
 
 def _near(
     paths: Sequence[Path], is_known: pa.ChunkedArray, rows: pa.Table, product: IntArray, options: SplitRows
-) -> Near:
+) -> tuple[Near | None, SearchNote | None]:
     """Pairs of products of which two samples are near; the samples are sorted, as an index depends on their order."""
+    if options.near is None:
+        return None, None
     order = pc.sort_indices(rows, [(name, "ascending") for name in ("product_id", "domain", "id")]).to_numpy()
     vectors = read_vectors(paths, is_known.to_numpy(), "split", options.column)
-    assert options.near is not None
-    pairs = near_pairs(vectors[order], options.near, limit=_NEIGHBOURS)
-    return Near(product[order[pairs.left]], product[order[pairs.right]])
+    pairs, note = measured_near_pairs(
+        vectors[order],
+        options.near,
+        limit=_NEIGHBOURS,
+        method=options.search,
+        queries=options.recall_queries,
+        min_recall=options.min_recall,
+        seed=options.seed,
+    )
+    return Near(product[order[pairs.left]], product[order[pairs.right]]), note
 
 
 def _frozen(folder: str | None) -> list[str]:
@@ -205,4 +221,4 @@ def _fingerprint(options: SplitRows) -> str:
     return hashlib.sha256("\n".join(_frozen(options.freeze_val)).encode()).hexdigest()
 
 
-SPLIT: Final = GlobalOperation(version=1, options=SplitRows, apply=split_rows, fingerprint=_fingerprint)
+SPLIT: Final = GlobalOperation(version=2, options=SplitRows, apply=split_rows, fingerprint=_fingerprint)

@@ -108,5 +108,5 @@ def test_options_out_of_range_are_refused(threshold, limit):
 
 def test_a_missing_faiss_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
-    with pytest.raises(UsageError, match="pip install faiss-cpu"):
+    with pytest.raises(UsageError, match=r"pip install 'rope-bench\[faiss\]'"):
         near_pairs(np.eye(3), 0.5, limit=1, method="ivf")

@@ -1,6 +1,7 @@
 """Leaks that a split lets through are found before anything is published, unless the recipe accepts them."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,14 @@ from rope.curation.pipeline.manifest import ShardManifest, ShardPart, StoredFile
 from rope.curation.pipeline.recipe import LeakRules, read_recipe
 from rope.curation.pipeline.runner import finished_stages, run_recipe
 from rope.curation.publish import LINEAGE_NAME, publish
-from rope.curation.splitting.leak_audit import LEAK_SCHEMA, LeakAudit
+from rope.curation.splitting.leak_audit import (
+    LEAK_SCHEMA,
+    LeakAudit,
+    SplitSide,
+    audit_leaks,
+    exact_search,
+    to_markdown,
+)
 from rope.curation.splitting.recipe_leaks import LEAKS_NAME, audit_split, card_with_leaks, is_split, leaks_refused
 from rope.dataset.validate import validate
 from rope.errors import DatasetError
@@ -141,3 +149,24 @@ def test_the_command_audit_shows_the_leaks_and_ends_with_1(leaking, curate):
     assert "every row is accounted for; of 12 rows: 12 kept" in out
     assert "| validation → train | same media | same session | same title |" in out
     assert "title: 1 validation samples have a leak" in out
+
+
+@pytest.mark.parametrize(("search", "pairs"), [("exact", 0), ("ivf", 1)])
+def test_the_audit_says_how_many_pairs_an_index_has_found(search, pairs, tmp_path):
+    pytest.importorskip("faiss", reason="the extra faiss is not installed")
+    stages = stages_of(tmp_path, [row("1", "validation", 0), row("2", "train", 20), row("3", "train", 90)])
+    audit = audit_split(recipe_with(tmp_path, split="near = 0.9", leaks=f'search = "{search}"'), stages)
+    assert (audit.leaking()["near"], audit.recalls[0].pairs, audit.recalls[0].pairs_found) == (1, pairs, pairs)
+    assert ("1 of 1 pairs of random samples" in to_markdown(audit)) == bool(pairs)
+
+
+def test_an_index_that_loses_pairs_is_found_out():
+    def forgetful(queries, gallery, threshold):
+        found = exact_search(queries, gallery, threshold)
+        kept = found.left % 2 == 0
+        return replace(found, left=found.left[kept], right=found.right[kept], cosine=found.cosine[kept])
+
+    vectors = np.eye(8, dtype=np.float32)
+    side = SplitSide([str(i) for i in range(8)], ["page"] * 8, vectors, {})
+    recall = audit_leaks(side, side, threshold=0.9, seed=0, search=forgetful).recalls[0]
+    assert (recall.pairs, recall.pairs_found) == (8, 4)

@@ -3,7 +3,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rope.curation.pipeline.runner import run_recipe
+from rope.curation.pipeline.accounting import funnel
+from rope.curation.pipeline.runner import finished_stages, run_recipe
 from rope.curation.splitting.stage import SplitRows, plan_split, split_rows
 from rope.errors import DatasetError, UsageError
 from tests.curation.pools import column, local, recipe_of
@@ -179,3 +180,24 @@ def test_a_recipe_samples_merges_and_splits(tmp_path):
     assert (len(products), len(set(products))) == (90, 30)
     assert len({product for product, side in zip(products, found, strict=True) if side == "validation"}) == 10
     assert set(column(recipe, "split", "weight")) == {2.0}
+
+
+def test_the_manifest_says_how_near_pairs_were_searched_and_how_many_were_found(tmp_path, monkeypatch):
+    pytest.importorskip("faiss", reason="the extra faiss is not installed")
+    angles = np.radians(np.arange(60) * 6.0)
+    table = [
+        row | {"embedding": [float(np.cos(angle)), float(np.sin(angle))]}
+        for row, angle in zip(rows(20), angles, strict=True)
+    ]
+    for method in ("exact", "ivf"):
+        options = SplitRows(n_validation=2, seed=0, near=0.999, search=method)
+        notes = [outcome.notes for outcome in split_rows(write(tmp_path, table, schema=WITH_VECTORS), options)]
+        found = notes[0]["search for near pairs"]
+        assert (found["method"], found["rows"]) == (method, 60)
+    assert (found["queries"], found["recall"]) == (60, None)
+
+
+def test_notes_of_a_stage_are_in_its_manifest_and_its_counts(tmp_path):
+    recipe = recipe_of(tmp_path, 'use = "tests.curation.splitting.noted:NOTED"')
+    run_recipe(recipe, local(1), progress=False)
+    assert funnel(finished_stages(recipe))[-1].notes == {"rows looked at": {"all": 24}}
