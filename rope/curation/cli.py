@@ -208,14 +208,21 @@ def plan(
 def sweep(
     recipe: RecipeFile,
     stage: Annotated[str, typer.Option(help="A filter stage.")] = "filter",
-    column: Annotated[str, typer.Option(help="Score that it filters by, from -1 to 1.")] = "similarity",
-    step: Annotated[float, typer.Option(help="Step between two cuts, a multiple of 0.001.")] = 0.02,
+    column: Annotated[str, typer.Option(help="Number that it filters by.")] = "similarity",
+    step: Annotated[
+        float | None, typer.Option(help="Step between two cuts.", show_default="0.02 of the power of ten above them")
+    ] = None,
 ) -> None:
     """Show how many rows of each domain any cut would keep, from the scores of a run."""
-    from rope.curation.filtering.sweep import sketch_of, sweep_table
+    from rope.curation.filtering.sweep import scale_of, sketch_of, sweep_table
     from rope.curation.pipeline.recipe import read_recipe
 
-    output().print(sweep_table(sketch_of(read_recipe(recipe), stage, column), step))
+    checked = read_recipe(recipe)
+    scale = scale_of(checked, stage, column)
+    options = next((one.options for one in checked.stages if one.name == stage), {})
+    upper = "maximum" in options and "minimum" not in options
+    sketch = sketch_of(checked, stage, column, scale)
+    output().print(sweep_table(sketch, 0.02 * scale if step is None else step, scale, upper=upper))
 
 
 @app.command()

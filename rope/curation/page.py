@@ -1,5 +1,7 @@
 """The report as one HTML file that needs nothing else: no script, no font, no image from elsewhere."""
 
+from collections.abc import Sequence
+
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
@@ -58,10 +60,10 @@ def _histograms(stage: StageReport) -> list[tuple[str, Markup]]:
     if scores is None:
         return []
     domains = sorted({*scores.kept, *scores.rejected})
-    return [(domain, _histogram(scores, domain, stage.cuts.get(domain))) for domain in domains]
+    return [(domain, _histogram(scores, domain, stage.cuts.get(domain, ()))) for domain in domains]
 
 
-def _histogram(scores: Scores, domain: str, cut: float | None) -> Markup:
+def _histogram(scores: Scores, domain: str, cuts: Sequence[float | None]) -> Markup:
     n_bins = len(next(iter([*scores.kept.values(), *scores.rejected.values()])))
     kept = scores.kept.get(domain, (0,) * n_bins)
     rejected = scores.rejected.get(domain, (0,) * n_bins)
@@ -79,7 +81,9 @@ def _histogram(scores: Scores, domain: str, cut: float | None) -> Markup:
     for x, value, anchor in ((0, scores.low, "start"), (_WIDTH, scores.high, "end")):
         parts.append(f'<text x="{x}" y="{_HEIGHT - 4}" text-anchor="{anchor}">{value:.3g}</text>')
     parts.append(f'<line x1="0" x2="{_WIDTH}" y1="{floor}" y2="{floor}"/>')
-    if cut is not None and scores.low <= cut <= scores.high:
+    for cut in cuts:
+        if cut is None or not scores.low <= cut <= scores.high:
+            continue
         at = _WIDTH * (cut - scores.low) / ((scores.high - scores.low) or 1)
         anchor = "start" if at < _WIDTH / 2 else "end"
         parts.append(f'<line class="cut" x1="{at:.1f}" x2="{at:.1f}" y1="2" y2="{floor}"/>')

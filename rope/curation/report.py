@@ -73,7 +73,8 @@ class StageReport:
     Attributes:
         count: its counts.
         settings: option -> value, as the recipe has it or by default.
-        cuts: domain -> lowest score that is kept, apart from categories with cuts of their own; of a stage with a cut.
+        cuts: domain -> lowest and highest score that is kept, None for no such bound; of a stage with a cut. Categories
+            may have others.
         scores: None where it has none.
         examples: rows by a heading that says what they are of.
         merge: of a stage merge; None for others.
@@ -81,7 +82,7 @@ class StageReport:
 
     count: StageCount
     settings: Mapping[str, object] = field(default_factory=dict)
-    cuts: Mapping[str, float] = field(default_factory=dict)
+    cuts: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
     scores: Scores | None = None
     examples: Mapping[str, tuple[Example, ...]] = field(default_factory=dict)
     merge: MergeReport | None = None
@@ -137,11 +138,11 @@ def _stage_report(stages: Stages, stage: Stage, before: str, count: StageCount) 
     operation = load_operation(stage.use)
     options = operation.options(**stage.options)
     column: str | None = None
-    cuts: dict[str, float] = {}
+    cuts: dict[str, tuple[float | None, float | None]] = {}
     if isinstance(operation, MapOperation) and operation.score_column is not None:
         column = operation.score_column(options)
         domains = [one for one in DOMAINS if one in count.kept or any(one == key[2] for key in count.others)]
-        cuts = {domain: operation.cut(options, domain) for domain in domains} if operation.cut else {}
+        cuts = {domain: operation.cut(options, domain) for domain in domains} if operation.cut and column else {}
     with duckdb.connect() as connection:
         scores = _scores(connection, stages, count.stage, column) if column else None
         examples = _examples(connection, stages, count, column)

@@ -3,7 +3,7 @@
 from rope.media.anything import decode
 from rope.media.choice import choose_frames
 from rope.media.frames import decode_frames
-from rope.media.images import decode_frame
+from rope.media.images import decode_frame, opaque_share
 from rope.media.video import BACKENDS, Backend, count_frames, decode_video
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "decode_frame",
     "decode_frames",
     "decode_video",
+    "opaque_share",
 ]

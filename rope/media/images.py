@@ -18,7 +18,7 @@ from rope.media.guard import guarded
 from rope.media.levels import to_rgb
 from rope.media.png import without_texts
 
-__all__ = ["FORMATS", "ImageHeader", "check_size", "decode_frame", "is_whole", "read_header", "resize"]
+__all__ = ["FORMATS", "ImageHeader", "check_size", "decode_frame", "is_whole", "opaque_share", "read_header", "resize"]
 
 FORMATS: Final = (
     *("JPEG", "PNG", "GIF", "BMP", "PPM", "WEBP", "AVIF", "TIFF"),
@@ -104,6 +104,22 @@ def is_whole(content: bytes, formats: Iterable[str] = FORMATS) -> bool:
     except DatasetError:
         return False
     return True
+
+
+def opaque_share(frame: Frame) -> float:
+    """How much of an image is not transparent, from 0 to 1. Pixels of one without an alpha channel stay unread.
+
+    Raises:
+        DatasetError: the file is missing, or its bytes are no image that Pillow reads to the end; names the file.
+    """
+    return _read(frame, _opaque_share, FORMATS)
+
+
+def _opaque_share(image: Image.Image) -> float:
+    if not image.has_transparency_data:
+        return 1.0
+    image.load()
+    return float(np.asarray(image.convert("RGBA").getchannel("A")).mean() / 255)
 
 
 def resize(pixels: npt.NDArray[np.uint8], size: tuple[int, int] | None) -> npt.NDArray[np.uint8]:

@@ -34,7 +34,7 @@ def recipe(tmp_path_factory):
 
 def test_the_report_has_counts_scores_and_the_rows_on_both_sides_of_the_cut(recipe):
     pool, decode, cut = make_report(recipe).stages
-    assert cut.cuts == {"page": 30}
+    assert cut.cuts == {"page": (30, None)}
     assert (cut.settings["column"], decode.settings) == ("shortest_side", {"min_side": 1, "max_bytes": 1 << 30})
     assert (pool.scores, decode.scores, pool.examples) == (None, None, {})
     assert (cut.scores.column, cut.scores.low, cut.scores.high) == ("shortest_side", 20.0, 40.0)
@@ -96,7 +96,7 @@ def merged(tmp_path_factory):
 def test_the_report_shows_merging_the_queue_what_vetoes_stopped_and_the_split(merged):
     report = make_report(merged)
     _, _, cut, merge, _ = report.stages
-    assert cut.cuts == {"page": 10, "video": 10, "live": 12}
+    assert cut.cuts == {"page": (10, None), "video": (10, None), "live": (12, None)}
     found = merge.merge
     assert (found.n_before, found.n_after, found.n_queued, found.sizes) == (9, 8, 3, {2: 1})
     rows = ("live0", "live1", "page0", "page1", "video0", "video1")

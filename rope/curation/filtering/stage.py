@@ -1,4 +1,4 @@
-"""Keep rows whose similarity, or any number in a column, reaches the cut of their domain and category."""
+"""Keep rows whose similarity, or any number or word in a column, is what it should be."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rope.config import check_record
+from rope.curation.pipeline.ids import as_strings
 from rope.curation.pipeline.operation import MapOperation, Outcome, rejects_of
 from rope.domain import Domain
 from rope.errors import UsageError
@@ -19,26 +20,34 @@ class Filter:
     """Options of the operation `filter`.
 
     Attributes:
-        minimum: the cut where no other is given; a row that reaches it is kept.
-        column: the column of numbers.
+        minimum: the cut where no other is given; a row that reaches it is kept. None where there is no lower cut.
+        column: the column of numbers, or of words.
+        maximum: rows above it are not kept; None where there is no upper cut.
+        allowed: the words that are kept, of a column of words; none of a column of numbers.
         domains: domain -> its cut.
         categories: `category`, or `domain/category` which goes before it -> its cut; both go before that of the domain.
 
     Raises:
-        UsageError: a domain is unknown.
+        UsageError: a domain is unknown, or there is nothing to judge by.
     """
 
-    minimum: float
+    minimum: float | None = None
     column: str = "similarity"
+    maximum: float | None = None
+    allowed: list[str] = field(default_factory=list)
     domains: dict[Domain, float] = field(default_factory=dict)
     categories: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_record(self)
+        if self.minimum is None and (self.domains or self.categories):
+            raise UsageError("filter: lacks minimum, the cut of all domains and categories that have none of their own")
+        if (self.minimum is not None or self.maximum is not None) == bool(self.allowed):
+            raise UsageError("filter: expected minimum or maximum for a column of numbers, or allowed for one of words")
 
 
-def cut_of(domain: Domain, category: str | None, options: Filter) -> float:
-    """The cut of a row.
+def cut_of(domain: Domain, category: str | None, options: Filter) -> float | None:
+    """The lowest number of a row that is kept; None where there is no such cut.
 
     >>> options = Filter(0.2, domains={"live": 0.1}, categories={"shoes": 0.3, "live/shoes": 0.15})
     >>> [cut_of(*row, options) for row in (("page", None), ("live", "hats"), ("page", "shoes"), ("live", "shoes"))]
@@ -52,16 +61,24 @@ def cut_of(domain: Domain, category: str | None, options: Filter) -> float:
 
 
 def filter_rows(batch: pa.RecordBatch, options: Filter) -> Outcome:
-    """Keep rows at or above their cut.
+    """Keep rows at or above their cut and at or below the maximum, or those with an allowed word.
 
-    Rejects `low_COLUMN`, with the number as score, and `no_COLUMN` where it is null or not finite.
+    Rejects `low_COLUMN` and `high_COLUMN`, with the number as score; `no_COLUMN` where it is null or not finite; and
+    `other_COLUMN`, with the word as detail.
 
     Raises:
-        UsageError: there is no such column of numbers.
+        UsageError: there is no such column of numbers, or of words.
     """
     if options.column not in batch.schema.names:
         raise UsageError(f"filter: no column {options.column!r}; the rows have {', '.join(batch.schema.names)}")
-    values = pc.cast(batch[options.column], pa.float64())
+    if options.allowed:
+        return _allowed(batch, options)
+    try:
+        values = pc.cast(batch[options.column], pa.float64())
+    except pa.ArrowException as error:
+        raise UsageError(
+            f"filter: column {options.column!r} is {batch[options.column].type}, not of numbers"
+        ) from error
     known = pc.fill_null(pc.is_finite(values), False)
     cuts = pa.array(
         [
@@ -70,17 +87,29 @@ def filter_rows(batch: pa.RecordBatch, options: Filter) -> Outcome:
         ],
         pa.float64(),
     )
-    is_kept = pc.and_(known, pc.fill_null(pc.greater_equal(values, cuts), False))
-    is_out = pc.invert(is_kept)
-    reasons = pc.if_else(known, f"low_{options.column}", f"no_{options.column}").filter(is_out)
+    is_low = pc.fill_null(pc.less(values, cuts), False)  # where there is no cut, nothing is below it
+    is_high = pc.fill_null(pc.greater(values, pa.scalar(options.maximum, pa.float64())), False)
+    is_out = pc.or_(pc.invert(known), pc.or_(is_low, is_high))
+    is_kept = pc.invert(is_out)
+    outside = pc.if_else(is_low, f"low_{options.column}", f"high_{options.column}")
+    reasons = pc.if_else(known, outside, f"no_{options.column}").filter(is_out)
     scores = pc.if_else(known, values, None).filter(is_out)
     return Outcome(batch.filter(is_kept), rejects_of(batch.filter(is_out), reasons.to_pylist(), score=scores))
 
 
+def _allowed(batch: pa.RecordBatch, options: Filter) -> Outcome:
+    words = as_strings(batch[options.column])
+    is_kept = pc.is_in(words, pa.array(options.allowed, pa.string()))
+    is_out = pc.invert(is_kept)
+    reasons = pc.if_else(pc.is_valid(words), f"other_{options.column}", f"no_{options.column}").filter(is_out)
+    rejects = rejects_of(batch.filter(is_out), reasons.to_pylist(), detail=words.filter(is_out).to_pylist())
+    return Outcome(batch.filter(is_kept), rejects)
+
+
 FILTER: Final = MapOperation(
-    version=1,
+    version=2,
     options=Filter,
     apply=filter_rows,
-    score_column=lambda options: options.column,
-    cut=lambda options, domain: cut_of(domain, None, options),
+    score_column=lambda options: None if options.allowed else options.column,
+    cut=lambda options, domain: (cut_of(domain, None, options), options.maximum),
 )

@@ -1,9 +1,11 @@
 """How many rows any cut would keep, and the cut that labels support, from the rows of a run."""
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -20,7 +22,7 @@ from rope.errors import UsageError
 if TYPE_CHECKING:
     from rope.table import Table
 
-__all__ = ["cuts_from_labels", "scores", "sketch_of", "sweep_table"]
+__all__ = ["cuts_from_labels", "scale_of", "scores", "sketch_of", "sweep_table"]
 
 
 def scores(recipe: CurationRecipe, stage: str, column: str) -> Iterator[pa.Table]:
@@ -39,32 +41,53 @@ def scores(recipe: CurationRecipe, stage: str, column: str) -> Iterator[pa.Table
         yield from _scores_of(folder, manifest, column)
 
 
-def sketch_of(recipe: CurationRecipe, stage: str, column: str) -> Sketch:
-    """How many rows of each domain have which score, in bins of 0.001.
+def scale_of(recipe: CurationRecipe, stage: str, column: str) -> int:
+    """The power of ten by which scores are divided so that they are from -1 to 1; 1 where they are.
+
+    Raises:
+        UsageError: as `scores`.
+        DatasetError: the recipe was not run to its end.
+    """
+    tables = [table["score"] for table in scores(recipe, stage, column)]
+    most = max((float(np.nanmax(np.abs(one.to_numpy()), initial=0.0)) for one in tables), default=0.0)
+    return 1 if most <= 1 or not math.isfinite(most) else 10 ** math.ceil(math.log10(most))
+
+
+def sketch_of(recipe: CurationRecipe, stage: str, column: str, scale: int = 1) -> Sketch:
+    """How many rows of each domain have which score, in bins of a thousandth of a scale.
 
     Raises:
         UsageError: as `scores`; or a score is not from -1 to 1.
         DatasetError: the recipe was not run to its end.
     """
     tables = scores(recipe, stage, column)
-    return join_sketches([make_sketch(table["score"].to_numpy(), table["domain"].to_pylist()) for table in tables])
+    return join_sketches(
+        [make_sketch(table["score"].to_numpy() / scale, table["domain"].to_pylist()) for table in tables]
+    )
 
 
-def sweep_table(sketch: Sketch, step: float) -> "Table":
+def sweep_table(sketch: Sketch, step: float, scale: int = 1, *, upper: bool = False) -> "Table":
     """What each cut keeps, in rows and percent, for a terminal; from the lowest cut that keeps all to the highest.
 
+    Args:
+        sketch: of a scale.
+        step: between two cuts.
+        scale: see `scale_of`.
+        upper: whether rows at or below a cut are kept, up to the bin that it begins, and not those at or above it.
+
     Raises:
-        UsageError: `step` is not a multiple of 0.001.
+        UsageError: `step` is not a multiple of a thousandth of the scale.
     """
     from rope.table import Table
 
     table = Table()
-    table.add_columns("cut", *sketch.strata, "all")
+    table.add_columns("at most" if upper else "cut", *sketch.strata, "all")
     totals = [*sketch.counts.sum(axis=1).tolist(), int(sketch.counts.sum())]
-    for cut in _cuts(sketch, step):
-        kept = n_kept(sketch, cut).tolist()
+    for cut in _cuts(sketch, step / scale):
+        above = n_kept(sketch, min(round(cut + 0.001, 3), 1.0)) if cut < 1 else np.zeros(len(sketch.strata), np.int64)
+        kept = (sketch.counts.sum(axis=1) - above if upper else n_kept(sketch, cut)).tolist()
         cells = [f"{n:,} ({n / max(of, 1):.1%})" for n, of in zip([*kept, sum(kept)], totals, strict=True)]
-        table.add_row(f"{cut:g}", *cells)
+        table.add_row(f"{cut * scale:g}", *cells)
     return table
 
 
@@ -138,7 +161,8 @@ def _scores_of(folder: Path, manifest: ShardManifest, column: str) -> Iterator[p
             raise UsageError(f"{path}: no column {column!r}; the rows have {', '.join(names)}")
         kept = pq.read_table(path, columns=["id", "domain", column]).rename_columns(["id", "domain", "score"])
         rejects = pq.read_table(folder / part.rejects.name, columns=["id", "domain", "score", "reason"])
-        rejects = rejects.filter(pc.equal(rejects["reason"], f"low_{column}")).drop_columns("reason")
+        outside = pa.array([f"low_{column}", f"high_{column}"])
+        rejects = rejects.filter(pc.is_in(rejects["reason"], outside)).drop_columns("reason")
         kept = kept.set_column(2, "score", pc.cast(kept["score"], pa.float64()))
         yield pa.concat_tables([kept, rejects])
 

@@ -50,6 +50,8 @@ BUILT_IN: Final[Mapping[str, str]] = {
     "thumbnail": "rope.curation.operations.thumbnail:THUMBNAIL",
     "embed": "rope.curation.operations.embed:EMBED",
     "encode": "rope.curation.operations.encode:ENCODE",
+    "quality": "rope.curation.operations.quality:QUALITY",
+    "score": "rope.curation.operations.score:SCORE",
     "filter": "rope.curation.filtering.stage:FILTER",
     "sample": "rope.curation.sampling.stage:SAMPLE",
     "answers": "rope.curation.annotation.stage:ANSWERS",
@@ -114,7 +116,7 @@ class MapOperation(Generic[Options]):
             and the options alone, not on its neighbours, the process or the clock.
         fingerprint: hash of what the options name but do not hold, such as the weights of a model.
         score_column: name of the kept column that holds the score of a row, for the report; None where there is none.
-        cut: the lowest score that is kept of a domain, for the report; None where there is none.
+        cut: the lowest and the highest score that is kept of a domain, for the report; None for no such bound.
         needs_gpu: it is run by as many processes as there are accelerators, and each keeps its model.
     """
 
@@ -122,8 +124,8 @@ class MapOperation(Generic[Options]):
     options: type[Options]
     apply: Callable[[pa.RecordBatch, Options], Outcome]
     fingerprint: Callable[[Options], str] | None = None
-    score_column: Callable[[Options], str] | None = None
-    cut: Callable[[Options, Domain], float] | None = None
+    score_column: Callable[[Options], str | None] | None = None
+    cut: Callable[[Options, Domain], tuple[float | None, float | None]] | None = None
     needs_gpu: bool = False
 
 

@@ -28,7 +28,9 @@ __all__ = ["COLUMNS", "VIDEO_SUFFIXES", "PoolFile", "PoolSlice", "RawPool", "ope
 COLUMNS: Final = ("id", "domain", "text", "frames", "video", "paths", "category", "product_hint", "session")
 """The columns that a pool may have."""
 
-_IMAGES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+_IMAGES: Final = frozenset(
+    {".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".avif", ".gif", ".bmp", ".tif", ".tiff"}
+)
 VIDEO_SUFFIXES: Final = frozenset({".mp4", ".mov", ".webm", ".mkv", ".avi"})
 
 

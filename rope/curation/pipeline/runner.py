@@ -259,7 +259,7 @@ def _plan(
 
 
 def _fingerprint(work: Path, operation: Operation, options: object, key: str, *, noted: bool) -> str | None:
-    """The fingerprint of a stage's options. That of a model is noted in the folder of work.
+    """The fingerprint of a stage's options. That of a stage that takes rows is of a model, and noted in the folder.
 
     Args:
         work: the folder.
@@ -271,7 +271,7 @@ def _fingerprint(work: Path, operation: Operation, options: object, key: str, *,
     """
     if operation.fingerprint is None:
         return None
-    if not (isinstance(operation, MapOperation) and operation.needs_gpu):
+    if not isinstance(operation, MapOperation):
         return operation.fingerprint(options)
     path = work / _FINGERPRINTS
     known: dict[str, str] = json.loads(path.read_text("utf-8")) if path.is_file() else {}

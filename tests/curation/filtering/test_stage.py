@@ -49,6 +49,40 @@ def test_rejects_have_the_similarity_as_score_or_say_that_there_is_none():
     ]
 
 
+def test_a_maximum_keeps_what_is_at_or_below_it_and_a_minimum_may_be_missing():
+    values = rows(("page", None, 0.1), ("page", None, 0.5), ("live", None, 0.9), ("live", None, None))
+    for options, kept in ((Filter(maximum=0.5), ["0", "1"]), (Filter(0.2, maximum=0.5), ["1"])):
+        outcome = filter_rows(values, options)
+        assert outcome.kept["id"].to_pylist() == kept
+        told = {row["id"]: (row["reason"], row["score"]) for row in outcome.rejects.to_pylist()}
+        assert told["2"] == ("high_similarity", pytest.approx(0.9))
+        assert told["3"] == ("no_similarity", None)
+
+
+def test_words_are_kept_that_are_allowed():
+    words = pa.RecordBatch.from_pylist(
+        [
+            {"id": i, "domain": "page", "category": None, "script": one}
+            for i, one in zip("abc", ["han", None, "latin"], strict=True)
+        ],
+        pa.schema([(name, "string") for name in ("id", "domain", "category", "script")]),
+    )
+    outcome = filter_rows(words, Filter(column="script", allowed=["han"]))
+    assert outcome.kept["id"].to_pylist() == ["a"]
+    told = [(row["id"], row["reason"], row["detail"]) for row in outcome.rejects.to_pylist()]
+    assert told == [("b", "no_script", None), ("c", "other_script", "latin")]
+    with pytest.raises(UsageError, match=r"column 'frames' is list<.*not of numbers"):
+        filter_rows(words.append_column("frames", pa.array([["a"]] * 3)), Filter(1, column="frames"))
+
+
+@pytest.mark.parametrize("options", [{}, {"minimum": 0.5, "allowed": ["a"]}])
+def test_a_filter_has_cuts_or_words(options):
+    with pytest.raises(
+        UsageError, match="expected minimum or maximum for a column of numbers, or allowed for one of w"
+    ):
+        Filter(**options)
+
+
 def test_integers_are_cut_too_and_no_rows_give_no_rows():
     assert filter_rows(rows(("page", None, 3), kind="int32"), Filter(3)).kept.num_rows == 1
     assert filter_rows(rows(), Filter(3)).kept.num_rows == 0

@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rope.curation.annotation.label_files import Label, read_labels
-from rope.curation.filtering.sweep import cuts_from_labels, sketch_of, sweep_table
+from rope.curation.filtering.sweep import cuts_from_labels, scale_of, sketch_of, sweep_table
 from rope.curation.filtering.threshold import n_kept
 from rope.curation.pipeline.runner import run_recipe
 from rope.errors import UsageError
@@ -36,6 +36,19 @@ def test_the_table_goes_from_the_cut_that_keeps_all_to_the_last_that_keeps_any(r
     rows = list(table.plain_rows())
     assert [row[0] for row in rows] == ["0", "0.2", "0.4"]
     assert rows[1] == ["0.2", "134 (67.0%)", "133 (66.5%)", "133 (66.5%)", "400 (66.7%)"]
+
+
+def test_numbers_of_any_size_are_swept_and_upper_cuts_too(tmp_path, curate):
+    """Lengths of ids, 3 or 4 characters; the filter keeps those of up to 3."""
+    poison = 'use = "tests.curation.poisons:POISON"'
+    cut = 'use = "filter"\ncolumn = "length"\nmaximum = 3'
+    recipe = recipe_of(tmp_path, poison, cut, n_rows=120, shard_rows=60)
+    run_recipe(recipe, local(1), progress=False)
+    assert scale_of(recipe, "filter", "length") == 10
+    table = sweep_table(sketch_of(recipe, "filter", "length", 10), 1, 10, upper=True)
+    assert [(row[0], row[-1]) for row in table.plain_rows()] == [("3", "100 (83.3%)"), ("4", "120 (100.0%)")]
+    code, out, _ = curate("sweep", tmp_path / "work.toml", "--column", "length", "--step", 1)
+    assert (code, "at most" in out, "100 (83.3%)" in out) == (0, True, True)
 
 
 def test_the_cut_of_a_domain_is_the_lowest_that_its_labels_vouch_for(recipe, tmp_path):

@@ -1,0 +1,107 @@
+"""A number for every row from a model of somebody else's: how probable a watermark is, or nudity."""
+
+import importlib
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from rope.config import Count, check_record
+from rope.curation.pipeline.operation import MapOperation, Outcome, Reject, divide
+from rope.curation.wide import new_column
+from rope.dataset.sample_rows import sample_of
+from rope.errors import DatasetError, UsageError
+from rope.media import decode_frames
+
+__all__ = ["SCORE", "ScoreFrames", "Scorer", "score_frames"]
+
+Scorer = Callable[[Sequence[npt.NDArray[np.uint8]]], Sequence[float]]
+"""From pictures, uint8 [height, width, 3] in RGB, to a number for each. An attribute `fingerprint`, any text, says when
+it has changed."""
+
+_REDUCE: Final[Mapping[str, Callable[[list[float]], float]]] = {"max": max, "min": min, "mean": fmean}
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreFrames:
+    """Options of the operation `score`.
+
+    Attributes:
+        model: `module:function`, a `Scorer`; a module is looked for in Python's path and in the current folder.
+        column: what the number is called.
+        frames: of a video or live clip, by the rule of `rope.media.choose_frames`.
+        reduce: which number counts of those of several frames.
+    """
+
+    model: str
+    column: str
+    frames: Count = 4
+    reduce: Literal["max", "min", "mean"] = "max"
+
+    def __post_init__(self) -> None:
+        check_record(self)
+
+
+def score_frames(batch: pa.RecordBatch, options: ScoreFrames) -> Outcome:
+    """Add the number of each row; rejects only `unreadable_media`.
+
+    Raises:
+        UsageError: there is no such function, the rows have a column of this name, or it does not return a finite
+            number for each picture.
+    """
+    scorer = _load(options.model)
+    values: list[float | None] = []
+    verdicts: list[Reject | None] = []
+    for row in batch.select(["id", "domain", "text", "frames", "video"]).to_pylist():
+        try:
+            values.append(_score(row, scorer, options))
+            verdicts.append(None)
+        except DatasetError as error:
+            values.append(None)
+            verdicts.append(Reject("unreadable_media", None, str(error)))
+    return divide(new_column(batch, options.column, pa.array(values, pa.float64()), "score"), verdicts)
+
+
+def _score(row: Mapping[str, Any], scorer: Scorer, options: ScoreFrames) -> float:
+    sample = sample_of({**row, "sample_id": row["id"]}, row["domain"])
+    n_frames = 1 if sample.domain == "page" else min(options.frames, len(sample.frames) or options.frames)
+    shown = decode_frames(sample, n_frames)
+    found = [float(value) for value in scorer(shown)]
+    if len(found) != len(shown) or not all(map(math.isfinite, found)):
+        raise UsageError(
+            f"score: {options.model} returned {found} for {len(shown)} pictures of row {row['id']}; expected a finite "
+            "number for each"
+        )
+    return float(_REDUCE[options.reduce](found))
+
+
+@lru_cache(maxsize=8)
+def _load(name: str) -> Scorer:
+    module, _, function = name.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)  # last, so that a file there hides no installed module
+    try:
+        found = getattr(importlib.import_module(module), function, None)
+    except ModuleNotFoundError as error:
+        raise UsageError(f"score: model {name!r}: no module {error.name!r} in Python's path or in {here}") from error
+    if not callable(found):
+        raise UsageError(f"score: model {name!r} is not a function; expected module:function")
+    scorer: Scorer = found
+    return scorer
+
+
+SCORE: Final = MapOperation(
+    version=1,
+    options=ScoreFrames,
+    apply=score_frames,
+    fingerprint=lambda options: str(getattr(_load(options.model), "fingerprint", "")),
+)
