@@ -11,7 +11,7 @@ from leaderboard.entry import LeaderboardEntry
 from leaderboard.projection import MapPoint
 from rope.bench.doctor.charts import Line, in_words, lines, pair_style
 from rope.bench.doctor.growth import expected_hits, gallery_sizes
-from rope.bench.markers import shapes_of
+from rope.bench.doctor.markers import shapes_of
 from rope.bench.metrics import KS, mean
 from rope.bench.stats.query_ranks import PairRanks, QueryRanks
 from rope.domain import DomainName, domains_of

@@ -11,8 +11,8 @@ from markupsafe import Markup
 from leaderboard.board import HEADLINE, METRICS, Board, BoardRow
 from leaderboard.history import history_of
 from rope.bench.doctor.charts import in_words, pair_style, tones_of
+from rope.bench.doctor.markers import shapes_of
 from rope.bench.inline import inline_json
-from rope.bench.markers import shapes_of
 from rope.bench.metrics import KS, mean
 from rope.bench.score import PROTOCOL_VERSION
 from rope.bench.stats.slices import QuerySlice

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from rope.bench.doctor.markers import matplotlib_markers
 from rope.bench.io.embeddings import DomainEmbeddings, align
-from rope.bench.markers import matplotlib_markers
 from rope.dataset.directory import SampleLabels
 from rope.domain import DomainName, in_order
 from rope.errors import UsageError

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from rope.bench.doctor.markers import shapes_of
 from rope.bench.inline import inline_json
 from rope.bench.io.provenance import Provenance
-from rope.bench.markers import shapes_of
 from rope.bench.tsne import Points, hex_colours
 from rope.dataset.pictures import SamplePicture
 from rope.domain import DomainName, in_order

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from rope.bench.doctor.markers import matplotlib_markers, shapes_of
 from rope.bench.io.embeddings import DomainEmbeddings
-from rope.bench.markers import matplotlib_markers, shapes_of
 from rope.bench.tsne import choose_points, draw_map, lay_out, save_map
 from rope.bench.tsne_page import check_size
 from rope.dataset.directory import SampleLabels

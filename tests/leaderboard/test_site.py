@@ -5,6 +5,7 @@ import json
 import re
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pyarrow.parquet as pq
@@ -19,6 +20,7 @@ from leaderboard.site import build_site
 from leaderboard.terminal import board_table
 from rope.bench.stats.compare import compare
 from rope.bench.stats.query_ranks import load_ranks
+from tests.looks import LOOKS, look_at
 
 PAGES = ("index.html", "protocol.html", "submit.html")
 
@@ -287,17 +289,11 @@ def test_a_chinese_browser_gets_chinese(open_page):
     assert "模型" in open_page("index.html", locale="zh-CN").locator("#board thead").inner_text()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1440])
-def test_no_page_breaks_a_rule_of_access_or_is_wider_than_the_screen(open_page, site, board, width, theme):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is not installed").Axe()
-    for path in (*PAGES, f"compare-{board.key}.html", f"models/{board.key}/alpha.html"):
-        page = open_page(path, width, theme)
-        if path.startswith("compare"):
-            page.locator("#differences tbody tr").first.wait_for()
-        found = axe.run(page, options={"preload": False})  # a page from a file cannot fetch its style sheet
-        assert (path, found.violations_count, found.generate_report()) == (path, 0, found.generate_report())
-        assert (path, page.evaluate("document.documentElement.scrollWidth - innerWidth")) == (path, 0)
+@LOOKS
+def test_no_page_breaks_a_rule_of_access_or_is_wider_than_the_screen(chromium, marked, board, look):
+    for name in (*PAGES, f"compare-{board.key}.html", f"models/{board.key}/alpha.html"):
+        wait_for = "#differences tbody tr" if name.startswith("compare") else "body"
+        look_at(chromium, marked / name, f"board-{Path(name).stem}", look, wait_for=wait_for)
 
 
 def test_all_scripts_and_styles_are_small_and_from_here(site):

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from rope.bench.doctor.charts import Line, histograms, in_words, lines, pair_style, tones_of
 from rope.bench.doctor.diagnosis import Diagnosis, as_json
+from rope.bench.doctor.markers import shapes_of
 from rope.bench.io.provenance import Provenance
 from rope.dataset.pictures import SamplePicture
 from rope.domain import DomainName, Pair, cross_domain_pairs, domain_of_label, domains_of, pair_of
@@ -47,6 +48,7 @@ def render_page(
         provenance=provenance,
         domains=domains,
         tones=tones_of(domains),
+        shapes=shapes_of(domains),
         n_pairs=len(cross_domain_pairs(domains)),
         pair=Pair,
         pair_of=pair_of,

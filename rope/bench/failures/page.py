@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from rope.bench.doctor.markers import shapes_of
 from rope.bench.failures.found import Failure
 from rope.bench.io.provenance import Provenance
 from rope.dataset.pictures import SamplePicture
-from rope.domain import DomainName, pair_of
+from rope.domain import DomainName, domains_of, pair_of
 
 __all__ = ["render_page"]
 
@@ -47,6 +48,7 @@ def render_page(
         pictures=pictures,
         nothing=SamplePicture((), None, "not in the dataset"),
         pair_of=pair_of,
+        shapes=shapes_of(dict.fromkeys(domain for one in failures for domain in domains_of([one.pair]))),
         pairs=list(dict.fromkeys(one.pair for one in failures)),
         categories=sorted({one.category for one in failures if one.category is not None}),
     )
