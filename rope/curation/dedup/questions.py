@@ -51,15 +51,14 @@ def merge_questions(paths: Sequence[Path], options: MergeRows, below: float | No
         below: a strength; None asks about no tie that was merged.
     """
     merge = plan_merge(paths, options)
-    rows = tied_rows(merge, *merge_inputs(paths, options))
+    rows, products, media = merge_inputs(paths, options)
+    ids = rows["id"].to_pylist()
+    lefts, rights = (end.tolist() for end in tied_rows(merge, rows, products, media))
     chosen = np.concatenate([_spanning(merge), _between_groups(merge), _weak(merge, below)])
-    items, evidence = merge.items, merge.evidence
+    evidence = merge.evidence
     found = []
     for at in chosen[np.argsort(-evidence.strength[chosen], kind="stable")].tolist():
-        left, right = (
-            rows[str(items.product_ids[product[at]]), str(items.media[node[at]])][0]
-            for product, node in ((evidence.left, evidence.left_node), (evidence.right, evidence.right_node))
-        )
+        left, right = ids[lefts[at]], ids[rights[at]]
         kind, verdict = str(KINDS[evidence.kind[at]]), str(merge.verdict[at])
         found.append(MergeQuestion(left, right, float(evidence.strength[at]), kind, verdict))
     return found

@@ -18,7 +18,7 @@ from rope.curation.dedup.evidence import DomainPair, MediaPairs, make_items
 from rope.curation.dedup.explain import Explanation, why
 from rope.curation.dedup.merge import Merge, MergeRules, PairLabels, merge_products
 from rope.curation.dedup.near_duplicate_images import SIDE, CopyRules, copy_pairs
-from rope.curation.dedup.ties import TIES, tied_rows, ties_by_row
+from rope.curation.dedup.ties import Ties, make_ties, tied_rows
 from rope.curation.pipeline.accounting import kept_files
 from rope.curation.pipeline.operation import REJECT_SCHEMA, GlobalOperation, Outcome, load_operation
 from rope.curation.pipeline.recipe import CurationRecipe
@@ -117,12 +117,14 @@ def merge_rows(paths: Sequence[Path], options: MergeRows) -> Iterator[Outcome]:
     groups = dict(zip(merge.items.product_ids.tolist(), merge.group_ids.tolist(), strict=True))
     queued = dict(zip(merge.items.product_ids.tolist(), merge.queued.tolist(), strict=True))
     ties = _ties(merge, *merge_inputs(paths, options), options)
+    start = 0
     for path in paths:
         table = pq.read_table(path)
         owners = _products(table).to_pylist()
         merged = table.append_column("product_id", pa.array([groups[owner] for owner in owners], pa.string()))
         merged = merged.append_column("merge_queued", pa.array([queued[owner] for owner in owners], pa.bool_()))
-        merged = merged.append_column("ties", pa.array([ties.get(row) for row in table["id"].to_pylist()], TIES))
+        merged = merged.append_column("ties", ties.of_rows(start, start + len(table)))
+        start += len(table)
         batches = merged.combine_chunks().to_batches()
         kept = batches[0] if batches else pa.RecordBatch.from_pylist([], merged.schema)
         yield Outcome(kept, pa.RecordBatch.from_pylist([], REJECT_SCHEMA))
@@ -162,12 +164,10 @@ def merge_inputs(paths: Sequence[Path], options: MergeRows) -> tuple[pa.Table, l
     return rows, _products(rows).to_pylist(), _media(rows, is_telling)
 
 
-def _ties(
-    merge: Merge, rows: pa.Table, products: Sequence[str], media: Sequence[str], options: MergeRows
-) -> dict[str, list[dict[str, Any]]]:
+def _ties(merge: Merge, rows: pa.Table, products: Sequence[str], media: Sequence[str], options: MergeRows) -> Ties:
     names, owner = coded_in_order(pa.array(products, pa.string()))
     attributes = {name: _agreed(rows[name], owner, names) for name in options.vetoes}
-    return ties_by_row(merge, tied_rows(merge, rows, products, media), options.rules().thresholds, attributes)
+    return make_ties(merge, rows, tied_rows(merge, rows, products, media), options.rules().thresholds, attributes)
 
 
 def explain_merge(recipe: CurationRecipe, one: str, other: str) -> Explanation:
