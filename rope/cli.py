@@ -30,7 +30,7 @@ app.add_typer(asr, name="asr")
 app.add_typer(curate, name="curate")
 
 ReleaseFormat = Literal[
-    "rope", "product1m", "m5product", "lpr4m", "movingfashion", "grocery", "abo", "abo-mvr", "folder"
+    "rope", "product1m", "m5product", "lpr4m", "movingfashion", "grocery", "abo", "abo-mvr", "mbeir", "mmeb", "folder"
 ]
 """As `rope.sources.formats.Format`, whose module takes long to import."""
 
@@ -40,7 +40,8 @@ Format = Annotated[
         "--format",
         help="Kind of release. rope: ROPE; product1m: Product1M; m5product: M5Product; lpr4m: LPR4M; "
         "movingfashion: MovingFashion; grocery: the Grocery Store dataset; abo: Amazon Berkeley Objects; "
-        "abo-mvr: its benchmark of multi-view retrieval; folder: one of your own, with a table.",
+        "abo-mvr: its benchmark of multi-view retrieval; mbeir: M-BEIR; mmeb: the image tasks of MMEB; "
+        "folder: one of your own, with a table.",
         show_default="told by the names of its files",
     ),
 ]

@@ -22,7 +22,7 @@ from rope.bench.transform_options import Centre, Csls, Whiten, read_transform
 from rope.bench.tsne_cli import tsne
 from rope.console import dataset_of, new_app, resumable, run_app
 from rope.domain import Split
-from rope.errors import UsageError
+from rope.errors import DatasetError, UsageError
 
 if TYPE_CHECKING:
     from rope.bench.io.embeddings import Missing
@@ -332,9 +332,25 @@ def run(
             continue
         of_model = getattr(embedder, "training_seed", None) if training_seed is None else training_seed
         result, ranks = (files.result(path, embedder.name, name) for path in (json, save_ranks))
-        scored += _score(
-            [file], directory, split, embedder.name, draws, compute, result, ranks, of_model, "given", rows, transform
-        )
+        try:
+            scored += _score(
+                [file],
+                directory,
+                split,
+                embedder.name,
+                draws,
+                compute,
+                result,
+                ranks,
+                of_model,
+                "given",
+                rows,
+                transform,
+            )
+        except DatasetError as error:
+            if with_queries is None:
+                raise
+            typer.echo(f"no pairs are scored: {error}", err=True)  # a dataset may be there for its queries alone
         if with_queries is not None:
             asked = embed_queries(
                 embedder,

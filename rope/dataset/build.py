@@ -23,6 +23,7 @@ from rope.dataset.fault_list import FAULTS_NAME, count_faults, read_faults, regi
 from rope.dataset.fingerprint import fingerprint
 from rope.dataset.layout import shard_name, unfinished_files
 from rope.dataset.manifest import MANIFEST_NAME, DatasetManifest, Media, Shard, read_manifest, write_manifest
+from rope.dataset.queries import write_release_queries
 from rope.dataset.rows import GROUP_BYTES, Images, product_batches, sample_batches
 from rope.dataset.shards import read_records, write_shards
 from rope.domain import DomainName, Split, config_of, with_published
@@ -177,11 +178,14 @@ def build_dataset(
     plan = _Plan(found, out, images, name or found.name or found.folder.resolve().name, shard_bytes, n_frames)
     _refuse_company(plan)
     if (out / MANIFEST_NAME).is_file():
-        return _up_to_date(plan, strict)
+        report = _up_to_date(plan, strict)
+        write_release_queries(found, root, out)
+        return report
     with plan.work.claimed(overwrite=overwrite):
         _build(plan, memory_bytes, strict, progress)
         hashes = json.loads((plan.folder / "staged.json").read_text("utf-8"))
         manifest = _publish(plan, hashes)
+    write_release_queries(found, root, out)
     return BuildReport(manifest, read_faults(out / FAULTS_NAME), is_new=True)
 
 

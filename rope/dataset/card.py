@@ -73,6 +73,9 @@ _PAPERS: Final = {
     "abo": _ABO_PAPER,
     "abo-mvr": _ABO_PAPER,
     "movingfashion": "Godi et al., *MovingFashion: a Benchmark for the Video-to-Shop Challenge*, WACV 2022",
+    "mbeir": "Wei et al., *UniIR: Training and Benchmarking Universal Multimodal Information Retrievers*, ECCV 2024",
+    "mmeb": "Jiang et al., *VLM2Vec: Training Vision-Language Models for Massive Multimodal Embedding Tasks*, ICLR "
+    "2025",
 }
 """Kind of source -> the paper that introduced it."""
 
@@ -95,6 +98,11 @@ descriptions come from the Swedish grocers Hemköp and ICA, and brands and packa
 recorded a video or a stream: clips are sequences of photographs of one class, with a cut at nearly every frame, and
 the texts of clips are sentences of shops, not speech."""
 
+_CANDIDATES: Final = (
+    "A candidate has no product label, so that each is a product of its own, and only the search queries in the folder "
+    "`queries` ask for anything. Each of its parts has a licence of its own."
+)
+
 _ORIGINS: Final = {
     "grocery": _GROCERY,
     "abo": f"{_ABO} The split is drawn by a hash of related products.",
@@ -105,6 +113,8 @@ _ORIGINS: Final = {
     "m5product": "Built from M5Product, of {paper} (https://xiaodongsuper.github.io/M5Product_dataset).",
     "lpr4m": "Built from LPR4M, of {paper} (https://github.com/adxcreative/RICE).",
     "movingfashion": "Built from MovingFashion, of {paper} (https://github.com/HumaticsLAB/SEAM-Match-RCNN).",
+    "mbeir": f"Built from files of M-BEIR, of {{paper}} (TIGER-Lab/M-BEIR on the Hub). {_CANDIDATES}",
+    "mmeb": f"Built from files of MMEB, of {{paper}} (TIGER-Lab/MMEB-eval on the Hub). {_CANDIDATES}",
     "folder": "Built from a folder of somebody's own.",
 }
 """Kind of source -> where the data come from; ROPE's own paragraph counts the files."""

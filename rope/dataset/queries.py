@@ -6,8 +6,9 @@ fingerprint stays. The table has a fingerprint of its own.
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from rope.domain import DomainName, Frame, Split
 from rope.errors import DatasetError, FileError, UsageError
 from rope.files import AnyPath, atomic_path, reading_file, sha256_of
 from rope.query import Positive, SampleKey, SearchQuery
+from rope.sources.source import ReleaseSource
 
 __all__ = [
     "QUERIES_FOLDER",
@@ -31,7 +33,10 @@ __all__ = [
     "read_queries",
     "read_query_file",
     "write_queries",
+    "write_release_queries",
 ]
+
+_log: Final = logging.getLogger(__name__)
 
 QUERIES_FOLDER: Final = "queries"
 """The folder of a dataset directory that holds a table for each split."""
@@ -242,6 +247,44 @@ def _row_of(query: SearchQuery) -> dict[str, Any]:
         "candidates": listed(query.candidates),
         "group": query.group,
     }
+
+
+def write_release_queries(release: ReleaseSource, root: Path, directory: Path) -> None:
+    """Put the queries of a release into the dataset that was built of it; those that are there already stay.
+
+    What the dataset lacks is taken out of a query. A query that has no positive or image left is left out, and how many
+    are is logged.
+
+    Raises:
+        DatasetError: what is left does not fit the samples.
+    """
+    for split, queries in release.queries.items():
+        if find_queries(directory, split) is not None:
+            continue
+        labels = read_labels(directory, split)
+        known = {(domain, sample_id) for domain, rows in labels.items() for sample_id in rows.sample_ids}
+        given = list(queries(root))
+        kept = [one for query in given if (one := _of_known(query, known)) is not None]
+        if len(kept) < len(given):
+            _log.warning(
+                "%s: %s of %s queries of %s are left out: the dataset has no sample that answers them, or their image "
+                "is not in %s",
+                directory, f"{len(given) - len(kept):,}", f"{len(given):,}", release.folder, root,
+            )  # fmt: skip
+        if kept:
+            checked = _checked(kept, labels, str(release.folder))
+            write_queries(directory / QUERIES_FOLDER / f"{split}.parquet", checked)
+
+
+def _of_known(query: SearchQuery, known: set[SampleKey]) -> SearchQuery | None:
+    """A query without the samples that are not known; None where nothing is left to ask or to answer it."""
+    positives = tuple(one for one in query.positives if one.key in known)
+    if not positives or any(image.path is not None and not Path(image.path).is_file() for image in query.images):
+        return None
+    negatives, excluded, candidates = (
+        tuple(key for key in keys if key in known) for keys in (query.negatives, query.excluded, query.candidates)
+    )
+    return replace(query, positives=positives, negatives=negatives, excluded=excluded, candidates=candidates)
 
 
 def read_query_file(path: AnyPath) -> list[SearchQuery]:

@@ -8,14 +8,16 @@ from typing import Final, Literal, get_args
 import duckdb
 
 from rope.errors import UsageError
-from rope.sources import abo, grocery, lpr4m, m5product, movingfashion, product1m, rope_release
+from rope.sources import abo, grocery, lpr4m, m5product, mbeir, mmeb, movingfashion, product1m, rope_release
 from rope.sources import folder as own_folder
 from rope.sources.source import ReleaseSource
 from rope.sources.text import check_encoding
 
 __all__ = ["FORMATS", "Format", "find_source"]
 
-Format = Literal["rope", "product1m", "m5product", "lpr4m", "movingfashion", "grocery", "abo", "abo-mvr", "folder"]
+Format = Literal[
+    "rope", "product1m", "m5product", "lpr4m", "movingfashion", "grocery", "abo", "abo-mvr", "mbeir", "mmeb", "folder"
+]
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
 
 
@@ -76,6 +78,8 @@ _FINDERS: Final[dict[Format, Callable[[Path, str | None], ReleaseSource]]] = {
     "grocery": grocery.find_release,
     "abo": abo.find_release,
     "abo-mvr": abo.find_benchmark,
+    "mbeir": mbeir.find_release,
+    "mmeb": mmeb.find_release,
     "folder": own_folder.find_release,
 }
 
@@ -87,5 +91,7 @@ _MARKS: Final[dict[Format, Callable[[Path], bool]]] = {
     "movingfashion": movingfashion.looks_like,
     "grocery": grocery.looks_like,
     "abo": abo.looks_like,
+    "mbeir": mbeir.looks_like,
+    "mmeb": mmeb.looks_like,
     "folder": own_folder.looks_like,
 }

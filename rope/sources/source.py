@@ -1,14 +1,18 @@
 """What a build needs to know about a release, whatever its format."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
 
 from rope.domain import DomainName, Split
+from rope.query import SearchQuery
 
-__all__ = ["ReleaseSource", "Stage"]
+__all__ = ["Queries", "ReleaseSource", "Stage"]
+
+Queries = Callable[[Path], Iterable[SearchQuery]]
+"""Reads the search queries of a split, given the folder that names of images are relative to."""
 
 Stage = Callable[[duckdb.DuckDBPyConnection, Callable[[int], None]], dict[str, str]]
 """Reads a release into an empty database, and calls its second argument with the number of bytes just read.
@@ -37,6 +41,7 @@ class ReleaseSource:
         listings: folder -> SHA-256 of the names in it, where the names decide what a sample consists of.
         encoding: of text files without a byte order mark; None for UTF-8.
         name: of the dataset, unless the caller says otherwise; None for the name of the folder.
+        queries: split -> its search queries, where a release has some.
     """
 
     kind: str
@@ -50,3 +55,4 @@ class ReleaseSource:
     listings: Mapping[str, str] = field(default_factory=dict)
     encoding: str | None = None
     name: str | None = None
+    queries: Mapping[Split, Queries] = field(default_factory=dict)
