@@ -1,7 +1,8 @@
 """How large the sides of a split are, and what leaks between them, for the report."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import duckdb
@@ -13,9 +14,10 @@ from rope.curation.splitting.recipe_leaks import audit_split, leaks_refused
 from rope.domain import DOMAINS, SPLITS
 from rope.sql import parquet_files
 
-__all__ = ["LeakReport", "ShownLeak", "SplitReport", "make_split_report"]
+__all__ = ["LeakReport", "ShownLeak", "ShownProduct", "SplitReport", "make_split_report"]
 
 _N_LEAKS: Final = 4
+_N_PRODUCTS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +48,33 @@ class LeakReport:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownProduct:
+    """A product of one side, and the first row of each domain that it has."""
+
+    product_id: str
+    rows: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SplitReport:
     """The sides of a split.
 
     Attributes:
         sizes: side -> `products`, `categories` and the domains -> how many.
+        products: side -> some of its products, the same for the same products.
         leaks: None where they were not looked for.
     """
 
     sizes: Mapping[str, Mapping[str, int]]
+    products: Mapping[str, tuple[ShownProduct, ...]]
     leaks: LeakReport | None
 
     @property
     def row_ids(self) -> list[str]:
         """The rows that are shown."""
-        shown = self.leaks.examples if self.leaks else ()
-        return [row for leak in shown for row in (leak.validation_row, leak.train_row)]
+        shown = [row for products in self.products.values() for product in products for row in product.rows]
+        leaks = self.leaks.examples if self.leaks else ()
+        return shown + [row for leak in leaks for row in (leak.validation_row, leak.train_row)]
 
 
 def make_split_report(recipe: CurationRecipe, stages: Stages, *, leaks: bool) -> SplitReport:
@@ -77,9 +90,21 @@ def make_split_report(recipe: CurationRecipe, stages: Stages, *, leaks: bool) ->
             f"""SELECT split, count(DISTINCT product_id), count(DISTINCT category), {counted}
             FROM {parquet_files(paths)} GROUP BY split"""  # noqa: S608  names of ours
         ).fetchall()
+        products: dict[str, tuple[ShownProduct, ...]] = {side: _products(connection, paths, side) for side in SPLITS}
     found = {side: dict(zip(("products", "categories", *DOMAINS), counts, strict=True)) for side, *counts in rows}
     sizes: dict[str, Mapping[str, int]] = {side: found[side] for side in SPLITS if side in found}
-    return SplitReport(sizes, _leaks(recipe, stages) if leaks else None)
+    return SplitReport(sizes, {side: products[side] for side in sizes}, _leaks(recipe, stages) if leaks else None)
+
+
+def _products(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], side: str) -> tuple[ShownProduct, ...]:
+    """The products whose hashed ids are the smallest, so that they are of all kinds."""
+    rows = connection.execute(
+        f"""SELECT product_id, list(row ORDER BY domain) FROM (
+            SELECT product_id, domain, min(id) AS row FROM {parquet_files(paths)} WHERE split = ? GROUP BY ALL
+        ) GROUP BY product_id ORDER BY md5(product_id) LIMIT ?""",  # noqa: S608  names of ours
+        [side, _N_PRODUCTS],
+    ).fetchall()
+    return tuple(ShownProduct(product_id, tuple(shown)) for product_id, shown in rows)
 
 
 def _leaks(recipe: CurationRecipe, stages: Stages) -> LeakReport:

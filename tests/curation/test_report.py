@@ -109,6 +109,10 @@ def test_the_report_shows_merging_the_queue_what_vetoes_stopped_and_the_split(me
     assert shown["stopped"] == [("page2", "page3", "a and b")]
     assert shown["waiting"] == [("page4", "page5", None), ("page4", "page6", None), ("page5", "page6", None)]
     assert {side: counts["products"] for side, counts in report.split.sizes.items()} == {"train": 5, "validation": 3}
+    shown = report.split.products
+    assert {side: len(products) for side, products in shown.items()} == {"train": 4, "validation": 3}
+    assert all([row[:4] for row in one.rows] == ["live", "page", "vide"] for side in shown.values() for one in side)
+    assert set(report.split.row_ids) <= set(report.records)
     leaks = report.split.leaks
     assert set(leaks.leaking) == {"near", "media", "session", "title"}
     assert leaks.leaking["near"] is None
