@@ -6,6 +6,7 @@ ways and the better one counts, so that no score depends on which picture comes 
 """
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Final
 
 import numpy as np
@@ -25,6 +26,7 @@ SIDE: Final = 64
 
 _LAYOUT: Final = 8
 _PAIRS_AT_ONCE: Final = 128
+_LAYOUTS_AT_ONCE: Final = 1024
 
 Thumbnails = npt.NDArray[np.uint8]
 
@@ -97,28 +99,27 @@ def copy_pairs(thumbnails: Thumbnails, rules: CopyRules = _DEFAULT, *, method: M
         rules: when two are copies.
         method: of the search, as in `near_pairs`.
     """
-    kinds, of = _by_content(thumbnails)
-    left, right, mirrored = candidate_pairs(kinds, rules, method=method)
-    several = np.flatnonzero(np.bincount(of, minlength=len(kinds)) > 1)
+    first, of = _by_content(thumbnails)
+    left, right, mirrored = candidate_pairs(layout(thumbnails)[first], rules, method=method)
+    several = np.flatnonzero(np.bincount(of, minlength=len(first)) > 1)
     left, right = np.concatenate([left, several]), np.concatenate([right, several])
     mirrored = np.concatenate([mirrored, np.zeros(len(several), np.bool_)])
-    score = score_pairs(kinds, left, right, mirrored, rules)
+    score = score_pairs(thumbnails, first[left], first[right], mirrored, rules)
     order = np.lexsort((mirrored, -score, right, left))
     order = order[score[order] > 0]
-    best = order[_is_first(left[order] * len(kinds) + right[order])]
+    best = order[_is_first(left[order] * len(first) + right[order])]
     return _of_pictures(of, left[best], right[best], score[best], mirrored[best], rules.candidates)
 
 
-def _by_content(thumbnails: Thumbnails) -> tuple[Thumbnails, IntArray]:
-    """Different thumbnails in the order of their bytes, and which one each picture has.
+def _by_content(thumbnails: Thumbnails) -> tuple[IntArray, IntArray]:
+    """The first picture of each content, in the order of their hashes, and which of these contents each picture has.
 
     The search takes the nearest few, and of equally near ones those that come first: in this order, which pictures
     these are does not depend on their names or rows.
     """
-    n = len(thumbnails)
-    rows = np.ascontiguousarray(thumbnails).reshape(n, thumbnails[:1].size or 1) if n else np.empty((0, 1), np.uint8)
-    _, first, of = np.unique(rows.view(f"V{rows.shape[1]}")[:, 0], return_index=True, return_inverse=True)
-    return thumbnails[first], of
+    hashes = np.array([sha256(one.tobytes()).digest() for one in thumbnails], "V32")
+    _, first, of = np.unique(hashes, return_index=True, return_inverse=True)
+    return first.astype(np.int64), of.astype(np.int64)
 
 
 def _of_pictures(
@@ -145,18 +146,23 @@ def _of_pictures(
 
 
 def candidate_pairs(
-    thumbnails: Thumbnails, rules: CopyRules = _DEFAULT, *, method: Method = "auto"
+    layouts: Float32Array, rules: CopyRules = _DEFAULT, *, method: Method = "auto"
 ) -> tuple[IntArray, IntArray, BoolArray]:
     """Pairs worth a check: `left`, `right` (above `left`) and whether one is to be mirrored.
 
-    Pictures without any structure, such as a plain surface, are not candidates.
+    Args:
+        layouts: float32 [n, 192]; those of pictures without any structure, such as a plain surface, are zero, and these
+            are not candidates.
+        rules: how alike two have to be, and how many are taken of each.
+        method: of the search, as in `near_pairs`.
     """
-    there = np.flatnonzero(layout(thumbnails).any(axis=1))
-    plain, limit = layout(thumbnails[there]), rules.candidates
-    straight = near_pairs(plain, rules.layout, limit=limit, method=method)
-    turned = near_pairs_between(plain, layout(thumbnails[there, :, ::-1]), rules.layout, limit=limit, method=method)
-    ends = np.stack([np.concatenate([straight.left, turned.left]), np.concatenate([straight.right, turned.right])])
-    is_turned = np.arange(ends.shape[1]) >= len(straight.left)
+    there = np.flatnonzero(layouts.any(axis=1))
+    plain, limit = layouts[there], rules.candidates
+    turned = plain.reshape(-1, _LAYOUT, _LAYOUT, 3)[:, :, ::-1].reshape(plain.shape)
+    same = near_pairs(plain, rules.layout, limit=limit, method=method)
+    across = near_pairs_between(plain, turned, rules.layout, limit=limit, method=method)
+    ends = np.stack([np.concatenate([same.left, across.left]), np.concatenate([same.right, across.right])])
+    is_turned = np.arange(ends.shape[1]) >= len(same.left)
     low, high = np.sort(there[ends], axis=0)
     rows = np.unique(np.stack([low, high, is_turned])[:, low < high], axis=1)  # a and b mirrored, as b and a mirrored
     return rows[0], rows[1], rows[2].astype(np.bool_)
@@ -168,12 +174,16 @@ def layout(thumbnails: Thumbnails) -> Float32Array:
     >>> layout(np.full((1, SIDE, SIDE, 3), 7, np.uint8)).any()
     np.False_
     """
-    cell = SIDE // _LAYOUT
-    cells = thumbnails.reshape(-1, _LAYOUT, cell, _LAYOUT, cell, 3).astype(np.float32).mean(axis=(2, 4))
-    centred = cells.reshape(-1, _LAYOUT * _LAYOUT, 3)
-    centred = centred - centred.mean(axis=1, keepdims=True)
-    contrast = grey(thumbnails).std(axis=(1, 2)) >= MIN_CONTRAST
-    return np.asarray(centred.reshape(len(thumbnails), 3 * _LAYOUT * _LAYOUT) * contrast[:, None], np.float32)
+    parts = [np.empty((0, 3 * _LAYOUT**2), np.float32)]
+    for start in range(0, len(thumbnails), _LAYOUTS_AT_ONCE):
+        some = thumbnails[start : start + _LAYOUTS_AT_ONCE]
+        cell = SIDE // _LAYOUT
+        cells = some.reshape(-1, _LAYOUT, cell, _LAYOUT, cell, 3).astype(np.float32).mean(axis=(2, 4))
+        centred = cells.reshape(-1, _LAYOUT**2, 3)
+        centred = centred - centred.mean(axis=1, keepdims=True)
+        contrast = grey(some).std(axis=(1, 2)) >= MIN_CONTRAST
+        parts.append(np.asarray(centred.reshape(len(some), -1) * contrast[:, None], np.float32))
+    return np.concatenate(parts)
 
 
 def score_pairs(

@@ -265,9 +265,13 @@ def _copies(
     names, first = np.unique(np.asarray(media)[is_page[used]], return_index=True)
     different = np.zeros(len(used), np.bool_)
     different[np.flatnonzero(is_page)[first]] = True
-    stored = [value for table in read_wanted(paths, ["thumbnail"], different) for value in table[0].to_pylist()]
-    pixels = np.frombuffer(b"".join(stored), np.uint8).reshape(-1, SIDE, SIDE, 3)
-    found = copy_pairs(pixels[np.argsort(np.argsort(first))], rules)
+    order, filled = np.argsort(first), 0  # of the names, as the files have their rows
+    pixels = np.empty((len(names), SIDE, SIDE, 3), np.uint8)
+    for table in read_wanted(paths, ["thumbnail"], different):
+        places = order[filled : filled + len(table)]
+        pixels[places] = np.frombuffer(b"".join(table[0].to_pylist()), np.uint8).reshape(-1, SIDE, SIDE, 3)
+        filled += len(table)
+    found = copy_pairs(pixels, rules)
     return MediaPairs("perceptual", names[found.left], names[found.right], found.score)
 
 
