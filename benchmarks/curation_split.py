@@ -1,6 +1,7 @@
-"""Seconds and memory of sampling 5,000,000 rows, and of splitting 189,958 products into 187,431 and 2,527.
+"""Seconds and memory of sampling 5,000,000 rows, of splitting 189,958 products into 187,431 and 2,527, and of the
+search for near pairs that comes before the split, among 920,071 samples.
 
-    python benchmarks/curation_split.py [--rows 5000000] [--products 189958]
+    python benchmarks/curation_split.py [--rows 5000000] [--products 189958] [--samples 920071]
 
 Rows have a key of 1,000,000, one of 1,396 long-tailed categories and a domain. Products have Zipf categories, 9 % of
 them are in leakage groups of 2 to 8, and 35 % have all three domains. Each measurement runs in its own process, so
@@ -18,6 +19,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from rope.curation.dedup.measured_search import measured_near_pairs
+from rope.curation.dedup.neighbours import near_pairs_between
 from rope.curation.sampling.sample import SampleSize, draw_sample, join_units, make_units
 from rope.curation.splitting.split import Products, split_products
 
@@ -29,14 +32,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=5_000_000)
     parser.add_argument("--products", type=int, default=189_958)
-    parser.add_argument("--part", choices=["sample", "split"], help=argparse.SUPPRESS)
+    parser.add_argument("--samples", type=int, default=920_071)
+    parts = {
+        "sample": lambda: sample(options.rows),
+        "split": lambda: split(options.products),
+        "near": lambda: near(options.samples),
+    }
+    parser.add_argument("--part", choices=parts, help="this one alone, in this process")
     options = parser.parse_args()
     if options.part:
-        print(json.dumps(sample(options.rows) if options.part == "sample" else split(options.products)))
+        print(json.dumps(parts[options.part]()))
         return
-    for part in ("sample", "split"):
+    for part in parts:
         command = [sys.executable, str(Path(__file__)), "--part", part]
         command += ["--rows", str(options.rows), "--products", str(options.products)]
+        command += ["--samples", str(options.samples)]
         measured = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         print(f"{part}: " + ", ".join(f"{name} {value}" for name, value in measured.items()))
 
@@ -109,6 +119,28 @@ def split(n: int) -> dict[str, object]:
         "unchanged after 1 % more": round(len(chosen[0] & names_of(grown, after)) / n_validation, 4),
         "unchanged when frozen": round(len(chosen[0] & names_of(grown, pinned)) / n_validation, 4),
         "seconds": min(seconds),
+        "peak MiB": peak_mib(),
+    }
+
+
+def near(n: int) -> dict[str, object]:
+    """Near pairs (0.9) through the index, and what comparing everything would take, from a part of the rows.
+
+    Vectors of 64 numbers lie around 1,396 centres; 9 % of them have a near one.
+    """
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((CATEGORIES, 64), np.float32)[zipf(rng, n)] + rng.standard_normal((n, 64), np.float32)
+    twins = int(0.045 * n)
+    vectors[-twins:] = vectors[:twins] + 0.3 * rng.standard_normal((twins, 64), np.float32)
+    start = time.perf_counter()
+    _, note = measured_near_pairs(vectors, 0.9, limit=200, method="ivf", queries=2000, min_recall=0.99, seed=0)
+    seconds = time.perf_counter() - start
+    start = time.perf_counter()
+    near_pairs_between(vectors[:5000], vectors, 0.9, limit=200, method="exact")
+    exact = (time.perf_counter() - start) * n / 5000 / 2  # of one set, half of the pairs are compared
+    return note.json() | {
+        "seconds": round(seconds),
+        "seconds of an exact search, at most": round(exact),
         "peak MiB": peak_mib(),
     }
 

@@ -5,8 +5,8 @@
 
 RELEASE is a release folder with `images/` and `provenance.tsv`, whose classes of goods are dealt into five folds; a
 pool is drawn from each (`merge_pools.py`). For every fold the rules are chosen on the other four, those with the best
-F1. Then come the defaults on every fold, on changes that the rules were not chosen for, among all photos of RELEASE, and
-on POOL, which has `answers.parquet`.
+F1. Then come the defaults: on every fold, on POOL, which has `answers.parquet`, on changes that the rules were not
+chosen for, and among all photos of RELEASE.
 
 Precision and recall are of pairs of pictures, once as found and once after complete linkage. Intervals (95 %) are of
 2,000 bootstrap samples of originals with all their copies, since pairs of one group are not independent. A peer's
@@ -32,11 +32,11 @@ from rope.encoders.onnx_images import PixelPreparation, load_onnx_images
 
 PRECISION = 0.995
 GAPS = (0.08, 0.1, 0.12)
-GRID = list(
-    itertools.product(
-        GAPS, (0.7, 0.75, 0.8), (0.1, 0.12, 0.14, 0.16, 0.18, 0.2), (0.88, 0.9, 0.92, 0.94, 0.96, 1.0), (0.0, 0.3, 0.5)
-    )
-)
+LAYOUTS = (0.7, 0.75)
+DIFFERING = (0.15, 0.18, 0.2, 0.22, 0.25, 0.3)
+PATCHES = (0.88, 0.9, 0.92, 0.94, 0.96)
+DETAILS = (0.3, 0.5, 0.6, 0.7)
+GRID = list(itertools.product(GAPS, LAYOUTS, DIFFERING, PATCHES, DETAILS))
 Pairs = tuple[np.ndarray, np.ndarray]
 
 
@@ -57,10 +57,10 @@ def main() -> None:
     else:
         choose_rules(pools)
         measure_defaults(pools)
-        measure_strong(options.release)
-        measure_photos(options.release)
         if options.pool:
             measure_pool(options.pool)
+        measure_strong(options.release)
+        measure_photos(options.release)
 
 
 def folds(release: Path) -> list[list[Image.Image]]:

@@ -2,9 +2,10 @@
 
 Two goods on one backdrop have most of a picture in common, and so have a photo and its copy with a line of text over
 it. What differs tells them apart. Text is thin, and the picture shows between its strokes; other goods differ over a
-patch of some size. So two numbers decide: the share of the pixels that differ, and the share of those in the worst
-square of a ninth of the side. Pixels are compared after an affine map and a change of light and colour that is fitted
-to most of the picture, not to all of it, so that what was added does not pull the rest.
+patch of some size. So two numbers decide: the share of the pixels that differ, of those where either picture shows
+anything, and the share of those in the worst square of a ninth of the side. Pixels are compared after an affine map and
+a change of light and colour that is fitted to most of the picture, not to all of it, so that what was added does not
+pull the rest, and that is small, so that it does not turn blue goods into green ones.
 """
 
 from dataclasses import dataclass
@@ -34,8 +35,17 @@ _PATCHES: Final = 9
 
 _BLUR: Final = 5
 _FITS: Final = 4
-_RIDGE: Final = 0.015
+_RIDGE: Final = 0.05
 """Holds the change of colour near none: the variance, of a range of 1, that has to speak for another."""
+
+_LARGEST_TINT: Final = 0.25
+"""How far the change of colour may be from one gain for all colours (Frobenius norm): saturation by a quarter."""
+
+_LARGEST_GAIN: Final = 2.0
+
+_AROUND: Final = 7
+_SHOWN: Final = 0.025
+"""Standard deviation of brightness in the 7 x 7 pixels around one, above which it shows something: six grey levels."""
 
 _OUTLIER: Final = 0.06
 """A difference of colour from which on a pixel counts little in the fit."""
@@ -50,8 +60,9 @@ class Agreement:
     """How the second picture of each pair, laid over the first, differs from it; float64 [pairs] each.
 
     Attributes:
-        differing: share of the pixels compared that differ; 1 of a pair that the coarse fit has ruled out.
-        patch: the same inside the worst patch.
+        differing: share of the pixels that differ, of those that differ or where either picture shows something, which
+            a plain ground does not; 1 of a pair that the coarse fit has ruled out.
+        patch: share of the pixels that differ inside the worst patch.
         detail: correlation of what is finer than a blur of 5 x 5 pixels.
         overlap: share of the first picture that the second covers.
         contrast: standard deviation of the fine structure, from 0 to 1, of the one that has less.
@@ -98,15 +109,23 @@ def _differences(first: Thumbnails, second: Thumbnails, maps: Float32Array, gap:
     inside = layers[0][1].astype(np.float64)  # [pairs, pixels]
     theirs = np.stack([values for values, _ in layers], axis=2, dtype=np.float64)  # [pairs, pixels, 3]
     mine = first.reshape(n, side * side, 3) / 255.0
-    fine = _fine(mine @ _GREY, side), _fine(theirs @ _GREY, side)
-    differs = (_colour_gap(mine, theirs, inside) > gap) * inside
+    bright = mine @ _GREY, theirs @ _GREY
+    fine = _fine(bright[0], side), _fine(bright[1], side)
+    differs = (_colour_gap(mine, theirs, inside) > gap) & (inside > 0)
+    shows = (np.maximum(_spread(bright[0], side), _spread(bright[1], side)) > _SHOWN) & (inside > 0)
     square = side // _PATCHES
-    patch = _box_sums(differs.reshape(n, side, side), square).max(axis=(1, 2)) / square**2
+    patch = _box_sums(differs.reshape(n, side, side).astype(np.float64), square).max(axis=(1, 2)) / square**2
     covered = inside.sum(axis=1)
     spread = [np.sqrt((_centred(one, inside) ** 2).sum(axis=1) / np.maximum(covered, 1)) for one in fine]
     detail = _correlation(fine[0], fine[1], inside)
     return np.stack(
-        [differs.sum(axis=1) / np.maximum(covered, 1), patch, detail, inside.mean(axis=1), np.minimum(*spread)]
+        [
+            differs.sum(axis=1) / np.maximum((differs | shows).sum(axis=1), 1),
+            patch,
+            detail,
+            inside.mean(axis=1),
+            np.minimum(*spread),
+        ]
     )
 
 
@@ -124,10 +143,18 @@ def _colour_gap(mine: FloatArray, theirs: FloatArray, inside: FloatArray) -> Flo
         x = theirs - (theirs * share).sum(axis=1, keepdims=True)
         y = mine - (mine * share).sum(axis=1, keepdims=True)
         weighted = (x * share).transpose(0, 2, 1)
-        change = np.linalg.solve(weighted @ x + ridge, weighted @ y + ridge)
+        change = _held(np.linalg.solve(weighted @ x + ridge, weighted @ y + ridge))
         gap = np.abs(y - x @ change).max(axis=2)
         weight = inside / (1 + (gap / _OUTLIER) ** 2)
     return np.asarray(gap, np.float64)
+
+
+def _held(change: FloatArray) -> FloatArray:
+    """A change of colour, [pairs, 3, 3], held near one gain for all colours."""
+    gain = np.clip(np.trace(change, axis1=1, axis2=2) / 3, 1 / _LARGEST_GAIN, _LARGEST_GAIN)[:, None, None] * np.eye(3)
+    tint = change - gain
+    size = np.linalg.norm(tint, axis=(1, 2), keepdims=True)
+    return np.asarray(gain + tint * np.minimum(1, _LARGEST_TINT / np.maximum(size, 1e-9)), np.float64)
 
 
 def grey(thumbnails: Thumbnails) -> Float32Array:
@@ -147,6 +174,15 @@ def _fine(flat: FloatArray, side: int) -> FloatArray:
     pictures = flat.reshape(len(flat), side, side)
     padded = np.pad(pictures, ((0, 0), (margin, margin), (margin, margin)), mode="edge")
     return np.asarray((pictures - _box_sums(padded, _BLUR) / _BLUR**2).reshape(flat.shape), np.float64)
+
+
+def _spread(flat: FloatArray, side: int) -> FloatArray:
+    """Standard deviation in the square around each pixel; [pairs, pixels]."""
+    margin = _AROUND // 2
+    edges = ((0, 0), (margin, margin), (margin, margin))
+    padded = np.pad(flat.reshape(len(flat), side, side), edges, mode="edge")
+    mean, square = (_box_sums(power, _AROUND) / _AROUND**2 for power in (padded, padded * padded))
+    return np.asarray(np.sqrt(np.maximum(square - mean * mean, 0)).reshape(flat.shape), np.float64)
 
 
 def _box_sums(pictures: FloatArray, side: int) -> FloatArray:
