@@ -22,7 +22,9 @@ def train(
         Path, typer.Option(metavar="DIR", help="Folder of the run; a stopped run resumes.", show_default=False)
     ],
     preset: Annotated[str, typer.Option(help="A recipe that comes with cope: see `cope recipes`.")] = "paper",
-    config: Annotated[Path | None, typer.Option(help="Your own recipe, a YAML file.", show_default=False)] = None,
+    config: Annotated[
+        Path | None, typer.Option("--recipe", help="Your own recipe, a YAML file.", show_default=False)
+    ] = None,
     workers: Annotated[int, typer.Option(min=0, help="Decoding processes.")] = 0,
     cache: Annotated[
         Path | None,

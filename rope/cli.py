@@ -120,7 +120,7 @@ def build(
 @app.command()
 @resumable
 def fetch(
-    to: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the images.", show_default=False)],
+    to: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the images.", show_default=False)],
     release: Annotated[
         Path | None,
         typer.Argument(metavar="RELEASE", help="Folder with the text files of a release.", show_default=False),
@@ -157,10 +157,11 @@ def fetch(
     checksums: Annotated[
         Path | None, typer.Option(help="List of checksums, as sha256sum writes it.", show_default=False)
     ] = None,
-    connections: Annotated[int, typer.Option(min=1, help="Connections at a time.")] = 64,
+    connections: Annotated[int, typer.Option("--concurrency", min=1, help="Requests at a time.")] = 64,
     per_host: Annotated[int, typer.Option(min=1, help="Connections to one host at a time.")] = 64,
     rate: Annotated[
-        float | None, typer.Option(help="Requests per second to one host.", show_default="as many as go")
+        float | None,
+        typer.Option("--per-second", help="Requests per second to one host.", show_default="as many as go"),
     ] = None,
     tries: Annotated[int, typer.Option(min=1, help="Attempts for an image before it is given up.")] = 6,
     timeout: Annotated[float, typer.Option(help="Seconds for one request.")] = 120.0,
@@ -431,7 +432,7 @@ def croissant(directory: Directory) -> None:
 @resumable
 def export(
     directory: Directory,
-    to: Annotated[Path, typer.Option(metavar="DIR", help="Output folder.", show_default=False)],
+    to: Annotated[Path, typer.Option("--out", metavar="DIR", help="Output folder.", show_default=False)],
     layout: Annotated[
         Literal["webdataset"], typer.Option("--format", help="webdataset: tar files as that library reads them.")
     ] = "webdataset",

@@ -78,6 +78,7 @@ def run_app(app: "typer.Typer") -> NoReturn:
         clash.check()
     except ImportError as error:
         _fail(str(error), 1)
+    _rename_options(app)
     try:
         app()
     except RopeError as error:
@@ -96,6 +97,18 @@ def run_app(app: "typer.Typer") -> NoReturn:
             _interrupted(app)
         raise
     sys.exit(0)
+
+
+def _rename_options(app: "typer.Typer") -> None:
+    """Take options by their names of the release before, with a line on stderr for each."""
+    from rope.moved import RENAMED_OPTIONS, new_options
+
+    old = {name for renamed in RENAMED_OPTIONS.values() for name in renamed}
+    if old.isdisjoint(word.partition("=")[0] for word in sys.argv[1:]):
+        return
+    sys.argv[1:], told = new_options(_command(app), sys.argv[1:])
+    for sentence in told:
+        print(f"warning: {sentence}", file=sys.stderr)
 
 
 def _interrupted(app: "typer.Typer") -> NoReturn:

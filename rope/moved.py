@@ -11,7 +11,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Final, ParamSpec, TypeVar
 
-__all__ = ["MOVED", "RENAMED", "install", "renamed_argument", "renamed_attribute"]
+__all__ = ["MOVED", "RENAMED", "RENAMED_OPTIONS", "install", "new_options", "renamed_argument", "renamed_attribute"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -167,6 +167,35 @@ RENAMED: Final = {
     "rope.synthetic.shapes": {"Part": "ShapePart", "Shape": "ProductShape"},
 }
 """Module -> old name of a class or function in it -> new name; remove with the release after 0.1."""
+
+
+RENAMED_OPTIONS: Final = {
+    "cope train": {"--config": "--recipe"},
+    "rope curate annotate export": {"--media-prefix": "--prefix"},
+    "rope curate run": {"--chaos": "--inject-faults"},
+    "rope export": {"--to": "--out"},
+    "rope fetch": {"--connections": "--concurrency", "--rate": "--per-second", "--to": "--out"},
+    "rope-bench attributes": {"--draws": "--trials"},
+}
+"""Command -> old name of an option -> new name; remove with the release after 0.1."""
+
+
+def new_options(command: str, words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words of a command line with options under their new names, and a sentence for each that was renamed.
+
+    >>> new_options("rope export", ["export", "data", "--to=tars"])
+    (['export', 'data', '--out=tars'], ['--to is now --out; the old name goes with the next release'])
+    """
+    renamed, found, told = RENAMED_OPTIONS.get(command, {}), list[str](), list[str]()
+    is_option = True
+    for word in words:
+        is_option = is_option and word != "--"
+        name, equals, value = word.partition("=")
+        if is_option and name in renamed:
+            told.append(f"{name} is now {renamed[name]}; the old name goes with the next release")
+            word = f"{renamed[name]}{equals}{value}"
+        found.append(word)
+    return found, told
 
 
 def install() -> None:

@@ -117,7 +117,7 @@ def test_help_explains_every_choice_in_the_order_of_the_choices():
         ("rope-bench", ["compare", ".", ".."], "expected the JSON that rope-bench score --json writes"),
         ("rope-bench", ["slices", "."], "expected the JSON that rope-bench score --json writes"),
         ("rope", ["curate", "run", "."], "expected a recipe in TOML"),
-        ("cope", ["train", "data", "--out", "run", "--config", "."], "expected a recipe in YAML"),
+        ("cope", ["train", "data", "--out", "run", "--recipe", "."], "expected a recipe in YAML"),
     ],
 )
 def test_a_folder_in_the_place_of_a_file_is_told_which_file_is_expected(program, words, told, monkeypatch, capsys):

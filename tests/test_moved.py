@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
-from rope.moved import MOVED, RENAMED, renamed_argument, renamed_attribute
+from rope.moved import MOVED, RENAMED, RENAMED_OPTIONS, renamed_argument, renamed_attribute
 
 
 @pytest.mark.parametrize(("old", "new"), MOVED.items())
@@ -82,3 +83,35 @@ def test_nothing_here_imports_an_old_name(tmp_path):
     assert [name for folder in folders for path in (root / folder).rglob("*.py") for name in old_imports(path)] == []
     (tmp_path / "old.py").write_text("from rope.bench import Effort\nfrom rope.bench.tally import x\n")
     assert len(old_imports(tmp_path / "old.py")) == 2
+
+
+def test_an_option_works_by_its_old_name_with_a_line_on_stderr(tmp_path):
+    line = [
+        sys.executable,
+        "-c",
+        "import sys; sys.argv[0] = 'rope'; from rope.cli import main; main()",
+        "export",
+        str(tmp_path),
+        "--format",
+        "webdataset",
+    ]
+    old, new = (
+        subprocess.run([*line, name, str(tmp_path / "x")], capture_output=True, text=True, check=False)
+        for name in ("--to", "--out")
+    )
+    assert (old.returncode, old.stdout) == (new.returncode, new.stdout)
+    assert old.stderr == "warning: --to is now --out; the old name goes with the next release\n" + new.stderr
+    assert "no dataset" in new.stderr or "rope.json" in new.stderr
+
+
+def test_every_renamed_option_is_one_of_its_command():
+    from tests.core_only.walk import MAIN
+
+    for command, renamed in RENAMED_OPTIONS.items():
+        program, *words = command.split()
+        found = get_command(importlib.import_module(MAIN[program]).app)
+        for word in words:
+            found = found.commands[word]
+        options = {name for parameter in found.params for name in parameter.opts}
+        assert set(renamed.values()) <= options
+        assert options.isdisjoint(renamed)

@@ -11,10 +11,10 @@ import typer
 
 from rope.bench.attributes.cli import attributes, tail
 from rope.bench.compute_options import Device, Memory, Threads, read_compute
-from rope.bench.csv_option import CsvFile, write_csv
+from rope.bench.csv_option import CsvFile, put_answer, write_csv
 from rope.bench.dims_option import file_of, read_dims
 from rope.bench.failures.cli import gallery
-from rope.bench.json_option import JsonFile, is_file, put
+from rope.bench.json_option import STDOUT, JsonFile, is_file, put
 from rope.bench.queries.cli import queries
 from rope.bench.recommend.cli import recommend
 from rope.bench.rerank.cli import rerank
@@ -186,6 +186,7 @@ def score(
             rows,
             transform,
             shares,
+            csv,
         )
         if csv is not None:
             write_csv(csv, [row for report in scored for row in report.to_rows()])
@@ -206,7 +207,7 @@ def score(
             transform=transform,
             dims=n,
         )
-        put(report.tables(), file_of(json, n, rows), report.to_dict())
+        put(report.tables(), file_of(json, n, rows), report.to_dict(), csv)
         quick_rows += report.to_rows()
     if csv is not None:
         write_csv(csv, quick_rows)
@@ -346,6 +347,7 @@ def run(
                 "given",
                 rows,
                 transform,
+                csv=csv,
             )
         except DatasetError as error:
             if with_queries is None:
@@ -365,11 +367,11 @@ def run(
             found = evaluate_queries(
                 [file, asked], directory, split=split, name=embedder.name, compute=compute, missing="given"
             )
-            put(found.shown, files.result(with_queries, embedder.name, name), found.plain)
+            put(found.shown, files.result(with_queries, embedder.name, name), found.plain, csv)
     if csv is not None and own is None:
         write_csv(csv, [row for report in scored for row in report.to_rows()])
     if len(directories) > 1 and scored:
-        put([summary_table(scored)], None, {})
+        put([summary_table(scored)], None, {}, csv)
 
 
 def _score(
@@ -386,8 +388,9 @@ def _score(
     dims: list[int | None],
     transform: "VectorTransform | None" = None,
     shares: Path | None = None,
+    csv: Path | None = None,
 ) -> "list[Report]":
-    """Score, show and write."""
+    """Score, show and write; of `csv` only whether it is stdout counts."""
     from rope.bench.evaluation import evaluate
 
     reports = []
@@ -411,7 +414,7 @@ def _score(
         shown = report.tables()
         if ranks is not None:
             shown.append(f"wrote {report.save_ranks(ranks)}")
-        put(shown, result, report.to_dict(ranks))
+        put(shown, result, report.to_dict(ranks), csv)
         reports.append(report)
     return reports
 
@@ -449,22 +452,25 @@ def compare(
         ),
     ] = "table",
     json: JsonFile = None,
+    csv: CsvFile = None,
 ) -> None:
     """Compare models on one dataset: differences, intervals, tests paired by product, and ranks that ties share."""
+    from dataclasses import replace
+
     from rope.bench.questions import compare as compare_results
     from rope.bench.stats.compare_tables import as_latex, as_markdown
     from rope.bench.stats.seed_groups import read_groups
 
     answer = compare_results(read_groups(results or [], group or []), metric, pair_seeds=pair_seeds)
     if style == "table":
-        put(answer.shown, json, answer.plain)
+        put_answer(answer, json, csv)
         return
     if style == "json":
         text = answer.to_json()
     else:
         text = as_markdown(answer.value) if style == "markdown" else as_latex(answer.value)
-    typer.echo(text, nl=False, err=not (json is None or is_file(json)))
-    put([], json, answer.plain)
+    typer.echo(text, nl=False, err=STDOUT in (json, csv))
+    put_answer(replace(answer, shown=[]), json, csv)
 
 
 @app.command()
@@ -473,6 +479,7 @@ def slices(
     data: Data = None,
     pair: Annotated[str, typer.Option(help="P2V and so on, or mean for the mean of the cross-domain pairs.")] = "mean",
     json: JsonFile = None,
+    csv: CsvFile = None,
 ) -> None:
     """Show R@k by category, text length, number of positives, and size of the product."""
     from rope.bench.questions import slices as slice_result
@@ -480,7 +487,7 @@ def slices(
 
     ranks = load_ranks(result)  # before a dataset is looked for, which is of no use to a file that is not a result
     answer = slice_result(ranks, dataset_of(data), pair=pair)
-    put(answer.shown, json, answer.plain)
+    put_answer(answer, json, csv)
 
 
 @app.command()
@@ -496,13 +503,14 @@ def doctor(
         bool, typer.Option("--pictures", help="Show the worst hubs on the page; mind the licence of the images.")
     ] = False,
     json: JsonFile = None,
+    csv: CsvFile = None,
 ) -> None:
     """Diagnose embeddings: faulty rows, hubs, the gap between domains, bottlenecks, what smaller vectors cost."""
     from rope.bench.questions import diagnose
 
     compute = read_compute(memory, threads, "cpu")
     answer = diagnose(files, dataset_of(data), split=split, name=name, compute=compute, progress=True)
-    console = put(answer.shown, json, answer.plain)
+    console = put_answer(answer, json, csv)
     if html is not None:
         answer.save_page(html, pictures=pictures)
         console.print(f"wrote {html}", markup=False)
@@ -523,6 +531,7 @@ def product1m(
         ),
     ] = None,
     json: JsonFile = None,
+    csv: CsvFile = None,
 ) -> None:
     """Count mAP, Prec and mAR of a ranking, or of embeddings, as the authors of Product1M count them."""
     from rope.bench.io.readers import read_embeddings
@@ -535,6 +544,7 @@ def product1m(
         read_ranking,
         read_truth,
     )
+    from rope.bench.rows import flat
 
     if (ranking is None) == (not files):
         raise UsageError("give either embeddings or --ranking, which is a file of ids")
@@ -548,7 +558,12 @@ def product1m(
         lines = rank_embeddings(embeddings["page"], truth)
     figures = evaluate_ranking(lines, truth)
     strange = [f"{n:,} {what}" for what, n in count_strange(lines, truth).items() if n]
-    put([figures_table(figures), *strange], json, {"schema_version": 1, "figures": figures_json(figures)})
+    told = {"of": str(ranking or (files or [release])[0]), "release": str(release)}
+    numbers = figures_json(figures)
+    plain = {"schema_version": 1, "figures": numbers}
+    put([figures_table(figures), *strange], json, plain, csv)
+    if csv is not None:
+        write_csv(csv, [told | flat(numbers)])
 
 
 app.command()(rerank)

@@ -19,7 +19,8 @@ from rope.bench.io.given import Given, embeddings_of, name_of
 from rope.bench.io.provenance import Provenance, warn_of_others
 from rope.bench.ranking.engine import ComputeSettings
 from rope.bench.result import Report
-from rope.bench.stats.compare import Comparison, comparison_json
+from rope.bench.rows import flat, named, number_rows, provenance_json
+from rope.bench.stats.compare import Comparison, comparison_json, comparison_rows
 from rope.bench.stats.compare import compare as compare_groups
 from rope.bench.stats.compare_tables import difference_table, standing_table, where_to_look
 from rope.bench.stats.long_tail import Third, tail_json, tail_of, tail_table
@@ -104,7 +105,7 @@ def compare(
     comparison = compare_groups(groups, metric, pair_seeds=pair_seeds)
     tables = [standing_table(comparison), difference_table(comparison)]
     shown: list[str | Table] = [*tables, *where_to_look(comparison)]
-    return Answer(comparison, shown, comparison_json(comparison))
+    return Answer(comparison, shown, comparison_json(comparison), rows=comparison_rows(comparison))
 
 
 def slices(result: Result, data: "Address | None" = None, *, pair: str = "mean") -> Answer[list[QuerySlice]]:
@@ -125,7 +126,9 @@ def slices(result: Result, data: "Address | None" = None, *, pair: str = "mean")
     directory = locate(data)
     found = slice_ranks(ranks, directory)
     shown: list[str | Table] = [slice_table(found, pair), *left_out(ranks, directory, found, pair)]
-    return Answer(found, shown, {"schema_version": 1, "slices": slices_json(found)})
+    records = slices_json(found)
+    plain = {"schema_version": 1, **provenance_json(ranks.origin), "slices": records}
+    return Answer(found, shown, plain, rows=[named(ranks.origin) | flat(one) for one in records])
 
 
 def tail(
@@ -152,8 +155,10 @@ def tail(
     ranks = ranks_of_result(result)
     _check_pair(pair, ranks.compared_pairs)
     found = tail_of(ranks, locate(data), metric, counted_in)
-    plain = {"schema_version": 1, "metric": metric, "parts": tail_json(found, metric)}
-    return Answer(found, [tail_table(found, pair, metric)], plain)
+    records = tail_json(found, metric)
+    plain = {"schema_version": 1, **provenance_json(ranks.origin), "metric": metric, "parts": records}
+    rows = [named(ranks.origin) | {"metric": metric} | _value_of(flat(one), metric) for one in records]
+    return Answer(found, [tail_table(found, pair, metric)], plain, rows=rows)
 
 
 @renamed_argument("effort", "compute")
@@ -185,7 +190,10 @@ def diagnose(
     with progress_bar("diagnosing", count_similarities(given, labels), shown=progress) as advance:
         found = diagnose_aligned(given, labels, replace(compute, advance=advance) if progress else compute)
     provenance = Provenance(name or name_of(embeddings), manifest.name, manifest.fingerprint, split, {})
-    return Diagnosed(found, diagnosis_tables(found), diagnosis_json(found), provenance, directory)
+    plain = diagnosis_json(found)
+    rows = [named(provenance) | row for row in number_rows(plain)]
+    told = {**plain, **provenance_json(provenance)}
+    return Diagnosed(found, diagnosis_tables(found), told, provenance, directory, rows=rows)
 
 
 def draw_map(
@@ -249,6 +257,11 @@ def map_page(
     shown = pictures_of(directory, split, wanted) if pictures else None
     provenance = Provenance(name or name_of(embeddings), manifest.name, manifest.fingerprint, split, {})
     return render_map(points, lay_out(points, seed=seed), provenance, read_products(directory, split), shown)
+
+
+def _value_of(row: dict[str, object], metric: str) -> dict[str, object]:
+    """A row whose number is called `value`, so that the columns are the same for all metrics."""
+    return {"value" if name == metric else name: value for name, value in row.items()}
 
 
 def ranks_of_result(result: Result) -> QueryRanks:

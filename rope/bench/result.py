@@ -18,6 +18,7 @@ from rope.bench.one_shot import Draws
 from rope.bench.quick import QuickScore
 from rope.bench.ranking.engine import ComputeSettings
 from rope.bench.report import as_json, one_shot_table, quick_json, quick_table, retrieval_table, write_json, write_ranks
+from rope.bench.rows import named
 from rope.bench.score import Score, score
 from rope.bench.shown import as_html, as_text, json_text
 from rope.bench.stats.intervals import Intervals, bounds, intervals_of
@@ -165,7 +166,7 @@ class Report:
 
     def to_rows(self) -> list[dict[str, Any]]:
         """The rows of `to_pandas` and of `--csv`, without pandas: one per pair, fractions in full precision."""
-        return [_named(self.provenance) | _row(name, pair, self.one_shot) for name, pair in self.pairs.items()]
+        return [named(self.provenance) | _row(name, pair, self.one_shot) for name, pair in self.pairs.items()]
 
     def tables(self) -> "list[str | Table]":
         """What a terminal shows: the title, then the tables."""
@@ -247,7 +248,7 @@ class QuickReport:
     def to_rows(self) -> list[dict[str, Any]]:
         """The rows of `to_pandas` and of `--csv`, without pandas."""
         return [
-            _named(self.provenance) | {"pair": name} | {key: v for key, v in pair.items() if not isinstance(v, dict)}
+            named(self.provenance) | {"pair": name} | {key: v for key, v in pair.items() if not isinstance(v, dict)}
             for name, pair in self.pairs.items()
         ]
 
@@ -299,16 +300,6 @@ def _second_stage(note: RerankNote, headline: float | None) -> str:
         before = 100 * note.first_headline
         gain = f"{100 * headline - before:+.2f} points of mean R@1, which is {before:.2f} in the first stage; "
     return f"{gain}R@k for k from {note.depth} on is that of the first stage, as only {note.depth} candidates move"
-
-
-def _named(provenance: Provenance) -> dict[str, Any]:
-    """What the numbers of a row belong to."""
-    return {
-        "model": provenance.model,
-        "dataset": provenance.dataset,
-        "fingerprint": provenance.fingerprint,
-        "split": provenance.split,
-    }
 
 
 def _row(name: str, pair: Mapping[str, Any], one_shot: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -49,7 +49,6 @@ def run(
         int | None,
         typer.Option(
             "--inject-faults",
-            "--chaos",  # its name until 0.1
             metavar="SEED",
             help="For tests: strike workers and files; the result is the same.",
             hidden=True,

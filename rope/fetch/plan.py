@@ -235,7 +235,7 @@ def status_of(source: ReleaseSource, folder: Path, layout: Layout, memory_bytes:
     stored = _stored_key(folder / STATE_NAME)
     if stored != _key(source, stored.get("frames")):
         what = "another release, or an older state of this one, was" if stored else "nothing was"
-        raise UsageError(f"{folder}: {what} fetched here; run rope fetch {source.folder} --to {folder} --prefix URL")
+        raise UsageError(f"{folder}: {what} fetched here; run rope fetch {source.folder} --out {folder} --prefix URL")
     with connect(None, memory_bytes) as connection, _plan(connection, folder):
         load_stored(connection, folder, layout)
         load_ledger(connection, folder / LEDGER_NAME)

@@ -62,7 +62,7 @@ def find_release(folder: Path, encoding: str | None = None, *, official: bool = 
     listings = listing_files(folder) or (_FIRST_FILE,)
     names = (*listings, IMAGES, SPINS, *((BENCHMARK,) if official or (folder / BENCHMARK).is_file() else ()))
     if missing := [name for name in names if not (folder / name).is_file()]:
-        raise ReleaseError(f"{folder}: lacks {', '.join(missing)}; get it with rope fetch --open abo --to {folder}")
+        raise ReleaseError(f"{folder}: lacks {', '.join(missing)}; get it with rope fetch --open abo --out {folder}")
     size = "original" if (folder / "images/original").is_dir() and not (folder / "images/small").is_dir() else "small"
     kind = "abo-mvr" if official else "abo"
     return ReleaseSource(

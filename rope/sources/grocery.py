@@ -87,7 +87,7 @@ def find_release(folder: Path, encoding: str | None = None) -> ReleaseSource:
     if not looks_like(folder):
         raise ReleaseError(
             f"{folder}: lacks the folders {' and '.join(FOLDERS)} of the Grocery Store Dataset; make them with "
-            f"rope fetch --open grocery --to {folder}"
+            f"rope fetch --open grocery --out {folder}"
         )
     return ReleaseSource(
         kind="grocery",

@@ -113,7 +113,7 @@ def test_an_attribute_is_predicted_from_arrays(rope_bench, four_domains, tmp_pat
     products = [*read_products(four_domains, "validation")]
     lines = [f"{product},{'ab'[i % 2]}" for i, product in enumerate(products)]
     (tmp_path / "kinds.csv").write_text("product_id,kind\n" + "\n".join(lines) + "\n", "utf-8")
-    words = ["--labels", tmp_path / "kinds.csv", "--column", "kind", "--folds", 2, "--draws", 3, "--shots", 1]
+    words = ["--labels", tmp_path / "kinds.csv", "--column", "kind", "--folds", 2, "--trials", 3, "--shots", 1]
     options = ["--data", four_domains, "--name", "m", "--json", tmp_path / "a.json"]
     code, out, err = rope_bench("attributes", file, *words, *options)
     assert code == 0, err

@@ -116,7 +116,7 @@ def test_a_finished_run_is_not_repeated(whole, tmp_path):
 def test_a_killed_run_goes_on_to_the_same_bytes(whole, tmp_path):
     (tmp_path / "recipe.yaml").write_text(recipe_text(replace(RECIPE, save_steps=1)))
     command = [sys.executable, "-m", "cope", "train", str(dataset()), "--out", str(tmp_path / "run")]
-    command += ["--config", str(tmp_path / "recipe.yaml")]
+    command += ["--recipe", str(tmp_path / "recipe.yaml")]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     killed = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     while not (tmp_path / "run" / "state" / "state.json").exists():
@@ -157,7 +157,7 @@ def test_two_processes_train_as_one_with_the_same_batch(micro_batch, tmp_path):
         "train",
         str(dataset()),
     ]
-    launch += ["--out", str(tmp_path / "two"), "--config", str(tmp_path / "recipe.yaml")]
+    launch += ["--out", str(tmp_path / "two"), "--recipe", str(tmp_path / "recipe.yaml")]
     subprocess.run(launch, check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert len([entry for entry in log(tmp_path / "two") if "loss" in entry]) == 21
     assert_close(tmp_path / "one", tmp_path / "two")

@@ -42,7 +42,7 @@ COMMANDS: Final[dict[str, int | str]] = {
     "rope validate data --decode": WORKS,
     "rope info data --sheet sheet.png": WORKS,
     "rope croissant data": WORKS,
-    "rope export data --to tars --format webdataset": WORKS,
+    "rope export data --out tars --format webdataset": WORKS,
     "rope curate plan pass.toml": WORKS,
     "rope curate run pass.toml --workers 1": WORKS,
     "rope curate status pass.toml": WORKS,
@@ -63,7 +63,7 @@ COMMANDS: Final[dict[str, int | str]] = {
     "cope recipes": WORKS,
     "cope recipe paper": WORKS,
     # What the core knows too little for here.
-    "rope fetch release --to images --status": REFUSED,
+    "rope fetch release --out images --status": REFUSED,
     "rope push nowhere --repo somebody/something": REFUSED,
     "rope pull ./nowhere pulled": REFUSED,
     "rope curate why pass.toml nothing": FAILS,

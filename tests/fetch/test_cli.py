@@ -16,28 +16,28 @@ def test_a_fetch_says_what_came_what_is_there_and_what_failed(rope, serve, tmp_p
     fates = {"a.jpg": "404", "b.jpg": "to_other_host"}
     server = serve(behave=lambda name: fates.get(name, "good"))
     release, to = release_of(["a.jpg", "b.jpg"], tmp_path / "release"), tmp_path / "to"
-    code, out, err = rope("fetch", release, "--prefix", server.prefix, "--to", to, "--allow-private", "--tries", 1)
+    code, out, err = rope("fetch", release, "--prefix", server.prefix, "--out", to, "--allow-private", "--tries", 1)
     assert (code, err) == (0, "")
     lines = out.splitlines()
     assert lines[0] == f"{to}: fetched 1 now, 0.0 MB"
     assert lines[1] == f"{to}: 1 of 3 images are there, 0 are missing, 2 were given up:"
     assert lines[2].startswith("    1 x http_status 404: ")
     assert lines[3].startswith("    1 x redirect_refused: ")
-    assert rope("fetch", release, "--to", to, "--status") == (0, "\n".join(lines[1:]) + "\n", "")
+    assert rope("fetch", release, "--out", to, "--status") == (0, "\n".join(lines[1:]) + "\n", "")
 
 
 def test_where_nothing_came_the_exit_code_is_1_and_the_way_on_is_named(rope, serve, tmp_path):
     mood = {"kind": "404"}
     server = serve(behave=lambda name: mood["kind"])
     release, to = release_of(["a.jpg"], tmp_path / "release"), tmp_path / "to"
-    command = ["fetch", release, "--prefix", server.prefix, "--to", to, "--allow-private", "--tries", 1]
+    command = ["fetch", release, "--prefix", server.prefix, "--out", to, "--allow-private", "--tries", 1]
     code, out, _ = rope(*command)
     assert (code, out.splitlines()[-1]) == (
         1,
         f"{to / 'failed.jsonl'} names those given up; --retry-failed asks for them again",
     )
     assert rope(*command)[0] == 1  # given up before, and nothing is there
-    assert rope("fetch", release, "--to", to, "--status")[0] == 0  # a question that was answered
+    assert rope("fetch", release, "--out", to, "--status")[0] == 0  # a question that was answered
     mood["kind"] = "good"
     assert rope(*command, "--retry-failed")[0] == 0
     (to / "good.jpg").unlink()
@@ -51,7 +51,7 @@ def test_headers_and_cookies_come_from_options(rope, serve, tmp_path):
     server = serve()
     (tmp_path / "cookies").write_text("# Netscape HTTP Cookie File\n127.0.0.1\tFALSE\t/\tFALSE\t0\ts\t1\n")
     release = release_of(["a.jpg"], tmp_path / "release")
-    command = ["fetch", release, "--prefix", server.prefix, "--to", tmp_path / "to", "--allow-private"]
+    command = ["fetch", release, "--prefix", server.prefix, "--out", tmp_path / "to", "--allow-private"]
     assert rope(*command, "--header", "X-A: 1", "--header", "X-B: 2", "--cookies", tmp_path / "cookies")[0] == 0
     assert all("X-A: 1\r\nX-B: 2\r\nCookie: s=1\r\n" in head for _, head in server.heads)
 
@@ -60,7 +60,10 @@ def test_headers_and_cookies_come_from_options(rope, serve, tmp_path):
     ("options", "sentence"),
     [
         (["--prefix", "http://127.0.0.1:1/"], "say --allow-private"),
-        (["--prefix", "http://x.example/", "--rate", "0"], "requests_per_s is 0.0; expected a finite number, above 0"),
+        (
+            ["--prefix", "http://x.example/", "--per-second", "0"],
+            "requests_per_s is 0.0; expected a finite number, above 0",
+        ),
         (["--prefix", "http://x.example/", "--max-bytes", "much"], "--max-bytes 'much': expected a number of bytes"),
         (["--prefix", "http://x.example/images"], "ends in a word, so the image 1.jpg would be requested at http://x"),
         (
@@ -73,7 +76,7 @@ def test_headers_and_cookies_come_from_options(rope, serve, tmp_path):
 )
 def test_what_is_wrong_with_a_command_is_said_in_a_sentence(options, sentence, rope, tmp_path):
     release = release_of(["a.jpg"], tmp_path / "release")
-    code, _, err = rope("fetch", release, "--to", tmp_path / "to", *options)
+    code, _, err = rope("fetch", release, "--out", tmp_path / "to", *options)
     assert code == 2
     assert sentence in err
 
@@ -83,7 +86,7 @@ def test_without_aiohttp_the_extra_is_named(rope, tmp_path, monkeypatch):
         monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setitem(sys.modules, "aiohttp", None)
     release = release_of(["a.jpg"], tmp_path / "release")
-    code, _, err = rope("fetch", release, "--to", tmp_path / "to", "--prefix", "http://x.example/")
+    code, _, err = rope("fetch", release, "--out", tmp_path / "to", "--prefix", "http://x.example/")
     assert (code, "pip install 'rope-bench[fetch]'" in err) == (2, True)
 
 

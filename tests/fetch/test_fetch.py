@@ -206,7 +206,7 @@ def test_an_interrupt_finishes_the_shard_and_ends_with_130(serve, tmp_path):
     program = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from rope.cli import main; main()"
     )
-    command = [sys.executable, "-c", program, "fetch", release, "--to", to, "--allow-private"]
+    command = [sys.executable, "-c", program, "fetch", release, "--out", to, "--allow-private"]
     process = subprocess.Popen([*command, "--prefix", server.prefix, "--layout", "tar"], cwd=ROOT)
     assert process.wait() == 130
     assert [path.name for path in sorted(to.glob("images*"))] == ["images-00000.parquet", "images-00000.tar"]

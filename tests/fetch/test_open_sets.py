@@ -34,7 +34,7 @@ def drawn(thumbnail: str) -> bytes:
 
 def fetch_grocery(rope, server, to, *more):
     return rope(
-        "fetch", "--open", "grocery", "--to", to, "--prefix", server.prefix, "--allow-private", "--tries", 1, *more
+        "fetch", "--open", "grocery", "--out", to, "--prefix", server.prefix, "--allow-private", "--tries", 1, *more
     )
 
 
@@ -92,7 +92,7 @@ def bucket(tmp_path):
 
 def fetch_abo(rope, server, to, *more):
     options = ("--prefix", server.prefix, "--allow-private", "--tries", 1, *more)
-    return rope("fetch", "--open", "abo", "--to", to, *options)
+    return rope("fetch", "--open", "abo", "--out", to, *options)
 
 
 def test_abo_is_fetched_lists_first_and_built(bucket, rope, serve, tmp_path):
@@ -160,6 +160,6 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
 
 @pytest.mark.parametrize("arguments", [[], ["RELEASE", "--open", "abo"], ["--open", "abo", "--format", "abo"]])
 def test_one_of_release_and_open_is_named(arguments, rope, tmp_path):
-    code, _, err = rope("fetch", *arguments, "--to", tmp_path / "to")
+    code, _, err = rope("fetch", *arguments, "--out", tmp_path / "to")
     assert code == 2
     assert "name the folder of a release, with --format if need be, or a dataset with --open" in err

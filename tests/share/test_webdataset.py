@@ -187,9 +187,9 @@ def test_a_folder_in_use_is_left_alone(path, content, message, small, tmp_path):
 def test_the_commands_say_what_they_wrote(small, rope, tmp_path):
     to = tmp_path / "tars"
     line = f"{to}: webdataset written; 13 samples in 6 files\n"
-    assert rope("export", small, "--format", "webdataset", "--to", to) == (0, line, "")
-    assert rope("export", small, "--to", to)[1] == line.replace("written", "is up to date")
-    assert rope("export", small, "--to", to, "--shard-size", "1K")[0] == 2
+    assert rope("export", small, "--format", "webdataset", "--out", to) == (0, line, "")
+    assert rope("export", small, "--out", to)[1] == line.replace("written", "is up to date")
+    assert rope("export", small, "--out", to, "--shard-size", "1K")[0] == 2
     assert rope("croissant", small) == (0, f"wrote {small / 'croissant.json'}\n", "")
 
 

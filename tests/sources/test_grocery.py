@@ -73,7 +73,7 @@ def test_the_card_has_licence_and_credit_and_says_what_is_no_video(tmp_path):
 
 
 def test_another_folder_is_refused_with_what_to_do(tmp_path):
-    with pytest.raises(ReleaseError, match="rope fetch --open grocery --to"):
+    with pytest.raises(ReleaseError, match="rope fetch --open grocery --out"):
         find_source(tmp_path, "grocery")
     with pytest.raises(UsageError, match="no such folder"):
         find_source(tmp_path / "nowhere", "grocery")

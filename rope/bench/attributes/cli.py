@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from rope.bench.json_option import JsonFile, put
+from rope.bench.csv_option import CsvFile, put_answer
+from rope.bench.json_option import JsonFile
 from rope.domain import Split
 from rope.errors import UsageError
 
@@ -49,9 +50,10 @@ def attributes(
         list[int] | None,
         typer.Option(min=1, help="Products of each class in few-shot classification.", show_default="1, 5 and 20"),
     ] = None,
-    draws: Annotated[int, typer.Option(min=1, help="Draws of few-shot classification.")] = 20,
+    draws: Annotated[int, typer.Option("--trials", min=1, help="Draws of few-shot classification.")] = 20,
     seed: Annotated[int, typer.Option(min=0, help="Seed of folds and draws.")] = 0,
     json: JsonFile = None,
+    csv: CsvFile = None,
 ) -> None:
     """Predict a column of the products from the vectors: linear probe, neighbours, few-shot; or tags.
 
@@ -75,7 +77,7 @@ def attributes(
         name=name,
         progress=True,
     )
-    put(answer.shown, json, answer.plain)
+    put_answer(answer, json, csv)
 
 
 def tail(
@@ -91,6 +93,7 @@ def tail(
         ),
     ] = None,
     json: JsonFile = None,
+    csv: CsvFile = None,
 ) -> None:
     """Compare head, torso and tail: categories by products or samples, products by samples."""
     from rope.bench.questions import tail as tail_of_result
@@ -99,4 +102,4 @@ def tail(
 
     ranks = load_ranks(result)
     answer = tail_of_result(ranks, dataset_of(data), metric=metric, pair=pair, counted_in=counted_in)
-    put(answer.shown, json, answer.plain)
+    put_answer(answer, json, csv)

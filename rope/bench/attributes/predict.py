@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rope.bench.answer import Answer
 from rope.bench.attributes.columns import read_column
-from rope.bench.attributes.report import as_json, attribute_table
+from rope.bench.attributes.report import as_json, attribute_rows, attribute_table
 from rope.bench.attributes.score import AttributeScore, Embedded, Settings, count_rounds, score_attribute
 from rope.bench.io.given import Given, embeddings_of, name_of
 from rope.bench.io.provenance import Provenance, describe
@@ -61,7 +61,8 @@ def predict_attribute(
         found = score_attribute(wanted, tested, settings, learned, advance)
     title = f"{model} on {provenance.dataset}, validation split ({provenance.fingerprint[:12]})"
     shown: Sequence[str | Table] = [title, attribute_table(found)]
-    return Answer(found, shown, as_json(found, provenance, learned_of))
+    plain = as_json(found, provenance, learned_of)
+    return Answer(found, shown, plain, rows=attribute_rows(plain, provenance))
 
 
 def _embedded(given: Given, directory: AnyPath, split: Split, model: str) -> tuple[Embedded, Provenance]:

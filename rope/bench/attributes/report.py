@@ -11,10 +11,11 @@ import numpy as np
 from rope.bench.attributes.probes import INNER_FOLDS, STRENGTHS
 from rope.bench.attributes.score import MAJORITY, PROBE, AttributeScore, MethodScore
 from rope.bench.io.provenance import Provenance
+from rope.bench.rows import flat, named
 from rope.bench.stats.intervals import Interval
 from rope.table import Table
 
-__all__ = ["SCHEMA_VERSION", "as_json", "attribute_table"]
+__all__ = ["SCHEMA_VERSION", "as_json", "attribute_rows", "attribute_table"]
 
 SCHEMA_VERSION: Final = 1
 """Version of the JSON layout."""
@@ -69,6 +70,17 @@ def as_json(score: AttributeScore, test: Provenance, train: Provenance | None) -
             "platform": platform.platform(),
         },
     }
+
+
+def attribute_rows(plain: Mapping[str, Any], of: Provenance) -> list[dict[str, Any]]:
+    """What `as_json` says as rows, one for each method and pair, and for each mean of pairs."""
+    about = named(of) | {"column": plain["column"]["name"]}
+    return [
+        about | {"method": method, "pair": pair} | flat(numbers)
+        for method, found in plain["methods"].items()
+        for group in ("pairs", "means")
+        for pair, numbers in found[group].items()
+    ]
 
 
 def _notes(provenance: Provenance) -> dict[str, Any]:

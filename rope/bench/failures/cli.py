@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 import typer
 
 from rope.bench.compute_options import Device, Memory, Threads, read_compute
-from rope.bench.json_option import JsonFile, put
+from rope.bench.csv_option import CsvFile, put_answer
+from rope.bench.json_option import JsonFile
 from rope.domain import Split
 
 __all__ = ["gallery"]
@@ -58,6 +59,7 @@ def gallery(
         Path | None, typer.Option(dir_okay=False, help="Write the page with pictures here.", show_default=False)
     ] = None,
     json: JsonFile = None,
+    csv: CsvFile = None,
 ) -> None:
     """Show failures with pictures: queries, what was found first for them, and what should have been."""
     from rope.bench.evaluation import evaluate
@@ -72,7 +74,7 @@ def gallery(
     if against:
         other = evaluate(against, directory, split=split, draws=draws, compute=compute, progress=True)
     answer = report.failures(files, directory, options, against=other, compute=compute)
-    console = put(answer.shown, json, answer.plain)
+    console = put_answer(answer, json, csv)
     if html is not None:
         answer.save_page(html)
         console.print(f"wrote {html}", markup=False)

@@ -17,6 +17,7 @@ from rope.bench.failures.page import render_page
 from rope.bench.io.given import Given
 from rope.bench.io.provenance import Provenance
 from rope.bench.ranking.engine import ComputeSettings
+from rope.bench.rows import flat, named, provenance_json
 from rope.bench.score import ScoredDomain
 from rope.bench.scored_vectors import scored_sides
 from rope.bench.shown import json_text
@@ -147,9 +148,11 @@ def find_failures(
         found += _failures(name, chosen, ranks, other, sides, categories, compute)
     shown: list[str | Table] = [_title(provenance, options), _table(found)]
     choice, records = asdict(options), [asdict(one) for one in found]
-    plain = json.loads(json_text({"schema_version": 1, "choice": choice, "failures": records}))  # tuples become lists
+    told = {"schema_version": 1, **provenance_json(provenance), "choice": choice, "failures": records}
+    plain = json.loads(json_text(told))  # tuples become lists
+    rows = [named(provenance) | {"choose": options.choose} | flat(one) for one in plain["failures"]]
     other_name = None if against is None else against.origin.model
-    return Failures(tuple(found), shown, plain, provenance, options, directory, other_name)
+    return Failures(tuple(found), shown, plain, provenance, options, directory, other_name, rows=rows)
 
 
 def _pairs(ranks: QueryRanks, options: FailureOptions) -> Sequence[str]:

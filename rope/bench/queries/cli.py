@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 import typer
 
 from rope.bench.compute_options import Memory, Threads, read_compute
-from rope.bench.csv_option import CsvFile, write_csv
-from rope.bench.json_option import JsonFile, put
+from rope.bench.csv_option import CsvFile, put_answer
+from rope.bench.json_option import JsonFile
 from rope.console import dataset_of
 from rope.domain import Split
 
@@ -55,6 +55,4 @@ def queries(
     scored = evaluate_queries(
         files, dataset_of(data), split=split, name=name, compute=compute, missing=missing, progress=True
     )
-    put(scored.shown, json, scored.plain)
-    if csv is not None:
-        write_csv(csv, scored.to_rows())
+    put_answer(scored, json, csv)

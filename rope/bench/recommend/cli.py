@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 import typer
 
 from rope.bench.compute_options import Device, Memory, Threads, read_compute
-from rope.bench.json_option import JsonFile, put
+from rope.bench.csv_option import CsvFile, put_answer
+from rope.bench.json_option import JsonFile
 
 __all__ = ["ColumnsOption", "recommend"]
 
@@ -65,6 +66,7 @@ def recommend(
     threads: Threads = None,
     device: Device = "cpu",
     json: JsonFile = None,
+    csv: CsvFile = None,
 ) -> None:
     """Score embeddings of items by how well they foretell what each user takes next, among all items."""
     from rope.bench.recommend.columns import parse_columns
@@ -88,4 +90,4 @@ def recommend(
         compute=read_compute(memory, threads, device),
         progress=True,
     )
-    put(answer.shown, json, answer.plain)
+    put_answer(answer, json, csv)

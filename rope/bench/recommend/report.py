@@ -12,6 +12,7 @@ from rope.bench.io.provenance import EmbeddingsNote
 from rope.bench.ranking.similarity import TIE
 from rope.bench.recommend.interactions import Stage
 from rope.bench.recommend.score import METRICS, RecommendMetrics, RecommendScore, figures_json
+from rope.bench.rows import flat
 from rope.bench.stats.intervals import Interval
 from rope.domain import DomainName
 from rope.table import Table
@@ -23,6 +24,7 @@ __all__ = [
     "RecommendProvenance",
     "as_json",
     "metric_table",
+    "recommend_rows",
     "slice_table",
 ]
 
@@ -129,6 +131,18 @@ def as_json(score: RecommendScore, task: RecommendProvenance) -> dict[str, Any]:
             "platform": platform.platform(),
         },
     }
+
+
+def recommend_rows(plain: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What `as_json` says as rows, one for each method and slice of the users."""
+    interactions = plain["interactions"]
+    of = {"model": plain["model"], "interactions": interactions["name"], "sha256": interactions["sha256"]}
+    of |= {"stage": plain["protocol"]["stage"], "history": plain["protocol"]["history"]}
+    return [
+        of | {"method": method, "slice": name} | flat(figures)
+        for method, slices in plain["methods"].items()
+        for name, figures in slices.items()
+    ]
 
 
 def metric_table(score: RecommendScore) -> Table:

@@ -18,7 +18,14 @@ from rope.bench.recommend.columns import Columns
 from rope.bench.recommend.gallery import align_items, choose_domain, interactions_sha256
 from rope.bench.recommend.interactions import Interactions, LeaveOneOut, count_tied_targets, leave_one_out
 from rope.bench.recommend.readers import read_interactions
-from rope.bench.recommend.report import RecommendOptions, RecommendProvenance, as_json, metric_table, slice_table
+from rope.bench.recommend.report import (
+    RecommendOptions,
+    RecommendProvenance,
+    as_json,
+    metric_table,
+    recommend_rows,
+    slice_table,
+)
 from rope.bench.recommend.score import RecommendScore, score
 from rope.bench.recommend.users import mean_of_history, read_user_vectors
 from rope.console import progress_bar
@@ -67,7 +74,8 @@ def score_recommendations(
         embeddings, known, place.name, None if users is None else Path(users), options, compute, progress
     )
     shown: list[str | Table] = [*_said(found, task), metric_table(found), slice_table(found, "NDCG@10")]
-    return Answer(found, shown, as_json(found, task))
+    plain = as_json(found, task)
+    return Answer(found, shown, plain, rows=recommend_rows(plain))
 
 
 def _said(found: RecommendScore, task: RecommendProvenance) -> list[str]:

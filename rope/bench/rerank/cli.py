@@ -104,6 +104,6 @@ def rerank(
     ranks = json.with_suffix(".ranks.parquet") if is_file(json) else None
     if ranks is not None:
         shown.append(f"wrote {report.save_ranks(ranks)}")
-    put(shown, json, report.to_dict(ranks))
+    put(shown, json, report.to_dict(ranks), csv)
     if csv is not None:
         write_csv(csv, report.to_rows())

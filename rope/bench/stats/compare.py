@@ -37,6 +37,7 @@ __all__ = [
     "columns_of",
     "compare",
     "comparison_json",
+    "comparison_rows",
     "holm",
     "leads",
     "p_value",
@@ -272,6 +273,22 @@ def _by_chance(runs: Sequence[QueryRanks], k: int | None) -> dict[str, float] | 
 def comparison_json(comparison: Comparison) -> dict[str, Any]:
     """The comparison as a JSON object, fractions in full precision, with the result files and seeds they are of."""
     return {**asdict(comparison), "notes": list(comparison.notes)}
+
+
+def comparison_rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """The comparison as rows: each model in each pair and the mean, and then each difference of two models."""
+    of = {"dataset": comparison.dataset, "fingerprint": comparison.fingerprint, "split": comparison.split}
+    rows: list[dict[str, Any]] = []
+    for one in comparison.standings:
+        for pair, interval in one.intervals.items():
+            ends = {"value": interval.value, "low": interval.low, "high": interval.high}
+            about = {"kind": "standing", "metric": comparison.metric, "pair": pair, "other": None}
+            rows.append({"model": one.model, **of, **about, **ends, "rank": one.rank, "seeds": len(one.runs)})
+    for difference in comparison.differences:
+        about = {"kind": "difference", "metric": comparison.metric, "pair": difference.column, "other": difference.b}
+        numbers = ("value", "low", "high", "p", "p_holm", "wins", "ties", "losses", "detectable")
+        rows.append({"model": difference.a, **of, **about, **{name: getattr(difference, name) for name in numbers}})
+    return rows
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -33,7 +33,7 @@ def export(
         typer.Option(help="Stage whose kept rows are asked about.", show_default="the one before answers, or the last"),
     ] = None,
     media_prefix: Annotated[
-        str, typer.Option(metavar="URL", help="URL prefix that is put before the paths of media.")
+        str, typer.Option("--prefix", metavar="URL", help="URL prefix that is put before the paths of media.")
     ] = "/data/local-files/?d=",
     media_root: Annotated[
         Path | None,

@@ -1,3 +1,4 @@
+import csv
 import json
 
 import numpy as np
@@ -52,7 +53,24 @@ def run(*arguments) -> None:
 
 def test_the_command_prints_a_table_and_writes_strict_json(files, directory, tmp_path, capsys):
     out = tmp_path / "out.json"
-    run(files["validation"], "--data", directory, "--column", "category", "--folds", 2, "--draws", 2, "--json", out)
+    run(
+        files["validation"],
+        "--data",
+        directory,
+        "--column",
+        "category",
+        "--folds",
+        2,
+        "--trials",
+        2,
+        "--json",
+        out,
+        "--csv",
+        tmp_path / "out.csv",
+    )
+    rows = list(csv.DictReader((tmp_path / "out.csv").read_text("utf-8").splitlines()))
+    assert {(row["column"], row["split"], len(row["fingerprint"])) for row in rows} == {("category", "validation", 64)}
+    assert [row["accuracy"] for row in rows if (row["method"], row["pair"]) == ("linear probe", "P2V")] == ["1.0"]
     printed = capsys.readouterr().out
     assert "category: accuracy in %, 2 classes, 2 folds" in printed
     result = json.loads(out.read_text("utf-8"), parse_constant=pytest.fail)
@@ -67,7 +85,7 @@ def test_the_command_prints_a_table_and_writes_strict_json(files, directory, tmp
 
 def test_vectors_of_train_teach_what_is_tested(files, directory, tmp_path, capsys):
     out = tmp_path / "out.json"
-    shared = ("--data", directory, "--column", "category", "--shots", 1, "--draws", 2)
+    shared = ("--data", directory, "--column", "category", "--shots", 1, "--trials", 2)
     run(files["validation"], "--train", files["train"], *shared, "--json", out)
     assert "learned from the other split" in capsys.readouterr().out
     result = json.loads(out.read_text("utf-8"))

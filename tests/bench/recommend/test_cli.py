@@ -1,3 +1,4 @@
+import csv
 import json
 
 import numpy as np
@@ -44,7 +45,10 @@ def recommend(files, *more, items="items.npz"):
 
 
 def test_the_result_says_what_was_scored_and_how(files):
-    printed = recommend(files, "--json", files / "result.json", "--name", "planted")
+    printed = recommend(files, "--json", files / "result.json", "--csv", files / "r.csv", "--name", "planted")
+    rows = list(csv.DictReader((files / "r.csv").read_text("utf-8").splitlines()))
+    assert {(row["model"], row["interactions"]) for row in rows} == {("planted", "interactions.parquet")}
+    assert {"all"} < {row["slice"] for row in rows}
     assert "planted: 80 of 80 users asked for 1 of 60 items" in printed
     result = json.loads((files / "result.json").read_text())
     assert (result["task"], result["model"]) == ("recommendation", "planted")
