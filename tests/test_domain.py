@@ -63,6 +63,8 @@ def test_what_names_no_pair_is_refused(name):
         ("product", "is reserved"),
         ("aligned", "is reserved"),
         ("image", "is reserved"),
+        ("query", "is reserved"),
+        ("mixed", "is reserved"),
     ],
 )
 def test_names_of_domains(name, problem):
