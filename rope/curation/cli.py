@@ -303,7 +303,8 @@ def review(
     checked, options = read_recipe(recipe), BatchOptions(overlap=0.0, gold=0.0)
     for batch in plan_export(checked, folder, ExportOptions(question=question, below=below, batches=options)):
         write_batch(folder, batch, options)
-    opened = open_review(folder, question, annotator, evidence_of(checked) if question == "merge" else None)
+    items = {task.item.item_id for batch in read_batches(folder) for task in batch.tasks}
+    opened = open_review(folder, question, annotator, evidence_of(checked, items) if question == "merge" else None)
     typer.echo(f"{opened.n_tasks - opened.n_answered:,} of {opened.n_tasks:,} pairs are open for {opened.annotator}")
     with ReviewServer(opened, port) as server:
         typer.echo(f"open {server.address} and end with Ctrl-C")

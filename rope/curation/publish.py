@@ -100,6 +100,7 @@ def publish(
     card = card_with_leaks(card, audit, recipe.leaks)
     card = card if precision is None else card_with_precision(card, precision)
     _write(out / "README.md", card + (_UNSOUND + "".join(f"* {one}\n" for one in unsound) if unsound else ""))
+    (out / ATTRIBUTES_NAME).unlink(missing_ok=True)  # of a recipe that kept other columns
     if recipe.pool.keep:
         write_attributes(kept_files(stages, list(stages)[-1]), recipe.pool.keep, out / ATTRIBUTES_NAME)
     lineage = _lineage(recipe_file, recipe, stages, audit)

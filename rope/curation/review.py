@@ -7,7 +7,7 @@ a secret that its own page holds, so that other pages in the same browser can ne
 import json
 import secrets
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from http import HTTPStatus
@@ -137,8 +137,8 @@ def open_review(folder: Path, question: Question, annotator: str, ties: Mapping[
     return Review(folder, question, annotator.strip(), read_batches(folder), ties)
 
 
-def evidence_of(recipe: CurationRecipe) -> dict[str, Tie]:
-    """Item -> the strongest evidence about it that the stage merge has kept; none where it is not up to date.
+def evidence_of(recipe: CurationRecipe, items: Collection[str]) -> dict[str, Tie]:
+    """Item, of some -> the strongest evidence about it that the stage merge has kept; none where it is not up to date.
 
     Raises:
         DatasetError: an earlier stage is not up to date.
@@ -149,10 +149,9 @@ def evidence_of(recipe: CurationRecipe) -> dict[str, Tie]:
         return {}
     found: dict[str, Tie] = {}
     for tie in all_ties(kept_files(finished_stages(cut_recipe(recipe, stage)), stage)):
-        for pair in ((tie.left_row, tie.right_row), (tie.right_row, tie.left_row)):
-            known = found.setdefault(pair_id(*pair), tie)
-            if tie.score > known.score:
-                found[pair_id(*pair)] = tie
+        for item in (pair_id(tie.left_row, tie.right_row), pair_id(tie.right_row, tie.left_row)):
+            if item in items and (item not in found or tie.score > found[item].score):
+                found[item] = tie
     return found
 
 

@@ -170,6 +170,11 @@ def test_media_and_columns_of_the_pool_go_all_the_way(curate, tmp_path):
     ]
     code, said, _ = curate("annotate", "export", recipe, "--in", tmp_path / "asked", "--question", "precision")
     assert code == 0
+    recipe.write_text(recipe.read_text().replace('"seller"]', '"product_id"]'))
+    pool = pq.read_table(tmp_path / "pool.parquet")
+    pq.write_table(pool.append_column("product_id", pool["brand"]), tmp_path / "pool.parquet")
+    refused = curate("run", recipe, "--workers", 1)
+    assert (refused[0], "'merge': its rows have two columns 'product_id'" in refused[2]) == (2, True)
     (tasks,) = (tmp_path / "asked").glob("*/label-studio.json")
     shown = [path for task in json.loads(tasks.read_text()) for path in task["data"]["media_0"]]
     root = Path(said.split("media are below ")[1].splitlines()[0])

@@ -163,7 +163,10 @@ def _scores_of(folder: Path, manifest: ShardManifest, column: str) -> Iterator[p
         rejects = pq.read_table(folder / part.rejects.name, columns=["id", "domain", "score", "reason"])
         outside = pa.array([f"low_{column}", f"high_{column}"])
         rejects = rejects.filter(pc.is_in(rejects["reason"], outside)).drop_columns("reason")
-        kept = kept.set_column(2, "score", pc.cast(kept["score"], pa.float64()))
+        try:
+            kept = kept.set_column(2, "score", pc.cast(kept["score"], pa.float64()))
+        except pa.ArrowException as error:
+            raise UsageError(f"{path}: column {column!r} is not of numbers; sweep one that is") from error
         yield pa.concat_tables([kept, rejects])
 
 

@@ -229,10 +229,13 @@ def _run_on_nothing(job: ShardJob, operation: MapOperation[Any], options: object
         raise DatasetError(
             f"stage {job.stage!r}: {job.use} fails on a batch without rows, so it is not the data: {_in_a_line(error)}"
         ) from error
-    names = outcome.kept.schema.names
-    if repeated := [name for name in names if names.count(name) > 1]:
-        raise UsageError(f"stage {job.stage!r}: its rows have two columns {repeated[0]!r}; rename what the pool keeps")
+    _refuse_repeated(job, outcome.kept.schema)
     return outcome
+
+
+def _refuse_repeated(job: ShardJob, schema: pa.Schema) -> None:
+    if repeated := [name for name in schema.names if schema.names.count(name) > 1]:
+        raise UsageError(f"stage {job.stage!r}: its rows have two columns {repeated[0]!r}; rename what the pool keeps")
 
 
 def _batches(path: Path, start: int, stop: int, batch_rows: int) -> Iterator[tuple[int, pa.RecordBatch]]:
@@ -290,6 +293,7 @@ def _commit(
         rejects = _stored_rejects(outcome.rejects, quarantined)
         stem = job.name if i == 0 else f"{job.name}.{i:05d}"
         kept = pa.table(outcome.kept)
+        _refuse_repeated(job, kept.schema)
         parts.append(
             ShardPart(
                 _write(job.folder / f"{stem}.kept.parquet", kept, fault),

@@ -80,7 +80,11 @@ def test_labels_of_annotators_are_read_with_their_weights(recipe, tmp_path):
 
 @pytest.mark.parametrize(
     ("stage", "column", "sentence"),
-    [("cut", "similarity", "no stage 'cut'; it has pool, score, filter"), ("filter", "length", "no column 'length'")],
+    [
+        ("cut", "similarity", "no stage 'cut'; it has pool, score, filter"),
+        ("filter", "length", "no column 'length'"),
+        ("filter", "text", "column 'text' is not of numbers"),
+    ],
 )
 def test_a_stage_or_column_that_is_not_there_is_refused(stage, column, sentence, recipe):
     with pytest.raises(UsageError, match=sentence):
