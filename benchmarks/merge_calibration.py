@@ -31,9 +31,9 @@ from rope.curation.dedup.near_duplicate_images import CopyRules, candidate_pairs
 from rope.encoders.onnx_images import PixelPreparation, load_onnx_images
 
 PRECISION = 0.995
-GAPS = (0.08, 0.1, 0.12)
-LAYOUTS = (0.7, 0.75)
-DIFFERING = (0.15, 0.18, 0.2, 0.22, 0.25, 0.3)
+GAPS = (0.1, 0.12)
+LAYOUTS = (0.7,)
+DIFFERING = (0.16, 0.18, 0.2, 0.22, 0.25, 0.3)
 PATCHES = (0.88, 0.9, 0.92, 0.94, 0.96)
 DETAILS = (0.3, 0.5, 0.6, 0.7)
 GRID = list(itertools.product(GAPS, LAYOUTS, DIFFERING, PATCHES, DETAILS))

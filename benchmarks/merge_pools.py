@@ -5,7 +5,7 @@ Every pool is drawn from a folder of photos (*.jpg) and a seed. It holds
 * *originals*, photos of which no two are copies;
 * *copies* of some originals, one for each of `MILD` and `STRONG`;
 * *strangers*, which look alike and are no copies: different goods cut out and put on one backdrop, garments of one cut
-  with another cloth, goods in one frame with one banner, and a second photo of the same goods.
+  with another cloth, garments of one cut and nearly one colour, and goods in one frame with one banner.
 
 The shop pictures that strangers are cut from are those of the folder that stand on white.
 """
@@ -212,8 +212,19 @@ def garment(ground: Image.Image, cloth: Image.Image, cut: int, rng: Rng) -> Imag
     return Image.composite(image, ground, mask.filter(ImageFilter.GaussianBlur(1)))
 
 
-def noise(side: int, rng: Rng) -> np.ndarray:
-    coarse = Image.fromarray(rng.normal(0, 1, (10, 6)).astype(np.float32))
+def alike_garment(ground: Image.Image, cut: int, colour: np.ndarray, rng: Rng) -> Image.Image:
+    """A garment of a given colour and cut, both a little different each time, with folds of its own."""
+    outline = np.array(CUTS[cut]) + rng.normal(0, 0.015, (len(CUTS[cut]), 2))
+    mask = Image.new("L", ground.size)
+    ImageDraw.Draw(mask).polygon([tuple(point) for point in outline * ground.width], fill=255)
+    folds = 0.1 * noise(ground.width, rng) + 0.06 * noise(ground.width, rng, (28, 28))
+    cloth = (colour + rng.normal(0, 6, 3)) * (1 + folds[..., None])
+    image = Image.fromarray(np.clip(cloth, 0, 255).astype(np.uint8))
+    return Image.composite(image, ground, mask.filter(ImageFilter.GaussianBlur(1)))
+
+
+def noise(side: int, rng: Rng, cells: tuple[int, int] = (10, 6)) -> np.ndarray:
+    coarse = Image.fromarray(rng.normal(0, 1, cells).astype(np.float32))
     return np.asarray(coarse.resize((side, side), Image.Resampling.BICUBIC))
 
 
@@ -246,6 +257,9 @@ def strangers(
             (garment(ground, photos[next(drawn)], number % len(CUTS), rng), "garments on one backdrop")
             for _ in range(8)
         ]
+        ground, colour = backdrop(photos, rng), rng.integers(60, 230, 3)
+        for _ in range(8):
+            found.append((alike_garment(ground, number % len(CUTS), colour, rng), "garments of one colour"))
         words, ink = " ".join(rng.choice(WORDS, 2)), tuple(rng.integers(0, 200, 3).tolist())
         for at in itertools.islice(drawn, 4):
             found.append((banner(photos[at], rng, words, ink), "one frame and banner"))

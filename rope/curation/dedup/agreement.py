@@ -3,9 +3,10 @@
 Two goods on one backdrop have most of a picture in common, and so have a photo and its copy with a line of text over
 it. What differs tells them apart. Text is thin, and the picture shows between its strokes; other goods differ over a
 patch of some size. So two numbers decide: the share of the pixels that differ, of those where either picture shows
-anything, and the share of those in the worst square of a ninth of the side. Pixels are compared after an affine map and
-a change of light and colour that is fitted to most of the picture, not to all of it, so that what was added does not
-pull the rest, and that is small, so that it does not turn blue goods into green ones.
+anything, and the share of pixels of another colour in the worst square of a ninth of the side. A pixel differs by its
+colour, or by what is around it: two garments of nearly one colour differ in folds and outline. Pixels are compared
+after an affine map and a change of light and colour that is fitted to most of the picture, not to all of it, so that
+what was added does not pull the rest, and that is small, so that it does not turn blue goods into green ones.
 """
 
 from dataclasses import dataclass
@@ -47,6 +48,12 @@ _AROUND: Final = 7
 _SHOWN: Final = 0.025
 """Standard deviation of brightness in the 7 x 7 pixels around one, above which it shows something: six grey levels."""
 
+_STRUCTURED: Final = 0.015
+"""The same in both pictures, above which their surroundings can be compared: four grey levels."""
+
+_MIN_LOCAL: Final = 0.4
+"""Smallest correlation of such surroundings; below it the pixel differs."""
+
 _OUTLIER: Final = 0.06
 """A difference of colour from which on a pixel counts little in the fit."""
 
@@ -60,9 +67,9 @@ class Agreement:
     """How the second picture of each pair, laid over the first, differs from it; float64 [pairs] each.
 
     Attributes:
-        differing: share of the pixels that differ, of those that differ or where either picture shows something, which
-            a plain ground does not; 1 of a pair that the coarse fit has ruled out.
-        patch: share of the pixels that differ inside the worst patch.
+        differing: share of the pixels that differ, in colour or in what is around them, of those that differ or where
+            either picture shows something, as a plain ground does not; 1 of a pair that the coarse fit has ruled out.
+        patch: share of the pixels that differ in colour inside the worst patch.
         detail: correlation of what is finer than a blur of 5 x 5 pixels.
         overlap: share of the first picture that the second covers.
         contrast: standard deviation of the fine structure, from 0 to 1, of the one that has less.
@@ -111,10 +118,12 @@ def _differences(first: Thumbnails, second: Thumbnails, maps: Float32Array, gap:
     mine = first.reshape(n, side * side, 3) / 255.0
     bright = mine @ _GREY, theirs @ _GREY
     fine = _fine(bright[0], side), _fine(bright[1], side)
-    differs = (_colour_gap(mine, theirs, inside) > gap) & (inside > 0)
-    shows = (np.maximum(_spread(bright[0], side), _spread(bright[1], side)) > _SHOWN) & (inside > 0)
+    coloured = (_colour_gap(mine, theirs, inside) > gap) & (inside > 0)
+    deviations, local = _surroundings(*bright, side)
+    differs = coloured | ((local < _MIN_LOCAL) & (np.minimum(*deviations) > _STRUCTURED) & (inside > 0))
+    shows = (np.maximum(*deviations) > _SHOWN) & (inside > 0)
     square = side // _PATCHES
-    patch = _box_sums(differs.reshape(n, side, side).astype(np.float64), square).max(axis=(1, 2)) / square**2
+    patch = _box_sums(coloured.reshape(n, side, side).astype(np.float64), square).max(axis=(1, 2)) / square**2
     covered = inside.sum(axis=1)
     spread = [np.sqrt((_centred(one, inside) ** 2).sum(axis=1) / np.maximum(covered, 1)) for one in fine]
     detail = _correlation(fine[0], fine[1], inside)
@@ -176,13 +185,16 @@ def _fine(flat: FloatArray, side: int) -> FloatArray:
     return np.asarray((pictures - _box_sums(padded, _BLUR) / _BLUR**2).reshape(flat.shape), np.float64)
 
 
-def _spread(flat: FloatArray, side: int) -> FloatArray:
-    """Standard deviation in the square around each pixel; [pairs, pixels]."""
+def _surroundings(a: FloatArray, b: FloatArray, side: int) -> tuple[tuple[FloatArray, FloatArray], FloatArray]:
+    """Standard deviations of two pictures in the square around each pixel, and their correlation there."""
     margin = _AROUND // 2
     edges = ((0, 0), (margin, margin), (margin, margin))
-    padded = np.pad(flat.reshape(len(flat), side, side), edges, mode="edge")
-    mean, square = (_box_sums(power, _AROUND) / _AROUND**2 for power in (padded, padded * padded))
-    return np.asarray(np.sqrt(np.maximum(square - mean * mean, 0)).reshape(flat.shape), np.float64)
+    x, y = (np.pad(flat.reshape(len(flat), side, side), edges, mode="edge") for flat in (a, b))
+    mean_x, mean_y, square_x, square_y, product = (
+        _box_sums(some, _AROUND).reshape(a.shape) / _AROUND**2 for some in (x, y, x * x, y * y, x * y)
+    )
+    deviations = np.sqrt(np.maximum(square_x - mean_x**2, 0)), np.sqrt(np.maximum(square_y - mean_y**2, 0))
+    return deviations, (product - mean_x * mean_y) / np.maximum(deviations[0] * deviations[1], 1e-9)
 
 
 def _box_sums(pictures: FloatArray, side: int) -> FloatArray:

@@ -40,8 +40,9 @@ class CopyRules:
         candidates: pictures of similar layout to compare each with, the nearest; more than the neighbours that make a
             hub of a picture, so that hubs show.
         gap: difference of a pixel in a colour, a share of its range, above which it differs.
-        differing: largest share of the pixels that differ, of those where either picture shows something.
-        patch: largest share of them in any square of a ninth of the side.
+        differing: largest share of the pixels that differ in colour or in what is around them, of those where either
+            picture shows something.
+        patch: largest share of pixels that differ in colour, in any square of a ninth of the side.
         detail: smallest correlation of what is finer than a blur of 5 x 5 pixels.
         overlap: smallest share of one picture that the other covers.
 
@@ -52,7 +53,7 @@ class CopyRules:
     layout: PositiveFraction = 0.7
     candidates: Count = 51
     gap: PositiveFraction = 0.1
-    differing: Fraction = 0.22
+    differing: Fraction = 0.2
     patch: Fraction = 0.94
     detail: Fraction = 0.6
     overlap: Fraction = 0.5

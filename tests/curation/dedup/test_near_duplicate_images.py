@@ -146,6 +146,22 @@ def test_goods_of_one_shape_and_another_colour_are_no_copies():
         assert not is_copy(garment("navy", "white"), garment(colour, ground))
 
 
+def cloth(seed):
+    """A garment of a colour that all seeds share, and folds of its own, over two thirds of a shared photo."""
+    rng = np.random.default_rng(seed)
+    levels = rng.normal(150, 14, (16, 16, 1)) + np.array([0, 10, 40])
+    folds = Image.fromarray(levels.clip(0, 255).astype(np.uint8)).resize((150, 160), Image.Resampling.BICUBIC)
+    found = photo(100)
+    found.paste(folds, (45, 20))
+    return found
+
+
+def test_garments_of_one_colour_on_one_backdrop_are_no_copies():
+    garments = [cloth(seed) for seed in range(8)]
+    assert not len(copy_pairs(np.stack([thumbnail(image) for image in garments])).left)
+    assert is_copy(garments[0], copied(garments[0], "crop", 3))
+
+
 def test_a_plain_ground_does_not_make_small_goods_alike():
     first, second = (Image.new("RGB", (240, 240), "white") for _ in range(2))
     first.paste(photo(5).resize((80, 80)), (80, 80))
@@ -167,7 +183,7 @@ def test_text_over_a_picture_leaves_it_a_copy():
     ("change", "is_found"),
     [
         ({}, True),
-        ({"differing": 0.23}, False),
+        ({"differing": 0.21}, False),
         ({"patch": 0.95}, False),
         ({"detail": 0.59}, False),
         ({"overlap": 0.49}, False),
@@ -175,7 +191,7 @@ def test_text_over_a_picture_leaves_it_a_copy():
     ],
 )
 def test_each_limit_alone_decides(change, is_found):
-    at_limit = {"differing": 0.22, "patch": 0.94, "detail": 0.6, "overlap": 0.5, "contrast": 2 / 255}
+    at_limit = {"differing": 0.2, "patch": 0.94, "detail": 0.6, "overlap": 0.5, "contrast": 2 / 255}
     agreement = Agreement(**{name: np.array([value]) for name, value in (at_limit | change).items()})
     assert (_score(agreement, CopyRules())[0] > 0) == is_found
 
