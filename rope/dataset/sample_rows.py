@@ -13,14 +13,18 @@ __all__ = ["sample_columns", "sample_of", "to_sample"]
 _SAMPLE_COLUMNS: Final = ("sample_id", "text", "frames", "video")
 
 
-def sample_columns(there: Iterable[str]) -> list[str]:
+def sample_columns(there: Iterable[str], *, has_sound: bool = False) -> list[str]:
     """Those of some columns that a sample for training is made of; not every dataset has the last.
+
+    Args:
+        there: the columns of a table.
+        has_sound: whether the sound of samples that consist of frames is one of them.
 
     >>> sample_columns(["category", "frames", "sample_id", "text"])
     ['sample_id', 'text', 'frames']
     """
     stored = set(there)
-    return [name for name in _SAMPLE_COLUMNS if name in stored]
+    return [name for name in (*_SAMPLE_COLUMNS, *(["audio"] if has_sound else [])) if name in stored]
 
 
 def sample_of(row: Mapping[str, Any], domain: DomainName) -> Sample:
@@ -46,7 +50,7 @@ def to_sample(rows: pa.Table, row: int, domain: DomainName, n_frames: int) -> Sa
     The others are not read from a table that is mapped into memory.
 
     Args:
-        rows: a table with the columns that `sample_columns` names.
+        rows: a table with the columns that `sample_columns` names; without that of sounds, a sample has none.
         row: the row's number in it.
         domain: of the table.
         n_frames: how many frames will be decoded.
@@ -54,5 +58,6 @@ def to_sample(rows: pa.Table, row: int, domain: DomainName, n_frames: int) -> Sa
     stored = rows["frames"][row].values
     n_stored = len(stored)
     chosen = choose_frames(n_stored, n_frames) if n_stored > n_frames else range(n_stored)
-    others = {name: rows[name][row].as_py() for name in sample_columns(rows.column_names) if name != "frames"}
+    columns = sample_columns(rows.column_names, has_sound=True)
+    others = {name: rows[name][row].as_py() for name in columns if name != "frames"}
     return sample_of({**others, "frames": [stored[i].as_py() for i in chosen]}, domain)

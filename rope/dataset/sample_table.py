@@ -16,9 +16,11 @@ class SampleTable:
     Can be pickled and forked; all processes share the cache.
     """
 
-    def __init__(self, directory: AnyPath, domain: DomainName, split: Split) -> None:
+    def __init__(self, directory: AnyPath, domain: DomainName, split: Split, *, has_sound: bool = False) -> None:
+        """Open the table; `has_sound` reads the sounds of samples that consist of frames, too."""
         rows = load_dataset(directory, config_of(domain), split=split)
-        self._rows = rows.select_columns(sample_columns(rows.column_names)).with_format("arrow")
+        columns = sample_columns(rows.column_names, has_sound=has_sound)
+        self._rows = rows.select_columns(columns).with_format("arrow")
         self._domain = domain
 
     def __len__(self) -> int:

@@ -11,7 +11,7 @@ from rope.dataset.manifest import read_manifest
 from rope.dataset.sample_table import SampleTable
 from rope.domain import DOMAINS, DomainName, Split
 from rope.errors import DatasetError, UsageError
-from rope.feed.clips import OnDamaged, SampleReader, check_choices
+from rope.feed.clips import OnDamaged, SampleReader, asks_for_sound, check_choices
 from rope.feed.order import hash64, shuffled
 from rope.feed.products import read_product_rows
 from rope.feed.records import Clip, ProductBatch, ProductSamples, collate_products
@@ -96,7 +96,8 @@ class BalancedProducts(Dataset[ProductSamples]):
                 f"{directory}: {len(self)} products do not make one step of {batch_size} for each of "
                 f"{share.world_size} ranks; choose a smaller batch size, or keep the last"
             )
-        self._tables = {domain: SampleTable(folder, domain, split) for domain in domains}
+        sound = asks_for_sound(reader)
+        self._tables = {domain: SampleTable(folder, domain, split, has_sound=sound) for domain in domains}
         self._reader = reader
         self._on_damaged = on_damaged
         self.product_ids = self._products.product_ids

@@ -20,11 +20,14 @@ class Clip(NamedTuple):
         sample_id: unique inside its domain.
         text: title or speech; None where there is none.
         frames: what the transform made of the frames.
+        sound: float32 [n], one channel at the rate that the reader asks for; None where it asks for none, and where
+            the sample has no sound or nothing but silence.
     """
 
     sample_id: str
     text: str | None
     frames: torch.Tensor
+    sound: torch.Tensor | None = None
 
 
 class SampleBatch(NamedTuple):
@@ -35,12 +38,14 @@ class SampleBatch(NamedTuple):
         texts: of each; None where there is none.
         frames: [b, ...], what the transform made of each sample's frames, stacked.
         damaged: a sentence for each sample that could not be decoded and was left out, or replaced.
+        sounds: of each sample, float32 [n] of its own length, or None, see `Clip`; no padding is added.
     """
 
     sample_ids: list[str]
     texts: list[str | None]
     frames: torch.Tensor
     damaged: list[str]
+    sounds: list[torch.Tensor | None]
 
 
 class AllDamaged(NamedTuple):
@@ -84,7 +89,8 @@ def collate_clips(clips: list[Clip], damaged: list[str]) -> SampleBatch:
     (['1', '2'], [None, 'cup'], (2, 8, 3, 2, 2))
     """
     frames = default_collate([clip.frames for clip in clips])  # in a worker, straight into shared memory
-    return SampleBatch([clip.sample_id for clip in clips], [clip.text for clip in clips], frames, damaged)
+    ids, texts = [clip.sample_id for clip in clips], [clip.text for clip in clips]
+    return SampleBatch(ids, texts, frames, damaged, [clip.sound for clip in clips])
 
 
 def collate_products(items: list[ProductSamples]) -> ProductBatch:

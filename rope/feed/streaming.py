@@ -16,7 +16,7 @@ from rope.dataset.manifest import read_manifest
 from rope.dataset.sample_rows import sample_columns, to_sample
 from rope.domain import DomainName, Sample, Split, config_of
 from rope.errors import DatasetError, UsageError
-from rope.feed.clips import ClipReader, OnDamaged, check_choices
+from rope.feed.clips import ClipReader, OnDamaged, asks_for_sound, check_choices
 from rope.feed.order import hash64, shuffled
 from rope.feed.records import AllDamaged, Clip, SampleBatch, collate_clips
 from rope.feed.share import ProcessShare
@@ -212,7 +212,7 @@ class SampleStream:
         start = self._rank * self._n_own
         reads = plan_reads([_n_rows(block) for block in blocks], start + position, start + self._n_own)
         with ThreadPoolExecutor(1) as pool:
-            tables = _one_ahead(pool, [blocks[read.block] for read in reads])
+            tables = _one_ahead(pool, [blocks[read.block] for read in reads], asks_for_sound(self._reader))
             for read, rows in zip(reads, tables, strict=True):
                 name = blocks[read.block][0].name
                 order = np.random.default_rng(hash64("rows", self._seed, epoch, name)).permutation(len(rows))
@@ -245,20 +245,20 @@ def _read_row_groups(paths: Sequence[AnyPath]) -> list[RowGroup]:
     return groups
 
 
-def _read_block(block: Sequence[RowGroup]) -> pa.Table:
+def _read_block(block: Sequence[RowGroup], has_sound: bool) -> pa.Table:
     """The rows of a block, in the order of the block's row groups."""
     tables: list[pa.Table] = []
     for group in block:
         with open_shard(group.path) as shard:
-            columns = sample_columns(shard.schema_arrow.names)
+            columns = sample_columns(shard.schema_arrow.names, has_sound=has_sound)
             tables.append(shard.read_row_group(group.number, columns=columns))
     return pa.concat_tables(tables)
 
 
-def _one_ahead(pool: ThreadPoolExecutor, blocks: Sequence[Sequence[RowGroup]]) -> Iterator[pa.Table]:
+def _one_ahead(pool: ThreadPoolExecutor, blocks: Sequence[Sequence[RowGroup]], has_sound: bool) -> Iterator[pa.Table]:
     """The rows of each block, while a thread reads the one after it."""
-    pending = [pool.submit(_read_block, block) for block in blocks[:1]]
+    pending = [pool.submit(_read_block, block, has_sound) for block in blocks[:1]]
     for i in range(len(blocks)):
         rows = pending.pop().result()
-        pending = [pool.submit(_read_block, block) for block in blocks[i + 1 : i + 2]]
+        pending = [pool.submit(_read_block, block, has_sound) for block in blocks[i + 1 : i + 2]]
         yield rows
