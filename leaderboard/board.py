@@ -10,10 +10,10 @@ from leaderboard.checked_board import CheckedBoard
 from leaderboard.entry import LeaderboardEntry
 from leaderboard.known import KnownDataset
 from leaderboard.significance import separate_pairs
-from rope.bench.metrics import KS, expected_at_random, mean
+from rope.bench.metrics import KS, mean
 from rope.bench.stats.compare import MEAN, shared_ranks
 from rope.bench.stats.intervals import MetricEstimate, average, micro_estimate, over_runs, share_interval
-from rope.bench.stats.query_ranks import PairRanks, QueryRanks, load_ranks, query_values
+from rope.bench.stats.query_ranks import PairRanks, QueryRanks, chance_in_galleries, load_ranks, query_values
 from rope.domain import DomainName
 
 __all__ = [
@@ -243,15 +243,9 @@ def _by_chance(entry: LeaderboardEntry) -> dict[View, float]:
     if entry.score is None:
         return {}
     ranks = load_ranks(entry.part("score"))
-    found: dict[View, float] = {}
-    for k in KS:
-        of_pairs = {}
-        for name in ranks.cross_pairs:
-            n_positives = ranks.pairs[name].n_positives
-            n_gallery = np.full_like(n_positives, int(entry.score["pairs"][name]["n_gallery"]))
-            of_pairs[name] = expected_at_random(n_positives, n_gallery, k)
-        found |= {(f"R@{k}", name): value for name, value in of_pairs.items()}
-        found[f"R@{k}", MEAN] = mean(of_pairs.values())
+    told = chance_in_galleries(ranks, {name: int(pair["n_gallery"]) for name, pair in entry.score["pairs"].items()})
+    found: dict[View, float] = {(f"R@{k}", name): told[name][k] for name in ranks.cross_pairs for k in KS}
+    found |= {(f"R@{k}", MEAN): mean(told[name][k] for name in ranks.cross_pairs) for k in KS}
     return found
 
 

@@ -68,7 +68,15 @@ def compare_page(board: Board, project: str | None, pictured: Sequence[str] = ()
         pictured: `<id>--<id>` of rows of which the first misses queries that the second finds, on a page with pictures.
     """
     compared = [row for row in board.single_rows if row.by_product is not None]
-    return _render("compare", "", board, project, compared=compared, pictured=list(pictured))
+    return _render("compare", "", board, project, compared=compared, pictured=list(pictured), chance=_chances(board))
+
+
+def _chances(board: Board) -> dict[str, dict[str, float]]:
+    """Metric -> column -> what a random order comes to."""
+    found: dict[str, dict[str, float]] = {}
+    for (metric, column), value in board.by_chance.items():
+        found.setdefault(metric, {})[column] = value
+    return found
 
 
 def runs_page(row: BoardRow, board: Board, project: str | None) -> str:

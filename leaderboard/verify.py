@@ -29,7 +29,7 @@ from rope.bench.report import retrieval_json
 from rope.bench.result import report_on
 from rope.bench.score import PROTOCOL_VERSION
 from rope.bench.stats.intervals import intervals_of
-from rope.bench.stats.query_ranks import RANKS_SCHEMA, QueryRanks, load_ranks
+from rope.bench.stats.query_ranks import RANKS_SCHEMA, QueryRanks, chance_in_galleries, load_ranks
 from rope.dataset.directory import read_labels
 from rope.dataset.manifest import read_manifest
 from rope.domain import DomainName, in_order, with_published
@@ -221,13 +221,12 @@ def _numbers_problems(score: Mapping[str, Any], ranks: QueryRanks) -> list[str]:
     bounds = None if headline is None or headline.low is None else [headline.low, headline.high]
     if not are_alike(told, bounds, ROUNDING):
         return [f"the interval of the headline is {told}, but its ranks give {bounds}"]
-    return [
-        f"{where} is {value}, but its ranks give {again}"
-        for name, numbers in retrieval_json(ranks, found).items()
-        for where, value, again in differences(
-            {key: score["pairs"][name][key] for key in numbers}, numbers, name, ROUNDING
-        )
-    ]
+    chances = chance_in_galleries(ranks, {name: score["pairs"][name]["n_gallery"] for name in ranks.pairs})
+    by_chance = {name: {f"R@{k}": value for k, value in of_pair.items()} for name, of_pair in chances.items()}
+    wrong = differences(score.get("by_chance", by_chance), by_chance, "by_chance", ROUNDING)  # earlier ones say none
+    for name, numbers in retrieval_json(ranks, found).items():
+        wrong += differences({key: score["pairs"][name][key] for key in numbers}, numbers, name, ROUNDING)
+    return [f"{where} is {value}, but its ranks give {again}" for where, value, again in wrong]
 
 
 def _rescore(entry: LeaderboardEntry, ranks: QueryRanks, data: Path, compute: ComputeSettings) -> list[str]:

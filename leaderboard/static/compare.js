@@ -114,6 +114,8 @@
       const row = document.createElement("tr");
       const name = i < columns().length ? columns()[i].replace("2", "→") : window.ropeText("mean", "平均");
       row.append(cell(name, "th", "left"), cell(window.ropePercent(result.a)), cell(window.ropePercent(result.b)), cell(points(result.value)), cell(`${points(result.low)} … ${points(result.high)}`), cell(chance(result.p)), cell(chance(corrected[i])), wins(result));
+      const random = window.ropeChance[get("metric").value]?.[columns()[i] ?? "mean"];
+      row.append(cell(random === undefined ? "–" : window.ropePercent(random)));
       row.dataset.p = result.p;
       return row;
     }));

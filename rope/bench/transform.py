@@ -126,8 +126,8 @@ def cut_all(rows: Rows, dims: int | None) -> dict[DomainName, DomainEmbeddings]:
 
 def _check_dims(found: Rows, train: Rows) -> None:
     for domain, rows in found.items():
-        if domain not in train:
-            raise UsageError(f"{domain}: the training vectors have none of this domain")
+        if domain not in train or not len(train[domain].vectors):
+            raise UsageError(f"{domain}: the training split has none of this domain, so nothing can be fitted on it")
         if rows.vectors.shape[1] != train[domain].vectors.shape[1]:
             raise UsageError(
                 f"{domain}: the vectors have {rows.vectors.shape[1]} dimensions, and those of the training split "

@@ -16,7 +16,7 @@ from rope.bench.questions import diagnose
 from rope.bench.ranking.engine import ComputeSettings
 from rope.bench.ranking.similarity import Vectors
 from rope.bench.transform import VectorTransform, fitted_on_itself, transformed
-from rope.dataset.directory import read_labels
+from rope.dataset.directory import SampleLabels, read_labels
 from rope.errors import EmbeddingError, UsageError
 
 
@@ -201,6 +201,15 @@ def test_a_model_of_many_vectors_cannot_be_scaled_locally(dataset, train, given)
     with pytest.raises(UsageError, match="--csls: every page needs one vector, and some have many or none"):
         transformed(rows, VectorTransform("csls", train), dataset)
     assert fitted_on_itself(fitted, "centre").keys() == fitted.keys()
+
+
+@pytest.mark.parametrize("kind", ["centre", "csls"])
+def test_a_domain_that_training_lacks_cannot_be_fitted_on(monkeypatch, dataset, train, given, kind):
+    labels = {**read_labels(dataset, "train"), "live": SampleLabels([], [])}
+    monkeypatch.setattr("rope.bench.transform.read_labels", lambda *_: labels)
+    without = {**train, "live": ([], np.zeros((0, 6)))}
+    with pytest.raises(UsageError, match="live: the training split has none of this domain"):
+        transformed(embeddings_of(given, list(given)), VectorTransform(kind, without), dataset)
 
 
 def test_a_zero_vector_stays_refused_when_it_is_scaled(dataset, train, given):

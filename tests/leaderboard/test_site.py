@@ -123,6 +123,8 @@ def test_two_models_compare_as_in_rope_bench(metric, open_page, board):
         assert cells[3] == f"−{100 * one.value:.2f}"  # gamma, behind alpha, is A here
         assert cells[4] == f"−{100 * one.high:.2f} … −{100 * one.low:.2f}".replace("−-", "+")
         assert cells[7] == f"{one.losses} / {one.ties} / {one.wins}"
+        chance = board.by_chance.get((metric, column))
+        assert cells[8] == ("–" if chance is None else f"{100 * chance:.2f}")
 
 
 def test_a_view_of_the_board_is_in_its_address(open_page, board):

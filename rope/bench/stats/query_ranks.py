@@ -30,6 +30,7 @@ __all__ = [
     "PairRanks",
     "QueryRanks",
     "RanksProvenance",
+    "chance_in_galleries",
     "cutoff_of",
     "load_ranks",
     "query_values",
@@ -158,6 +159,21 @@ def cutoff_of(metric: str) -> int | None:
     return int(metric.removeprefix("R@")) if metric.startswith("R@") else None
 
 
+def chance_in_galleries(ranks: QueryRanks, n_gallery: Mapping[str, int]) -> dict[str, dict[int, float]]:
+    """Pair -> k -> R@k of an order drawn at random, where all queries of a pair share a gallery.
+
+    Args:
+        ranks: of any model.
+        n_gallery: pair -> gallery samples, the query itself among them in its own domain.
+    """
+    found = {}
+    for name, pair in ranks.pairs.items():
+        of = pair_of(name)
+        n = np.full_like(pair.n_positives, n_gallery[name] - int(of.query == of.gallery))
+        found[name] = {k: expected_at_random(pair.n_positives, n, k) for k in KS}
+    return found
+
+
 def ranks_of(score: Score, provenance: Provenance) -> QueryRanks:
     """The ranks of a score that is still in memory; the same as after `write_ranks` and `read_ranks`."""
     origin = RanksProvenance(
@@ -248,12 +264,7 @@ def _by_chance(ranks: QueryRanks, raw: Mapping[str, Any]) -> dict[str, dict[int,
         return {name: {k: float(of[f"R@{k}"]) for k in KS} for name, of in raw["by_chance"].items()}
     if not raw.get("one_shot"):
         return {}
-    found = {}
-    for name, pair in ranks.pairs.items():
-        of = pair_of(name)
-        n = np.full_like(pair.n_positives, raw["pairs"][name]["n_gallery"] - int(of.query == of.gallery))
-        found[name] = {k: expected_at_random(pair.n_positives, n, k) for k in KS}
-    return found
+    return chance_in_galleries(ranks, {name: raw["pairs"][name]["n_gallery"] for name in ranks.pairs})
 
 
 def _pair_names(column: pa.ChunkedArray, path: Path) -> list[str]:

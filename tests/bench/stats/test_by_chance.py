@@ -15,6 +15,7 @@ from rope.bench.stats.query_ranks import load_ranks
 from rope.bench.stats.slices import parts_of
 from rope.dataset.directory import read_labels
 from rope.domain import pair_of
+from rope.errors import UsageError
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,15 @@ def test_chance_of_an_earlier_result_follows_from_its_galleries(report, tmp_path
     raw["one_shot"] = {}  # queries have their own galleries, of sizes that the file does not hold
     (tmp_path / "r.json").write_text(json.dumps(raw), "utf-8")
     assert load_ranks(tmp_path / "r.json").by_chance == {}
+
+
+@pytest.mark.parametrize("wrong", [None, {"P2V": None}, {"P2V": {"R@1": "much"}}])
+def test_a_result_whose_chance_is_no_number_is_refused_in_a_sentence(report, tmp_path, wrong):
+    report.save(tmp_path / "r.json")
+    raw = json.loads((tmp_path / "r.json").read_text("utf-8"))
+    (tmp_path / "r.json").write_text(json.dumps({**raw, "by_chance": wrong}), "utf-8")
+    with pytest.raises(UsageError, match=r"r\.json"):
+        load_ranks(tmp_path / "r.json")
 
 
 def test_compare_has_a_row_of_a_random_order(report):
