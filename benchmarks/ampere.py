@@ -9,9 +9,7 @@ that a speaker says, and nothing else. They are the best that a summary could be
 Rows, each with as many training seeds:
 
 * `cope`: the text of a page, the frames of every domain;
-* `ampere`: the summaries of clips as well, and the terms that AMPere adds;
-* `ampere-speech`: the same model, trained and scored on the speech as it was recognised. Its texts, and so its dataset,
-  are others: its results lie beside, and `comparison.json` has the first two.
+* `ampere`: the summaries of clips as well, and the terms that AMPere adds.
 
 A run that was stopped goes on.
 """
@@ -23,8 +21,11 @@ from pathlib import Path
 
 import yaml
 
-from cope.embed import load_cope_embedder
+from cope.beginning import make_model
+from cope.embed import CopeEmbedder
+from cope.model import Cope
 from cope.recipe import read_recipe
+from cope.tower_cache import make_tower_cache
 from cope.train import train
 from rope.asr.answers import ChatAnswer, Reader, UnansweredChat
 from rope.asr.prompt import Message, load_prompt
@@ -36,7 +37,7 @@ from rope.synthetic.release import write_release
 from rope.synthetic.vocabulary import AUDIENCES, BRANDS, CATEGORIES, COLOUR_WORDS, PATTERN_WORDS
 
 RESULTS = Path(__file__).parent / "results"
-SUMMARISED, SPOKEN = "mini-summaries", "mini-speech"
+NAME = "mini-summaries"
 WORDS = sorted(
     {
         *chain.from_iterable((*category.words, *category.attributes) for category in CATEGORIES),
@@ -77,27 +78,26 @@ def main() -> None:
     parser.add_argument("--products", type=int, default=1000)
     parser.add_argument("--seeds", type=int, default=5)
     arguments = parser.parse_args()
-    spoken, summarised = make_datasets(arguments.work, arguments.products)
-    runs: dict[str, list[Path]] = {"cope": [], "ampere": []}
+    dataset = make_dataset(arguments.work, arguments.products)
+    (RESULTS / NAME).mkdir(parents=True, exist_ok=True)
+    runs = {
+        row: [RESULTS / NAME / f"{row}-{seed}.json" for seed in range(arguments.seeds)] for row in ("cope", "ampere")
+    }
     for seed in range(arguments.seeds):
-        for row, dataset in (("cope", summarised), ("ampere", summarised), ("ampere-speech", spoken)):
-            path = RESULTS / dataset.name / f"{row}-{seed}.json"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if not path.exists():
-                score_one(row, dataset, seed, path, arguments)
-            if row in runs:
-                runs[row].append(path)
+        for row, paths in runs.items():
+            if not paths[seed].exists():
+                score_one(row, dataset, seed, paths[seed], arguments)
     compared = compare(runs)
-    compared.save(RESULTS / summarised.name / "comparison.json")
+    compared.save(RESULTS / NAME / "comparison.json")
     print(compared)
 
 
-def make_datasets(work: Path, n_products: int) -> tuple[Path, Path]:
-    """The dataset with the speech, and that with its summaries."""
-    spoken, summarised = work / SPOKEN, work / SUMMARISED
+def make_dataset(work: Path, n_products: int) -> Path:
+    """The dataset whose clips have summaries of what is said in them."""
+    spoken, summarised = work / "mini-speech", work / NAME
     if not (spoken / "rope.json").exists():
         write_release(work / "release", products=n_products, seed=2, progress=False)
-        build_dataset(work / "release", spoken, name=SPOKEN, progress=False)
+        build_dataset(work / "release", spoken, name=spoken.name, progress=False)
     summarize_dataset(
         spoken,
         summarised,
@@ -106,7 +106,7 @@ def make_datasets(work: Path, n_products: int) -> tuple[Path, Path]:
         cache=work / "answers.sqlite",
         progress=False,
     )
-    return spoken, summarised
+    return summarised
 
 
 def score_one(row: str, dataset: Path, seed: int, path: Path, arguments: argparse.Namespace) -> None:
@@ -114,8 +114,13 @@ def score_one(row: str, dataset: Path, seed: int, path: Path, arguments: argpars
     out = arguments.work / "runs" / f"{row}-{seed}"
     config = arguments.work / f"{row}-{seed}.yaml"
     config.write_text(yaml.safe_dump(recipe_of(row, seed, arguments.weights)), "utf-8")
-    train(dataset, out, read_recipe(str(config)), cache=arguments.work / "towers", progress=False)
-    vectors = embed_split(load_cope_embedder(str(out), device="cpu").embed, dataset, "validation", batch_size=64)
+    recipe = read_recipe(str(config))
+    train(dataset, out, recipe, cache=arguments.work / "towers", progress=False)
+    model, tokenizer = make_model(dataset, recipe)  # as in training, so that its towers are those of the cache
+    model.load_state_dict(Cope.from_pretrained(str(out)).state_dict())
+    towers = make_tower_cache(arguments.work / "towers", dataset, model, tokenizer, augments=False)
+    embedder = CopeEmbedder(model.eval(), tokenizer, row, cache=towers)
+    vectors = embed_split(embedder.embed, dataset, "validation", batch_size=64)
     evaluate(vectors, dataset, name=row, training_seed=seed).save(path)
 
 
