@@ -25,10 +25,10 @@ from rope.curation.dedup.told import Tie, all_ties, merge_stages, verdict_in_wor
 from rope.curation.page import page_template
 from rope.curation.pipeline.accounting import kept_files
 from rope.curation.pipeline.recipe import CurationRecipe, cut_recipe
-from rope.curation.pipeline.runner import finished_stages, stage_states
+from rope.curation.pipeline.runner import finished_stages
 from rope.dataset.pictures import SamplePicture, picture_of
 from rope.domain import Frame, Sample, Video
-from rope.errors import UsageError
+from rope.errors import DatasetError, UsageError
 
 __all__ = ["Review", "ReviewServer", "evidence_of", "open_review"]
 
@@ -138,17 +138,14 @@ def open_review(folder: Path, question: Question, annotator: str, ties: Mapping[
 
 
 def evidence_of(recipe: CurationRecipe, items: Collection[str]) -> dict[str, Tie]:
-    """Item, of some -> the strongest evidence about it that the stage merge has kept; none where it is not up to date.
-
-    Raises:
-        DatasetError: an earlier stage is not up to date.
-    """
+    """Item -> the strongest evidence about it that the stage merge has kept; empty where that is not up to date."""
     stage = merge_stages(recipe)[0].name
-    states = {state.name: state.state for state in stage_states(cut_recipe(recipe, stage))}
-    if states[stage] != "done":
+    try:
+        stages = finished_stages(cut_recipe(recipe, stage))
+    except DatasetError:
         return {}
     found: dict[str, Tie] = {}
-    for tie in all_ties(kept_files(finished_stages(cut_recipe(recipe, stage)), stage)):
+    for tie in all_ties(kept_files(stages, stage)):
         for item in (pair_id(tie.left_row, tie.right_row), pair_id(tie.right_row, tie.left_row)):
             if item in items and (item not in found or tie.score > found[item].score):
                 found[item] = tie
