@@ -92,7 +92,7 @@ class Clip4Clip:
 
     @torch.inference_mode()
     def encode_tokens(self, ids: torch.Tensor) -> torch.Tensor:
-        """float32 [n, dim] of token ids [n, words]. There is no mask: no token sees the padding after it."""
+        """float32 [n, dim] of token ids [n, words]. A mask is not needed: no token sees the padding after it."""
         found = self._clip.get_text_features(input_ids=ids.to(self._device))
         return cast("torch.Tensor", found.pooler_output).float()
 

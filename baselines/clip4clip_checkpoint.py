@@ -58,7 +58,7 @@ def read_clip4clip(path: Path, *, head: str | None = None, cross_heads: int = 8,
         seed: draws what is random in a head without weights.
 
     Raises:
-        UsageError: there is no such file or head, or the file holds something else.
+        UsageError: the file or head does not exist, or the file holds something else.
     """
     stored = read_state(path, "a pytorch_model.bin.N of CLIP4Clip")
     if "clip.visual.conv1.weight" not in stored:
@@ -103,7 +103,7 @@ def make_head(
         where: the file, for error texts.
 
     Raises:
-        UsageError: there is no such head, or weights are missing or do not fit each other.
+        UsageError: the head is unknown, or weights are missing or do not fit each other.
     """
     if name not in HEADS:
         raise UsageError(f"head {name!r} is not one of {', '.join(HEADS)}")

@@ -1,6 +1,6 @@
 """A floor for re-rankers: hand-made evidence that two samples show one product, from both together.
 
-An embedder has to fold a sample into one vector before it knows what it is compared with. With both at hand, the one
+An embedder has to fold a sample into one vector before it knows what it is compared with. Given both, the one
 pair of frames that agrees best counts, and of two texts what they share. Nothing is learned.
 """
 

@@ -140,7 +140,7 @@ class FusedEmbedder:
         return found if len(samples) else np.zeros((0, 0), np.float32)
 
     def _needs_text(self, sample: Sample) -> bool:
-        """Whether there is nothing but a text that the model could look at."""
+        """Whether a text is all that the model could embed."""
         return self._encoder.has_text and not _is_seen(sample)
 
     def _embed_frames(self, samples: Sequence[Sample]) -> list[torch.Tensor]:

@@ -86,7 +86,7 @@ def read_vectors(api: Api, content: bytes, n: int) -> HttpVectors:
         n: vectors that were asked for.
 
     Raises:
-        ValueError: it is no such answer, has another number of vectors or places that are not 0 to n - 1 once each, or
+        ValueError: the answer has another form, another number of vectors, places that are not 0 to n - 1 once each, or
             a vector is empty, of another length, no list of finite numbers, or all zeros.
     """
     body = json.loads(content)

@@ -50,7 +50,7 @@ class JointInput:
         instruction: the system's message.
         suffix: what stands after the prompt, such as `<|endoftext|>`.
         pooling: `last`, the state of the last token, or `mean`, that over all tokens.
-        fps: frames per second that the model is told of; where frames were chosen from a longer video, this is by how
+        fps: frames per second given to the model; where frames were chosen from a longer video, this is by how
             much apart the model takes them to be.
     """
 

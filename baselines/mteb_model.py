@@ -1,7 +1,7 @@
 """Any model of images, or of images and texts, that mteb knows by name, as an embedder.
 
-Frames and texts are embedded apart and summed as `baselines.options.EmbeddingOptions` says. mteb is told of queries and
-documents where the model makes a difference, as `baselines.roles` says; else a sample has one vector for both.
+Frames and texts are embedded separately and summed as `baselines.options.EmbeddingOptions` says. If the model
+distinguishes queries and documents, mteb gets the role, as `baselines.roles` says; else a sample has one vector.
 """
 
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ class MtebModel:
     thread_safe: bool = False
 
     def __init__(self, model: Any, role: Role | None = None, prompt: str | None = None) -> None:  # noqa: ANN401
-        """A model of mteb, in a role with another prompt than its own or None; without a role mteb is told of none."""
+        """A model of mteb, in a role with another prompt, or None; without a role mteb gets no prompt type."""
         self._model, self._role = model, role
         self._task = _task_metadata(None if role is None or prompt is None else {_PROMPT_TYPES[role]: prompt})
         self.has_text = "text" in model.mteb_model_meta.modalities

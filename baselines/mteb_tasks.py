@@ -32,7 +32,7 @@ from rope.media import choose_frames, decode_frames
 __all__ = ["HIT_RATES", "TaskMedia", "mteb_tasks", "pair_metadata", "relevant_documents", "task_name"]
 
 TaskMedia = Literal["video", "frame"]
-"""What is shown of a sample that is no page: all its frames as a video, or the middle one as an image."""
+"""How a video or live clip is shown: all its frames as a video, or the middle one as an image."""
 
 HIT_RATES: Final = (1, 5, 10, 20, 50)
 """The k of `hit_rate_at_k`; mteb's own tasks have neither 50 nor all of the others."""

@@ -135,7 +135,7 @@ def _settings(
     """Activation and preprocessing that the weights were trained with, as arguments of open_clip.
 
     Raises:
-        UsageError: the weights are a file that does not tell, or there is no such name.
+        UsageError: the weights are a file that does not say, or the name is unknown.
     """
     if pretrained is None:
         return {}

@@ -78,7 +78,7 @@ def read_options(given: Mapping[str, str], defaults: EmbeddingOptions) -> Embedd
     ('page', 'live')
 
     Raises:
-        UsageError: there is no such option, or its value does not fit; names it.
+        UsageError: the option is unknown, or its value does not fit; names it.
     """
     hints = get_type_hints(EmbeddingOptions, include_extras=True)
     if unknown := sorted(set(given) - set(hints)):

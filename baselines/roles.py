@@ -54,7 +54,7 @@ def read_roles(given: Mapping[str, str]) -> tuple[Prompts, dict[str, str]]:
     (Prompts(given={('query', None): 'find: '}, roles='two'), {'frames': '4'})
 
     Raises:
-        UsageError: `roles` has another value, or contradicts the prompts, or there is no such domain.
+        UsageError: `roles` has another value, or contradicts the prompts, or the domain is unknown.
     """
     prompts: dict[tuple[Role, DomainName | None], str] = {}
     rest = dict(given)

@@ -42,7 +42,7 @@ class TransformersModel:
         source: where it was loaded from, for error texts.
         model: of transformers.
         processor: of images.
-        tokenizer: None where there is no text tower.
+        tokenizer: None without a text tower.
         tokens: which vector a model gives that does not give one of its own.
     """
 

@@ -33,7 +33,7 @@ def make_model(directory: Path, recipe: TrainingRecipe) -> tuple[Cope, PreTraine
 
     Raises:
         UsageError: weights or a tokenizer cannot be loaded.
-        DatasetError: the texts, which a tokenizer is made of where none is named, cannot be read.
+        DatasetError: the texts for making a tokenizer, if none is named, cannot be read.
     """
     tokenizer = _tokenizer(directory, recipe)
     torch.manual_seed(recipe.seed)
@@ -71,7 +71,7 @@ def make_reader(
 
 @dataclass(frozen=True, slots=True)
 class PreparedReader:
-    """In the place of a `rope.feed.ClipReader`: frames as they are stored, augmented, then as a pretrained model wants.
+    """Replaces a `rope.feed.ClipReader`: frames as stored, augmented, then as a pretrained model needs them.
 
     Attributes:
         n_frames: of a video or live clip; a page has one.

@@ -72,7 +72,7 @@ def read_checkpoint(
     """Sizes and weights of a folder, or of a repository on the Hub.
 
     Raises:
-        UsageError: there is no such folder and this is not a repository name, a file of it is missing or cannot be
+        UsageError: the folder does not exist and this is not a repository name, a file of it is missing or cannot be
             read, or its configuration is wrong.
         RopeError: the Hub refuses or cannot be reached.
     """

@@ -97,7 +97,7 @@ def capped(losses: torch.Tensor, cap: float | None) -> torch.Tensor:
 def sample_classes(labels: torch.Tensor, n_products: int, share: float, seed: int, step: int) -> torch.Tensor:
     """The products that one step classifies among: all those of the batch, and others drawn at random; sorted.
 
-    The same on every rank and for every number of ranks, and it depends on nothing but the arguments.
+    The same on every rank and for every number of ranks; it depends only on the arguments.
 
     Args:
         labels: integers [n], the products of the global batch.

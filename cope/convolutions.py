@@ -24,7 +24,7 @@ class ConvolutionalTower(nn.Module):
     """Clips to features: 3 x 3 convolutions of stride 2, and attention that chooses places.
 
     Each frame goes through the convolutions by itself. Four learned queries then say which places of it matter, which
-    is how the product is told from what surrounds it; a clip is the mean of its frames.
+    is how the product is distinguished from its surroundings; a clip is the mean of its frames.
 
     Args:
         config: with `convolutions`, the channels of each layer.

@@ -122,7 +122,7 @@ def load_cope_embedder(path: str, *, device: str = "", batch_size: str = "32") -
         batch_size: samples at a time; a text, as it comes from `--model cope:PATH?batch_size=64`.
 
     Raises:
-        UsageError: there is no such model, or an option is wrong.
+        UsageError: the model is unknown, or an option is wrong.
     """
     n_at_once = value_of_text(Count, batch_size, f"cope:{path}: batch_size")
     recipe_file = Path(path) / RECIPE_NAME

@@ -34,7 +34,7 @@ _AT_ONCE: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class KeptReader:
-    """In the place of a `rope.feed.ClipReader`: the same clips, to the bit.
+    """A replacement for a `rope.feed.ClipReader`: bitwise the same clips.
 
     Attributes:
         reader: what becomes of decoded frames.

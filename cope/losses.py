@@ -62,9 +62,9 @@ def contrastive_loss(a: torch.Tensor, b: torch.Tensor, temperature: float, smoot
     """
     similarities = normalize(a) @ normalize(b).T / temperature  # [n, n]
     products = torch.arange(len(a), device=a.device)
-    forth = cross_entropy(similarities, products, label_smoothing=smoothing)
+    forward = cross_entropy(similarities, products, label_smoothing=smoothing)
     back = cross_entropy(similarities.T, products, label_smoothing=smoothing)
-    return (forth + back) / 2
+    return (forward + back) / 2
 
 
 def contrastive_losses(

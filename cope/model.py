@@ -162,7 +162,7 @@ class Cope(nn.Module):
         Args:
             pages: as in `encode_pages`, and so are the next two.
             input_ids: tokens of the titles.
-            attention_mask: which of them are no padding.
+            attention_mask: which of them are not padding.
             videos: as in `encode_videos`.
             lives: as in `encode_lives`.
             clip_texts: where they are read, tokens and mask of the videos' texts, then of the live clips'.
@@ -230,7 +230,7 @@ class Cope(nn.Module):
             revision: branch, tag or commit of the repository; by default its main branch.
 
         Raises:
-            UsageError: there is no such folder and this is not a repository name, the configuration is wrong, or the
+            UsageError: the folder does not exist and this is not a repository name, the configuration is wrong, or the
                 weights cannot be read or do not fit it.
             RopeError: the Hub refuses or cannot be reached.
         """

@@ -27,7 +27,7 @@ def load_visual_tower(model: Cope, source: str) -> None:
         source: an X-CLIP on the Hub or in a folder.
 
     Raises:
-        UsageError: there is no X-CLIP, it lacks weights of its visual tower, or its sizes are not the model's.
+        UsageError: the weights are not an X-CLIP, lack weights of its visual tower, or its sizes are not the model's.
     """
     with loading(source, "XCLIPModel of transformers", may_lack=_NOT_TAKEN):
         found = XCLIPModel.from_pretrained(source)
@@ -59,7 +59,7 @@ def load_text_tower(model: Cope, source: str) -> None:
         source: a BERT on the Hub or in a folder.
 
     Raises:
-        UsageError: there is no BERT, it lacks weights such as its pooler's, or its sizes are not the model's.
+        UsageError: the weights are not a BERT, lack some such as the pooler's, or their sizes are not the model's.
     """
     with loading(source, "BertModel of transformers"):
         found = BertModel.from_pretrained(source)

@@ -68,12 +68,12 @@ class TrainingRecipe:
         weight_decay: of AdamW, for all weights.
         warmup_epochs: epochs in which the rates rise from 0, before they fall as a cosine to 0.
         clip_norm: largest norm of the gradient of the model, class centres apart; None clips nothing.
-        spike_factor: training stops when a loss is so many times the median of the last 100 steps; None goes on.
+        spike_factor: training stops when a loss exceeds the median of the last 100 steps by this factor; None: never.
         precision: `bf16` for mixed precision on hardware that has it.
         activation_checkpointing: encode again instead of keeping what the backward pass needs.
         compile: have torch compile the visual tower.
         keep_frames: decode each training sample once, into the folder of the run, instead of at every visit: for
-            small images, which take a few kilobytes a frame. Changes nothing but the time.
+            small images, which take a few kilobytes a frame. Only affects the time.
         eval_epochs: epochs between scores on the validation split; 0 scores only at the end.
         save_steps: steps between saved states; a state is also saved at the end of every epoch.
         seed: of weights, order and augmentation.
@@ -157,7 +157,7 @@ def read_recipe(source: str) -> TrainingRecipe:
     84
 
     Raises:
-        UsageError: there is no such preset or file, it is not YAML, or has a field that is unknown or of another type.
+        UsageError: the preset or file does not exist, is not YAML, or has a field that is unknown or of another type.
     """
     return make_record(TrainingRecipe, _read(source, None, ()), source)
 

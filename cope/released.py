@@ -84,7 +84,7 @@ def load_released(path: str | os.PathLike[str], *, text_heads: int | None = None
         text_heads: attention heads of the text tower, which no shape tells; by default one for every 64 of its width.
 
     Raises:
-        UsageError: there is no such file, it cannot be read without running code of it, a tensor of it is not known,
+        UsageError: the file does not exist, it cannot be read without running code of it, a tensor is unknown,
             one is missing, or has a shape that does not fit the others.
     """
     where = os.fspath(path)

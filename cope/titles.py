@@ -14,7 +14,7 @@ from rope.errors import UsageError
 __all__ = ["EMPTY_TEXT", "Tokens", "character_tokenizer", "load_tokenizer", "tokenize", "tokenize_for"]
 
 EMPTY_TEXT: Final = "空"
-"""What the release, and the released code, put where there is no text."""
+"""The marker for an empty text in the release and in the released code."""
 
 _SPECIAL: Final = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 

@@ -71,7 +71,7 @@ class TowerCache:
 
 @dataclass(frozen=True, slots=True)
 class CachedReader:
-    """In the place of a `rope.feed.ClipReader`: features instead of frames."""
+    """A replacement for a `rope.feed.ClipReader`: features instead of frames."""
 
     cache: TowerCache
 

@@ -49,7 +49,7 @@ from rope.workdir import WorkFolder, differences
 __all__ = ["LOG_NAME", "TrainReport", "train"]
 
 _RECENT_STEPS = 100
-"""Steps whose median loss a spike is told by."""
+"""Number of steps over which the median loss is taken to detect a spike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def train(
 
     Args:
         directory: a dataset directory with the splits `train` and `validation`.
-        out: the folder; a run that was stopped there goes on.
+        out: the folder; a run that was stopped there is resumed.
         recipe: what to do.
         num_workers: processes that decode.
         trackers: names of experiment trackers as Accelerate knows them, such as `tensorboard`.

@@ -1,4 +1,4 @@
-"""The one door for Parquet that somebody submitted: bounded before it is read, whatever the file says of itself.
+"""Reading submitted Parquet files: their size is bounded before anything is read, whatever the file claims.
 
 A few kilobytes of Parquet can stand for more than fits in memory: a dictionary of one long text and a run of a million
 references to it, a page that unpacks to gigabytes, a footer of millions of fields. So nothing is read before all of

@@ -114,7 +114,7 @@ def read_card(path: Path) -> dict[str, Any]:
     """The object in a card, checked; `card_of` makes a `Card` of it.
 
     Raises:
-        UsageError: there is no such file, or PyYAML is not installed.
+        UsageError: the file does not exist, or PyYAML is not installed.
         RopeError: it is larger than 64 KiB, not the YAML of `leaderboard.strict_yaml`, or does not fit the schema.
     """
     check_file(path, "a model card, described in docs/leaderboard.md")

@@ -104,7 +104,7 @@ def check(
         advance: called after each row that is done.
 
     Raises:
-        UsageError: there is no such folder, two datasets would have one address, or `allow_changed` names no row.
+        UsageError: the folder does not exist, two datasets would have one address, or `allow_changed` names no row.
         DatasetError: a directory is not a dataset.
     """
     known = known_datasets(datasets)
@@ -264,7 +264,7 @@ def _conflicts(rows: Sequence[Verdict]) -> Iterator[tuple[list[Verdict], str]]:
 
 
 def _run_conflicts(rows: Sequence[Verdict]) -> Iterator[tuple[list[Verdict], str]]:
-    """Runs of one recipe that are no sample of its seeds: one counted twice, or a model of another card."""
+    """Runs of one recipe that do not sample its seeds: one counted twice, or a model of another card."""
     seeds: dict[int, list[Verdict]] = defaultdict(list)
     vectors: dict[str, list[Verdict]] = defaultdict(list)
     cards = set()

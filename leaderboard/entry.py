@@ -61,7 +61,7 @@ class LeaderboardEntry:
 
     Attributes:
         path: the file of the entry.
-        status: how much stands behind the numbers.
+        status: how far the numbers are verified.
         card: the model.
         dataset: name of the dataset.
         fingerprint: of the dataset; None for a reported row.
@@ -130,7 +130,7 @@ def entry_paths(root: Path) -> list[Path]:
     """The entries in a folder of results, or in the folder of one model, by name.
 
     Raises:
-        UsageError: there is no such folder.
+        UsageError: the folder does not exist.
     """
     if not root.is_dir():
         raise UsageError(f"{root}: no such folder; expected a folder of results, one folder per model")
@@ -141,7 +141,7 @@ def entry_paths(root: Path) -> list[Path]:
 def read_entry(path: Path, *, check_score: bool = True) -> LeaderboardEntry:
     """Read an entry and its score, and check both against their schemas and against each other.
 
-    Nothing but JSON is read; that the vectors and ranks are those of the score is for `leaderboard.verify` to tell.
+    Only JSON is read; that the vectors and ranks are those of the score is for `leaderboard.verify` to tell.
 
     Args:
         path: the file of the entry.

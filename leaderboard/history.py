@@ -13,7 +13,7 @@ _FIELDS: Final = ("version", "parameters", "training_data", "licence", "paper", 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something that one version says of itself and the one before it says otherwise; a dash for what is not known."""
+    """A field in which a version differs from the one before it; a dash where it is unknown."""
 
     what: str
     before: str
@@ -82,7 +82,7 @@ def _step(row: BoardRow, before: BoardRow | None) -> HistoryStep:
 
 
 def _told(row: BoardRow) -> dict[str, str]:
-    """What a version says of itself, as texts."""
+    """The fields of a version, as texts."""
     card, told = row.entry.card, dict[str, str]()
     for name in _FIELDS:
         value = getattr(card, name)

@@ -32,7 +32,7 @@ def score_problems(score: Mapping[str, Any]) -> list[str]:
         return [f"{name} is not a pair of the domains {', '.join(domains)}" for name in strange]
     problems = [text for name, pair in score["pairs"].items() for text in _pair_problems(name, pair, score)]
     cross = [pair.name for pair in cross_domain_pairs(domains)]
-    of_one_shot = [] if "rerank" in score else cross  # candidates of a query are no support set
+    of_one_shot = [] if "rerank" in score else cross  # candidates of a query are not a support set
     if sorted(score["one_shot"]) != sorted(of_one_shot):
         told, expected = (", ".join(names) or "no pair" for names in (score["one_shot"], of_one_shot))
         problems.append(f"one-shot accuracy is of {told}, expected {expected}")

@@ -45,7 +45,7 @@ def submit_candidates(candidates: Path, card: Mapping[str, Any], data: AnyPath, 
         out: a folder of results, in which the row of the first stage is.
 
     Raises:
-        RopeError: the first stage is no row in `out`.
+        RopeError: the first stage is not a row in `out`.
         UsageError: the file is something else, or of another dataset.
     """
     model, report = card_of(card, "the card"), rescore_candidates(candidates, data)
@@ -128,7 +128,7 @@ def rescore_second_stage(entry: LeaderboardEntry, ranks: QueryRanks, data: Path,
     scored = score_candidates(kept, labels, depth)
     of_first = entry.path.parent.parent / entry.first_stage / entry.path.name
     if not of_first.is_file():
-        return [f"its first stage, {of_first}, is not there; a row of two stages stands beside that of the first"]
+        return [f"its first stage, {of_first}, is missing; a row of two stages needs the row of its first stage"]
     first = read_entry(of_first)
     if first.status != "recomputed" or first.score is None:
         return [f"its first stage, {entry.first_stage}, is {first.status}; expected a row with vectors"]

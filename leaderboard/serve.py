@@ -31,7 +31,7 @@ def serve_site(checked: CheckedBoard, port: int, announce: Callable[[str], None]
         leave_out: as for `leaderboard.site.build_site`.
 
     Raises:
-        UsageError: the port is taken, or there is no result.
+        UsageError: the port is in use, or there are no results.
     """
     with tempfile.TemporaryDirectory() as folder:
         site = Path(folder) / "site"

@@ -94,6 +94,6 @@ def _tests(differences: FloatArray, variance: FloatArray, degrees: FloatArray, n
     errors = np.sqrt(variance)
     statistics = np.divide(differences, errors, out=np.zeros_like(differences), where=errors > _ROUNDING)
     p_values: FloatArray = 2 * stdtr(degrees, -statistics)
-    # Where all products show the same difference there is no error to divide by, and the sign test decides.
+    # Where all products show the same difference, the standard error is zero, and the sign test decides.
     p_values[(errors <= _ROUNDING) & (differences > _ROUNDING)] = 2.0 ** (1 - n_products)
     return p_values

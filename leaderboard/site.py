@@ -61,7 +61,7 @@ def build_site(
         The boards.
 
     Raises:
-        UsageError: there is no result, or `out` holds files that are no site.
+        UsageError: there are no results, or `out` holds files that are not of a site.
         RopeError: a row was refused, and is not to be left out.
     """
     if not leave_out:
@@ -96,7 +96,7 @@ def _clear(out: Path) -> None:
     if not out.exists() or not any(out.iterdir()):
         return
     if not (out / "leaderboard.json").is_file():
-        raise UsageError(f"{out}: holds files that are no site; give an empty folder, or that of an earlier site")
+        raise UsageError(f"{out}: holds files that are not of a site; give an empty folder, or that of an earlier site")
     for folder in ("models", "data", "lost"):
         shutil.rmtree(out / folder, ignore_errors=True)
 

@@ -92,7 +92,7 @@ def submit(
         storage: how the vectors are kept; whole and as float16 unless said otherwise.
 
     Raises:
-        RopeError: the vectors are too large, which is told before anything is scored; or rounding changes a metric by
+        RopeError: the vectors are too large, which is checked before scoring; or rounding changes a metric by
             more than `ROUNDING_TOLERANCE`.
         UsageError: the dataset has one domain or galleries of its own, a file is of no known format, or the vectors
             have no more dimensions than `storage` wants of them.

@@ -64,7 +64,7 @@ def _print_version(wanted: bool) -> None:
 
 
 def resumable(command: Command) -> Command:
-    """Mark a command that goes on where it was stopped: whoever interrupts it is told."""
+    """Mark a command that resumes where it was stopped, so that an interruption says so."""
     command.__dict__["resumable"] = True
     return command
 
@@ -114,7 +114,7 @@ def _rename_options(app: "typer.Typer") -> None:
 def _interrupted(app: "typer.Typer") -> NoReturn:
     _, command = _asked(app)
     goes_on = getattr(command, "resumable", False)
-    _fail(f"interrupted; the same command {'goes on where it stopped' if goes_on else 'starts over'}", _INTERRUPTED)
+    _fail(f"interrupted; the same command {'resumes where it stopped' if goes_on else 'starts over'}", _INTERRUPTED)
 
 
 def _command(app: "typer.Typer") -> str:

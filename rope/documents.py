@@ -32,7 +32,7 @@ def read_document(path: Path, syntax: Syntax, what: str) -> dict[str, Any]:
         what: what the file is to be, for error texts: `a recipe`.
 
     Raises:
-        UsageError: there is no such file.
+        UsageError: the file does not exist.
         FileError: it is anything else; one sentence that names it.
     """
     check_file(path, f"{what} in {syntax}")

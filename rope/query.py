@@ -105,7 +105,7 @@ class SearchQuery:
             if not 1 <= positive.grade <= MAX_GRADE:
                 yield (
                     f"grades {_named(positive.key)} with {positive.grade}, expected a whole number from 1 to "
-                    f"{MAX_GRADE}; a sample that is no answer is not among the positives"
+                    f"{MAX_GRADE}; leave a sample that is not an answer out of the positives"
                 )
         answers = [positive.key for positive in self.positives]
         for what, keys in (("positives", answers), ("negatives", self.negatives), ("candidates", self.candidates)):

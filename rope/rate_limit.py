@@ -90,7 +90,7 @@ class Turns:
                 yield
 
     def pause(self, host: str, seconds: float) -> None:
-        """Start nothing at a host for a while; what has started goes on."""
+        """Start no new requests to a host for a while; those under way continue."""
         at = self._at(host)
         at.next_start_s = max(at.next_start_s, asyncio.get_running_loop().time() + seconds)
 

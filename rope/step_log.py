@@ -20,7 +20,7 @@ def append_to_log(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """The lines that are whole; none where there is no log. A kill may have cut the last one.
+    """The complete lines; none if there is no log. A kill may have truncated the last one.
 
     A line counts as whole if it is a JSON object with a `step`.
     """
@@ -31,7 +31,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 def cut_log(path: Path, step: int) -> None:
-    """Forget what was logged after the step that a run goes on from, and a line that a kill has cut."""
+    """Remove what was logged after the step from which a run resumes, and a truncated last line."""
     if path.exists():
         kept = [json.dumps(entry) + "\n" for entry in read_log(path) if entry["step"] <= step]
         with atomic_path(path) as temporary:

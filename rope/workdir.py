@@ -31,7 +31,7 @@ class WorkFolder:
 
     Attributes:
         path: the folder.
-        note: the file in it that says what is made, relative to `path`. A folder that it lies in holds nothing but what
+        note: the file in it that says what is made, relative to `path`. A folder that it lies in holds only what
             the command needs to go on.
         text: what the note says: everything that decides the bytes of the output.
         what: what the folder holds when the note is there, for error texts: `an unfinished build`.
@@ -50,7 +50,7 @@ class WorkFolder:
     written: Callable[[], Iterable[Path]] | None = None
 
     def is_begun(self, *, overwrite: bool = False, is_own: bool = False) -> bool:
-        """Whether the command has begun here, so that it goes on; nothing is written.
+        """Whether the command has begun here and would resume; nothing is written.
 
         Args:
             overwrite: whether what was begun of something else may be there; `claimed` then removes it.
@@ -89,7 +89,7 @@ class WorkFolder:
             is_shared: other processes may be at work in the folder, so the note stays whatever happens.
 
         Yields:
-            Whether the command goes on.
+            Whether the command resumes.
 
         Raises:
             UsageError: see `is_begun`.

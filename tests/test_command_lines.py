@@ -80,7 +80,7 @@ def test_a_command_that_says_it_goes_on_is_marked_so_and_no_other(program):
     assert promised <= RESUMABLE[program]
 
 
-@pytest.mark.parametrize(("marked", "told"), [(True, "goes on where it stopped"), (False, "starts over")])
+@pytest.mark.parametrize(("marked", "told"), [(True, "resumes where it stopped"), (False, "starts over")])
 def test_an_interrupt_says_what_the_same_command_does(marked, told, monkeypatch, capsys):
     app = new_app("A program.")
 

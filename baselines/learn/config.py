@@ -117,7 +117,7 @@ def load_recipe(path: Path) -> LearnRecipe:
     """The recipe in a file.
 
     Raises:
-        UsageError: there is no such file, or as `read_recipe`.
+        UsageError: the file does not exist, or as `read_recipe`.
     """
     return make_record(LearnRecipe, read_document(path, "JSON", "a recipe"), str(path))
 

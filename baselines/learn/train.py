@@ -55,7 +55,7 @@ def train(
     Args:
         content: float32 [n, input_dim], a vector for each item; their lengths do not matter.
         sequences: what each user took, as rows of `content`; those of fewer than two items are left out.
-        out: the folder; a run that was stopped there goes on.
+        out: the folder; a run that was stopped there is resumed.
         recipe: what to do.
         first_weights: folder of a finished run to begin with the weights of, such as one of pre-training.
         stop_after: stop, with a saved state, when so many steps are done.

@@ -11,7 +11,7 @@ __all__ = ["ChatAnswer", "ChatModel", "Outcome", "Reader", "UnansweredChat", "ou
 Outcome = Literal["summary", "empty", "refused"]
 
 _EMPTY: Final = frozenset({"", "无", "空", "没有", "none", "null", "n/a"})
-"""Answers that say that there is no product, without the full stop and quotes around them."""
+"""Answers which mean that no product is presented, without the full stop and quotes around them."""
 
 _REFUSALS: Final = (
     "抱歉",

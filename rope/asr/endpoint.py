@@ -1,4 +1,4 @@
-"""A language model behind HTTP: any server that speaks OpenAI's chat completions, a company's or one's own."""
+"""A language model behind HTTP: any server that speaks OpenAI's chat completions, a company's or your own."""
 
 import json
 from collections.abc import Sequence

@@ -21,7 +21,7 @@ class LocalModel:
         batch_size: texts that are answered together.
 
     Raises:
-        UsageError: there is no such model, it has no chat template, or transformers is not installed.
+        UsageError: the model is unknown, it has no chat template, or transformers is not installed.
     """
 
     def __init__(self, source: str, *, device: str = "", max_tokens: int = 96, batch_size: int = 8) -> None:

@@ -1,4 +1,4 @@
-"""What a language model is told before it is given a text: instructions and examples, kept as text beside this file."""
+"""The prompt that precedes a text: instructions and examples, kept as text files beside this one."""
 
 import hashlib
 import json

@@ -67,7 +67,7 @@ def summarize_dataset(
 ) -> SummaryReport:
     """Write a dataset whose videos and live clips have summaries for texts; all else is as in the old one.
 
-    Every different text is asked about once, and answers are kept as they come: a run that was stopped goes on where it
+    Every distinct text is sent once, and answers are stored as they come: a run that was stopped resumes where it
     was. The new dataset is written when all answers are there.
 
     Args:

@@ -74,7 +74,7 @@ def transcribe_dataset(
 ) -> TranscriptReport:
     """Write a dataset in which videos and live clips without a text have what is said in them; all else is as it was.
 
-    Every different sound is heard once, and its text kept as soon as it is whole: a run that was stopped goes on where
+    Every distinct sound is transcribed once, and its text stored as soon as it is complete: a stopped run resumes where
     it was. The new dataset is written when all have been heard. A broken file is named in the report, and its sample
     stays without a text.
 

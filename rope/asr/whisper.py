@@ -36,13 +36,13 @@ class Whisper:
 
     Args:
         source: on the Hub, or a folder, as `openai/whisper-large-v3-turbo`.
-        language: a code that the model knows, or `auto`; one that only knows English is told nothing.
+        language: a code that the model knows, or `auto`; ignored by a model that only knows English.
         precision: `fp32`, `bf16` or `fp16`.
         device: see `rope.encoders.running.choose_device`.
         batch_size: parts that are heard together.
 
     Raises:
-        UsageError: there is no such model, or it does not know the language.
+        UsageError: the model is unknown, or it does not know the language.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ def _quietly() -> Iterator[None]:
 
 
 def _spoken(config: Any, language: str, source: str) -> dict[str, str | None]:  # noqa: ANN401 -- of transformers
-    """What `generate` is told of the language.
+    """The language arguments of `generate`.
 
     Raises:
         UsageError: the model does not know it.

@@ -162,7 +162,7 @@ def score_one_share(
         The file.
 
     Raises:
-        UsageError: there is no such share; else as `evaluate`.
+        UsageError: the share is unknown; else as `evaluate`.
         EmbeddingError: as `evaluate`.
         DatasetError: as `evaluate`.
     """

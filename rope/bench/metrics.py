@@ -181,7 +181,7 @@ def joined(parts: Sequence[QueryScores]) -> QueryScores:
     """The scores of all queries from those of different ones, by query.
 
     Raises:
-        ValueError: there is no part.
+        ValueError: there are no parts.
     """
     if len(parts) == 1:
         return parts[0]
@@ -209,7 +209,7 @@ def summarise(scores: QueryScores, products: IntArray | None = None) -> Summary:
     """Mean over queries, or, given the product of each scored query, the mean over products of their means.
 
     Raises:
-        ValueError: there is no query.
+        ValueError: there are no queries.
     """
     if len(scores.queries) == 0:
         raise ValueError("no query has a positive, so there is nothing to average")

@@ -174,7 +174,7 @@ def draw_supports(products: IntArray, draws: Draws, trial: int) -> IntArray:
     """Rows of the support set of one trial: `draws.shots` of each product, or all where there are fewer.
 
     Each sample gets a random key in order, and the smallest keys of each product are drawn, so a draw depends
-    on nothing but the seed, the trial and the samples.
+    only on the seed, the trial and the samples.
 
     Args:
         products: int64 [n], ascending.

@@ -1,4 +1,4 @@
-"""What is asked of results and of embeddings beside their score: the library under `compare`, `slices`, `doctor` etc.
+"""Questions about results and embeddings beyond the score: the library under `compare`, `slices`, `doctor` etc.
 
 Each question gives an `Answer`, which the commands print and write, and notebooks show.
 """
@@ -118,7 +118,7 @@ def slices(result: Result, data: "Address | None" = None, *, pair: str = "mean")
             all.
 
     Raises:
-        UsageError: there is no such pair, or the result is of another dataset.
+        UsageError: the pair is unknown, or the result is of another dataset.
         DatasetError: the dataset cannot be read.
     """
     ranks = ranks_of_result(result)
@@ -149,7 +149,7 @@ def tail(
         counted_in: the split in which categories are counted; None for the one that was scored.
 
     Raises:
-        UsageError: there is no such pair or metric, or the result is of another dataset.
+        UsageError: the pair or metric is unknown, or the result is of another dataset.
         DatasetError: the dataset cannot be read.
     """
     ranks = ranks_of_result(result)

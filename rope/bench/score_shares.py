@@ -29,7 +29,7 @@ _NOTE: Final = "belongs_to"
 
 
 def note_of(provenance: Provenance, draws: Draws) -> dict[str, Any]:
-    """What the scores of a share belong to: all that they follow from, but for the share itself."""
+    """Everything that the scores of a share depend on, except for the share itself."""
     return {
         "protocol": PROTOCOL_VERSION,
         "dataset": {"fingerprint": provenance.fingerprint, "split": provenance.split},

@@ -20,7 +20,7 @@ def json_text(value: Mapping[str, Any]) -> str:
 
 
 def show(parts: Iterable[str | Table], console: Console) -> None:
-    """Print tables, and sentences as they are: brackets are no marks of colour, and a command in them can be copied."""
+    """Print tables, and sentences unchanged: brackets are not interpreted as colours, and commands can be copied."""
     for part in parts:
         if isinstance(part, Table):
             console.print(part)

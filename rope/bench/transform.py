@@ -238,7 +238,7 @@ def _extended(units: FloatArray, more: FloatArray) -> Float32Array:
 
 
 def _density(units: FloatArray, queries: FloatArray) -> FloatArray:
-    """float64 [n]: the mean cosine of each row and the queries that are nearest to it, ten or all that there are."""
+    """float64 [n]: the mean cosine of each row and the queries that are nearest to it, at most ten."""
     k = min(_NEIGHBOURS, len(queries))
     found = np.empty(len(units))
     for top in range(0, len(units), _HEIGHT):

@@ -1,4 +1,4 @@
-"""The commands `rope curate`: run a recipe, see how far it is, and ask what became of every row."""
+"""The commands `rope curate`: run a recipe, see its progress, and ask what happened to each row."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -134,7 +134,7 @@ def why(
         ),
     ] = None,
 ) -> None:
-    """Show what became of one row, stage by stage, with the evidence of merging; or why two products are one or two."""
+    """Show what happened to one row, stage by stage, with the evidence of merging; or why two products are one."""
     from rope.curation.dedup.told import merge_stages, ties_in_words, two_products_in_words
     from rope.curation.pipeline.accounting import trace
     from rope.curation.pipeline.recipe import read_recipe
@@ -291,7 +291,7 @@ def review(
 ) -> None:
     """Ask about pairs on a page of this machine: what a merge leaves open or tied weakly. Ctrl-C ends it.
 
-    Each answer goes into the ledger at once, and the same command goes on with what is open.
+    Each answer goes into the ledger at once, and the same command continues with the open ones.
     """
     from rope.curation.annotation.batches import BatchOptions, read_batches, write_batch
     from rope.curation.annotation.export import LEDGER, ExportOptions, plan_export

@@ -36,7 +36,7 @@ def joined_words(rows: pa.Table, columns: Sequence[str], stage: str) -> pa.Chunk
     ['cup / True', ' / ']
 
     Raises:
-        UsageError: there is no such column.
+        UsageError: the column does not exist.
     """
     if missing := [name for name in columns if name not in rows.column_names]:
         raise UsageError(f"{stage}: no column {missing[0]!r}; the rows have {', '.join(rows.column_names)}")

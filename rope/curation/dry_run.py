@@ -74,7 +74,7 @@ def measure_stages(recipe: CurationRecipe, share: float, *, progress: bool = Tru
     """Run a part of the pool through the stages of a recipe that take rows one by one.
 
     Its work is in a temporary folder. The first shard of a stage, in which modules and models are loaded, is not
-    counted; where there is no other, it is.
+    counted; if there is no other, it is.
 
     Args:
         recipe: need not have been run.

@@ -64,7 +64,7 @@ class MergeReport:
         sizes: products of a group -> groups of so many, of two or more.
         counts: (kind, verdict in words) -> pieces of evidence.
         groups: the largest.
-        galleries: evidence by what became of it.
+        galleries: evidence by its outcome.
     """
 
     n_before: int

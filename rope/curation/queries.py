@@ -37,7 +37,7 @@ class QueriesMade:
 
 
 def make_queries(directory: Path, split: Split, labels: Path) -> tuple[QueryTable, QueriesMade]:
-    """Make queries from labels, and put them beside the samples of a published dataset, in the place of others.
+    """Make queries from labels, and put them beside the samples of a published dataset, replacing earlier ones.
 
     Args:
         directory: what `rope curate publish` has written.

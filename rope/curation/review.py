@@ -94,7 +94,7 @@ class Review:
         """Add an answer to the ledger; a later one of the same person counts instead of the earlier.
 
         Raises:
-            UsageError: there is no such pair here, or the question does not allow the answer.
+            UsageError: the pair is not here, or the question does not allow the answer.
         """
         if task_id not in self._tasks:
             raise UsageError(f"no pair {task_id!r} is asked here")

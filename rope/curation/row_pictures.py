@@ -15,7 +15,7 @@ from rope.sql import parquet_files
 __all__ = ["RowPictures", "read_records"]
 
 _MOST_CHARACTERS: Final = 4_000_000
-"""Of all pictures of a page: some 1,300 of them."""
+"""Of all pictures of a page: about 1,300 of them."""
 
 _COLUMNS: Final = ("id", "domain", "text", "frames", "video", "shown_frames")
 

@@ -2,7 +2,7 @@
 
 Everything is made in `OUT/.build`: the release is staged in a database, shards are written one after the other, then
 all is moved to its place and `rope.json` is written last. A build that was killed at any moment and is started again
-goes on from there, and ends with the same bytes.
+resumes there, and ends with the same bytes.
 """
 
 import hashlib

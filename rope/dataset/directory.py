@@ -91,7 +91,7 @@ def iter_samples(
         directory: a dataset directory.
         domain: the domain to read.
         split: the split to read.
-        start: the row of the first sample, from 0; at or past the end there is no batch.
+        start: the row of the first sample, from 0; at or past the end, there are no batches.
         batch_size: samples in a batch; the memory needed is a few batches, or one row group.
 
     Raises:

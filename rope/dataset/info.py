@@ -37,7 +37,7 @@ class DomainFacts:
         split: the split.
         domain: the domain.
         n_samples: how many there are.
-        share_without_text: fraction whose text is null; 0 where there are no samples.
+        share_without_text: fraction of samples with a null text; 0 without samples.
         text_median: characters of the texts that are there.
         text_p95: 95th percentile of the same.
         text_max: the longest of them.

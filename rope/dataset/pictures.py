@@ -34,7 +34,7 @@ class SamplePicture:
     Attributes:
         images: addresses that hold the images themselves; none where the sample has none, or they cannot be decoded.
         text: its text, cut after 300 characters; None where it has none.
-        problem: why there is no image; empty where there is one.
+        problem: why the image is missing; empty if there is one.
     """
 
     images: tuple[str, ...]

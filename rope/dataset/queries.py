@@ -1,6 +1,6 @@
 """The table of search queries of a dataset directory: `queries/SPLIT.parquet`, or the same as lines of JSON.
 
-It lies beside the samples and is no part of the manifest: queries may be added to a dataset that exists, and its
+It lies beside the samples and is not part of the manifest: queries may be added to a dataset that exists, and its
 fingerprint stays. The table has a fingerprint of its own.
 """
 
@@ -115,7 +115,7 @@ def read_queries(
 
 
 def add_queries(directory: Path, split: Split, file: Path) -> QueryTable:
-    """Check a table of queries against a dataset and put it in, images and all, in the place of an earlier one.
+    """Check a table of queries against a dataset and put it in, images and all, replacing an earlier one.
 
     Args:
         directory: a dataset directory.
@@ -123,7 +123,7 @@ def add_queries(directory: Path, split: Split, file: Path) -> QueryTable:
         file: the table, Parquet or lines of JSON; paths of images are relative to its folder.
 
     Raises:
-        UsageError: there is no such file.
+        UsageError: the file does not exist.
         DatasetError: the queries do not fit the samples; lists what is wrong.
         FileError: the file is damaged, or a row is of another form.
     """
@@ -152,7 +152,7 @@ def query_problems(queries: Sequence[SearchQuery], labels: Mapping[DomainName, S
         labels: of the samples of that split.
     """
     if not queries:
-        return ["there is no query; add one, or delete the file"]
+        return ["the file has no queries; add one, or delete the file"]
     known = {
         domain: dict(zip(rows.sample_ids, rows.galleries or [None] * len(rows.sample_ids), strict=True))
         for domain, rows in labels.items()
@@ -291,7 +291,7 @@ def read_query_file(path: AnyPath) -> list[SearchQuery]:
     """The queries of one file, in the order of its rows, not yet checked against any samples.
 
     Raises:
-        UsageError: there is no such file, or it is neither `.parquet` nor `.jsonl`.
+        UsageError: the file does not exist, or it is neither `.parquet` nor `.jsonl`.
         DatasetError: it is not Parquet.
         FileError: a row is of another form; names it.
     """

@@ -66,7 +66,7 @@ def validate(
         advance: called with the bytes of each shard once it is checked.
 
     Raises:
-        DatasetError: there is no manifest that can be read, so nothing can be compared with anything.
+        DatasetError: the manifest is missing or unreadable, so nothing can be compared.
     """
     manifest = read_manifest(directory)
     problems = [*_file_problems(directory, manifest), *_count_problems(manifest)]

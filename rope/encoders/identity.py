@@ -149,7 +149,7 @@ class _Walk:
 
 
 def _state(value: Any) -> list[object]:  # noqa: ANN401
-    """What an object is made of, as pickling would save it; nothing of what cannot be saved, such as a lock."""
+    """The state of an object, as pickling would save it, without what cannot be saved, such as a lock."""
     try:
         reduced = value.__reduce_ex__(2)
     except Exception:  # whatever its author raises

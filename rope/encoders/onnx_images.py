@@ -116,7 +116,7 @@ def load_onnx_images(path: Path, preparation: PixelPreparation, *, output: str |
 
     Raises:
         MissingExtraError: onnxruntime is not installed.
-        UsageError: there is no such file, it takes or gives something else, or the preparation does not fit it.
+        UsageError: the file does not exist, it has other inputs or outputs, or the preparation does not fit it.
     """
     if not path.is_file():
         raise UsageError(f"{path}: no such file; expected an ONNX model")
@@ -127,7 +127,7 @@ def load_onnx_images(path: Path, preparation: PixelPreparation, *, output: str |
     try:
         session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises a class of its own for each code
-        raise UsageError(f"{path}: is no ONNX model that can be run: {str(error).splitlines()[0]}") from error
+        raise UsageError(f"{path}: not an ONNX model that can be run: {str(error).splitlines()[0]}") from error
     taken, given = session.get_inputs(), [one.name for one in session.get_outputs()]
     if len(taken) != 1 or len(taken[0].shape) != 4 or taken[0].type not in _TYPES:
         got = ", ".join(f"{one.name}: {one.type} {one.shape}" for one in taken)

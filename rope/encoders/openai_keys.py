@@ -47,7 +47,7 @@ def rename_vision(state: State) -> dict[str, torch.Tensor]:
     name, so that it is found to be no part of the model.
 
     Raises:
-        KeyError: there is no projection.
+        KeyError: the projection is missing.
     """
     own = {key.removeprefix("visual."): value for key, value in state.items() if key.startswith("visual.")}
     renamed = _renamed(own, _VISION, "vision_model", "visual.", "proj")
@@ -58,7 +58,7 @@ def rename_text(state: State) -> dict[str, torch.Tensor]:
     """The text tower of OpenAI's CLIP under transformers' names; the keys of `visual.*` and the scale are left out.
 
     Raises:
-        KeyError: there is no projection.
+        KeyError: the projection is missing.
     """
     own = {key: value for key, value in state.items() if not key.startswith("visual.") and key != "logit_scale"}
     renamed = _renamed(own, _TEXT, "text_model", "", "text_projection")

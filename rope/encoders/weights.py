@@ -56,7 +56,7 @@ def read_content(path: Path, expected: str) -> object:
         expected: what should be there, as `a checkpoint of Chinese-CLIP`, for error texts.
 
     Raises:
-        UsageError: there is no such file, or it is none of weights, is damaged, or cannot be read without running code.
+        UsageError: the file does not exist, has no weights, is damaged, or cannot be read without running code.
     """
     check_file(path, expected)
     if _is_safetensors(path):

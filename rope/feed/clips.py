@@ -39,7 +39,7 @@ class SampleReader(Protocol):
 
 
 def check_choices(directory: AnyPath, split: str, domains: Sequence[DomainName], on_damaged: str) -> None:
-    """Refuse a split or domain that a dataset lacks, and what is no way to treat damaged samples.
+    """Refuse a split or domain that a dataset lacks, and an unknown way to treat damaged samples.
 
     Raises:
         UsageError: names what there is to choose from.

@@ -17,7 +17,7 @@ class ProcessShare:
         world_size: how many there are.
 
     Raises:
-        UsageError: there is no such rank.
+        UsageError: the rank is unknown.
     """
 
     rank: int = 0
@@ -52,7 +52,7 @@ def plan_steps(
 
     Args:
         n_items: length of the order.
-        start: the first place; past the end there is no step.
+        start: the first position; past the end, there are no steps.
         batch_size: places a rank gets in a step.
         share: the rank.
         drop_last: what becomes of the rest.

@@ -29,7 +29,7 @@ def load_checksums(connection: duckdb.DuckDBPyConnection, path: Path | None) -> 
     counts.
 
     Raises:
-        UsageError: there is no such file, or a line is something else.
+        UsageError: the file does not exist, or a line is something else.
     """
     if path is not None and not path.is_file():
         raise UsageError(f"{path}: no such file; expected a list of checksums")

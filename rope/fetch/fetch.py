@@ -83,7 +83,7 @@ def fetch_images(
     Where the release lists video or sound files, these are fetched too, which needs the extra `video`.
 
     Every image ends in one of two places: in the folder, whole and verified, or in its ledger `failed.jsonl`, with the
-    reason. Both are looked up at the beginning, so that a fetch that was killed goes on with what is missing.
+    reason. Both are looked up at the beginning, so a killed fetch resumes with what is missing.
 
     Args:
         release: the folder with its text files.

@@ -64,7 +64,7 @@ def prepare(
         The prefix, and a list of checksums.
 
     Raises:
-        UsageError: the folder holds something else, the prefix is wrong, there is no such list, or aiohttp is not
+        UsageError: the folder holds something else, the prefix is wrong, the list does not exist, or aiohttp is not
             installed.
         ReleaseError: a file of metadata could not be fetched.
     """

@@ -53,8 +53,8 @@ def decode(
         Arrays uint8 [height, width, 3], RGB; a frame that is chosen twice is the same array twice.
 
     Raises:
-        DatasetError: a file is missing or cannot be decoded, or there is no frame.
-        UsageError: it has another form, there is no such backend, or a library to decode it is not installed.
+        DatasetError: a file is missing or cannot be decoded, or there are no frames.
+        UsageError: it has another form, the backend is unknown, or a library to decode it is not installed.
         ValueError: `n` or `size` is below 1.
     """
     check_backend(backend)
@@ -97,14 +97,14 @@ def _one(given: Any, size: tuple[int, int] | None) -> Pixels:  # noqa: ANN401
         return resize(given, size)
     stored = _stored(given)
     if isinstance(stored, Video):
-        raise UsageError("a video in the place of a frame: give it alone")
+        raise UsageError("a video instead of a frame; give the video alone")
     if stored is None:
         raise UsageError(f"{type(given).__name__} cannot be decoded: expected {_FORMS}")
     return decode_frame(stored, size)
 
 
 def _stored(given: Any) -> Frame | Video | None:  # noqa: ANN401
-    """A file by its content: a video if its first bytes are those of one, else an image; None where it is no file."""
+    """A file by its content: a video if its first bytes are those of one, else an image; None if it is not a file."""
     if isinstance(given, Frame | Video):
         return given
     if isinstance(given, Mapping):

@@ -41,7 +41,7 @@ def checked(media: Video | Audio, is_known: Callable[[bytes], bool], kinds: str)
         kinds: which those are, for the error.
 
     Raises:
-        DatasetError: there is no such file, something else in it, or its end is missing.
+        DatasetError: the file does not exist, is something else, or lacks its end.
     """
     source = media.data if media.data is not None else str(Path(str(media.path)).absolute())
     try:
@@ -62,7 +62,7 @@ def opened(
     """A file and, of its streams of a kind, the one that FFmpeg takes for the best; None where it has none."""
     import av
 
-    # Tags in another encoding than UTF-8 are no reason to refuse a file.
+    # Tags in another encoding than UTF-8 are not a reason to refuse a file.
     file = io.BytesIO(source) if isinstance(source, bytes) else source
     with av.open(file, metadata_errors="replace", options=dict(options or {})) as container:
         yield container, container.streams.best(kind)  # type: ignore[misc] # best() is typed as any stream

@@ -18,7 +18,7 @@ def guarded(media: Frame | Video | Audio, fault: str = "cannot be decoded") -> I
     """Give every error that is raised inside the name of a file.
 
     Readers of damaged files raise whatever they stumble over: struct.error, NotImplementedError, KeyError, MemoryError.
-    A list of them is never complete, so all are caught. Nothing but reading a file belongs inside.
+    A list of them is never complete, so all are caught. Only reading a file belongs inside.
 
     Args:
         media: the file.

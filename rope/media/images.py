@@ -50,7 +50,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """What an image says of itself.
+    """The metadata of an image.
 
     Attributes:
         format: Pillow's name of it.
@@ -76,7 +76,7 @@ def decode_frame(frame: Frame, size: tuple[int, int] | None = None) -> npt.NDArr
             None for the size of the image.
 
     Raises:
-        DatasetError: the file is missing, its bytes are no image that Pillow reads to the end, or its numbers have no
+        DatasetError: the file is missing, Pillow cannot read its bytes as an image to the end, or its numbers have no
             agreed white; names the file.
         ValueError: `size` is below 1 pixel.
     """
@@ -110,7 +110,7 @@ def opaque_share(frame: Frame) -> float:
     """How much of an image is not transparent, from 0 to 1. Pixels of one without an alpha channel stay unread.
 
     Raises:
-        DatasetError: the file is missing, or its bytes are no image that Pillow reads to the end; names the file.
+        DatasetError: the file is missing, or Pillow cannot read its bytes as an image to the end; names the file.
     """
     return _read(frame, _opaque_share, FORMATS)
 

@@ -54,7 +54,7 @@ def decode_video(
     Raises:
         DatasetError: the file is missing, is not a video, shows no frame, ends before its last frame, or has a chosen
             frame that cannot be decoded.
-        UsageError: there is no such backend, or PyAV or the backend is not installed.
+        UsageError: the backend is unknown, or PyAV or the backend is not installed.
         ValueError: `n_frames` or `size` is below 1.
     """
     check_size(size)

@@ -126,7 +126,7 @@ def _check_count(source: str | bytes, claimed: int) -> None:
 
 
 def _check_duration(container: "InputContainer", stream: "VideoStream", last: "av.Packet[VideoStream]") -> None:
-    """Compare with the header's word where it gives no number of frames and nothing but the video has a duration.
+    """Compare with the header's word where it gives no number of frames and only the video has a duration.
 
     Raises:
         DatasetError: the last frame is shown too early.

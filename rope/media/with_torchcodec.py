@@ -24,7 +24,7 @@ def read(
 
     Raises:
         DatasetError: a chosen frame cannot be decoded, or torchcodec finds other frames.
-        UsageError: torchcodec finds no FFmpeg libraries, or there is no GPU to decode on.
+        UsageError: torchcodec finds no FFmpeg libraries, or the machine has no GPU for decoding.
     """
     try:
         from torch.cuda import is_available

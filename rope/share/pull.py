@@ -126,7 +126,7 @@ def _is_whole(out: Path, content: bytes, manifest: DatasetManifest, progress: bo
 
 
 def _work(out: Path, repo: str) -> WorkFolder:
-    """The output while it is not finished; another commit of the repository goes on with what is there."""
+    """The output while it is not finished; a pull of another commit resumes with the files that exist."""
     text = json.dumps({"repo": repo}) + "\n"
     return WorkFolder(out, _CLAIM_NAME, text, "an unfinished pull", json_differences(text))
 

@@ -142,7 +142,7 @@ def _is_private(api: HfApi, repo: str) -> bool | None:
     try:
         return bool(api.dataset_info(repo).private)
     except RepositoryNotFoundError as error:
-        if error.response.status_code != 404:  # with a token that is no good, the Hub says 401
+        if error.response.status_code != 404:  # with an invalid token, the Hub says 401
             raise
         return None
 

@@ -54,7 +54,7 @@ def find_release(folder: Path, encoding: str | None = None, *, official: bool = 
         official: whether the split is that of the benchmark.
 
     Raises:
-        UsageError: there is no such folder.
+        UsageError: the folder does not exist.
         ReleaseError: a file is missing that nothing can be read without.
     """
     if not folder.is_dir():

@@ -22,13 +22,13 @@ def csv_rows(text: str) -> Iterator[tuple[int, list[str]]]:
     [(2, ['a', 'b\n"c" d']), (4, ['', '27" wide'])]
 
     Raises:
-        ValueError: a quotation mark is not closed, or something stands behind the closing one.
+        ValueError: a quotation mark is not closed, or text follows the closing one.
     """
     position, line, fields = 0, 1, list[str]()
     while position < len(text):
         found = _FIELD.match(text, position)
         if found is None:
-            raise ValueError(f"line {line}: a quotation mark is not closed, or something stands behind the closing one")
+            raise ValueError(f"line {line}: a quotation mark is not closed, or text follows the closing one")
         quoted, bare = found.groups()
         fields.append(bare if quoted is None else quoted.replace('""', '"'))
         line += len(_END.findall(quoted or ""))

@@ -55,7 +55,7 @@ RULES: Final[dict[str, Rule]] = {
     "repeated_row": Rule("left out", "a line that says what an earlier one said; the first is kept"),
     "product_conflict": Rule("left out", "a sample with two products; its label is not guessed"),
     "sample_conflict": Rule("left out", "a sample with two videos or two galleries; neither is believed"),
-    "text_conflict": Rule("left out", "a sample with two texts; it goes on without a text"),
+    "text_conflict": Rule("left out", "a sample with two texts; it is kept without a text"),
     "frame_conflict": Rule("left out", "two images for one frame of a sample, or for one page; neither is used"),
     "product_in_both_splits": Rule("left out", "a product of both splits; it stays in validation alone"),
     "sample_in_both_splits": Rule("left out", "a sample of both splits; it stays in validation alone"),

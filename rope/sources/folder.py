@@ -63,7 +63,7 @@ def find_release(folder: Path, encoding: str | None = None) -> ReleaseSource:
         encoding: of a CSV file without a byte order mark; None for UTF-8.
 
     Raises:
-        UsageError: there is no such folder.
+        UsageError: the folder does not exist.
         ReleaseError: it has no table or two, the table cannot be read, has no rows or lacks a column, or there is no
             folder of media.
     """

@@ -31,7 +31,7 @@ def find_source(folder: Path, release_format: Format | None = None, encoding: st
         encoding: of text files without a byte order mark, as Python calls it; None for UTF-8.
 
     Raises:
-        UsageError: there is no such folder or encoding, or the files of several formats are in the folder.
+        UsageError: the folder or encoding does not exist, or the files of several formats are in the folder.
         ReleaseError: the release is not complete, or not as its authors describe it.
     """
     check_encoding(encoding)

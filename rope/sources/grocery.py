@@ -79,7 +79,7 @@ def find_release(folder: Path, encoding: str | None = None) -> ReleaseSource:
         encoding: means nothing: no text file of the folder is read.
 
     Raises:
-        UsageError: there is no such folder.
+        UsageError: the folder does not exist.
         ReleaseError: it has no photographs.
     """
     if not folder.is_dir():

@@ -71,7 +71,7 @@ def find_release(folder: Path, encoding: str | None = None) -> ReleaseSource:
         encoding: of annotations without a byte order mark; None for UTF-8.
 
     Raises:
-        UsageError: there is no such folder.
+        UsageError: the folder does not exist.
         ReleaseError: it has no split, a file of the test is missing, or one occurs twice.
     """
     if not folder.is_dir():
@@ -242,7 +242,7 @@ def _add_test(staging: Staging, folder: Path, files: dict[str, str], reading: Re
 
 
 def _texts(staging: Staging, folder: Path, name: str | None, reading: Reading) -> Iterator[tuple[str, str]]:
-    """The ids and texts of a file, without those that are empty; nothing where there is no file."""
+    """The ids and texts of a file, without those that are empty; empty if the file does not exist."""
     for line, text in reading.lines(folder / name) if name is not None else ():
         key, tab, body = (text or "").partition("\t")
         if text is None or not tab or not key.strip():

@@ -39,7 +39,7 @@ def find_release(folder: Path, encoding: str | None = None) -> ReleaseSource:
         encoding: of annotations without a byte order mark; None for UTF-8.
 
     Raises:
-        UsageError: there is no such folder.
+        UsageError: the folder does not exist.
         ReleaseError: it has no annotations under a known name, or several of one split, or no folder `images`.
     """
     if not folder.is_dir():

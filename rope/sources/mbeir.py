@@ -39,7 +39,7 @@ def find_release(folder: Path, encoding: str | None = None) -> ReleaseSource:
         encoding: None; the files are UTF-8.
 
     Raises:
-        UsageError: there is no such folder, or another encoding is asked for.
+        UsageError: the folder does not exist, or another encoding is asked for.
         ReleaseError: it has no queries or no pools.
     """
     if not folder.is_dir() or encoding is not None:
@@ -141,7 +141,7 @@ def _query(
 
 
 def _grades(folder: Path, files: tuple[str, ...]) -> dict[tuple[str, str], int]:
-    """Query and candidate -> grade, from lines `qid 0 did grade task`; grades of 0 are no answers."""
+    """Query and candidate -> grade, from lines `qid 0 did grade task`; grades of 0 are not answers."""
     found: dict[tuple[str, str], int] = {}
     for name in files:
         for number, line in enumerate((folder / name).read_text("utf-8").splitlines(), 1):

@@ -48,7 +48,7 @@ def find_release(folder: Path, encoding: str | None = None) -> ReleaseSource:
         encoding: None; Parquet has none.
 
     Raises:
-        UsageError: there is no such folder, or an encoding is given.
+        UsageError: the folder does not exist, or an encoding is given.
         ReleaseError: it has no subset, or a file of one lacks a column.
     """
     if not folder.is_dir() or encoding is not None:

@@ -40,7 +40,7 @@ def find_release(folder: Path, encoding: str | None = None) -> ReleaseSource:
         encoding: of JSON files without a byte order mark; None for UTF-8.
 
     Raises:
-        UsageError: there is no such folder.
+        UsageError: the folder does not exist.
         ReleaseError: it has neither `train.json` nor `test.json`.
     """
     if not folder.is_dir():

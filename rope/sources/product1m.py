@@ -46,7 +46,7 @@ def find_release(folder: Path, encoding: str | None = None) -> ReleaseSource:
         encoding: of text files without a byte order mark; None for UTF-8.
 
     Raises:
-        UsageError: there is no such folder.
+        UsageError: the folder does not exist.
         ReleaseError: it holds no part, or some but not all of dev, test and gallery.
     """
     if not folder.is_dir():

@@ -64,7 +64,7 @@ class Reading:
     n_rows: Counter[str] = field(default_factory=Counter)
 
     def lines(self, path: Path) -> Iterator[tuple[int, str | None]]:
-        """The lines of a text file with their numbers, from 1; those of nothing but blanks are left out.
+        """The lines of a text file with their numbers, from 1; blank ones are left out.
 
         Blanks at the ends are taken off, but not tabs, which part fields that may be empty. The text of a line that
         is not of the file's encoding is None.

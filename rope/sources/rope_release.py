@@ -103,7 +103,7 @@ def find_release(folder: Path, encoding: str | None = None) -> Release:
         encoding: of those without a byte order mark; None for UTF-8.
 
     Raises:
-        UsageError: there is no such folder.
+        UsageError: the folder does not exist.
         ReleaseError: it holds no split, a file of a split and domain is missing, or a domain has a name that cannot be.
     """
     if not folder.is_dir():
@@ -362,7 +362,7 @@ def _report_faults(
 
 
 def _join(connection: duckdb.DuckDBPyConnection, split: Split, domain: DomainName) -> None:
-    """Make the sorted tables of one split and domain, and drop what they are made of."""
+    """Make the sorted tables of one split and domain, and drop the tables that they are made from."""
     at = f"{split}_{domain}"
     or_text = " OR good.body IS NOT NULL" if may_be_text_alone(domain) else ""
     connection.execute(f"""

@@ -21,7 +21,7 @@ _REVIEWS: Final = (1, 4)
 """The same of reviews. They are drawn apart, so that a set without them has the products of one with them."""
 
 _LOOK_ALIKE_SHARE: Final = 0.2
-"""Share of the families that have two to four members; some 43 % of the products are in one of them."""
+"""Share of the families that have two to four members; about 43 % of the products are in one of them."""
 
 _HEAD_SHARE: Final = 0.05
 """Share of products that sell so well that they have twice the samples."""

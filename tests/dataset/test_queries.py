@@ -68,7 +68,7 @@ def test_each_fault_has_its_sentence(changes, said):
 def test_ids_are_unique_and_a_sound_table_has_no_problem():
     assert query_problems([query(), query(query_id="r", gallery="s1")], LABELS) == []
     assert query_problems([query(), query()], LABELS) == ["query 'q' appears more than once; ids of queries are unique"]
-    assert query_problems([], LABELS) == ["there is no query; add one, or delete the file"]
+    assert query_problems([], LABELS) == ["the file has no queries; add one, or delete the file"]
 
 
 @pytest.mark.parametrize(

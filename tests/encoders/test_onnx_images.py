@@ -79,7 +79,7 @@ def test_the_fingerprint_is_that_of_the_weights(tmp_path):
 
 def test_what_is_no_model_is_refused(tmp_path):
     (tmp_path / "m.onnx").write_bytes(b"?")
-    with pytest.raises(UsageError, match="is no ONNX model that can be run"):
+    with pytest.raises(UsageError, match="not an ONNX model that can be run"):
         load_onnx_images(tmp_path / "m.onnx", NEITHER)
     with pytest.raises(UsageError, match="no such file"):
         load_onnx_images(tmp_path / "other.onnx", NEITHER)

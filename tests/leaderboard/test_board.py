@@ -146,7 +146,7 @@ def rename(folder, name):
 
 def test_a_folder_that_holds_something_else_is_left_alone(checked, tmp_path):
     (tmp_path / "models").mkdir()
-    with pytest.raises(UsageError, match="holds files that are no site"):
+    with pytest.raises(UsageError, match="holds files that are not of a site"):
         build_site(checked, tmp_path)
     assert (tmp_path / "models").is_dir()
 

@@ -99,7 +99,7 @@ def test_a_cut_that_leaves_zeros_is_refused(models, data, tmp_path):
     rows = read_embeddings([models["alpha"]])
     rows["video"].vectors[7, :3] = 0
     write_embeddings(tmp_path / "a.parquet", {d: (one.sample_ids, one.vectors) for d, one in rows.items()})
-    with pytest.raises(EmbeddingError, match="--dims 3: 1 videos have nothing but zeros there, '7' the first"):
+    with pytest.raises(EmbeddingError, match="--dims 3: 1 videos have only zeros there, '7' the first"):
         submit([tmp_path / "a.parquet"], card("alpha"), data, tmp_path / "out", storage=Storage(dims=3))
 
 

@@ -84,7 +84,7 @@ def test_a_video_is_that_of_decode_video(tmp_path):
     ):
         found = decode(given, 4, (8, 8))
         assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
-    with pytest.raises(UsageError, match="a video in the place of a frame"):
+    with pytest.raises(UsageError, match="a video instead of a frame"):
         decode([path, path], 2)
     assert len(decode_frames(sample, 4)) == 4
 

@@ -49,7 +49,7 @@ def predict_attribute(
         progress: draw a bar on stderr, if that is a terminal.
 
     Raises:
-        UsageError: there is no such column, or the embeddings have another form.
+        UsageError: the column does not exist, or the embeddings have another form.
         EmbeddingError: the embeddings do not fit the dataset.
         DatasetError: the dataset cannot be read.
     """

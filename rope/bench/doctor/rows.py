@@ -47,7 +47,7 @@ class RowReport:
     Attributes:
         n_expected: samples of the domain in the split.
         n_given: rows of the embeddings.
-        n_usable: samples with exactly one row, finite and not zero: those that the diagnosis is made of.
+        n_usable: samples with exactly one row, finite and not zero: those used for the diagnosis.
         dim: dimension of the vectors, 0 where there is none.
         missing: samples without a row.
         unknown: ids that the split does not have.

@@ -122,7 +122,7 @@ def find_failures(
         compute: how to spend the machine.
 
     Raises:
-        UsageError: the vectors or the dataset are not those of the score, there is no such pair or slice, or the
+        UsageError: the vectors or the dataset are not those of the score, the pair or slice is unknown, or the
             options ask for too many queries or for what the dataset lacks.
     """
     directory, compute = locate(data), compute or ComputeSettings()

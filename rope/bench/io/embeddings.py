@@ -187,7 +187,7 @@ def cut(embeddings: DomainEmbeddings, dims: int, domain: DomainName) -> DomainEm
 
     Raises:
         UsageError: the vectors have no more than `dims` numbers.
-        EmbeddingError: nothing but zeros is left of a vector.
+        EmbeddingError: only zeros are left of a vector.
     """
     if not 1 <= dims < embeddings.vectors.shape[1]:
         raise UsageError(f"--dims {dims}: the vectors have {embeddings.vectors.shape[1]} dimensions, expected fewer")
@@ -197,8 +197,7 @@ def cut(embeddings: DomainEmbeddings, dims: int, domain: DomainName) -> DomainEm
         offsets = np.arange(len(kept) + 1) if embeddings.offsets is None else embeddings.offsets
         first = embeddings.sample_ids[int(np.searchsorted(offsets, empty[0], side="right")) - 1]
         raise EmbeddingError(
-            f"--dims {dims}: {len(empty)} {domain}s have nothing but zeros there, {first!r} the first; keep more "
-            "dimensions"
+            f"--dims {dims}: {len(empty)} {domain}s have only zeros there, {first!r} the first; keep more dimensions"
         )
     queries = None if embeddings.queries is None else cut(embeddings.queries, dims, domain)
     return replace(embeddings, vectors=kept, queries=queries)

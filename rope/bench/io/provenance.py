@@ -55,7 +55,7 @@ class RerankNote:
 
     Attributes:
         first_stage: name of the model whose candidates were put in another order.
-        first_headline: its mean R@1 of the same pairs, a fraction; None where there is no cross-domain pair.
+        first_headline: its mean R@1 of the same pairs, a fraction; None without a cross-domain pair.
         depth: candidates of a query.
         reranker: name of the re-ranker.
         reranker_fingerprint: as it tells; None where it has none.

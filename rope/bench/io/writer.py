@@ -28,7 +28,7 @@ def write_embeddings(
             have many vectors of a sample, none, or others as queries; stored as float32.
 
     Raises:
-        ValueError: there is no domain, an array has another shape, or the dimensions differ.
+        ValueError: there are no domains, an array has another shape, or the dimensions differ.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:

@@ -118,6 +118,6 @@ def embed_queries(
 def _key(
     embedder: Embedder, data: AnyPath, table: QueryTable, split: Split, batch_size: int, origin: EmbedderOrigin
 ) -> RunKey:
-    """As of a run over samples, with the queries in the place of the dataset."""
+    """As of a run over samples, with the queries instead of the dataset."""
     own = run_key(embedder, read_manifest(data), split, batch_size, origin)
     return replace(own, dataset=table.fingerprint, dataset_files=table.fingerprint)

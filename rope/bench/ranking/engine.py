@@ -41,7 +41,7 @@ __all__ = [
 
 T = TypeVar("T")
 Reduce = Callable[[PositiveRanks, int], T]
-"""What is made of the ranks of some queries that stand side by side, given the number of the first of them."""
+"""What to do with the ranks of some consecutive queries, given the number of the first."""
 
 MANY_POSITIVES: Final = 1024
 """Where positives do not fit in memory, `rope.bench.ranking.rowwise` ranks queries with more of them one by one."""

@@ -23,7 +23,7 @@ _DENSE_SHARE: Final = 0.02
 _TIE: Final = Decimal("1e-12")
 
 _PIECE: Final = 1 << 18
-"""Similarities handled at a time in float64: some 16 MiB of temporaries."""
+"""Similarities handled at a time in float64: about 16 MiB of temporaries."""
 
 _MANY: Final = 1024
 """Positives of a query from which the best is found by a matrix product."""

@@ -44,7 +44,7 @@ class RecommendOptions:
         domain: whose samples the items are; None for the only one that has embeddings.
         stage: which item to ask for.
         exclude_history: leave what a user took before out of the user's gallery.
-        max_history: latest items that the mean of the history is made of; None for all.
+        max_history: latest items used for the mean of the history; None for all.
         neighbours: neighbours of an item that item-kNN keeps.
     """
 
@@ -88,7 +88,7 @@ class RecommendProvenance:
 
 
 def as_json(score: RecommendScore, task: RecommendProvenance) -> dict[str, Any]:
-    """The result as a JSON object: fractions in full precision, null where there is no interval.
+    """The result as a JSON object: fractions in full precision, null without an interval.
 
     All but `harness` follows from the vectors, the interactions and the options.
     """

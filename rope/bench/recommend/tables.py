@@ -58,7 +58,7 @@ def read_text(path: Path, wanted: Columns | None) -> Interactions:
 
     Raises:
         FileError: the columns are not clear, a line has fewer or more fields than the first, an empty id, or a time
-            that is not a number; or there is no line.
+            that is not a number; or there are no lines.
     """
     users: list[str] = []
     items: list[str] = []
@@ -84,7 +84,7 @@ def read_parquet(path: Path, wanted: Columns | None) -> Interactions:
     """Read columns of users and items (strings or integers) and of times (numbers, dates or timestamps).
 
     Raises:
-        FileError: the columns are not clear, are of another type, or hold a null; or there is no row.
+        FileError: the columns are not clear, are of another type, or hold a null; or there are no rows.
     """
     with reading_file(path, "Parquet"), pq.ParquetFile(path) as file:
         names = file.schema_arrow.names
@@ -152,7 +152,7 @@ def _columns_of(first: list[str], wanted: Columns | None, where: str) -> tuple[C
     if len(first) != 4 or _number(first[3]) is None or _is_time(first[2]) > _is_time(first[3]):
         raise FileError(
             f"{where}: neither a heading with usual names nor user, item, rating, time: {', '.join(first)[:80]!r}; "
-            "say what is what with --columns USER,ITEM,TIME, by name or, where there is no heading, by number (1,2,3)"
+            "name them with --columns USER,ITEM,TIME, or give their numbers (1,2,3) if the file has no heading"
         )
     return Columns("1", "2", "4"), (0, 1, 3), False
 

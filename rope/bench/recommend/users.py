@@ -20,8 +20,8 @@ _USERS_A_BLOCK = 4096
 def mean_of_history(items: Vectors, history: Sequences, max_history: int | None = None) -> npt.NDArray[np.float32]:
     """The normalised mean of the normalised vectors of what each user took: float32 [n_users, dim].
 
-    An item taken twice counts twice. Sums are made in float64, oldest item first, in blocks of users, so that nothing
-    but the result grows with their number. A user whose vectors cancel out gets the vector of the latest item.
+    An item taken twice counts twice. Sums are made in float64, oldest item first, in blocks of users, so that only
+    the result grows with their number. A user whose vectors cancel out gets the vector of the latest item.
 
     Args:
         items: a vector for each item.
@@ -71,7 +71,7 @@ def read_user_vectors(path: Path, user_ids: list[str], dim: int) -> npt.NDArray[
 
     Raises:
         UsageError: the file does not exist.
-        FileError: it has other arrays, or is no `.npz` file.
+        FileError: it has other arrays, or is not an `.npz` file.
         EmbeddingError: its vectors have another dimension than `dim`, or a user has no vector, two, or one without a
             direction.
     """

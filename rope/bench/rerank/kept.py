@@ -83,7 +83,7 @@ def read_candidates(path: Path) -> dict[str, PairCandidates]:
     """Pair -> its candidates, from a file that `rope-bench rerank` wrote.
 
     Raises:
-        UsageError: there is no such file, or it is something else.
+        UsageError: the file does not exist, or is something else.
     """
     check_file(path, "what rope-bench rerank --out writes")
     with reading_file(path, "Parquet"):

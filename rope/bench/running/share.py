@@ -48,7 +48,7 @@ def parse_share(text: str) -> RunShare:
     RunShare(rank=1, world=4)
 
     Raises:
-        UsageError: it is of another form, or there is no such share.
+        UsageError: it has another form, or the share is unknown.
     """
     match = re.fullmatch(r"(\d+)/(\d+)", text, re.ASCII)
     if match is None:

@@ -139,7 +139,7 @@ def _is_of_model(name: str) -> bool:
 
 
 def _definitions(embedder: object) -> Iterator[type | FunctionType]:
-    """The classes and functions that an object is made of, as far as objects of the user's own classes hold them."""
+    """The classes and functions of an object, as far as objects of the user's own classes hold them."""
     waiting, seen = [embedder], {id(embedder)}
     kept_alive: list[object] = []  # an id is of one object only while that lives
     while waiting and len(seen) < _MOST_OBJECTS:
@@ -272,7 +272,7 @@ def _imported(path: Path, package: str) -> set[str]:
 
 
 def _weights_named_in(path: Path) -> dict[str, Path]:
-    """The files of weights that there are among the texts of a file of code: text -> file."""
+    """The texts in a file of code that name existing files of weights: text -> file."""
     texts = {node.value for node in _nodes(path) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     named = [text for text in texts if text.lower().endswith(_WEIGHTS) and "\n" not in text and "\0" not in text]
     places = {text: [place for place in (Path(text), path.parent / text) if place.is_file()] for text in named}

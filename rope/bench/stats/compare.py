@@ -343,7 +343,7 @@ def subtract(a: MetricEstimate, b: MetricEstimate) -> MetricEstimate:
 def p_value(difference: MetricEstimate) -> float:
     """The two-sided p-value of a difference over at least two products, from Student's t.
 
-    Where all products show the same difference there is no error to divide by, and the sign test is used.
+    Where all products show the same difference, the standard error is zero, and the sign test is used.
     """
     error = difference.standard_error
     if error > _ROUNDING:

@@ -131,7 +131,7 @@ class Intervals:
 def intervals_of(ranks: QueryRanks) -> Intervals:
     """The interval of every number that `rope-bench score` reports of retrieval.
 
-    They depend on the ranks alone: there is no resampling, hence no seed, and the order of rows changes nothing.
+    They depend only on the ranks: nothing is resampled, so there is no seed, and the order of rows has no effect.
     """
     n_products = len(ranks.product_ids)
     pairs = {name: pair_intervals(pair, n_products) for name, pair in ranks.pairs.items()}
@@ -329,7 +329,7 @@ def pair_intervals(pair: PairRanks, n_products: int) -> PairIntervals:
 
 
 def bounds(interval: Interval | None) -> list[float] | None:
-    """`[low, high]`, or None where there is no interval."""
+    """`[low, high]`, or None without an interval."""
     if interval is None or interval.low is None or interval.high is None:
         return None
     return [interval.low, interval.high]

@@ -71,7 +71,7 @@ def tail_of(ranks: QueryRanks, directory: AnyPath, metric: str = "R@1", counted_
             it lacks are in the tail. Products are of one split only, so they are always counted in the scored one.
 
     Raises:
-        UsageError: the ranks are of another dataset, or there is no such metric.
+        UsageError: the ranks are of another dataset, or the metric is unknown.
         DatasetError: the dataset cannot be read, or has no such split.
     """
     fingerprint = read_manifest(directory).fingerprint

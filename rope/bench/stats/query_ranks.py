@@ -138,7 +138,7 @@ def query_values(pair: PairRanks, metric: str) -> FloatArray:
     """What each query scored in one of `METRICS`: float64 [n] between 0 and 1.
 
     Raises:
-        UsageError: there is no such metric.
+        UsageError: the metric is unknown.
     """
     name, _, k = metric.partition("@")
     if metric not in METRICS:

@@ -106,7 +106,7 @@ def slice_ranks(ranks: QueryRanks, directory: AnyPath) -> list[QuerySlice]:
 
 
 def read_text_lengths(directory: AnyPath, domain: DomainName, split: Split) -> dict[str, int | None]:
-    """The number of characters (code points) of each sample's text, by sample id; None where there is no text.
+    """The number of characters (code points) of each sample's text, by sample id; None without a text.
 
     Raises:
         DatasetError: the directory is not a dataset, or a shard cannot be read.

@@ -35,7 +35,7 @@ class BatchOptions:
         overlap: share of the items that two annotators see.
         gold: share of a batch that is known items, as far as there are any.
         seed: draws the overlap and the known items, and deals tasks out to people.
-        people: who is asked; nobody in particular where there are no names.
+        people: the annotators; nobody in particular without names.
 
     Raises:
         UsageError: a number is out of range.
@@ -242,7 +242,7 @@ def _without_question(item: Item) -> dict[str, Any]:
 
 
 def read_batches(folder: Path) -> list[TaskBatch]:
-    """The batches that were written to a folder, by name; none where there is no folder.
+    """The batches written to a folder, by name; none if the folder does not exist.
 
     Raises:
         DatasetError: a batch is damaged, or of another version of the questions.

@@ -41,7 +41,7 @@ def read_any_answers(path: Path) -> Iterator[AnnotatorAnswer]:
     """Answers in a file, by the end of its name.
 
     Raises:
-        UsageError: there is no such file, or its name ends otherwise.
+        UsageError: the file does not exist, or its name ends otherwise.
         ReleaseError: it is of another form.
     """
     if not path.is_file() or path.suffix not in _READERS:

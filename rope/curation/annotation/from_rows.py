@@ -43,7 +43,7 @@ def read_rows(
 
     Raises:
         DatasetError: a file cannot be read.
-        UsageError: there is no such column of numbers.
+        UsageError: the column does not exist or is not of numbers.
     """
     for path in paths:
         try:
@@ -134,7 +134,7 @@ def read_gold(path: Path) -> dict[str, str]:
     """Item -> known answer, from a table with the columns `item_id` and `answer`.
 
     Raises:
-        UsageError: there is no such file, or a column is missing.
+        UsageError: the file does not exist, or a column is missing.
     """
     check_file(path, "a CSV with the columns item_id and answer")
     names, rows = read_table(path)

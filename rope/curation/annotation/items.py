@@ -38,7 +38,7 @@ class Item:
 
     Attributes:
         item_id: names it for ever: the id of a sample, or the ids of a pair as `PAGE|CLIP`.
-        question: what is asked of it.
+        question: the question about it.
         texts: heading -> text, in the order of display; texts may be empty.
         media: heading -> paths of images, in the order of display; absolute, or relative to the pool.
         videos: heading -> path of a video file.

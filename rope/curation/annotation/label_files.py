@@ -43,7 +43,7 @@ def read_labels(path: Path) -> list[Label]:
     """Labels of a Parquet file, or of a CSV with `item_id` and `label`, and maybe `question` and `weight`.
 
     Raises:
-        UsageError: there is no such file.
+        UsageError: the file does not exist.
         FileError: it is of another form, a column is missing, or a value makes no sense; names the row.
     """
     if not path.is_file():

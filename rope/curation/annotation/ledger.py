@@ -57,7 +57,7 @@ class ImportReport:
 
 @dataclass(slots=True)
 class _Sorting:
-    """Answers by what becomes of them."""
+    """Answers by how they are used."""
 
     added: list[AnnotatorAnswer] = field(default_factory=list)
     n_known: int = 0
@@ -140,7 +140,7 @@ def _append(folder: Path, answers: Sequence[AnnotatorAnswer]) -> None:
 
 
 def read_ledger(folder: Path) -> list[AnnotatorAnswer]:
-    """All answers, in the order of arrival; none where there is no folder.
+    """All answers, in the order of arrival; none if the folder does not exist.
 
     Raises:
         DatasetError: a file is damaged, or one is missing.

@@ -150,7 +150,7 @@ def measure_precision(
     Each item counts by how probable it is that it is the same, by the model of Dawid and Skene. The interval is that of
     docs/statistics.md over products, on log odds, and holds the binomial one (Korn and Graubard, 1998). Its variance is
     the greater of two: that of the jackknife over products, and that of leaving out groups of them and estimating the
-    annotators' errors anew. What answers leave open counts as wrong at its lower end and as right at its upper one.
+    annotators' errors again. What answers leave open counts as wrong at its lower end and as right at its upper one.
 
     Raises:
         DatasetError: no audit was drawn from the dataset as it is, or an item has no answer yet.

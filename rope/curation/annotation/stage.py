@@ -24,9 +24,9 @@ class ApplyAnswers:
 
     Attributes:
         labels: what `rope curate annotate labels --out` writes, or a CSV with `item_id` and `label`.
-        different: what becomes of a row that is not the product of its hint: it becomes its own product, or is
+        different: the treatment of a row that is not the product of its hint: it becomes its own product, or is
             rejected unless somebody has said what else it is.
-        unclear: what becomes of a row of which nobody can tell.
+        unclear: the treatment of a row that nobody can judge.
     """
 
     labels: Path

@@ -20,9 +20,9 @@ class Filter:
     """Options of the operation `filter`.
 
     Attributes:
-        minimum: the cut where no other is given; a row that reaches it is kept. None where there is no lower cut.
+        minimum: the default cut; a row that reaches it is kept. None for no lower cut.
         column: the column of numbers, or of words.
-        maximum: rows above it are not kept; None where there is no upper cut.
+        maximum: rows above it are not kept; None for no upper cut.
         allowed: the words that are kept, of a column of words; none of a column of numbers.
         domains: domain -> its cut.
         categories: `category`, or `domain/category` which goes before it -> its cut; both go before that of the domain.
@@ -47,7 +47,7 @@ class Filter:
 
 
 def cut_of(domain: Domain, category: str | None, options: Filter) -> float | None:
-    """The lowest number of a row that is kept; None where there is no such cut.
+    """The lowest number of a row that is kept; None without such a cut.
 
     >>> options = Filter(0.2, domains={"live": 0.1}, categories={"shoes": 0.3, "live/shoes": 0.15})
     >>> [cut_of(*row, options) for row in (("page", None), ("live", "hats"), ("page", "shoes"), ("live", "shoes"))]
@@ -67,7 +67,7 @@ def filter_rows(batch: pa.RecordBatch, options: Filter) -> Outcome:
     `other_COLUMN`, with the word as detail.
 
     Raises:
-        UsageError: there is no such column of numbers, or of words.
+        UsageError: the column does not exist, or is neither of numbers nor of words.
     """
     if options.column not in batch.schema.names:
         raise UsageError(f"filter: no column {options.column!r}; the rows have {', '.join(batch.schema.names)}")
@@ -87,7 +87,7 @@ def filter_rows(batch: pa.RecordBatch, options: Filter) -> Outcome:
         ],
         pa.float64(),
     )
-    is_low = pc.fill_null(pc.less(values, cuts), False)  # where there is no cut, nothing is below it
+    is_low = pc.fill_null(pc.less(values, cuts), False)  # without a cut, nothing is below it
     is_high = pc.fill_null(pc.greater(values, pa.scalar(options.maximum, pa.float64())), False)
     is_out = pc.or_(pc.invert(known), pc.or_(is_low, is_high))
     is_kept = pc.invert(is_out)

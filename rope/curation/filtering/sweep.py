@@ -31,7 +31,7 @@ def scores(recipe: CurationRecipe, stage: str, column: str) -> Iterator[pa.Table
     Of a row that was not kept, the score is in its reject; rows without one are left out, as no cut keeps them.
 
     Raises:
-        UsageError: there is no such stage, or its rows have no such column.
+        UsageError: the stage is unknown, or its rows have no such column.
         DatasetError: the recipe was not run to its end.
     """
     stages = finished_stages(recipe)

@@ -76,7 +76,7 @@ def embed(batch: pa.RecordBatch, options: Embed) -> Outcome:
 
     Columns: `similarity`, the cosine of the text and the best frame, rounded to 4 digits, null without a text;
     `frame_similarity`, of each frame looked at; `shown_frames`, the places among those stored of the frames that show
-    the product, all where there is no text; `embedding` or the name that `column` gives, float32 of length 1, the mean
+    the product, all without a text; `embedding` or the name that `column` gives, float32 of length 1, the mean
     over these frames.
 
     Raises:

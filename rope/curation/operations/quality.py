@@ -155,7 +155,7 @@ def script_of(text: str) -> str:
 
 @lru_cache(maxsize=65_536)
 def _script(character: str) -> str:
-    """The script of a letter; empty for what is no letter."""
+    """The script of a letter; empty for other characters."""
     if not character.isalpha():
         return ""
     return _SCRIPTS.get(unicodedata.name(character, "").partition(" ")[0], "other")

@@ -54,7 +54,7 @@ def score_frames(batch: pa.RecordBatch, options: ScoreFrames) -> Outcome:
     """Add the number of each row; rejects only `unreadable_media`.
 
     Raises:
-        UsageError: there is no such function, the rows have a column of this name, or it does not return a finite
+        UsageError: the function does not exist, the rows have a column of this name, or it does not return a finite
             number for each picture.
     """
     scorer = _load(options.model)

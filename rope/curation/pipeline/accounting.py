@@ -220,7 +220,7 @@ def _misplaced(connection: duckdb.DuckDBPyConnection) -> list[str]:
         [REPEATED, _N_EXAMPLES],
     ).fetchall()
     sentences = [
-        f"id {row_id!r} is {n_raw} times in the pool, and {n_ends} times among what became of it ({fate or 'nothing'})"
+        f"id {row_id!r} is {n_raw} times in the pool, and {n_ends} times among the outcomes ({fate or 'nothing'})"
         for row_id, n_raw, n_ends, fate, _ in rows
     ]
     n_without = connection.execute("SELECT count(*) FROM raw WHERE id IS NULL").fetchall()[0][0]

@@ -65,7 +65,7 @@ def trimmed(column: pa.Array) -> pa.Array:
 
 
 def raw_ids(column: pa.Array) -> pa.Array:
-    """The ids of raw rows as their rows have them in every stage; null where there is nothing but spaces.
+    """The ids of raw rows as their rows have them in every stage; null where there are only spaces.
 
     >>> raw_ids(pa.array([7, None])).to_pylist(), raw_ids(pa.array([" a ", " "])).to_pylist()
     (['7', None], [' a ', None])

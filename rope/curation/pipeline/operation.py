@@ -210,7 +210,7 @@ def load_operation(use: str) -> Operation:
     True
 
     Raises:
-        UsageError: there is no such name, module or constant, or it is not an operation.
+        UsageError: the name, module or constant does not exist, or it is not an operation.
     """
     module_name, _, constant = BUILT_IN.get(use, use).partition(":")
     if not constant:

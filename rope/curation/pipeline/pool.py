@@ -79,15 +79,15 @@ def open_pool(path: Path, renamed: Mapping[str, str], cache: Path, kept: Sequenc
     """Find the files of a pool and check their columns.
 
     Args:
-        path: a Parquet file; or a folder with `pool.parquet`, with `pages/`, `videos/` or `lives/`, or with nothing
-            but Parquet files of one pool.
+        path: a Parquet file; or a folder with `pool.parquet`, with `pages/`, `videos/` or `lives/`, or with
+            only Parquet files of one pool.
         renamed: our name of a column -> the pool's, where they differ.
         cache: folder to keep hashes of files in, and the listing of a folder pool. A file whose size and time of
             change are as before is not hashed again.
         kept: other columns of the pool that go on.
 
     Raises:
-        UsageError: there is no such file, it is not Parquet, or a column is missing or cannot be kept.
+        UsageError: the file does not exist, it is not Parquet, or a column is missing or cannot be kept.
     """
     root, paths = _find_files(path, cache)
     schema = _common_schema(paths)

@@ -1,4 +1,4 @@
-"""One TOML file that says what is made of a pool.
+"""A TOML file that says how a pool is processed.
 
 name = "spring"
 
@@ -172,7 +172,7 @@ def read_recipe(path: Path) -> CurationRecipe:
     """Read and check a recipe.
 
     Raises:
-        UsageError: there is no such file, it is not TOML, or something in it is wrong: a line for each mistake.
+        UsageError: the file does not exist, it is not TOML, or something in it is wrong: a line for each mistake.
     """
     values = read_document(path, "TOML", "a recipe")
     stages = values.get("stage")
@@ -195,7 +195,7 @@ def cut_recipe(recipe: CurationRecipe, last: str) -> CurationRecipe:
     """The recipe up to a stage, in the same folder of work.
 
     Raises:
-        UsageError: there is no such stage.
+        UsageError: the stage is unknown.
     """
     names = [_POOL_STAGE, *(stage.name for stage in recipe.stages)]
     if last not in names:

@@ -107,7 +107,7 @@ def run_recipe(
 
 
 def stage_states(recipe: CurationRecipe) -> list[StageState]:
-    """How far each stage is; reads names, keys and sizes, and writes nothing but hashes of the pool."""
+    """The progress of each stage; reads names, keys and sizes, and only writes hashes of the pool."""
     states: list[StageState] = []
     sources: list[PoolSlice] | None = None
     for stage, planned in _planned(recipe):

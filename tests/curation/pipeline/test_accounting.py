@@ -72,7 +72,7 @@ def test_a_repeated_id_is_named(tmp_path):
     write_rows(tmp_path / "pool.parquet", ["a", "b", "a"])
     recipe = recipe_of(tmp_path, POISON)
     run_recipe(recipe, local(), progress=False)
-    assert audit(recipe).problems == ("id 'a' is 2 times in the pool, and 2 times among what became of it (kept)",)
+    assert audit(recipe).problems == ("id 'a' is 2 times in the pool, and 2 times among the outcomes (kept)",)
 
 
 KINDS = {
@@ -140,8 +140,8 @@ def test_a_row_that_was_exchanged_for_another_is_found_though_all_counts_agree(t
     raw["parts"][0]["kept"] |= {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
     manifest_path.write_text(json.dumps(raw))
     assert audit(recipe).problems == (
-        "id 'r00' is 1 times in the pool, and 0 times among what became of it (nothing)",
-        "id 'zz' is 0 times in the pool, and 1 times among what became of it (kept)",
+        "id 'r00' is 1 times in the pool, and 0 times among the outcomes (nothing)",
+        "id 'zz' is 0 times in the pool, and 1 times among the outcomes (kept)",
     )
 
 
