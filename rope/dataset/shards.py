@@ -1,7 +1,7 @@
 """Rows cut into Parquet shards, one after the other, so that a stopped build can be resumed.
 
-A shard is finished when its record lies next to it. A record says where the next shard begins, and since the cuts depend
-only on the rows themselves, a resumed build writes what an uninterrupted one would have written.
+A shard is finished when its record lies next to it. A record says where the next shard begins. The cuts depend only on
+the rows themselves, so a resumed build writes what an uninterrupted one would have written.
 """
 
 import json

@@ -24,8 +24,8 @@ _SCHEMA: Final = pa.schema([("line", pa.int64()), ("digest", pa.string()), ("nam
 def load_checksums(connection: duckdb.DuckDBPyConnection, path: Path | None) -> None:
     """Make the table `checksums` (image, digest) of a list; empty without one.
 
-    A line is a hash in hex, two blanks (or a blank and `*`), and a name as it is in the release. In the place of a
-    hash, `thumbnail:` and 32 hex digits may stand, see `rope.fetch.thumbnail`. Of several lines on a name the first
+    A line is a hash in hex, two blanks (or a blank and `*`), and a name as it is in the release. Instead of a hash, a
+    line may have `thumbnail:` and 32 hex digits, see `rope.fetch.thumbnail`. Of several lines for a name, the first
     counts.
 
     Raises:
