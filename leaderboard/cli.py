@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from rope.bench.shared_options import Data
 from rope.console import dataset_of, new_app, run_app
 from rope.errors import RopeError, UsageError
 
@@ -130,14 +131,7 @@ def submit(
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="A folder of results; the model gets a folder in it.")] = RESULTS,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DIR",
-            help="Dataset directory, or its address, such as s3://bucket/OUT.",
-            show_default="$ROPE_DATA, else that of 'rope use', else the one built last",
-        ),
-    ] = None,
+    data: Data = None,
     without_embeddings: Annotated[
         bool, typer.Option("--without-embeddings", help="Keep the vectors; the row is then claimed, not recomputed.")
     ] = False,

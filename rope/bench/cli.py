@@ -18,6 +18,7 @@ from rope.bench.json_option import STDOUT, JsonFile, is_file, put
 from rope.bench.queries.cli import queries
 from rope.bench.recommend.cli import recommend
 from rope.bench.rerank.cli import rerank
+from rope.bench.shared_options import Data, Name, SplitOption
 from rope.bench.transform_options import Centre, Csls, Whiten, read_transform
 from rope.bench.tsne_cli import tsne
 from rope.console import dataset_of, new_app, resumable, run_app
@@ -44,15 +45,6 @@ Files = Annotated[
         ".safetensors, or the TSV dumps of COPE's infer.py.",
     ),
 ]
-Name = Annotated[str | None, typer.Option(help="Name of the model.", show_default="that of the first file")]
-Data = Annotated[
-    str | None,
-    typer.Option(
-        metavar="DIR",
-        help="Dataset directory, or its address, such as s3://bucket/OUT.",
-        show_default="$ROPE_DATA, else that of 'rope use', else the one built last",
-    ),
-]
 SeveralData = Annotated[
     list[str] | None,
     typer.Option(
@@ -62,7 +54,6 @@ SeveralData = Annotated[
         show_default="$ROPE_DATA, else that of 'rope use', else the one built last",
     ),
 ]
-SplitOption = Annotated[Split, typer.Option(help="train: what models learn from; validation: what results are of.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the support sets of one-shot classification.")]
 Trials = Annotated[int, typer.Option(min=1, help="Draws of the support set.")]
 TrainingSeed = Annotated[

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rope.domain import Split
+from rope.bench.shared_options import Data, Name, SplitOption
 from rope.errors import UsageError
 from rope.files import atomic_path
 
@@ -25,20 +25,11 @@ def tsne(
             show_default=False,
         ),
     ],
-    data: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DIR",
-            help="Dataset directory, or its address, such as s3://bucket/OUT.",
-            show_default="$ROPE_DATA, else that of 'rope use', else the one built last",
-        ),
-    ] = None,
-    split: Annotated[
-        Split, typer.Option(help="train: what models learn from; validation: what results are of.")
-    ] = "validation",
+    data: Data = None,
+    split: SplitOption = "validation",
     products: Annotated[int, typer.Option(min=2, help="Products to draw, all samples of each.")] = 30,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of products and of the map.")] = 0,
-    name: Annotated[str | None, typer.Option(help="Name of the model.", show_default="that of the first file")] = None,
+    name: Name = None,
     pictures: Annotated[
         bool, typer.Option("--pictures", help="Show the samples on the page too; mind the licence of the images.")
     ] = False,

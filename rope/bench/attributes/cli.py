@@ -7,19 +7,11 @@ import typer
 
 from rope.bench.csv_option import CsvFile, put_answer
 from rope.bench.json_option import JsonFile
+from rope.bench.shared_options import Data, Name
 from rope.domain import Split
 from rope.errors import UsageError
 
 __all__ = ["attributes", "tail"]
-
-Data = Annotated[
-    str | None,
-    typer.Option(
-        metavar="DIR",
-        help="Dataset directory, or its address, such as s3://bucket/OUT.",
-        show_default="$ROPE_DATA, else that of 'rope use', else the one built last",
-    ),
-]
 
 
 def attributes(
@@ -43,7 +35,7 @@ def attributes(
             show_default="cross-validation over the products of EMB",
         ),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the model.", show_default="that of the first file")] = None,
+    name: Name = None,
     folds: Annotated[int, typer.Option(min=2, help="Folds of cross-validation.")] = 5,
     neighbours: Annotated[int, typer.Option("-k", "--neighbours", min=1, help="Nearest examples that vote.")] = 10,
     shots: Annotated[

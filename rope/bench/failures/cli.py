@@ -11,25 +11,16 @@ import typer
 from rope.bench.compute_options import Device, Memory, Threads, read_compute
 from rope.bench.csv_option import CsvFile, put_answer
 from rope.bench.json_option import JsonFile
-from rope.domain import Split
+from rope.bench.shared_options import Data, Name, SplitOption
 
 __all__ = ["gallery"]
 
 
 def gallery(
     files: Annotated[list[Path], typer.Argument(metavar="EMB...", help="Embeddings; see `rope-bench score`.")],
-    data: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DIR",
-            help="Dataset directory, or its address, such as s3://bucket/OUT.",
-            show_default="$ROPE_DATA, else that of 'rope use', else the one built last",
-        ),
-    ] = None,
-    split: Annotated[
-        Split, typer.Option(help="train: what models learn from; validation: what results are of.")
-    ] = "validation",
-    name: Annotated[str | None, typer.Option(help="Name of the model.", show_default="that of the first file")] = None,
+    data: Data = None,
+    split: SplitOption = "validation",
+    name: Name = None,
     choose: Annotated[
         Literal["worst", "near", "hubs", "random", "lost"],
         typer.Option(

@@ -11,8 +11,8 @@ import typer
 from rope.bench.compute_options import Memory, Threads, read_compute
 from rope.bench.csv_option import CsvFile, put_answer
 from rope.bench.json_option import JsonFile
+from rope.bench.shared_options import Name, SplitOption
 from rope.console import dataset_of
-from rope.domain import Split
 
 __all__ = ["queries"]
 
@@ -33,10 +33,8 @@ def queries(
             show_default="$ROPE_DATA, else that of 'rope use', else the one built last",
         ),
     ] = None,
-    split: Annotated[
-        Split, typer.Option(help="train: what models learn from; validation: what results are of.")
-    ] = "validation",
-    name: Annotated[str | None, typer.Option(help="Name of the model.", show_default="that of the first file")] = None,
+    split: SplitOption = "validation",
+    name: Name = None,
     memory: Memory = None,
     threads: Threads = None,
     missing: Annotated[

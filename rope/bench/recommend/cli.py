@@ -11,6 +11,7 @@ import typer
 from rope.bench.compute_options import Device, Memory, Threads, read_compute
 from rope.bench.csv_option import CsvFile, put_answer
 from rope.bench.json_option import JsonFile
+from rope.bench.shared_options import Name
 
 __all__ = ["ColumnsOption", "recommend"]
 
@@ -61,7 +62,7 @@ def recommend(
         int | None, typer.Option(min=1, help="Number of latest items that are averaged.", show_default="all")
     ] = None,
     neighbours: Annotated[int, typer.Option(min=1, help="Neighbours that item-kNN keeps for each item.")] = 50,
-    name: Annotated[str | None, typer.Option(help="Name of the model.", show_default="that of the first file")] = None,
+    name: Name = None,
     memory: Memory = None,
     threads: Threads = None,
     device: Device = "cpu",

@@ -11,6 +11,7 @@ import typer
 from rope.bench.compute_options import Device, Memory, Threads, read_compute
 from rope.bench.csv_option import CsvFile, write_csv
 from rope.bench.json_option import JsonFile, is_file, put
+from rope.bench.shared_options import Data
 from rope.console import dataset_of, resumable
 from rope.errors import UsageError
 
@@ -43,14 +44,7 @@ def rerank(
             help="Score candidates that are kept already; of all else, only --data is needed.", show_default=False
         ),
     ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DIR",
-            help="Dataset directory, or its address, such as s3://bucket/OUT.",
-            show_default="$ROPE_DATA, else that of 'rope use', else the one built last",
-        ),
-    ] = None,
+    data: Data = None,
     depth: Annotated[int, typer.Option(min=1, help="Candidates of each query: the first so many of the result.")] = 100,
     dims: Annotated[
         int | None,
