@@ -5,17 +5,16 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from baselines.roles import Role
 
-__all__ = ["APIS", "WITH_IMAGES", "Api", "HttpInput", "HttpVectors", "read_vectors", "request_of"]
+__all__ = ["WITH_IMAGES", "Api", "HttpInput", "HttpVectors", "read_vectors", "request_of"]
 
 Api = Literal["openai", "tei", "vllm", "jina"]
-APIS: Final[tuple[Api, ...]] = get_args(Api)
 
 WITH_IMAGES: Final[frozenset[Api]] = frozenset({"vllm", "jina"})
 """The formats that have a place for images."""

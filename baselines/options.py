@@ -2,17 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final, Literal, get_args, get_type_hints
+from typing import Final, Literal, get_type_hints
 
 from rope.config import Count, Fraction, check_record, unknown_key, value_of_text
 from rope.domain import DomainName, Sample, domain_problem
 from rope.errors import UsageError
 
-__all__ = ["POOLINGS", "TEMPLATES", "EmbeddingOptions", "Pooling", "read_options"]
+__all__ = ["TEMPLATES", "EmbeddingOptions", "Pooling", "read_options"]
 
 Pooling = Literal["mean", "max", "first"]
 
-POOLINGS: Final[tuple[Pooling, ...]] = get_args(Pooling)
 
 TEMPLATES: Final = {"none": "{}", "en": "a photo of {}", "zh": "一张{}的图片"}
 """Prompts by name; another text with `{}` is its own prompt."""

@@ -11,7 +11,6 @@ import numpy.typing as npt
 from rope.arrays import BoolArray, IntArray
 
 __all__ = [
-    "STAGES",
     "Interactions",
     "LeaveOneOut",
     "Sequences",
