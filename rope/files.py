@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +15,17 @@ from rope.errors import FileError, RopeError, UsageError
 if TYPE_CHECKING:
     from upath import UPath
 
-__all__ = ["Address", "AnyPath", "atomic_path", "kind_of", "kind_of_start", "on_disk", "reading_file", "sha256_of"]
+__all__ = [
+    "Address",
+    "AnyPath",
+    "atomic_path",
+    "kind_of",
+    "kind_of_start",
+    "on_disk",
+    "reading_file",
+    "refuse_address",
+    "sha256_of",
+]
 
 _BEGINNINGS: Final = {
     b"version https://git-lfs.github.com/spec/": "a Git LFS pointer, which stands for the file; run git lfs pull",
@@ -41,10 +53,11 @@ Address: TypeAlias = "str | os.PathLike[str] | UPath"
 
 
 @contextmanager
-def atomic_path(target: Path) -> Iterator[Path]:
+def atomic_path(target: AnyPath) -> Iterator[Path]:
     """Yield a path beside `target` to write to; it becomes `target` when the block ends without an error.
 
-    A crash leaves the old `target`, or none. The parent folder is made when it does not exist.
+    A crash leaves the old `target`, or none. The parent folder is made when it does not exist. What goes to an address
+    of fsspec is written on this machine and sent as a whole: object stores show an object when it is complete.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -54,8 +67,14 @@ def atomic_path(target: Path) -> Iterator[Path]:
     'whole'
 
     Raises:
-        UsageError: `target` is a folder.
+        UsageError: `target` is a folder, or an address that was taken for a path.
     """
+    if not isinstance(target, Path):
+        with tempfile.TemporaryDirectory(prefix="rope-upload-") as folder:
+            yield Path(folder) / "part"
+            target.fs.put_file(str(Path(folder) / "part"), target.path)
+        return
+    refuse_address(target)
     if target.is_dir():
         raise UsageError(f"{target}: is a folder; expected the name of a file to write")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -67,6 +86,25 @@ def atomic_path(target: Path) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def refuse_address(path: Path) -> None:
+    """Refuse a path that was made of an address of fsspec: it would become a folder with the name `s3:`.
+
+    >>> refuse_address(Path("s3://bucket/out"))
+    Traceback (most recent call last):
+    rope.errors.UsageError: s3://bucket/out: is an address; expected a path on this machine, as only the pool and the \
+folder of work of a recipe, the output of its publish, and datasets that are read may be elsewhere
+
+    Raises:
+        UsageError: it was.
+    """
+    if path.parts and re.fullmatch(r"[a-z][a-z0-9+.-]+:", path.parts[0]):
+        raise UsageError(
+            f"{path.parts[0]}//{'/'.join(path.parts[1:])}: is an address; expected a path on this machine, as only the "
+            "pool and the folder of work of a recipe, the output of its publish, and datasets that are read may be "
+            "elsewhere"
+        )
 
 
 def sha256_of(path: AnyPath) -> str:

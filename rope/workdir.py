@@ -14,7 +14,7 @@ from shutil import rmtree
 from typing import Any, Final
 
 from rope.errors import UsageError
-from rope.files import atomic_path
+from rope.files import atomic_path, refuse_address
 
 __all__ = ["WorkFolder", "differences", "json_differences"]
 
@@ -59,6 +59,7 @@ class WorkFolder:
         Raises:
             UsageError: the folder is a file, or holds something else; says what.
         """
+        refuse_address(self.path)
         if self.path.exists() and not self.path.is_dir():
             raise UsageError(f"{self.path}: is a file; expected a folder that is empty or does not exist")
         # Listed before the note is looked for: another process may be starting, and writes its note first.

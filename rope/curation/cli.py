@@ -59,11 +59,13 @@ def run(
     from rope.curation.pipeline.accounting import audit as check_accounting
     from rope.curation.pipeline.accounting import funnel
     from rope.curation.pipeline.fault_injection import FaultInjection
+    from rope.curation.pipeline.places import refuse_memory
     from rope.curation.pipeline.recipe import cut_recipe, read_recipe
     from rope.curation.pipeline.runner import finished_stages, run_recipe
     from rope.curation.report import funnel_table
 
     checked = read_recipe(recipe)
+    refuse_memory(checked.work, checked.pool_path)
     made = checked if until is None else cut_recipe(checked, until)
     with _engines(engine, workers, address) as open_engine:
         run_recipe(
@@ -160,6 +162,7 @@ def audit(recipe: RecipeFile) -> None:
     Of rows that are split, show what leaks between the splits too; more of it than the recipe accepts is a problem.
     """
     from rope.curation.pipeline.accounting import audit as check_accounting
+    from rope.curation.pipeline.places import here_of
     from rope.curation.pipeline.recipe import read_recipe
     from rope.curation.pipeline.runner import finished_stages
     from rope.curation.splitting.leak_audit import to_markdown
@@ -173,7 +176,7 @@ def audit(recipe: RecipeFile) -> None:
     stages = finished_stages(checked)
     if is_split(stages):
         leaks = audit_split(checked, stages)
-        typer.echo(f"\n{to_markdown(leaks)}\nListed in {write_leaks(checked.work, leaks)}.")
+        typer.echo(f"\n{to_markdown(leaks)}\nListed in {write_leaks(here_of(checked.work), leaks)}.")
         _end_with(tuple(leaks_refused(leaks, checked.leaks)), recipe)
 
 

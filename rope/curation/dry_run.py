@@ -21,6 +21,7 @@ from rope.curation.pipeline.engine_local import local_engine
 from rope.curation.pipeline.ids import raw_ids, without_views
 from rope.curation.pipeline.manifest import ShardManifest
 from rope.curation.pipeline.operation import GlobalOperation, MapOperation, Operation, load_operation
+from rope.curation.pipeline.places import open_parquet
 from rope.curation.pipeline.pool import RawPool, open_pool
 from rope.curation.pipeline.recipe import CurationRecipe, Stage
 from rope.curation.pipeline.runner import POOL_STAGE, finished_stages, run_recipe
@@ -29,6 +30,8 @@ from rope.curation.pipeline.worker import ShardAttempt
 from rope.curation.sampling.keyed_hash import keyed_hash
 from rope.curation.sampling.stage import SampleRows
 from rope.errors import UsageError
+from rope.files import AnyPath
+from rope.media.addresses import is_address
 
 __all__ = ["MIN_ROWS", "draw_rows", "measure_stages", "pool_rows"]
 
@@ -120,7 +123,7 @@ def draw_rows(pool: RawPool, share: float) -> pa.Table:
     limit = math.ceil(share * 2**64)
     drawn = []
     for file in pool.files:
-        with pq.ParquetFile(file.path) as opened:
+        with open_parquet(file.path) as opened:
             drawn.append(pa.table(without_views(pa.RecordBatch.from_pylist([], opened.schema_arrow))))
             for batch in map(without_views, opened.iter_batches(_BATCH)):
                 keys = pc.fill_null(raw_ids(batch[pool.columns["id"]]), "")
@@ -136,7 +139,7 @@ def draw_rows(pool: RawPool, share: float) -> pa.Table:
     return rows
 
 
-def _rooted(value: Any, root: Path) -> Any:  # noqa: ANN401  what a pool may hold
+def _rooted(value: Any, root: AnyPath) -> Any:  # noqa: ANN401  what a pool may hold
     """The same media with absolute paths.
 
     >>> _rooted([{"bytes": None, "path": "a.jpg"}, "/b.jpg", None], Path("/pool"))
@@ -146,7 +149,7 @@ def _rooted(value: Any, root: Path) -> Any:  # noqa: ANN401  what a pool may hol
         return [_rooted(one, root) for one in value]
     if isinstance(value, dict):
         return value | {"path": _rooted(value.get("path"), root)}
-    return str(root / value) if isinstance(value, str) and value else value
+    return str(root / value) if isinstance(value, str) and value and not is_address(value) else value
 
 
 def _part_of(recipe: CurationRecipe, folder: Path, n_rows: int) -> CurationRecipe:

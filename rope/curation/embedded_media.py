@@ -1,4 +1,4 @@
-"""Media that are stored inside rows, as files, for those who take nothing else."""
+"""Media that are stored inside rows or elsewhere, as files, for those who take nothing else."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rope.files import atomic_path
+from rope.media.addresses import is_address, read_file
 from rope.media.containers import video_extension
 
 __all__ = ["in_files"]
@@ -14,7 +15,7 @@ _STARTS: Final = {b"\xff\xd8": ".jpg", b"\x89PNG": ".png", b"GIF8": ".gif", b"RI
 
 
 def in_files(row: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The same row, whose frames and video are all files: those stored in it are written to a folder, by their hash.
+    """The same row, whose frames and video are all files of this machine: others are written to a folder, by hash.
 
     A file that is there already is left alone, so that writing is repeated at no cost. The folder may be shared by rows
     and by runs.
@@ -29,9 +30,11 @@ def in_files(row: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _in_file(stored: Mapping[str, Any], folder: Path, suffix_of: Callable[[bytes], str]) -> dict[str, Any]:
-    content = stored["bytes"]
-    if stored["path"] is not None or content is None:
-        return {"bytes": None, "path": stored["path"]}
+    content, address = stored["bytes"], stored["path"]
+    if content is None:
+        if address is None or not is_address(address):
+            return {"bytes": None, "path": address}
+        content = read_file(address)
     name = hashlib.sha256(content).hexdigest()
     path = (folder / name[:2] / f"{name}{suffix_of(content)}").absolute()
     if not path.exists():

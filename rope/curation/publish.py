@@ -17,6 +17,7 @@ from rope.curation.embedded_media import in_files
 from rope.curation.pipeline.accounting import audit as check_accounting
 from rope.curation.pipeline.accounting import kept_files
 from rope.curation.pipeline.manifest import ShardManifest
+from rope.curation.pipeline.places import here_of
 from rope.curation.pipeline.recipe import CurationRecipe
 from rope.curation.pipeline.runner import finished_stages
 from rope.curation.splitting.leak_audit import LeakAudit
@@ -86,7 +87,7 @@ def publish(
             "deduplicate keeps one row of each id), or publish with --accept-unsound, which the card will say"
         )
     audit = audit_split(recipe, stages)
-    listing = write_leaks(recipe.work, audit)
+    listing = write_leaks(here_of(recipe.work), audit)
     refused = leaks_refused(audit, recipe.leaks)
     if refused and not accept_unsound:
         raise DatasetError(
@@ -116,13 +117,15 @@ def _write(path: Path, text: str) -> None:
 
 
 def curated_source(recipe: CurationRecipe, stages: dict[str, list[tuple[Path, ShardManifest]]]) -> ReleaseSource:
-    """The kept rows of the last stage as a release; media that are stored inside rows are written to `work/media`.
+    """The kept rows of the last stage as a release.
+
+    Media that are stored inside rows, or lie elsewhere, are written to `work/media`.
 
     Raises:
         UsageError: a column is missing.
     """
     last = list(stages)[-1]
-    folder = recipe.work / "stages" / last
+    folder = stages[last][0][0]
     names = tuple(part.kept.name for _, manifest in stages[last] for part in manifest.parts)
     for name in names:
         if missing := [column for column in _NEEDED if column not in pq.read_schema(folder / name).names]:
@@ -131,7 +134,7 @@ def curated_source(recipe: CurationRecipe, stages: dict[str, list[tuple[Path, Sh
                 "stages merge and split"
             )
     domains = {domain for name in names for domain in pq.read_table(folder / name, columns=["domain"])[0].to_pylist()}
-    media = recipe.work / "media"
+    media = here_of(recipe.work) / "media"
     root = _root([path for name in names for path in _paths(folder / name, media)])
     return ReleaseSource(
         kind="curation",

@@ -71,9 +71,9 @@ def as_directory(address: Address) -> AnyPath:
     from upath import UPath
 
     try:
-        remote = UPath(address)
+        remote = UPath(address, use_listings_cache=False)  # others may write there while this process reads
         remote.fs  # noqa: B018 -- looks for the package of the protocol
-    except (ValueError, ImportError) as error:
+    except (ValueError, ImportError, OSError) as error:
         raise UsageError(
             f"{address}: addresses of this kind cannot be read ({error}); install the fsspec package for it, "
             "such as s3fs or gcsfs"

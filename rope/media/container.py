@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from rope.domain import Audio, Video
 from rope.errors import DatasetError
+from rope.media.addresses import is_address, read_file
 from rope.media.guard import MAX_PIXELS
 from rope.media.whole import missing_bytes
 
@@ -43,16 +44,21 @@ def checked(media: Video | Audio, is_known: Callable[[bytes], bool], kinds: str)
     Raises:
         DatasetError: the file does not exist, is something else, or lacks its end.
     """
-    source = media.data if media.data is not None else str(Path(str(media.path)).absolute())
     try:
+        source = media.data if media.data is not None else _source(str(media.path))
         head = source[:16] if isinstance(source, bytes) else _head(source)
         if not is_known(head):
             raise DatasetError(f"is not an {kinds} file")
         if missing := missing_bytes(source):
             raise DatasetError(f"is truncated: its last {missing:,} bytes are missing")
     except OSError as error:
-        raise DatasetError(f"cannot be read: {error.strerror}") from error
+        raise DatasetError(f"cannot be read: {error.strerror or error}") from error
     return source
+
+
+def _source(path: str) -> str | bytes:
+    """The absolute path of a file, or the bytes of one at an address."""
+    return read_file(path) if is_address(path) else str(Path(path).absolute())
 
 
 @contextmanager

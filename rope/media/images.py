@@ -4,7 +4,6 @@ import io
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Final, TypeVar
 
 import numpy as np
@@ -14,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from rope.domain import Frame
 from rope.errors import DatasetError, MissingExtraError
 from rope.extras import needed_by
+from rope.media.addresses import read_file
 from rope.media.guard import guarded
 from rope.media.levels import to_rgb
 from rope.media.png import without_texts
@@ -148,7 +148,7 @@ def check_size(size: tuple[int, int] | None) -> None:
 def _read(frame: Frame, use: Callable[[Image.Image], T], formats: Iterable[str]) -> T:
     """What `use` makes of an image that has been opened and not loaded."""
     with guarded(frame):
-        content = frame.data if frame.data is not None else Path(str(frame.path)).read_bytes()
+        content = frame.data if frame.data is not None else read_file(str(frame.path))
         try:
             return _use(content, use, formats)
         except Exception:

@@ -7,6 +7,7 @@ import typer
 
 if TYPE_CHECKING:
     from rope.curation.annotation.labels import QuestionSummary
+    from rope.files import AnyPath
 
 __all__ = ["app"]
 
@@ -155,12 +156,14 @@ def labels(
         typer.echo(f"wrote {out}")
 
 
-def _media_root(pool: Path, folder: Path) -> Path:
+def _media_root(pool: "AnyPath", folder: Path) -> Path:
     """The folder that all media are below: what the pool's lies in, and the batches' too where the pool holds media."""
     import os
 
     from rope.curation.annotation.export import MEDIA
 
+    if not isinstance(pool, Path):
+        return folder.absolute()
     around = (pool if pool.is_dir() else pool.parent).parent
     return Path(os.path.commonpath([around, folder.absolute()])) if (folder / MEDIA).is_dir() else around
 

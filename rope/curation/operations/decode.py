@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
@@ -13,6 +12,7 @@ from rope.curation.pipeline.operation import MapOperation, Outcome, Reject, divi
 from rope.domain import Frame, Video
 from rope.errors import DatasetError
 from rope.media import decode_frame, decode_video
+from rope.media.addresses import TooLargeError, read_file
 
 __all__ = ["DECODE", "Decode", "decode"]
 
@@ -69,9 +69,9 @@ def _look(row: Mapping[str, Any], options: Decode) -> _Look:
     for kind, stored in media:
         place = stored["path"] or f"embedded {kind}"
         try:
-            data = stored["bytes"] if stored["bytes"] is not None else _read(Path(stored["path"]), options.max_bytes)
+            data = stored["bytes"] if stored["bytes"] is not None else read_file(stored["path"], options.max_bytes)
             side = _shortest_side(kind, data)
-        except _TooLargeError as error:
+        except TooLargeError as error:
             return _Look(verdict=Reject("too_large", error.n_bytes, place))
         except (OSError, DatasetError) as error:
             return _Look(verdict=Reject(f"unreadable_{kind}", None, f"{place}: {_why(error)}"))
@@ -80,18 +80,6 @@ def _look(row: Mapping[str, Any], options: Decode) -> _Look:
         hashes.append(hashlib.sha256(data).hexdigest())
         sides.append(side)
     return _Look(tuple(hashes), min(sides)) if sides else _Look(verdict=Reject("no_media"))
-
-
-class _TooLargeError(Exception):
-    def __init__(self, n_bytes: int) -> None:
-        self.n_bytes = n_bytes
-
-
-def _read(path: Path, max_bytes: int) -> bytes:
-    n_bytes = path.stat().st_size
-    if n_bytes > max_bytes:
-        raise _TooLargeError(n_bytes)
-    return path.read_bytes()
 
 
 def _shortest_side(kind: str, data: bytes) -> int:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from rope.curation.pipeline.ids import raw_ids
 from rope.curation.pipeline.manifest import ShardManifest
 from rope.curation.pipeline.operation import REPEATED, Fate
+from rope.curation.pipeline.places import open_parquet
 from rope.curation.pipeline.pool import RawPool, open_pool
 from rope.curation.pipeline.recipe import CurationRecipe
 from rope.curation.pipeline.runner import finished_stages
@@ -164,7 +165,7 @@ def _raw_ids(pool: RawPool) -> pa.RecordBatchReader:
 
     def batches() -> Iterator[pa.RecordBatch]:
         for file in pool.files:
-            with pq.ParquetFile(file.path) as opened:
+            with open_parquet(file.path) as opened:
                 for batch in opened.iter_batches(65_536, columns=[pool.columns["id"]]):
                     yield pa.RecordBatch.from_arrays([raw_ids(batch[0])], ["id"])
 

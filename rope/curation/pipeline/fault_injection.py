@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, get_args
 
+from rope.files import AnyPath
+
 __all__ = [
     "CALM_ATTEMPT",
     "FAULTS",
@@ -95,8 +97,10 @@ def strike_writing(fault: Fault | None, path: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
-def strike_after(fault: Fault | None, path: Path) -> None:
+def strike_after(fault: Fault | None, path: AnyPath) -> None:
     """Damage a file that was written: cut it in half, or flip one bit in its middle."""
+    if fault not in ("torn", "flipped"):
+        return
     whole = path.read_bytes()
     middle = len(whole) // 2
     if fault == "torn":

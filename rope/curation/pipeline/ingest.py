@@ -35,10 +35,12 @@ ROW_SCHEMA: Final = pa.schema(
         ("session", pa.string()),
     ]
 )
-"""A row of the pool after ingest; paths are absolute. A page has frames; a video or live clip has frames or a video."""
+"""A row of the pool after ingest; paths are absolute, or addresses.
+
+A page has frames; a video or live clip has frames or a video."""
 
 _WORDS: Final = ("text", "category", "product_hint", "session")
-_IS_VIDEO: Final = rf"(?i)[^/]({'|'.join(sorted(suffix.replace('.', '[.]') for suffix in VIDEO_SUFFIXES))})$"
+_IS_VIDEO: Final = rf"(?i)[^/]({'|'.join(sorted(suffix.replace('.', '[.]') for suffix in VIDEO_SUFFIXES))})([?#].*)?$"
 
 _LISTS: Final = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 
@@ -82,7 +84,7 @@ def ingest_rows(batch: pa.RecordBatch, options: IngestOptions) -> Outcome:
     return divide(rows, verdicts)
 
 
-ADMIT: Final = MapOperation(version=4, options=IngestOptions, apply=ingest_rows)
+ADMIT: Final = MapOperation(version=5, options=IngestOptions, apply=ingest_rows)
 """The first stage of every recipe."""
 
 
@@ -138,8 +140,8 @@ def _media(given: Mapping[str, pa.Array], n_rows: int, root: str) -> tuple[_File
 def _files(column: pa.Array, root: str) -> _Files:
     """The files that a column names or holds: one value or a list of them a row, each a path or bytes and a path.
 
-    >>> _files(pa.array(["a.jpg", None, "/b.jpg"]), "/pool").file.to_pylist()
-    [{'bytes': None, 'path': '/pool/a.jpg'}, {'bytes': None, 'path': '/b.jpg'}]
+    >>> _files(pa.array(["a.jpg", None, "/b.jpg", "s3://b/c.jpg"]), "/pool").file.field("path").to_pylist()
+    ['/pool/a.jpg', '/b.jpg', 's3://b/c.jpg']
     """
     if pa.types.is_null(column.type):
         column = column.cast(pa.string())
@@ -150,7 +152,8 @@ def _files(column: pa.Array, root: str) -> _Files:
     content, path = _content(column), _path(column)
     has_content = pc.is_valid(content)
     slash = "" if root.endswith("/") else "/"
-    absolute = pc.if_else(pc.starts_with(path, "/"), path, pc.binary_join_element_wise(root + slash, path, ""))
+    is_whole = pc.match_substring_regex(path, "^(/|[A-Za-z][A-Za-z0-9+.-]*://)")
+    absolute = pc.if_else(is_whole, path, pc.binary_join_element_wise(root + slash, path, ""))
     absolute = pc.if_else(has_content, None, absolute)
     found = _Files(row, pa.StructArray.from_arrays([content, absolute], fields=list(_FILE)))
     return found.where(pc.or_(has_content, pc.greater(pc.fill_null(pc.binary_length(path), 0), 0)))

@@ -3,11 +3,10 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from rope.curation.pipeline.operation import Fate
-from rope.files import atomic_path
+from rope.files import AnyPath, atomic_path
 
 __all__ = ["Count", "ShardManifest", "ShardPart", "StoredFile", "read_manifest", "write_manifest"]
 
@@ -66,13 +65,13 @@ class ShardManifest:
             yield part.rejects
 
 
-def write_manifest(path: Path, manifest: ShardManifest) -> None:
+def write_manifest(path: AnyPath, manifest: ShardManifest) -> None:
     """Write a manifest atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(asdict(manifest), indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
-def read_manifest(path: Path) -> ShardManifest | None:
+def read_manifest(path: AnyPath) -> ShardManifest | None:
     """Read a manifest; None where it is missing, torn, or vouches for files that are not there in their size.
 
     Hashes are not compared: whoever reads a file does that.

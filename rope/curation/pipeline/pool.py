@@ -13,15 +13,15 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rope.domain import CONFIG_OF, DOMAINS
+from rope.curation.pipeline.places import identity_of, map_places, open_parquet
+from rope.domain import CONFIG_OF, DOMAINS, config_of
 from rope.errors import DatasetError, UsageError
-from rope.files import atomic_path, sha256_of
+from rope.files import AnyPath, atomic_path, sha256_of
 
 __all__ = ["COLUMNS", "VIDEO_SUFFIXES", "PoolFile", "PoolSlice", "RawPool", "open_pool", "slices"]
 
@@ -38,7 +38,7 @@ VIDEO_SUFFIXES: Final = frozenset({".mp4", ".mov", ".webm", ".mkv", ".avi"})
 class PoolFile:
     """A Parquet file of a pool: where it is, its number of rows, and SHA-256 of its bytes."""
 
-    path: Path
+    path: AnyPath
     rows: int
     sha256: str
 
@@ -54,7 +54,7 @@ class RawPool:
         kept: other columns that go on as they are.
     """
 
-    root: Path
+    root: AnyPath
     files: tuple[PoolFile, ...]
     columns: Mapping[str, str]
     kept: tuple[str, ...] = ()
@@ -64,7 +64,7 @@ class RawPool:
 class PoolSlice:
     """Rows `start` to `stop` (not included) of a Parquet file, and SHA-256 of the whole file."""
 
-    path: Path
+    path: AnyPath
     start: int
     stop: int
     sha256: str
@@ -75,7 +75,7 @@ class PoolSlice:
         return self.stop - self.start
 
 
-def open_pool(path: Path, renamed: Mapping[str, str], cache: Path, kept: Sequence[str] = ()) -> RawPool:
+def open_pool(path: AnyPath, renamed: Mapping[str, str], cache: AnyPath, kept: Sequence[str] = ()) -> RawPool:
     """Find the files of a pool and check their columns.
 
     Args:
@@ -83,7 +83,7 @@ def open_pool(path: Path, renamed: Mapping[str, str], cache: Path, kept: Sequenc
             only Parquet files of one pool.
         renamed: our name of a column -> the pool's, where they differ.
         cache: folder to keep hashes of files in, and the listing of a folder pool. A file whose size and time of
-            change are as before is not hashed again.
+            change, or what its store says of it, are as before is not hashed again.
         kept: other columns of the pool that go on.
 
     Raises:
@@ -94,20 +94,20 @@ def open_pool(path: Path, renamed: Mapping[str, str], cache: Path, kept: Sequenc
     columns = _columns(schema, renamed, paths[0])
     _refuse_unkept(schema, kept, paths[0])
     known = _read_cache(cache / "pool.json")
-    stats = {str(file): (file.stat().st_size, file.stat().st_mtime_ns) for file in paths}
+    stats = {str(file): told for file, told in zip(paths, map_places(identity_of, paths, root), strict=True)}
     hashes = {
         name: entry["sha256"]
         for name, entry in known.items()
-        if name in stats and (entry["size"], entry["mtime_ns"]) == stats[name]
+        if name in stats and len(stats[name]) > 1 and entry.get("identity") == stats[name]
     }
     hashes |= {str(file): sha256_of(file) for file in paths if str(file) not in hashes}
-    entries = {
-        name: {"size": size, "mtime_ns": mtime_ns, "sha256": hashes[name]} for name, (size, mtime_ns) in stats.items()
-    }
+    entries = {name: {"identity": told, "sha256": hashes[name]} for name, told in stats.items()}
     if entries != known:
         with atomic_path(cache / "pool.json") as temporary:
             temporary.write_text(json.dumps(entries, indent=1), "utf-8")
-    files = [PoolFile(file, pq.read_metadata(file).num_rows, hashes[str(file)]) for file in paths]
+    files = [
+        PoolFile(file, n, hashes[str(file)]) for file, n in zip(paths, map_places(_n_rows, paths, root), strict=True)
+    ]
     return RawPool(root.absolute(), tuple(files), columns, tuple(kept))
 
 
@@ -125,7 +125,7 @@ def slices(pool: RawPool, shard_rows: int) -> list[PoolSlice]:
     ]
 
 
-def _find_files(path: Path, cache: Path) -> tuple[Path, list[Path]]:
+def _find_files(path: AnyPath, cache: AnyPath) -> tuple[AnyPath, list[AnyPath]]:
     if path.is_file():
         return path.parent, [path]
     if not path.is_dir():
@@ -136,16 +136,16 @@ def _find_files(path: Path, cache: Path) -> tuple[Path, list[Path]]:
         listing = cache / "listing.parquet"
         _write_listing(path, listing)
         return path, [listing]
-    if files := sorted(path.glob("*.parquet")):
+    if files := sorted((file for file in path.iterdir() if file.suffix == ".parquet"), key=str):
         return path, files
     raise UsageError(
         f"{path}: no raw pool here; expected pool.parquet, other Parquet files, or a folder pages, videos or lives"
     )
 
 
-def _common_schema(paths: Sequence[Path]) -> pa.Schema:
+def _common_schema(paths: Sequence[AnyPath]) -> pa.Schema:
     try:
-        schemas = [pq.read_schema(path) for path in paths]
+        schemas = map_places(_schema, paths, paths[0])
     except (pa.ArrowInvalid, OSError) as error:
         raise UsageError(f"{paths[0].parent}: a file of the pool is not Parquet ({error})") from error
     for path, schema in zip(paths, schemas, strict=True):
@@ -154,7 +154,17 @@ def _common_schema(paths: Sequence[Path]) -> pa.Schema:
     return schemas[0]
 
 
-def _columns(schema: pa.Schema, renamed: Mapping[str, str], path: Path) -> dict[str, str]:
+def _schema(path: AnyPath) -> pa.Schema:
+    with open_parquet(path) as file:
+        return file.schema_arrow
+
+
+def _n_rows(path: AnyPath) -> int:
+    with open_parquet(path) as file:
+        return int(file.metadata.num_rows)
+
+
+def _columns(schema: pa.Schema, renamed: Mapping[str, str], path: AnyPath) -> dict[str, str]:
     unexpected = sorted(set(renamed) - set(COLUMNS))
     if unexpected:
         raise UsageError(f"pool: no column {unexpected[0]!r} to rename; expected one of {', '.join(COLUMNS)}")
@@ -169,7 +179,7 @@ def _columns(schema: pa.Schema, renamed: Mapping[str, str], path: Path) -> dict[
     return has
 
 
-def _refuse_unkept(schema: pa.Schema, kept: Sequence[str], path: Path) -> None:
+def _refuse_unkept(schema: pa.Schema, kept: Sequence[str], path: AnyPath) -> None:
     """Refuse to keep a column that is missing, or whose name a row has anyway."""
     for name in kept:
         if name in COLUMNS:
@@ -178,7 +188,7 @@ def _refuse_unkept(schema: pa.Schema, kept: Sequence[str], path: Path) -> None:
             raise UsageError(f"{path}: has no column {name!r} to keep; it has {', '.join(schema.names)}")
 
 
-def _read_cache(path: Path) -> dict[str, Any]:
+def _read_cache(path: AnyPath) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
@@ -186,44 +196,50 @@ def _read_cache(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _write_listing(folder: Path, target: Path) -> None:
+def _write_listing(folder: AnyPath, target: AnyPath) -> None:
     """Write the samples of a folder pool as Parquet, by domain and id; leaves a file that says the same alone."""
     rows = [row for domain in DOMAINS for row in _listed_samples(folder, domain)]
     names = ("id", "domain", "text", "paths")
     schema = pa.schema([(name, pa.string()) for name in names[:3]] + [("paths", pa.list_(pa.string()))])
     table = pa.Table.from_pylist(rows, schema=schema)
-    if not (target.is_file() and pq.read_table(target).equals(table)):
+    if not (target.is_file() and _rows(target).equals(table)):
         with atomic_path(target) as temporary:
             pq.write_table(table, temporary)
 
 
-def _listed_samples(folder: Path, domain: str) -> list[dict[str, Any]]:
-    place = folder / CONFIG_OF[domain]  # type: ignore[index]  # DOMAINS are its keys
+def _rows(path: AnyPath) -> pa.Table:
+    with open_parquet(path) as file:
+        return file.read()
+
+
+def _listed_samples(folder: AnyPath, domain: str) -> list[dict[str, Any]]:
+    place: AnyPath = folder / config_of(domain)
     media: dict[str, list[str]] = {}
-    for entry in sorted(place.iterdir()) if place.is_dir() else []:
+    entries: list[AnyPath] = sorted(place.iterdir(), key=str) if place.is_dir() else []
+    for entry in entries:
         found = _media_of(entry)
         if not found:
             continue
         row_id = entry.name if entry.is_dir() else entry.stem
         if row_id in media:
             raise DatasetError(f"{entry}: the {domain} {row_id!r} has media twice; rename or remove one")
-        media[row_id] = [str(path.relative_to(folder)) for path in found]
+        media[row_id] = [str(path).removeprefix(f"{folder}/") for path in found]
     return [
         {"id": row_id, "domain": domain, "text": _sidecar(place / f"{row_id}.txt"), "paths": paths}
         for row_id, paths in sorted(media.items())
     ]
 
 
-def _media_of(entry: Path) -> list[Path]:
+def _media_of(entry: AnyPath) -> list[AnyPath]:
     if entry.is_dir():
         return sorted((path for path in entry.iterdir() if path.suffix.lower() in _IMAGES), key=_frame_order)
     return [entry] if entry.suffix.lower() in _IMAGES | VIDEO_SUFFIXES else []
 
 
-def _frame_order(path: Path) -> tuple[int, str]:
+def _frame_order(path: AnyPath) -> tuple[int, str]:
     number = re.search(r"(\d+)$", path.stem)
     return (int(number[1]) if number else 0, path.name)
 
 
-def _sidecar(path: Path) -> str | None:
+def _sidecar(path: AnyPath) -> str | None:
     return path.read_text("utf-8", errors="replace").strip() or None if path.is_file() else None

@@ -33,8 +33,11 @@ from rope.config import (
     make_record,
 )
 from rope.curation.pipeline.operation import load_operation
+from rope.curation.pipeline.places import place_of
 from rope.documents import read_document
 from rope.errors import UsageError
+from rope.files import AnyPath
+from rope.media.addresses import is_address
 
 __all__ = ["CurationRecipe", "LeakKind", "LeakRules", "PoolSource", "RunLimits", "Stage", "cut_recipe", "read_recipe"]
 
@@ -144,16 +147,16 @@ class CurationRecipe:
     """
 
     name: str
-    work: Path
+    work: AnyPath
     pool: PoolSource
     limits: RunLimits
     stages: tuple[Stage, ...]
     leaks: LeakRules = field(default_factory=LeakRules)
 
     @property
-    def pool_path(self) -> Path:
+    def pool_path(self) -> AnyPath:
         """The pool, absolute."""
-        return Path(self.pool.path)
+        return place_of(self.pool.path, Path())
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +186,8 @@ def read_recipe(path: Path) -> CurationRecipe:
     written, here = make_record(_Document, values, str(path)), path.absolute().parent
     return CurationRecipe(
         name=written.name or path.stem,
-        work=here / (written.work or f"{path.stem}-work"),
-        pool=replace(written.pool, path=str(here / written.pool.path)),
+        work=place_of(written.work or f"{path.stem}-work", here, is_written=True),
+        pool=replace(written.pool, path=str(place_of(written.pool.path, here))),
         limits=written.limits,
         stages=tuple(_at(here, _stage(table)) for table in written.stage),
         leaks=written.leaks,
@@ -224,6 +227,12 @@ def _stage_mistakes(tables: list[Any]) -> list[str]:
             mistakes.append(f"{place}: {error}")
         else:
             mistakes += check_options(operation.options, stage.options, place)
+            hints = typing.get_type_hints(operation.options)
+            mistakes += [
+                f"{place}: {name} is {value}; expected a file or folder on this machine"
+                for name, value in stage.options.items()
+                if isinstance(value, str) and is_address(value) and _is_path(hints.get(name))
+            ]
     return mistakes
 
 

@@ -22,12 +22,13 @@ from rope.console import progress_bar
 from rope.curation.pipeline.fault_injection import FaultInjection
 from rope.curation.pipeline.manifest import ShardManifest, read_manifest
 from rope.curation.pipeline.operation import GlobalOperation, MapOperation, Operation, load_operation
+from rope.curation.pipeline.places import cache_of, here_of, map_places, mirrored
 from rope.curation.pipeline.pool import PoolSlice, RawPool, open_pool, slices
 from rope.curation.pipeline.recipe import CurationRecipe, Stage, cut_recipe
 from rope.curation.pipeline.supervisor import Engine, supervise
 from rope.curation.pipeline.worker import DamagedError, ShardJob
 from rope.errors import DatasetError, UsageError
-from rope.files import atomic_path, sha256_of
+from rope.files import AnyPath, atomic_path, sha256_of
 
 __all__ = ["POOL_STAGE", "OpenEngine", "StageState", "finished_stages", "run_recipe", "stage_states"]
 
@@ -100,7 +101,7 @@ def run_recipe(
                 damages[str(error)] += 1
                 if damages[str(error)] > _HEALS:
                     raise
-                _forget_damaged(Path(str(error)).parent)
+                _forget_damaged(error.path.parent)
             else:
                 _sweep_stages(recipe.work / "stages", {POOL_STAGE, *(stage.name for stage in recipe.stages)})
                 return done
@@ -115,16 +116,18 @@ def stage_states(recipe: CurationRecipe) -> list[StageState]:
             states.append(StageState(stage.name, "waiting", 0, 0))
             continue
         jobs = planned(sources)
-        n_done = sum(job.is_done for job in jobs)
+        manifests = _manifests(jobs)
+        n_done = len(jobs) - manifests.count(None)
         states.append(StageState(stage.name, "done" if n_done == len(jobs) else "stale", n_done, len(jobs)))
-        sources = _outputs(jobs) if n_done == len(jobs) else None
+        sources = _outputs(jobs, _whole(jobs, manifests)) if n_done == len(jobs) else None
     return states
 
 
 def finished_stages(recipe: CurationRecipe) -> dict[str, list[tuple[Path, ShardManifest]]]:
     """Stage -> folder and manifest of each shard, for a recipe that was run to its end.
 
-    Models are not loaded for it: their fingerprints are those that the run has noted.
+    Models are not loaded for it: their fingerprints are those that the run has noted. Files of a folder of work
+    elsewhere are copied to this machine, and the folders are those of the copies.
 
     Raises:
         DatasetError: a stage is stale or was never run.
@@ -133,10 +136,14 @@ def finished_stages(recipe: CurationRecipe) -> dict[str, list[tuple[Path, ShardM
     sources: list[PoolSlice] | None = None
     for stage, planned in _planned(recipe, noted=True):
         jobs = planned(sources)
-        if not all(job.is_done for job in jobs):
+        manifests = _manifests(jobs)
+        if None in manifests:
             raise DatasetError(f"stage {stage.name!r} of {recipe.name} is not up to date; run: rope curate run RECIPE")
-        found[stage.name] = [(job.folder, _manifest(job)) for job in jobs]
-        sources = _outputs(jobs)
+        whole = _whole(jobs, manifests)
+        folder = recipe.work / "stages" / stage.name
+        mirrored(folder, [file.name for manifest in whole for file in manifest.files])
+        found[stage.name] = [(here_of(folder), manifest) for manifest in whole]
+        sources = _outputs(jobs, whole)
     return found
 
 
@@ -176,13 +183,13 @@ def _run_stages(
         for stage, planned in _planned(recipe):
             jobs = planned(sources)
             _run_stage(recipe, stage, jobs, engines, attempt, fault_injection, progress)
-            done[stage.name] = [_manifest(job) for job in jobs]
+            done[stage.name] = _whole(jobs, _manifests(jobs))
             _refuse_many_quarantined(recipe, stage, done[stage.name])
-            _sweep(recipe.work / "stages" / stage.name, jobs)
-            sources = _outputs(jobs)
+            _sweep(recipe.work / "stages" / stage.name, jobs, done[stage.name])
+            sources = _outputs(jobs, done[stage.name])
     for source in sources or []:  # nobody reads these after us
         if sha256_of(source.path) != source.sha256:
-            raise DamagedError(str(source.path))
+            raise DamagedError(source.path)
     return done
 
 
@@ -195,7 +202,7 @@ def _run_stage(
     fault_injection: FaultInjection | None,
     progress: bool,
 ) -> None:
-    stale = [job for job in jobs if not job.is_done]
+    stale = [job for job, manifest in zip(jobs, _manifests(jobs), strict=True) if manifest is None]
     if not stale:
         return
     operation = load_operation(stage.use)
@@ -258,7 +265,7 @@ def _plan(
     return jobs
 
 
-def _fingerprint(work: Path, operation: Operation, options: object, key: str, *, noted: bool) -> str | None:
+def _fingerprint(work: AnyPath, operation: Operation, options: object, key: str, *, noted: bool) -> str | None:
     """The fingerprint of a stage's options. That of a stage that takes rows is of a model, and noted in the folder.
 
     Args:
@@ -289,19 +296,25 @@ def _key(values: Sequence[Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _manifest(job: ShardJob) -> ShardManifest:
-    manifest = read_manifest(job.manifest_path)
-    if manifest is None or manifest.key != job.key:
-        raise DamagedError(str(job.manifest_path))
-    return manifest
+def _manifests(jobs: Sequence[ShardJob]) -> list[ShardManifest | None]:
+    """The manifest of each shard; None for one that is not complete, as far as names, keys and sizes tell."""
+    return map_places(ShardJob.manifest, jobs, jobs[0].folder) if jobs else []
 
 
-def _outputs(jobs: Sequence[ShardJob]) -> list[PoolSlice]:
+def _whole(jobs: Sequence[ShardJob], manifests: Sequence[ShardManifest | None]) -> list[ShardManifest]:
+    """The manifests of shards that were made."""
+    for job, manifest in zip(jobs, manifests, strict=True):
+        if manifest is None:
+            raise DamagedError(job.manifest_path)
+    return [manifest for manifest in manifests if manifest is not None]
+
+
+def _outputs(jobs: Sequence[ShardJob], manifests: Sequence[ShardManifest]) -> list[PoolSlice]:
     """The kept rows of shards, in their order."""
     return [
         PoolSlice(job.folder / part.kept.name, 0, part.kept.rows, part.kept.sha256)
-        for job in jobs
-        for part in _manifest(job).parts
+        for job, manifest in zip(jobs, manifests, strict=True)
+        for part in manifest.parts
     ]
 
 
@@ -321,35 +334,39 @@ def _refuse_many_quarantined(recipe: CurationRecipe, stage: Stage, manifests: Se
         )
 
 
-def _forget_damaged(folder: Path) -> None:
+def _forget_damaged(folder: AnyPath) -> None:
     """Remove the manifests of a stage that vouch for files which are not as they say."""
-    for path in sorted(folder.glob("*.json")):
+    for path in [path for path in folder.iterdir() if path.suffix == ".json"]:
         manifest = read_manifest(path)
         if manifest is None or any(sha256_of(folder / file.name) != file.sha256 for file in manifest.files):
             path.unlink()
 
 
-def _sweep(folder: Path, jobs: Sequence[ShardJob]) -> None:
+def _sweep(folder: AnyPath, jobs: Sequence[ShardJob], manifests: Sequence[ShardManifest]) -> None:
     """Remove files that belong to no shard of a stage: of other keys, or left by what was killed."""
     wanted = {job.manifest_path.name for job in jobs}
-    wanted |= {file.name for job in jobs for file in _manifest(job).files}
+    wanted |= {file.name for manifest in manifests for file in manifest.files}
     for path in folder.iterdir():
         if path.name not in wanted:
             path.unlink(missing_ok=True)  # a worker of a killed run may just be removing it
 
 
-def _sweep_stages(folder: Path, names: set[str]) -> None:
+def _sweep_stages(folder: AnyPath, names: set[str]) -> None:
     for path in folder.iterdir():
         if path.name not in names:
-            shutil.rmtree(path)
+            shutil.rmtree(path) if isinstance(path, Path) else path.fs.rm(path.path, recursive=True)
 
 
 @contextmanager
-def _alone(work: Path) -> Iterator[None]:
-    """Hold the lock of a folder of work, which the system lets go of when this process ends in any way."""
-    work.mkdir(parents=True, exist_ok=True)
+def _alone(work: AnyPath) -> Iterator[None]:
+    """Hold the lock of a folder of work, which the system lets go of when this process ends in any way.
+
+    Of a folder elsewhere it is a lock among the runs that this machine starts: stores have none.
+    """
+    place = work if isinstance(work, Path) else cache_of(work)
+    place.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(work / ".lock", timeout=0):
+        with FileLock(place / ".lock", timeout=0):
             yield
     except Timeout as error:
         raise UsageError(f"{work}: another run is in progress here; wait for it, or stop it") from error

@@ -1,8 +1,10 @@
 """Run one shard: rows in, kept rows and rejects out, every row accounted for, and the manifest last."""
 
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,9 +24,10 @@ from rope.curation.pipeline.operation import (
     load_operation,
     rejects_of,
 )
+from rope.curation.pipeline.places import mirrored, open_parquet
 from rope.curation.pipeline.pool import PoolSlice
 from rope.errors import DatasetError, RopeError, UsageError
-from rope.files import atomic_path, sha256_of
+from rope.files import AnyPath, atomic_path, sha256_of
 
 __all__ = ["STORED_REJECT_SCHEMA", "DamagedError", "ShardAttempt", "ShardJob", "execute", "settle"]
 
@@ -38,7 +41,13 @@ _MAX_DETAIL: Final = 300
 
 
 class DamagedError(DatasetError):
-    """A file of a shard does not have the bytes that its manifest vouches for; its shard has to be made again."""
+    """A file of a shard, its argument, does not have the bytes that its manifest vouches for; it is made again."""
+
+    @property
+    def path(self) -> AnyPath:
+        """The file."""
+        found: AnyPath = self.args[0]
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +75,7 @@ class ShardJob:
     use: str
     options: Mapping[str, Any]
     sources: tuple[PoolSlice, ...]
-    folder: Path
+    folder: AnyPath
     batch_rows: int
     deadline_s: float
     row_deadline_s: float
@@ -79,15 +88,19 @@ class ShardJob:
         return sum(source.n_rows for source in self.sources)
 
     @property
-    def manifest_path(self) -> Path:
+    def manifest_path(self) -> AnyPath:
         """Where the manifest is when the shard is complete."""
         return self.folder / f"{self.name}.json"
 
     @property
     def is_done(self) -> bool:
         """Whether the shard is complete, as far as names, keys and sizes tell."""
-        manifest = read_manifest(self.manifest_path)
-        return manifest is not None and manifest.key == self.key
+        return self.manifest() is not None
+
+    def manifest(self) -> ShardManifest | None:
+        """Its manifest; None where it is not complete."""
+        found = read_manifest(self.manifest_path)
+        return found if found is not None and found.key == self.key else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,20 +147,43 @@ def execute(task: ShardAttempt) -> None:
     job = task.job
     fault = task.fault_injection.draw(str(task), task.attempt) if task.fault_injection else None
     strike_before(fault)
-    if job.checked:
-        for source in job.sources:
-            _check_hash(source)
     operation = load_operation(job.use)
     options = operation.options(**job.options)
-    if not isinstance(operation, MapOperation):
-        _commit(job, operation.apply([source.path for source in job.sources], options), [], fault)
+    with _sources_here(job) as job:
+        if not isinstance(operation, MapOperation):
+            _commit(job, operation.apply([Path(str(source.path)) for source in job.sources], options), [], fault)
+            return
+        with threadpool_limits(None if operation.needs_gpu else 1):
+            if task.rows is None:
+                outcomes, quarantined = _run_shard(job, operation, options, task.lethal)
+                _commit(job, [_joined(outcomes)], quarantined, fault)
+            else:
+                _try_rows(job, operation, options, *task.rows)
+
+
+@contextmanager
+def _sources_here(job: ShardJob) -> Iterator[ShardJob]:
+    """The job with sources whose hashes were compared: copies on this machine of what lies elsewhere, while it runs.
+
+    A slice of the pool stays where it is; of its file, only the groups of rows that it needs are read.
+
+    Raises:
+        DamagedError: a source does not have the bytes that its manifest vouches for.
+    """
+    if not job.checked:
+        yield job
         return
-    with threadpool_limits(None if operation.needs_gpu else 1):
-        if task.rows is None:
-            outcomes, quarantined = _run_shard(job, operation, options, task.lethal)
-            _commit(job, [_joined(outcomes)], quarantined, fault)
-        else:
-            _try_rows(job, operation, options, *task.rows)
+    with tempfile.TemporaryDirectory(prefix="rope-shard-") as folder:
+        place = job.sources[0].path.parent
+        copies = mirrored(place, [source.path.name for source in job.sources], Path(folder))
+        for source, copy in zip(job.sources, copies, strict=True):
+            if sha256_of(copy) != source.sha256:
+                raise DamagedError(source.path)
+        yield replace(job, sources=tuple(map(_moved, job.sources, copies)))
+
+
+def _moved(source: PoolSlice, path: Path) -> PoolSlice:
+    return replace(source, path=path)
 
 
 def _try_rows(job: ShardJob, operation: MapOperation[Any], options: object, start: int, stop: int) -> None:
@@ -220,7 +256,7 @@ def _run_shard(
 def _run_on_nothing(job: ShardJob, operation: MapOperation[Any], options: object) -> Outcome:
     """The outcome of no rows, which has the columns of all others."""
     source = job.sources[0]
-    nothing = without_views(pa.RecordBatch.from_pylist([], schema=pq.read_schema(source.path).remove_metadata()))
+    nothing = without_views(pa.RecordBatch.from_pylist([], schema=_schema_of(source.path)))
     try:
         outcome: Outcome = operation.apply(nothing, options)
     except RopeError:
@@ -238,9 +274,14 @@ def _refuse_repeated(job: ShardJob, schema: pa.Schema) -> None:
         raise UsageError(f"stage {job.stage!r}: its rows have two columns {repeated[0]!r}; rename what the pool keeps")
 
 
-def _batches(path: Path, start: int, stop: int, batch_rows: int) -> Iterator[tuple[int, pa.RecordBatch]]:
+def _schema_of(path: AnyPath) -> pa.Schema:
+    with open_parquet(path) as file:
+        return file.schema_arrow.remove_metadata()
+
+
+def _batches(path: AnyPath, start: int, stop: int, batch_rows: int) -> Iterator[tuple[int, pa.RecordBatch]]:
     """Rows of a Parquet file, a batch at a time, each with the number of its first row, counted from `start`."""
-    with pq.ParquetFile(path) as file:
+    with open_parquet(path) as file:
         sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
         firsts = [sum(sizes[:i]) for i in range(len(sizes))]
         groups = [i for i, first in enumerate(firsts) if first < stop and first + sizes[i] > start]
@@ -335,13 +376,8 @@ def _stored_rejects(rejects: pa.Table | pa.RecordBatch, quarantined: Sequence[pa
     return rejects.set_column(place, "detail", pc.utf8_slice_codeunits(plain_details, 0, _MAX_DETAIL))
 
 
-def _write(path: Path, table: pa.Table, fault: Fault | None) -> StoredFile:
+def _write(path: AnyPath, table: pa.Table, fault: Fault | None) -> StoredFile:
     with atomic_path(path) as temporary:
         pq.write_table(table.combine_chunks(), temporary, compression="zstd")
         strike_writing(fault, temporary)
-    return StoredFile(path.name, table.num_rows, path.stat().st_size, sha256_of(path))
-
-
-def _check_hash(source: PoolSlice) -> None:
-    if sha256_of(source.path) != source.sha256:
-        raise DamagedError(str(source.path))
+        return StoredFile(path.name, table.num_rows, temporary.stat().st_size, sha256_of(temporary))
