@@ -49,7 +49,7 @@ AnyPath: TypeAlias = "Path | UPath"
 """A file or folder on this machine, or at an address of fsspec."""
 
 Address: TypeAlias = "str | os.PathLike[str] | UPath"
-"""What callers may name a dataset directory by; see `rope.dataset.locate.as_directory`."""
+"""What callers may name a dataset directory by; see `rope.addresses.as_directory`."""
 
 
 @contextmanager

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from rope.addresses import is_address
 from rope.curation.forecast import Measure
 from rope.curation.pipeline.accounting import kept_files, reject_files
 from rope.curation.pipeline.engine_local import local_engine
@@ -31,7 +32,6 @@ from rope.curation.sampling.keyed_hash import keyed_hash
 from rope.curation.sampling.stage import SampleRows
 from rope.errors import UsageError
 from rope.files import AnyPath
-from rope.media.addresses import is_address
 
 __all__ = ["MIN_ROWS", "draw_rows", "measure_stages", "pool_rows"]
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from rope.addresses import is_address, read_file
 from rope.files import atomic_path
-from rope.media.addresses import is_address, read_file
 from rope.media.containers import video_extension
 
 __all__ = ["in_files"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from rope.addresses import as_directory, cache_folder
 from rope.dataset.manifest import read_manifest
 from rope.errors import DatasetError, UsageError
 from rope.files import Address, AnyPath, atomic_path
@@ -51,34 +52,6 @@ class Located:
 
     directory: AnyPath
     reason: str | None
-
-
-def as_directory(address: Address) -> AnyPath:
-    """A folder on this machine as a path, and anything with `://` in it as an address of fsspec.
-
-    >>> as_directory("run[12]/a::b").name
-    'a::b'
-    >>> as_directory("memory://bucket/OUT").name
-    'OUT'
-
-    Raises:
-        UsageError: no installed package can read addresses of this kind.
-    """
-    if not isinstance(address, str):
-        return Path(address) if isinstance(address, os.PathLike) else address
-    if "://" not in address:
-        return Path(address)
-    from upath import UPath
-
-    try:
-        remote = UPath(address, use_listings_cache=False)  # others may write there while this process reads
-        remote.fs  # noqa: B018 -- looks for the package of the protocol
-    except (ValueError, ImportError, OSError) as error:
-        raise UsageError(
-            f"{address}: addresses of this kind cannot be read ({error}); install the fsspec package for it, "
-            "such as s3fs or gcsfs"
-        ) from error
-    return Path(remote.path) if remote.protocol in ("", "file", "local") else remote
 
 
 def locate(data_dir: "Address | None") -> AnyPath:
@@ -174,14 +147,6 @@ def remember(directory: Path) -> None:
     state = json.dumps({"directory": str(directory.absolute())}, ensure_ascii=False) + "\n"
     with contextlib.suppress(OSError), atomic_path(cache_folder() / _STATE_NAME) as path:
         path.write_text(state, "utf-8")
-
-
-def cache_folder() -> Path:
-    """Where this package keeps its own state: `$ROPE_CACHE`, else `rope-bench` in the user's cache folder."""
-    if own := os.environ.get("ROPE_CACHE"):
-        return Path(own).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "rope-bench"
 
 
 def _local_choice() -> Path | None:

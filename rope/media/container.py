@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
+from rope.addresses import is_address, read_file
 from rope.domain import Audio, Video
 from rope.errors import DatasetError
-from rope.media.addresses import is_address, read_file
 from rope.media.guard import MAX_PIXELS
 from rope.media.whole import missing_bytes
 

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+from rope.addresses import read_file
 from rope.domain import Frame
 from rope.errors import DatasetError, MissingExtraError
 from rope.extras import needed_by
-from rope.media.addresses import read_file
 from rope.media.guard import guarded
 from rope.media.levels import to_rgb
 from rope.media.png import without_texts

@@ -5,8 +5,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rope.curation.pipeline.accounting import kept_files, reject_files
 from rope.curation.pipeline.engine_local import local_engine
-from rope.curation.pipeline.recipe import CurationRecipe, read_recipe
+from rope.curation.pipeline.recipe import CurationRecipe, cut_recipe, read_recipe
+from rope.curation.pipeline.runner import finished_stages
 
 DOMAINS = ("page", "video", "live")
 
@@ -52,7 +54,8 @@ def files_of(recipe: CurationRecipe) -> dict[str, bytes]:
 
 def column(recipe: CurationRecipe, stage: str, name: str, kind: str = "kept") -> list[object]:
     """A column of the kept rows or rejects of a stage, in the order of the shards."""
-    paths = sorted((recipe.work / "stages" / stage).glob(f"*.{kind}.parquet"))
+    stages = finished_stages(recipe if stage == recipe.stages[-1].name else cut_recipe(recipe, stage))
+    paths = (kept_files if kind == "kept" else reject_files)(stages, stage)
     return [value for path in paths for value in pq.read_table(path)[name].to_pylist()]
 
 

@@ -7,12 +7,12 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from rope.addresses import TooLargeError, read_file
 from rope.config import Count, check_record
 from rope.curation.pipeline.operation import MapOperation, Outcome, Reject, divide
 from rope.domain import Frame, Video
 from rope.errors import DatasetError
 from rope.media import decode_frame, decode_video
-from rope.media.addresses import TooLargeError, read_file
 
 __all__ = ["DECODE", "Decode", "decode"]
 

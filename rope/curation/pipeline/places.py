@@ -14,10 +14,9 @@ from typing import Final, TypeVar
 
 import pyarrow.parquet as pq
 
-from rope.dataset.locate import as_directory, cache_folder
+from rope.addresses import as_directory, cache_folder, is_address
 from rope.errors import UsageError
 from rope.files import AnyPath, atomic_path
-from rope.media.addresses import is_address
 
 __all__ = ["cache_of", "here_of", "identity_of", "map_places", "mirrored", "open_parquet", "place_of", "refuse_memory"]
 

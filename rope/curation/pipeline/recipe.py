@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
+from rope.addresses import is_address
 from rope.config import (
     Count,
     Fraction,
@@ -37,7 +38,6 @@ from rope.curation.pipeline.places import place_of
 from rope.documents import read_document
 from rope.errors import UsageError
 from rope.files import AnyPath
-from rope.media.addresses import is_address
 
 __all__ = ["CurationRecipe", "LeakKind", "LeakRules", "PoolSource", "RunLimits", "Stage", "cut_recipe", "read_recipe"]
 

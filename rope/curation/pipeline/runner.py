@@ -1,8 +1,9 @@
 """Run the stages of a recipe, one after the other: plan what is stale, make it, remove what nobody needs any more.
 
-The folder of work has `stages/NAME/`, with the shards of each stage; a shard is `NUMBER-KEY.json` and the files that
-it names. The key is a hash of the operation, its version, options and fingerprint, and of the rows that go in, so a
-change makes stale what depends on it and nothing else.
+The folder of work has `stages/NAME/`, with the shards of each stage; a shard is `KEY.json` and the files that it
+names. The key is a hash of the operation, its version, options and fingerprint, and of the rows that go in, so a change
+makes stale what depends on it and nothing else. Where a shard stands among the others is not in it: rows that are added
+before others leave these alone.
 """
 
 import dataclasses
@@ -243,13 +244,14 @@ def _plan(
     options = operation.options(**stage.options)
     made_with = [stage.use, operation.version, dataclasses.asdict(options)]
     made_with.append(_fingerprint(recipe.work, operation, options, _key(made_with), noted=noted))
-    jobs = []
-    for i, group in enumerate([tuple(sources)] if is_global else [(source,) for source in sources]):
+    jobs, seen = [], Counter[str]()
+    for group in [tuple(sources)] if is_global else [(source,) for source in sources]:
         key = _key([*made_with, [(source.sha256, source.start, source.stop) for source in group]])
+        seen[key] += 1
         jobs.append(
             ShardJob(
                 stage=stage.name,
-                name=f"{i:05d}-{key[:16]}",
+                name=key[:24] if seen[key] == 1 else f"{key[:24]}-{seen[key]}",  # of equal rows
                 key=key,
                 use=stage.use,
                 options=dict(stage.options),

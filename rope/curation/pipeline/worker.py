@@ -56,7 +56,7 @@ class ShardJob:
 
     Attributes:
         stage: name of the stage.
-        name: of the shard, without a suffix: its number and the beginning of its key.
+        name: of the shard, without a suffix: the beginning of its key, and a number where other shards have the same.
         key: hash of all that decides its bytes.
         use: name of the operation.
         options: of the operation, as plain values.

@@ -1,5 +1,6 @@
 """Stages run in shards: the same bytes whatever happens, and every row accounted for."""
 
+import json
 import multiprocessing
 import os
 import signal
@@ -8,6 +9,7 @@ import time
 import pytest
 from filelock import FileLock
 
+from rope.curation.pipeline.recipe import read_recipe
 from rope.curation.pipeline.runner import finished_stages, run_recipe, stage_states
 from rope.errors import DatasetError, UsageError
 from tests.curation.pools import HALF, POISON, QUICK, column, files_of, local, recipe_of, write_rows
@@ -223,3 +225,45 @@ def test_killed_at_any_moment_and_run_again_gives_the_same_bytes(delay_s, calm):
     process.join()
     run(recipe)
     assert files_of(recipe) == expected
+
+
+@pytest.mark.parametrize("name", ["0-before.parquet", "5-between.parquet", "9-after.parquet"])
+def test_a_file_that_is_added_to_a_pool_makes_nothing_again(name, tmp_path):
+    pool = tmp_path / "pool"
+    write_rows(pool / "1.parquet", [f"a{i}" for i in range(6)])
+    write_rows(pool / "8.parquet", [f"b{i}" for i in range(6)])
+    (tmp_path / "pool.toml").write_text(
+        f'[pool]\npath = "pool"\nshard_rows = 4\n[[stage]]\n{POISON}\n[[stage]]\n{HALF}\n'
+    )
+    recipe = read_recipe(tmp_path / "pool.toml")
+    run(recipe)
+    before = files_of(recipe)
+    write_rows(pool / name, ["c0", "c1", "c2"])
+    assert states(recipe)["pool"] == ("stale", 4, 5)
+    run(recipe)
+    after = files_of(recipe)
+    for stage in ("pool", "poison"):
+        new = {name: content for name, content in after.items() if name.startswith(f"{stage}/") and name not in before}
+        assert {json.loads(content)["rows_in"] for name, content in new.items() if name.endswith(".json")} == {3}
+        assert all(after[name] == content for name, content in before.items() if name.startswith(f"{stage}/"))
+    assert len(column(recipe, "poison", "id")) == 15
+
+
+def test_rows_that_are_added_to_a_file_change_the_last_shard_of_later_stages_alone(tmp_path):
+    recipe = recipe_of(tmp_path, POISON)
+    write_rows(tmp_path / "pool.parquet", [f"r{i:02d}" for i in range(20)])
+    run(recipe)
+    before = {name for name in files_of(recipe) if name.startswith("poison/") and name.endswith(".json")}
+    write_rows(tmp_path / "pool.parquet", [f"r{i:02d}" for i in range(22)])
+    run(recipe)
+    after = {name for name in files_of(recipe) if name.startswith("poison/") and name.endswith(".json")}
+    assert (len(before), len(after), len(before & after)) == (3, 3, 2)
+
+
+def test_a_pool_with_the_same_rows_twice_is_two_shards(tmp_path):
+    write_rows(tmp_path / "pool" / "a.parquet", ["a", "b"])
+    write_rows(tmp_path / "pool" / "b.parquet", ["a", "b"])
+    (tmp_path / "pool.toml").write_text(f'[pool]\npath = "pool"\n[[stage]]\n{POISON}\n')
+    recipe = read_recipe(tmp_path / "pool.toml")
+    assert [manifest.rows_in for manifest in run(recipe)["poison"]] == [2, 2]
+    assert column(recipe, "poison", "id") == ["a", "b", "a", "b"]

@@ -1,12 +1,50 @@
-"""Media files at addresses of fsspec, such as `s3://bucket/a.jpg`."""
+"""Folders and files at addresses of fsspec, such as `s3://bucket/pool`, and where this machine keeps its own state."""
 
+import os
 from pathlib import Path
 
 from rope.errors import DatasetError, UsageError
+from rope.files import Address, AnyPath
 
-__all__ = ["TooLargeError", "is_address", "read_file"]
+__all__ = ["TooLargeError", "as_directory", "cache_folder", "is_address", "read_file"]
 
 _WEB = ("http://", "https://")
+
+
+def as_directory(address: Address) -> AnyPath:
+    """A folder on this machine as a path, and anything with `://` in it as an address of fsspec.
+
+    >>> as_directory("run[12]/a::b").name
+    'a::b'
+    >>> as_directory("memory://bucket/OUT").name
+    'OUT'
+
+    Raises:
+        UsageError: no installed package can read addresses of this kind.
+    """
+    if not isinstance(address, str):
+        return Path(address) if isinstance(address, os.PathLike) else address
+    if "://" not in address:
+        return Path(address)
+    from upath import UPath
+
+    try:
+        remote = UPath(address, use_listings_cache=False)  # others may write there while this process reads
+        remote.fs  # noqa: B018 -- looks for the package of the protocol
+    except (ValueError, ImportError, OSError) as error:
+        raise UsageError(
+            f"{address}: addresses of this kind cannot be read ({error}); install the fsspec package for it, "
+            "such as s3fs or gcsfs"
+        ) from error
+    return Path(remote.path) if remote.protocol in ("", "file", "local") else remote
+
+
+def cache_folder() -> Path:
+    """Where this package keeps its own state: `$ROPE_CACHE`, else `rope-bench` in the user's cache folder."""
+    if own := os.environ.get("ROPE_CACHE"):
+        return Path(own).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "rope-bench"
 
 
 def is_address(path: str) -> bool:
