@@ -43,7 +43,7 @@ ALLOWED = {
     "rope.curation.dedup": CURATED,
     "rope.curation.sampling": CURATED,
     "rope.curation.splitting": {*CURATED, "rope.curation.dedup", "rope.curation.sampling"},
-    "rope.curation.operations": {*CURATED, *DATASET, "rope.encoders", "rope.curation.dedup"},
+    "rope.curation.operations": {*CURATED, *DATASET, "rope.encoders", "rope.curation.dedup", "rope.fetch"},
 }
 """Folder -> the folders and modules that it may import beside itself and the modules at the top of `rope`."""
 

@@ -48,7 +48,9 @@ def poison(batch: pa.RecordBatch, options: Poison) -> Outcome:
     verdicts = [
         Reject("unwanted", float(len(i)), "as asked") if i in options.rejects else None for i in kept["id"].to_pylist()
     ]
-    return divide(kept.append_column("length", lengths), verdicts)
+    if "length" not in kept.schema.names:  # a recipe may have it twice
+        kept = kept.append_column("length", lengths)
+    return divide(kept, verdicts)
 
 
 @dataclass(frozen=True)

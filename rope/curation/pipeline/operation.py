@@ -46,6 +46,7 @@ REPEATED: Final = "repeated_id"
 
 BUILT_IN: Final[Mapping[str, str]] = {
     "deduplicate": "rope.curation.operations.deduplicate:DEDUPLICATE",
+    "download": "rope.curation.operations.download:DOWNLOAD",
     "decode": "rope.curation.operations.decode:DECODE",
     "thumbnail": "rope.curation.operations.thumbnail:THUMBNAIL",
     "embed": "rope.curation.operations.embed:EMBED",
