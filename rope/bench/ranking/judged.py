@@ -28,7 +28,8 @@ ANSWERS_AT: Final = (1, 10)
 
 _STEP: Final = 2048
 _MOST_ROWS: Final = 64
-_ROW_BYTES: Final = 64
+_SPARE_ROWS: Final = 8
+"""Rows of numbers that the temporaries of one query take, beside its similarities."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,7 +115,7 @@ def rank_judged(
     """
     starts = gallery.starts
     n_columns = int(starts[-1])
-    room = compute.memory // compute.n_threads // (8 * n_columns + 1) - _ROW_BYTES // 8
+    room = compute.memory // compute.n_threads // (8 * n_columns + 1) - _SPARE_ROWS
     height = min(max(1, room), _MOST_ROWS)
     scopes = [*pairwise(starts.tolist()), (0, n_columns)]
 
