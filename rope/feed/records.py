@@ -21,7 +21,7 @@ class Clip(NamedTuple):
         text: title or speech; None where there is none.
         frames: what the transform made of the frames.
         sound: float32 [n], one channel at the rate that the reader asks for; None where it asks for none, and where
-            the sample has no sound or nothing but silence.
+            the sample has no sound or only silence.
     """
 
     sample_id: str
