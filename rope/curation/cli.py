@@ -202,7 +202,9 @@ def plan(
     made = forecast(measure_stages(checked, share), rows or pool_rows(checked), workers=workers, gpus=gpus)
     output().print(forecast_table(checked.name, made))
     people = annotator_hours(made.stages[-1].kept, seconds_per_item)
-    for what, found in (("hours in all", made.hours), ("GB in all", made.gigabytes), ("annotators' hours", people)):
+    left_out = ", ".join(stage.stage for stage in made.stages if stage.hours is None)
+    hours = f"hours in all, without {left_out}, which must see all rows" if left_out else "hours in all"
+    for what, found in ((hours, made.hours), ("GB in all", made.gigabytes), ("annotators' hours", people)):
         typer.echo(f"{what}: {found.value:,.3g} ({found.low:,.3g} - {found.high:,.3g})")
 
 

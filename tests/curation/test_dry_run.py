@@ -58,3 +58,11 @@ def test_a_row_that_kills_its_worker_does_not_end_the_dry_run(tmp_path):
 def test_a_share_of_nothing_is_refused(tmp_path):
     with pytest.raises(UsageError, match="share is 0; expected above 0 and at most 1"):
         measure_stages(recipe_of(tmp_path, POISON), 0, progress=False)
+
+
+def test_the_total_names_the_stages_that_it_leaves_out(tmp_path, curate):
+    recipe_of(tmp_path, POISON, HALF)
+    code, out, _ = curate("plan", tmp_path / "work.toml")
+    assert (code, "hours in all, without half, which must see all rows: " in out) == (0, True)
+    recipe_of(tmp_path, POISON)
+    assert "hours in all: " in curate("plan", tmp_path / "work.toml")[1]
