@@ -174,6 +174,10 @@ def _together(rows: Sequence[Verdict], kept: Collection[Path], allow_changed: Co
             found[row.path].append(f"{row.path}: {text} {', '.join(others[:3])}")
     for path, text in _history_problems(rows, sound, kept, allow_changed):
         found[path].append(f"{path}: {text}")
+    refused = {row.path for row in rows if row.problems} | set(found)
+    for row, first in _second_stages(sound):
+        if first in refused:
+            found[row.path].append(f"{row.path}: its first stage, {first}, is refused")
     for row, of in _joining(sound, kept):
         if of not in allow_changed:
             found[row.path].append(
@@ -215,6 +219,13 @@ def _history_problems(
                 f"follows {card.follows} of the last release, whose page it changes; if that is meant, "
                 f"--allow-changed {card.follows}",
             )
+
+
+def _second_stages(rows: Sequence[Verdict]) -> Iterator[tuple[Verdict, Path]]:
+    """Rows of two stages, and the entry of the row that each starts from."""
+    for row in rows:
+        if row.entry is not None and row.entry.first_stage is not None:
+            yield row, row.path.parent.parent / row.entry.first_stage / row.path.name
 
 
 def _joining(rows: Sequence[Verdict], kept: Collection[Path]) -> Iterator[tuple[Verdict, str]]:

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from leaderboard.board import HEADLINE, load_boards
 from leaderboard.checked_board import CheckedBoard, check
+from leaderboard.differences import are_alike, differences
 from leaderboard.entry import entry_paths
 from leaderboard.known import known_datasets, unregistered
 from leaderboard.site import build_site
 from leaderboard.submit import submit
-from leaderboard.verify import _alike, _differences
 from rope.dataset.build import build_dataset
 from rope.dataset.manifest import read_manifest
 from rope.errors import RopeError, UsageError
@@ -485,7 +485,7 @@ def test_every_number_is_compared_exactly_but_for_the_last_digits_of_intervals_a
         nearest = number + 1 if isinstance(number, int) else float(np.nextafter(number, 9))
         for value in (number + 5e-10 if is_rounded else nearest, number + 2e-9, number + 1e-3):
             target[last] = value
-            assert bool(_differences(told, changed, "score")) == (value != number + 5e-10), (path, value)
+            assert bool(differences(told, changed, "score")) == (value != number + 5e-10), (path, value)
         target[last] = number
         rounded, exact = rounded + is_rounded, exact + (not is_rounded)
     assert min(rounded, exact) > 20
@@ -493,4 +493,4 @@ def test_every_number_is_compared_exactly_but_for_the_last_digits_of_intervals_a
 
 @pytest.mark.parametrize(("told", "found"), [([1, 2], [1]), (None, 0.0), ("1", 1), ({}, None), ([0.0], 0.0)])
 def test_values_of_another_kind_differ(told, found):
-    assert not _alike(told, found, 1e9)
+    assert not are_alike(told, found, 1e9)

@@ -128,6 +128,14 @@ def test_candidates_of_another_first_stage_are_refused(root, data):
     assert any("its first stage" in text and "is not there" in text for text in problems(folder, data))
 
 
+def test_a_row_falls_with_its_first_stage(root, data):
+    edit(part(root / "alpha", ".score.json"), lambda raw: raw["pairs"]["P2V"].update({"R@1": 0.99}))
+    found = {verdict.path.parent.name: verdict.problems for verdict in check(root, [data]).verdicts}
+    assert any("not the score that" in text for text in found["alpha"])
+    assert found["alpha-by-id"] != ()
+    assert found["beta"] == ()
+
+
 def test_a_row_of_two_stages_cannot_pass_for_one(root, data):
     folder = root / "alpha-by-id"
 

@@ -51,8 +51,7 @@ def first_places(
     most = int(np.diff(offsets_of_samples(queries.vectors)).max(initial=1))
     reach = 2 * maxsim_bound(queries.vectors.dim, most)
     firsts, lasts = (np.searchsorted(gallery.products, queries.products, side) for side in ("left", "right"))
-    for query in range(len(queries)):
-        similarities = _similarities(queries, query, gallery, compute.memory)
+    for query, similarities in enumerate(_similarities(queries, gallery, compute.memory)):
         in_order = _Order(similarities, _exactly(queries, query, gallery), reach, ids)
         own = np.arange(firsts[query], lasts[query])
         positives = in_order.of(own)
@@ -71,15 +70,20 @@ def first_places(
         )
 
 
-def _similarities(queries: Labelled, query: int, gallery: Labelled, memory: int) -> FloatArray:
-    """float64 [n_gallery], within `maxsim_bound`."""
+def _similarities(queries: Labelled, gallery: Labelled, memory: int) -> Iterator[FloatArray]:
+    """Of each query, float64 [n_gallery], within `maxsim_bound`."""
     if queries.vectors.offsets is not None or gallery.vectors.offsets is not None:
-        return maxsim(queries.vectors, query, gallery.vectors, np.arange(len(gallery)), memory)
-    one, found = slice(query, query + 1), np.empty(len(gallery))
-    for left in range(0, len(gallery), _STEP):
-        columns = slice(left, min(left + _STEP, len(gallery)))
-        found[columns] = float64_matrix(queries.vectors, one, gallery.vectors, columns)[0]
-    return found
+        columns = np.arange(len(gallery))
+        yield from (maxsim(queries.vectors, query, gallery.vectors, columns, memory) for query in range(len(queries)))
+        return
+    height = max(1, memory // (8 * len(gallery)))  # so that the gallery is not widened for each query
+    for top in range(0, len(queries), height):
+        some = slice(top, min(top + height, len(queries)))
+        found = np.empty((some.stop - top, len(gallery)))
+        for left in range(0, len(gallery), _STEP):
+            part = slice(left, min(left + _STEP, len(gallery)))
+            found[:, part] = float64_matrix(queries.vectors, some, gallery.vectors, part)
+        yield from found
 
 
 def _exactly(queries: Labelled, query: int, gallery: Labelled) -> Callable[[int], Decimal]:
