@@ -93,7 +93,7 @@ def _file_of(url: str, folder: Path) -> Path:
 
 
 def _local(value: Any, folder: Path) -> Any:  # noqa: ANN401  a cell of frames or video
-    """A cell with files in the place of addresses."""
+    """A cell with files instead of addresses."""
     if isinstance(value, list):
         return [_local(one, folder) for one in value]
     return {**value, "path": str(_file_of(value["path"], folder))} if value and _is_on_web(value) else value
