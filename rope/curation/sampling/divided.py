@@ -25,7 +25,7 @@ from rope.curation.sampling.sample import (
 
 __all__ = ["DIVISION_ROWS", "draw_divided"]
 
-DIVISION_ROWS: Final = 4_000_000
+DIVISION_ROWS: Final = 2_000_000
 """Rows of a division, about; some 300 MB while it is counted."""
 
 _UNIT: Final = np.dtype([("hash", "<u8"), ("rows", "<i8"), ("category", "<i4"), ("domains", "u1")])

@@ -68,7 +68,7 @@ def test_little_has_to_be_said(read, tmp_path):
         (
             'use = "decode"',
             'use = "decoed"',
-            "stage 'decoed': no operation 'decoed'; expected one of deduplicate, decode, thumbnail",
+            "stage 'decoed': no operation 'decoed'; expected one of deduplicate, download, decode, thumbnail",
         ),
         ('use = "decode"', 'use = "nowhere:X"', "stage 'x': operation 'nowhere:X': no module 'nowhere'"),
         ('use = "decode"', 'use = "tests.curation.poisons:NOT_ONE"', "is not a MapOperation or GlobalOperation"),
