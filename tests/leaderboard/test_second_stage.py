@@ -125,7 +125,8 @@ def test_candidates_of_another_first_stage_are_refused(root, data):
     assert any("vectors are not those of the row beta" in text for text in problems(folder, data))
     shutil.rmtree(root / "alpha")
     edit(entry_of(folder), lambda raw: raw.update(first_stage="alpha"))
-    assert any("its first stage" in text and "is not there" in text for text in problems(folder, data))
+    found = problems(folder, data)
+    assert any("its first stage" in text and "is missing" in text for text in found), found
 
 
 def test_a_row_falls_with_its_first_stage(root, data):
