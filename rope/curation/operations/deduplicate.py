@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from os.path import commonprefix
 from pathlib import Path
 from typing import Any, Final
 
@@ -61,19 +62,18 @@ def deduplicate(paths: Sequence[Path], options: Deduplicate) -> Iterator[Outcome
 
 def _best(paths: Sequence[Path], is_repeated: BoolArray, prefer: Sequence[str]) -> IntArray:
     """The places among all rows of those to keep of repeated ids."""
-    found, start = [], 0
+    repeated, start = [], 0
     for path in paths:
         stop = start + pq.read_metadata(path).num_rows
-        places = np.flatnonzero(is_repeated[start:stop])
-        if len(places):
-            rows = pq.read_table(path).take(pa.array(places))
-            columns = {f"prefer {i}": rows[name] for i, name in enumerate(prefer)}
-            columns |= {"id": rows["id"], "hash": pa.array(map(_content_hash, rows.to_pylist()), pa.string())}
-            found.append(pa.table(columns | {"place": pa.array(places + start)}))
+        if len(places := np.flatnonzero(is_repeated[start:stop])):
+            repeated.append(pq.read_table(path).take(pa.array(places)).append_column("place", pa.array(places + start)))
         start = stop
-    if not found:
+    if not repeated:
         return np.empty(0, np.int64)
-    every = pa.concat_tables(found)
+    rows = pa.concat_tables(repeated)
+    columns = {f"prefer {i}": rows[name] for i, name in enumerate(prefer)}
+    columns |= {"id": rows["id"], "hash": pa.array(_content_hashes(rows), pa.string()), "place": rows["place"]}
+    every = pa.table(columns)
     keys = [("id", "ascending"), *((f"prefer {i}", "descending") for i in range(len(prefer)))]
     ordered = every.sort_by([*keys, ("hash", "ascending"), ("place", "ascending")])
     _, code = coded(ordered["id"])
@@ -82,8 +82,26 @@ def _best(paths: Sequence[Path], is_repeated: BoolArray, prefer: Sequence[str]) 
     return np.asarray(ordered["place"].to_numpy()[is_first], np.int64)
 
 
-def _content_hash(row: Mapping[str, Any]) -> str:
-    return hashlib.sha256(repr(sorted(row.items())).encode()).hexdigest()
+def _content_hashes(rows: pa.Table) -> list[str]:
+    """SHA-256 of each row; paths are taken from where they part, so that it does not matter where the pool lies."""
+    found = rows.drop_columns("place").to_pylist()
+    folder = commonprefix([path for row in found for path in _paths_in(row)]).rpartition("/")[0]  # noqa: RUF071 -- cut at a slash
+    return [hashlib.sha256(repr(sorted(_without(folder, row).items())).encode()).hexdigest() for row in found]
+
+
+def _paths_in(row: Mapping[str, Any]) -> Iterator[str]:
+    for file in (*(row.get("frames") or ()), row.get("video")):
+        if file is not None and file["path"] is not None:
+            yield file["path"]
+
+
+def _without(folder: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    def inside(file: Mapping[str, Any] | None) -> object:
+        path = None if file is None else file["path"]
+        return file if path is None else {**file, "path": path.removeprefix(folder)}  # type: ignore[dict-item]
+
+    media = {"frames": [inside(file) for file in row.get("frames") or ()], "video": inside(row.get("video"))}
+    return {**row, **media}
 
 
 def _one_batch(table: pa.Table) -> pa.RecordBatch:
