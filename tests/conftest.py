@@ -50,9 +50,12 @@ def four_domains(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "data"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """A browser without a window; it is not there on every machine."""
+    """A browser without a window; it is not there on every machine.
+
+    While it is there an event loop runs, so that tests of asyncio have to be in other modules.
+    """
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:

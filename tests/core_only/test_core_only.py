@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, packages_distributions, requires
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
 from pathlib import Path
 
 import pytest
@@ -39,6 +39,14 @@ def brought_by(requirements):
                 continue
             waiting += [one for one in inner if one.marker is None or one.marker.evaluate({"extra": extra})]
     return {name for name, _ in found}
+
+
+def is_installed(requirement):
+    try:
+        version(Requirement(requirement).name)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def hidden_packages():
@@ -78,6 +86,10 @@ def test_what_the_sentence_names_brings_the_package(package, install):
     names = {canonicalize_name(name) for name in PACKAGE_OF.get(package, usual.get(package, [package]))}
     if requirement.name == "rope-bench":
         (extra,) = requirement.extras
-        assert names & brought_by(PROJECT["optional-dependencies"][extra])
+        listed = PROJECT["optional-dependencies"][extra]
+        found = names & brought_by(listed)
+        if not found and not all(map(is_installed, listed)):
+            pytest.skip(f"packages of the extra {extra} are not installed, so what they require is not known")
+        assert found
     elif package in PACKAGE_OF:
         assert canonicalize_name(requirement.name) in names

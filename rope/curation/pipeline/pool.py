@@ -114,6 +114,7 @@ def open_pool(path: AnyPath, renamed: Mapping[str, str], cache: AnyPath, kept: S
 def slices(pool: RawPool, shard_rows: int) -> list[PoolSlice]:
     """Cut the files into ranges of rows; a file ends a range, and a pool without rows has one empty range.
 
+    >>> from pathlib import Path
     >>> file = PoolFile(Path("a.parquet"), 5, "00")
     >>> [(part.start, part.stop) for part in slices(RawPool(Path("."), (file,), {}), 2)]
     [(0, 2), (2, 4), (4, 5)]

@@ -42,6 +42,7 @@ def embedder(path, size="1"):
 @pytest.fixture
 def module(tmp_path, monkeypatch):
     """The name of a module in the current folder, which is not on Python's path."""
+    sys.modules.pop("my_model", None)  # of a page of the documentation, whose example another test has run
     (tmp_path / "my_model.py").write_text(MODULE)
     (tmp_path / "by_text.py").write_text(BY_TEXT)
     (tmp_path / "broken.py").write_text("import a_module_that_nobody_has")
