@@ -138,12 +138,14 @@ def score(
     """Score embeddings that are already on disk."""
     from rope.bench.evaluation import evaluate, score_one_share
     from rope.bench.one_shot import Draws
+    from rope.bench.running.share import parse_share
 
     compute, rows = read_compute(memory, threads, device), read_dims(dims, json)
     transform = read_transform(centre, whiten, csls)
     if (share is not None or shares is not None) and (quick or len(rows) > 1):
         raise UsageError("--share and --shares: not with --quick, and with one number of --dims")
     if share is not None:
+        parse_share(share)  # before a dataset is looked for
         if shares is None or json is not None or csv is not None or save_ranks is not None:
             raise UsageError("--share: writes to the folder --shares DIR and nothing else; give that alone")
         written = score_one_share(

@@ -168,3 +168,12 @@ def test_options_that_make_no_sense_together(words, dataset, embeddings, rope_be
     code, _, err = rope_bench("score", embeddings, "--data", dataset, *words)
     assert (code, len(err.strip().splitlines())) == (2, 1)
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("share", ["9/8", "0/0", "-1/2", "1"])
+def test_a_share_that_is_none_is_named_before_a_dataset_is_looked_for(share, rope_bench, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ROPE_CACHE", str(tmp_path / "cache"))
+    code, _, err = rope_bench("score", "a.parquet", "--share", share, "--shares", "x")
+    assert code == 2
+    assert f"share {share}" in err or f"share '{share}'" in err

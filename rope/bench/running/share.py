@@ -29,7 +29,8 @@ class RunShare:
 
     def __post_init__(self) -> None:
         if not 0 <= self.rank < self.world:
-            raise UsageError(f"share {self.rank}/{self.world}: of {self.world} shares the first is 0/{self.world}")
+            last = f"; of {self.world} shares the last is {self.world - 1}/{self.world}" if self.world else ""
+            raise UsageError(f"share {self.rank}/{self.world}: expected rank/world with 0 <= rank < world{last}")
 
     def of(self, items: Sequence[T]) -> Sequence[T]:
         """Its items: neighbours, and as many as any other share has, or one more or less.
