@@ -19,7 +19,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import numpy as np
 from PIL import Image
 
 from rope.dataset.directory import SampleLabels, iter_samples, read_labels
@@ -28,6 +27,7 @@ from rope.domain import CROSS_DOMAIN_PAIRS, DomainName, Pair, Sample, Split
 from rope.errors import UsageError
 from rope.extras import needed_by, require
 from rope.media import choose_frames, decode_frames
+from rope.media.lossless import lossless_video
 
 __all__ = ["HIT_RATES", "TaskMedia", "mteb_tasks", "pair_metadata", "relevant_documents", "task_name"]
 
@@ -176,19 +176,7 @@ def _picture(sample: Sample) -> dict[str, object]:
 
 
 def _video(sample: Sample) -> dict[str, object]:
-    """A video file as it is stored, or all frames as one without loss: FFV1, one frame a second."""
-    import av
-
+    """A video file as it is stored, or all frames as one without loss, one a second."""
     if not sample.frames and sample.video is not None:
         return {"bytes": sample.video.data, "path": sample.video.path}
-    frames = [Image.fromarray(frame) for frame in decode_frames(sample, len(sample.frames))]
-    buffer = io.BytesIO()
-    with av.open(buffer, "w", format="matroska") as container:
-        stream = container.add_stream("ffv1", rate=1)
-        stream.width, stream.height = frames[0].size
-        stream.pix_fmt = "bgr0"
-        for frame in frames:
-            same_size = frame.resize(frames[0].size) if frame.size != frames[0].size else frame
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(same_size), format="rgb24")))
-        container.mux(stream.encode())
-    return {"bytes": buffer.getvalue(), "path": None}
+    return {"bytes": lossless_video(decode_frames(sample, len(sample.frames))), "path": None}

@@ -1,5 +1,6 @@
 """Batches for a training loop, and where in them it stands."""
 
+import gc
 from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any, Generic, Protocol, TypeVar
@@ -96,6 +97,7 @@ class Feed(Generic[BatchT_co]):
             pin_memory=self._pin_memory,
             generator=torch.Generator().manual_seed(self.epoch),  # else every epoch would move the global one
             prefetch_factor=self._prefetch if self._num_workers else None,
+            worker_init_fn=_keep_what_was_inherited,
         )
         for batch in batches:
             self._position = ends.popleft()
@@ -134,6 +136,15 @@ class Feed(Generic[BatchT_co]):
                 f"this state belongs to another feed: {', '.join(differences)}; start over, or with its options"
             )
         self.epoch, self._position, self.n_damaged = state["epoch"], state["position"], state["n_damaged"]
+
+
+def _keep_what_was_inherited(_: int) -> None:
+    """Take what a forked worker has from its parent out of garbage collection.
+
+    Cycles of objects that libraries made in the parent, of files and threads that the worker does not have, must not be
+    taken apart there: that has ended workers with a segmentation fault.
+    """
+    gc.freeze()
 
 
 class _Items(Dataset[Any]):

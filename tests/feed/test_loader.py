@@ -1,6 +1,8 @@
 """The state of a feed: whatever stops a run, the next goes on as if nothing had happened."""
 
+import gc
 import json
+import os
 import random
 import signal
 import subprocess
@@ -13,7 +15,7 @@ import pytest
 import torch
 
 from rope.errors import UsageError
-from rope.feed import BalancedProducts, Feed, ProcessShare, SampleStream
+from rope.feed import BalancedProducts, Feed, ProcessShare, SampleStream, loader
 from tests.feed.conftest import SIZES, write_products
 from tests.feed.readers import READER, plain
 
@@ -42,6 +44,30 @@ def epochs(feed, n):
 @pytest.mark.parametrize("n_workers", [1, 2, 3])
 def test_the_sequence_does_not_depend_on_the_number_of_workers(n_workers, make, data):
     assert epochs(Feed(make(data), num_workers=n_workers, prefetch=3), 2) == epochs(Feed(make(data)), 2)
+
+
+class EndsOthers:
+    """In a cycle with itself; whoever takes that apart and is not who made it, ends."""
+
+    def __init__(self):
+        self.made_by, self.itself = os.getpid(), self
+
+    def __del__(self):
+        if os.getpid() != self.made_by:
+            os._exit(1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
+def test_workers_leave_the_garbage_of_their_parent_alone(data, monkeypatch):
+    plainly = loader._Items.__getitem__
+    monkeypatch.setattr(loader._Items, "__getitem__", lambda *given: (gc.collect(), plainly(*given))[1])
+    gc.collect()
+    gc.disable()
+    try:
+        EndsOthers()
+        assert len(epochs(Feed(stream(data), num_workers=1), 1)) == len(Feed(stream(data)))
+    finally:
+        gc.enable()
 
 
 @both

@@ -257,10 +257,15 @@ def test_damage_inside_frames_is_noticed(name):
         decode_video(Video(flipped(made(name))), 8)
 
 
-@pytest.mark.parametrize("path", ["/nowhere/a.mp4", "http://127.0.0.1:9/a.mp4", "concat:/etc/passwd|/etc/passwd", "/"])
+@pytest.mark.parametrize("path", ["/nowhere/a.mp4", "concat:/etc/passwd|/etc/passwd", "/"])
 def test_what_is_no_file_is_not_opened(path):
     with pytest.raises(DatasetError, match="cannot be read"):
         decode_video(Video(None, path), 8)
+
+
+def test_nothing_is_taken_from_the_web():
+    with pytest.raises(UsageError, match=r"a\.mp4: is on the web; put a stage download before"):
+        decode_video(Video(None, "http://127.0.0.1:9/a.mp4"), 8)
 
 
 def test_sizes_and_numbers_have_to_be_positive():
