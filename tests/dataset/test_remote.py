@@ -28,21 +28,9 @@ def in_memory(small):
 
 
 @pytest.fixture
-def on_s3(small, monkeypatch):
-    pytest.importorskip("s3fs")
-    server_of = pytest.importorskip("moto.server")
-    for name, value in (("AWS_ACCESS_KEY_ID", "any"), ("AWS_SECRET_ACCESS_KEY", "any"), ("AWS_REGION", "us-east-1")):
-        monkeypatch.setenv(name, value)
-    server = server_of.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    system = fsspec.filesystem("s3", skip_instance_cache=True)
-    if not system.exists("bucket"):  # servers of one process share their buckets
-        system.mkdir("bucket")
-    system.put(str(small), "bucket/OUT", recursive=True)
-    yield "s3://bucket/OUT"
-    server.stop()
+def on_s3(small, bucket):
+    fsspec.filesystem("s3", skip_instance_cache=True).put(str(small), f"{bucket}/OUT", recursive=True)
+    return f"{bucket}/OUT"
 
 
 @pytest.fixture(params=["in_memory", "on_s3"])

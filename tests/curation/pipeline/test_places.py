@@ -185,21 +185,6 @@ def test_an_address_is_never_taken_for_a_path_to_write_to(tmp_path, monkeypatch)
     assert not list(tmp_path.glob("s3*"))
 
 
-@pytest.fixture
-def bucket(monkeypatch):
-    pytest.importorskip("s3fs")
-    server_of = pytest.importorskip("moto.server")
-    for name, value in (("AWS_ACCESS_KEY_ID", "any"), ("AWS_SECRET_ACCESS_KEY", "any"), ("AWS_REGION", "us-east-1")):
-        monkeypatch.setenv(name, value)
-    server = server_of.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    fsspec.filesystem("s3", skip_instance_cache=True).mkdir("bucket")
-    yield "s3://bucket"
-    server.stop()
-
-
 def rope(*arguments):
     """A process of its own: its workers take the address of the server from the environment."""
     command = [sys.executable, "-c", "from rope.cli import main; main()", "curate", *map(str, arguments)]
