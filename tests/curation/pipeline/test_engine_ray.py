@@ -83,7 +83,7 @@ def test_a_task_that_hangs_ends_at_its_deadline_and_its_worker_is_replaced(clust
         assert [ended.how for ended in engine.wait()] == ["hung"]
         n_seconds = time.monotonic() - began
         engine.submit(ShardAttempt(job))
-        assert [type(ended.error) for ended in engine.wait()] == [FileNotFoundError]
+        assert [type(ended.error) for ended in engine.wait()] == [UsageError]
     assert 0.5 <= n_seconds < 60
 
 
