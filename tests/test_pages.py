@@ -291,6 +291,24 @@ def test_every_link_to_a_file_leads_to_one(page):
     assert [link for link in links if not (page.parent / link.partition("#")[0]).exists()] == []
 
 
+@cache
+def headings_of(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub and the site make them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+    plain = [
+        re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading) for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    ]
+    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in plain}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_to_a_heading_leads_to_one(page):
+    links = re.findall(r"\]\(([^)\s:#]*)#([^)\s]+)\)", page.read_text("utf-8"))
+    pages = [((page.parent / file).resolve() if file else page, anchor) for file, anchor in links]
+    lost = [f"{target.name}#{anchor}" for target, anchor in pages if anchor not in headings_of(target)]
+    assert lost == []
+
+
 def missing_name(dotted: str) -> bool:
     """Whether a dotted name begins with a module that is there, and goes on with a name that it lacks."""
     words = dotted.split(".")

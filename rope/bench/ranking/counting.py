@@ -199,9 +199,9 @@ def dot_pairs_numpy(a: Float32Array, rows: IntArray, b: Float32Array, columns: I
 
 
 class Loops:
-    """Which loops are called: those of numpy until they have had about as much to do as takes half a second.
+    """Which loops are called: numpy's for about the first half second of work, then the compiled ones.
 
-    So long does numba need to be imported and to load what it has compiled, which a small dataset never gets back.
+    Importing numba and loading its compiled code takes that long, and a small dataset never earns it back.
 
     Attributes:
         room: numbers that numpy may still visit before numba is loaded.
