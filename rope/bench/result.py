@@ -23,7 +23,7 @@ from rope.bench.score import Score, score
 from rope.bench.shown import as_html, as_text, json_text
 from rope.bench.stats.intervals import Intervals, bounds, intervals_of
 from rope.bench.stats.query_ranks import QueryRanks, ranks_of
-from rope.bench.transform import WORDS
+from rope.bench.transform import WORDS, VectorTransform
 from rope.dataset.directory import SampleLabels
 from rope.domain import DomainName
 from rope.errors import UsageError
@@ -133,6 +133,7 @@ class Report:
         options: "FailureOptions | None" = None,
         *,
         against: "Report | None" = None,
+        transform: VectorTransform | None = None,
         compute: ComputeSettings | None = None,
     ) -> "Failures":
         """Queries that fail, and what is found for them: what `rope-bench gallery` shows; `save_page` has pictures.
@@ -142,6 +143,7 @@ class Report:
             data: the dataset that was scored; None for the one that `rope.dataset.locate.find` finds.
             options: which queries; None for the worst products of each pair.
             against: the report of another model on the same dataset, whose ranks are shown beside.
+            transform: what was done to the vectors before they were scored.
             compute: how to spend the machine.
 
         Raises:
@@ -151,7 +153,14 @@ class Report:
 
         ranks = None if against is None else against.ranks
         return find_failures(
-            self.ranks, self.provenance, embeddings, data, options or FailureOptions(), against=ranks, compute=compute
+            self.ranks,
+            self.provenance,
+            embeddings,
+            data,
+            options or FailureOptions(),
+            against=ranks,
+            transform=transform,
+            compute=compute,
         )
 
     def to_pandas(self) -> "DataFrame":

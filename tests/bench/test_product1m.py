@@ -1,3 +1,4 @@
+import csv
 import io
 import json
 
@@ -121,3 +122,18 @@ def test_blanks_after_commas_cost_everything_and_are_counted(tmp_path):
     assert score_query(*ranking[0], TRUTH, 10) == Product1mMetrics(0, 0, 0)
     strange = count_strange(ranking, TRUTH)
     assert strange["lines with ids that are not in the gallery"] == strange["queries repeated"] == 1
+
+
+def test_the_command_writes_csv_of_what_it_counts(rope_bench, tmp_path):
+    release, ranking, written = write_product1m(tmp_path), tmp_path / "ranking.txt", tmp_path / "figures.csv"
+    ranking.write_text("q1,g0,g2\nq2,g1,g2\n")
+    code, printed, _ = rope_bench("product1m", release, "--ranking", ranking, "--csv", written)
+    assert (code, "100.00" in printed) == (0, True)
+    with written.open(encoding="utf-8", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row.pop("of"), row.pop("release")) == (str(ranking), str(release))
+    # q1 (a cup) finds 1 of 2 cups first; q2 (cup and pot) finds both, 1 of 2 cups and the only pot
+    figures = {"mAP": 1.0, "Prec": (1 / 2 + 2 / 2) / 2, "mAR": (1 / 2 + (1 / 2 + 1 / 1) / 2) / 2}
+    assert {name: float(value) for name, value in row.items()} == {
+        f"top{k}_{name}": value for k in CUTOFFS for name, value in figures.items()
+    }

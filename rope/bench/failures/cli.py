@@ -12,6 +12,7 @@ from rope.bench.compute_options import Device, Memory, Threads, read_compute
 from rope.bench.csv_option import CsvFile, put_answer
 from rope.bench.json_option import JsonFile
 from rope.bench.shared_options import Data, Name, SplitOption
+from rope.bench.transform_options import Centre, Csls, Whiten, read_transform
 
 __all__ = ["gallery"]
 
@@ -43,6 +44,9 @@ def gallery(
         typer.Option(metavar="EMB", help="Embeddings of another model; may be repeated.", show_default="none"),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the sample that random draws.")] = 0,
+    centre: Centre = None,
+    whiten: Whiten = None,
+    csls: Csls = None,
     memory: Memory = None,
     threads: Threads = None,
     device: Device = "cpu",
@@ -60,11 +64,14 @@ def gallery(
 
     options = FailureOptions(choose, pair, queries, seed, part)
     compute, directory, draws = read_compute(memory, threads, device), dataset_of(data), Draws(seed=0, trials=1)
-    report = evaluate(files, directory, split=split, name=name, draws=draws, compute=compute, progress=True)
+    transform = read_transform(centre, whiten, csls)
+    report = evaluate(
+        files, directory, split=split, name=name, draws=draws, compute=compute, transform=transform, progress=True
+    )
     other = None
     if against:
         other = evaluate(against, directory, split=split, draws=draws, compute=compute, progress=True)
-    answer = report.failures(files, directory, options, against=other, compute=compute)
+    answer = report.failures(files, directory, options, against=other, transform=transform, compute=compute)
     console = put_answer(answer, json, csv)
     if html is not None:
         answer.save_page(html)

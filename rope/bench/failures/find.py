@@ -24,6 +24,7 @@ from rope.bench.shown import json_text
 from rope.bench.stats.query_ranks import PairRanks, QueryRanks
 from rope.bench.stats.seed_groups import SeedRun, check_same_task
 from rope.bench.stats.slices import parts_of
+from rope.bench.transform import VectorTransform
 from rope.dataset.directory import read_products
 from rope.dataset.locate import locate
 from rope.dataset.pictures import pictures_of
@@ -108,6 +109,7 @@ def find_failures(
     options: FailureOptions,
     *,
     against: QueryRanks | None = None,
+    transform: VectorTransform | None = None,
     compute: ComputeSettings | None = None,
 ) -> Failures:
     """Choose queries by the ranks of a score, and look up what was found for them.
@@ -119,6 +121,7 @@ def find_failures(
         data: the dataset that was scored; None for the one that `rope.dataset.locate.find` finds.
         options: which queries.
         against: the ranks of another model on the same queries; `lost` needs them.
+        transform: what was done to the vectors before they were scored.
         compute: how to spend the machine.
 
     Raises:
@@ -131,7 +134,7 @@ def find_failures(
     if against is not None:
         check_same_task(SeedRun(ranks), SeedRun(against))
     pairs = _pairs(ranks, options)
-    sides, _ = scored_sides(ranks.origin, embeddings, directory)
+    sides, _ = scored_sides(ranks.origin, embeddings, directory, transform=transform)
     if any(side.labelled.vectors.offsets is not None for side in sides.values()):
         raise UsageError("samples with many vectors or none have no single similarity to show; give one vector each")
     if options.choose == "hubs" and any(side.galleries is not None for side in sides.values()):

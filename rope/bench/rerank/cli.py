@@ -12,6 +12,7 @@ from rope.bench.compute_options import Device, Memory, Threads, read_compute
 from rope.bench.csv_option import CsvFile, write_csv
 from rope.bench.json_option import JsonFile, is_file, put
 from rope.bench.shared_options import Data
+from rope.bench.transform_options import Centre, Csls, Whiten, read_transform
 from rope.console import dataset_of, resumable
 from rope.errors import UsageError
 
@@ -50,6 +51,9 @@ def rerank(
         int | None,
         typer.Option(min=1, help="Where the result is of the first N numbers of each vector.", show_default="all"),
     ] = None,
+    centre: Centre = None,
+    whiten: Whiten = None,
+    csls: Csls = None,
     name: Annotated[
         str | None, typer.Option(help="Name of the two stages.", show_default="rerank of FIRST at k=DEPTH by MODEL")
     ] = None,
@@ -86,6 +90,7 @@ def rerank(
             out=out,
             depth=depth,
             dims=dims,
+            transform=read_transform(centre, whiten, csls),
             batch_size=batch_size,
             name=name,
             compute=read_compute(memory, threads, device),

@@ -27,6 +27,7 @@ from rope.bench.running.key import RunKey, run_key
 from rope.bench.score import ordered_labels
 from rope.bench.scored_vectors import scored_sides
 from rope.bench.stats.query_ranks import QueryRanks
+from rope.bench.transform import VectorTransform
 from rope.console import progress_bar
 from rope.dataset.directory import read_labels
 from rope.dataset.locate import locate
@@ -49,6 +50,7 @@ def rerank_result(
     out: Path,
     depth: int = 100,
     dims: int | None = None,
+    transform: VectorTransform | None = None,
     batch_size: int = 64,
     name: str | None = None,
     compute: ComputeSettings | None = None,
@@ -74,6 +76,7 @@ def rerank_result(
         out: the Parquet file of candidates to write.
         depth: candidates of a query.
         dims: where the result is of the first so many numbers of each vector.
+        transform: where the result is of vectors to which this was done.
         batch_size: pairs of samples that the re-ranker gets at a time.
         name: what to call the two stages; None for `rerank of FIRST at k=DEPTH by RERANKER`.
         compute: how to spend the machine on the first stage.
@@ -93,7 +96,7 @@ def rerank_result(
     directory, ranks = locate(data), ranks_of_result(first)
     if ranks.origin.candidates is not None:
         raise UsageError(f"{ranks.origin.model} is a second stage already; give the result of the first")
-    sides, provenance = scored_sides(ranks.origin, embeddings, directory, dims=dims)
+    sides, provenance = scored_sides(ranks.origin, embeddings, directory, dims=dims, transform=transform)
     key = run_key(reranker, read_manifest(directory), ranks.origin.split, batch_size, origin or EmbedderOrigin())
     note = _note(name, ranks, provenance, depth, reranker, key)
     work = _work(out, key, note)

@@ -17,6 +17,7 @@ from rope.bench.io.readers import read_embeddings
 from rope.bench.ranking.engine import ComputeSettings, Labelled
 from rope.bench.ranking.similarity import Vectors
 from rope.bench.score import sides_of
+from rope.bench.stats.query_ranks import load_ranks
 from rope.bench.stats.slices import POSITIVE_BINS, bin_name
 from rope.domain import Pair
 from rope.errors import UsageError
@@ -192,3 +193,17 @@ def test_a_comparison_says_what_to_look_at(dataset, embeddings, report):
     said = str(rope.bench.compare([report, flat]))
     assert "rope-bench gallery B --against A --choose lost --pair " in said
     assert "where A and B are the embeddings of embeddings and flat" in said
+
+
+def test_centred_vectors_are_shown_as_they_were_scored(rope_bench, dataset, embeddings, tmp_path):
+    train, data = tmp_path / "train.parquet", ["--data", dataset]
+    rope_bench("run", "--model", "baselines:handcrafted", *data, "--split", "train", "--out", train)
+    shown, scored = tmp_path / "gallery.json", tmp_path / "score.json"
+    for command, file in (("gallery", shown), ("score", scored)):
+        assert rope_bench(command, embeddings, *data, "--centre", train, "--json", file)[0] == 0
+    ranks = load_ranks(scored)
+    failures = json.loads(shown.read_text())["failures"]
+    assert failures
+    for one in failures:
+        of_pair = ranks.pairs[one["pair"]]
+        assert one["rank"] == of_pair.rank[of_pair.query_ids.index(one["query_id"])]

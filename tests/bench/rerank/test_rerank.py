@@ -233,3 +233,21 @@ def test_what_is_missing_is_said(rope_bench, dataset, first):
     code, _, err = rope_bench("rerank", first, "e", "--model", "baselines:handcrafted", "--data", dataset, "--out", "c")
     assert code == 2
     assert "has no 'reranker'" in err
+
+
+@pytest.mark.parametrize("transform", ["--centre", "--whiten", "--csls"])
+def test_vectors_that_were_transformed_are_taken_with_the_same_transform(
+    rope_bench, dataset, embeddings, tmp_path, transform
+):
+    train, result, out = tmp_path / "train.parquet", tmp_path / "r.json", tmp_path / "c.parquet"
+    data = ["--data", dataset]
+    rope_bench("run", "--model", "baselines:handcrafted", *data, "--split", "train", "--out", train)
+    code, _, err = rope_bench("score", embeddings, *data, transform, train, "--json", result)
+    assert code == 0, err
+    words = ["rerank", result, embeddings, *data, "--model", "baselines:evidence", "--out", out]
+    code, _, err = rope_bench(*words)
+    assert (code, "--dims, --centre, --whiten or --csls" in err) == (2, True)
+    code, printed, err = rope_bench(*words, transform, train)
+    assert code == 0, err
+    word = {"--centre": "centred", "--whiten": "whitened", "--csls": "CSLS"}[transform]
+    assert f"({word}) at k=" in printed.replace("\n", " ")
