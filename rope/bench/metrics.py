@@ -6,6 +6,8 @@ Every mean is an exactly rounded sum divided by a count, so it does not depend o
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
 from typing import Any, Final
 
 import numpy as np
@@ -248,14 +250,17 @@ def mean_by_product(values: Numbers, products: IntArray) -> float:
     >>> mean_by_product(np.array([1.0, 0.0, 0.0]), np.array([7, 8, 8]))
     0.5
     """
-    return mean([mean(group) for group in _groups(values, products)])
+    return mean([math.fsum(group) / len(group) for group in _groups(values, products)])
 
 
 def _median_by_product(scores: QueryScores, products: IntArray) -> float:
     """The median over products of the median rank of each product's queries."""
-    return float(np.median([np.median(group) for group in _groups(scores.rank, products)]))
+    return median([median(group) for group in _groups(scores.rank, products)])
 
 
-def _groups(values: Numbers, products: IntArray) -> list[FloatArray]:
+def _groups(values: Numbers, products: IntArray) -> list[list[float]]:
+    """The values of each product, as lists: thousands of short ones, which numpy would take ten times as long over."""
     order = np.argsort(products, kind="stable")
-    return np.split(values[order].astype(np.float64), np.flatnonzero(np.diff(products[order])) + 1)
+    edges = np.flatnonzero(np.diff(products[order], prepend=-1, append=-1)).tolist()
+    numbers = values[order].astype(np.float64).tolist()
+    return [numbers[start:stop] for start, stop in pairwise(edges)]
