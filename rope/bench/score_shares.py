@@ -50,7 +50,7 @@ def write_share(folder: Path, share: RunShare, scores: Mapping[str, QueryScores]
         scores: name of a pair -> the scores of the share's queries.
         note: see `note_of`.
     """
-    path = folder / f"share-{share.rank}-of-{share.world}.npz"
+    path = folder / _name_of(share)
     arrays = {
         f"{pair}/{field.name}": np.asarray(value)
         for pair, queries in scores.items()
@@ -58,7 +58,7 @@ def write_share(folder: Path, share: RunShare, scores: Mapping[str, QueryScores]
         if (value := getattr(queries, field.name)) is not None
     }
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays, **{_NOTE: np.array(json.dumps(note))})
+        np.savez(file, allow_pickle=False, **arrays, **{_NOTE: np.array(json.dumps(_with_share(note, share)))})
     return path
 
 
@@ -70,8 +70,9 @@ def read_shares(folder: Path, note: Mapping[str, Any]) -> dict[str, QueryScores]
         note: what they must belong to, see `note_of`.
 
     Raises:
-        UsageError: there is no file, or one is missing, is damaged, or belongs to something else, or files are of
-            different numbers of shares.
+        FileError: a file is damaged.
+        UsageError: there is no file, or one is missing, or belongs to something else or to another share, or files are
+            of different numbers of shares.
     """
     files = {path: (int(m[1]), int(m[2])) for path in sorted(folder.glob("*.npz")) if (m := _FILE.fullmatch(path.name))}
     worlds = sorted({world for _, world in files.values()})
@@ -83,8 +84,20 @@ def read_shares(folder: Path, note: Mapping[str, Any]) -> dict[str, QueryScores]
         )
     if missing := sorted(set(range(worlds[0])) - {rank for rank, _ in files.values()}):
         raise UsageError(f"{folder}: share {missing[0]}/{worlds[0]} is missing; run the command with it first")
-    parts = [_read(path, note) for path in files]
+    for path, (rank, world) in files.items():
+        if rank >= world or path.name != _name_of(RunShare(rank, world)):
+            raise UsageError(f"{path}: is none of the {world} shares; remove it")
+    parts = [_read(path, _with_share(note, RunShare(*share))) for path, share in files.items()]
     return {pair: joined([part[pair] for part in parts]) for pair in parts[0]}
+
+
+def _name_of(share: RunShare) -> str:
+    return f"share-{share.rank}-of-{share.world}.npz"
+
+
+def _with_share(note: Mapping[str, Any], share: RunShare) -> dict[str, Any]:
+    """The note of one file: a copy under another share's name would count its queries twice, and others never."""
+    return {"share": f"{share.rank}/{share.world}", **note}
 
 
 def _read(path: Path, note: Mapping[str, Any]) -> dict[str, QueryScores]:
@@ -97,4 +110,4 @@ def _read(path: Path, note: Mapping[str, Any]) -> dict[str, QueryScores]:
             if name != _NOTE:
                 pair, field = name.split("/")
                 pairs.setdefault(pair, {})[field] = arrays[name]
-    return {pair: QueryScores(**{**of, "n_rechecked": int(of["n_rechecked"])}) for pair, of in pairs.items()}
+        return {pair: QueryScores(**{**of, "n_rechecked": int(of["n_rechecked"])}) for pair, of in pairs.items()}

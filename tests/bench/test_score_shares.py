@@ -147,6 +147,29 @@ def test_what_was_scored_otherwise_is_refused(dataset, embeddings, tmp_path):
         evaluate(embeddings, dataset, shares=tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("share-1-of-2.npz", "share is '0/2' there and '1/2' now"), ("share-2-of-2.npz", "is none of the 2 shares"),
+     ("share-01-of-2.npz", "is none of the 2 shares")],
+)  # fmt: skip
+def test_a_copy_under_another_name_is_no_other_share(name, told, dataset, embeddings, tmp_path):
+    for rank in range(2):
+        path = score_one_share(embeddings, dataset, share=f"{rank}/2", shares=tmp_path)
+    copied = (tmp_path / "share-0-of-2.npz").read_bytes()
+    (tmp_path / name).write_bytes(copied if path.name == name else path.read_bytes())
+    with pytest.raises(UsageError, match=told):
+        evaluate(embeddings, dataset, shares=tmp_path)
+
+
+def test_a_share_without_one_of_its_arrays_is_damaged(dataset, embeddings, tmp_path):
+    path = score_one_share(embeddings, dataset, share="0/1", shares=tmp_path)
+    with np.load(path) as arrays:
+        kept = {name: array for name, array in arrays.items() if name != "P2V/rank"}
+    np.savez(path, **kept)
+    with pytest.raises(FileError, match=r"share-0-of-1\.npz: not readable as scores of a share"):
+        evaluate(embeddings, dataset, shares=tmp_path)
+
+
 def test_the_command_scores_shares_and_joins_them(dataset, embeddings, tmp_path, rope_bench):
     words = ("score", embeddings, "--data", dataset)
     for rank in range(2):
