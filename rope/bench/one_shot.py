@@ -31,6 +31,9 @@ __all__ = [
 _WORD: Final = 64
 """Trials noted in one whole number."""
 
+_NO_DIRECTION: Final = 1e-6
+"""A sum of float32 unit vectors that is shorter is rounding: the vectors cancel out."""
+
 _TAIL: Final = 0.025
 """What a 95 % interval leaves out on each side."""
 
@@ -244,7 +247,7 @@ def _prototypes(support: Labelled, drawn: IntArray) -> Labelled:
         return Labelled(support.vectors.take(drawn), products)
     chosen = support.vectors.take(drawn)
     sums = np.add.reduceat(float32_units(chosen, 0, len(drawn)).astype(np.float64), starts, axis=0)
-    if not sums.any(axis=1).all():
+    if np.any(np.linalg.norm(sums, axis=1) < _NO_DIRECTION):
         raise EmbeddingError(
             "the examples drawn for a product cancel out, so that their mean has no direction; "
             "score with one shot, or look at the embeddings of repeated samples"

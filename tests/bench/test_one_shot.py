@@ -149,8 +149,9 @@ def test_several_shots_are_averaged_as_unit_vectors():
     assert classified(support, queries, Draws(seed=0, trials=1, shots=2)).mean == 1
 
 
-def test_shots_that_cancel_out_are_an_error():
-    support = labelled([[1, 0], [-1, 0], [0, 1]], [0, 0, 1])
+@pytest.mark.parametrize("opposite", [[-1, -2, -3], [-3, -6, -9], [-0.1, -0.2, -0.3]])
+def test_shots_that_cancel_out_are_an_error(opposite):
+    support = labelled([[1, 2, 3], opposite, [0, 1, 0]], [0, 0, 1])
     with pytest.raises(EmbeddingError, match="cancel out"):
         classified(support, support, Draws(seed=0, trials=1, shots=2))
 
