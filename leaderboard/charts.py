@@ -52,7 +52,7 @@ def growth_chart(ranks: QueryRanks, n_gallery: Mapping[str, int]) -> Markup | No
         for name in negatives
     ]
     title = f"R@1 of the {in_words(len(negatives))} pairs, in percent, as the gallery grows"
-    return _drawing(lines(title, "negatives in the gallery", series))
+    return _drawing(lines(title, _in_both("negatives in the gallery", "候选集中的负样本数"), series))
 
 
 def cost_charts(board: Board) -> dict[str, Markup]:
@@ -60,19 +60,21 @@ def cost_charts(board: Board) -> dict[str, Markup]:
 
     A cost that fewer than two rows tell has no chart.
     """
-    costs: dict[str, Callable[[BoardRow], int | None]] = {
-        "bytes a sample": _bytes_of,
-        "parameters": lambda row: row.entry.card.parameters,
+    costs: dict[str, tuple[str, Callable[[BoardRow], int | None]]] = {
+        "bytes a sample": ("每个样本的字节数", _bytes_of),
+        "parameters": ("参数量", lambda row: row.entry.card.parameters),
     }
     charts = {}
-    for label, cost_of in costs.items():
+    for label, (chinese, cost_of) in costs.items():
         points = [
             (cost, row.cells[HEADLINE].value, row.name)
             for row in board.rows
             if HEADLINE in row.cells and row.entry.status != "reranked" and (cost := cost_of(row))
         ]
         if len(points) > 1:
-            charts[label] = _drawing(lines(f"{HEADLINE[0]} against {label}", label, _cost_lines(points)))
+            charts[label] = _drawing(
+                lines(f"{HEADLINE[0]} against {label}", _in_both(label, chinese), _cost_lines(points))
+            )
     return charts
 
 
@@ -118,6 +120,11 @@ def map_chart(points: Sequence[MapPoint], domains: Sequence[DomainName]) -> Mark
         )
     title = "Samples of eight products by their first two principal components"
     return _drawing(f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{title}">{"".join(parts)}</svg>')
+
+
+def _in_both(english: str, chinese: str) -> str:
+    """The label of an axis in both languages; the style sheet shows one."""
+    return f'<tspan class="t" lang="en">{english}</tspan><tspan class="t" lang="zh">{chinese}</tspan>'
 
 
 def _drawing(svg: str) -> Markup:

@@ -291,6 +291,19 @@ def test_a_chinese_browser_gets_chinese(open_page):
     assert "模型" in open_page("index.html", locale="zh-CN").locator("#board thead").inner_text()
 
 
+def test_axes_of_charts_are_in_the_language_of_the_page(open_page, board):
+    for locale, labels in (("zh-CN", ["k", "候选集中的负样本数"]), ("en", ["k", "negatives in the gallery"])):
+        axes = open_page(f"models/{board.key}/alpha.html", locale=locale).locator("svg text.axis")
+        seen = [
+            axis.evaluate(
+                "text => [...text.childNodes].filter(n => !n.getClientRects || "
+                "n.getClientRects().length).map(n => n.textContent).join('')"
+            )
+            for axis in axes.all()
+        ]
+        assert seen == labels
+
+
 @LOOKS
 def test_no_page_breaks_a_rule_of_access_or_is_wider_than_the_screen(chromium, marked, board, look):
     for name in (*PAGES, f"compare-{board.key}.html", f"models/{board.key}/alpha.html"):
