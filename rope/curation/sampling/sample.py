@@ -14,7 +14,7 @@ steps: add up `count_strata` of each division, `allocate`, `candidates` of each 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -33,17 +33,21 @@ from rope.errors import DatasetError, UsageError
 __all__ = [
     "PURPOSE",
     "Drawn",
+    "KeyRows",
     "SampleSize",
     "Stratum",
     "Units",
     "allocate",
     "candidates",
     "count_strata",
+    "draw_in_order",
     "draw_sample",
     "join_units",
+    "key_rows",
     "make_units",
     "row_weights",
     "trim",
+    "units_of",
 ]
 
 PURPOSE: Final = "sample"
@@ -85,6 +89,23 @@ class SampleSize:
         check_record(self)
         if (self.rate is None) == (self.count is None):
             raise UsageError(f"rate is {self.rate} and count is {self.count}; expected one of them")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRows:
+    """What is known of the key of each of some rows.
+
+    Attributes:
+        hashes: uint64 [rows]; of the key.
+        category: int64 [rows]; place in `categories`.
+        domains: int64 [rows]; bit i for `DOMAINS[i]`.
+        categories: ascending; `""` stands for none.
+    """
+
+    hashes: Hashes
+    category: IntArray
+    domains: IntArray
+    categories: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +154,14 @@ class Drawn:
         return np.asarray((self.pool / np.maximum(self.taken, 1))[self.stratum])
 
 
-def make_units(
+def key_rows(
     key: pa.Array | pa.ChunkedArray,
     category: pa.Array | pa.ChunkedArray,
     domain: pa.Array | pa.ChunkedArray,
     *,
     seed: int,
-) -> Units:
-    """The keys of some rows.
+) -> KeyRows:
+    """The key of each of some rows, hashed, with its category and domain.
 
     Args:
         key: strings, none null.
@@ -148,20 +169,36 @@ def make_units(
         domain: names of `DOMAINS`.
         seed: of the sample; samples with one seed are nested, others are independent.
 
-    >>> units = make_units(pa.array(["a", "b", "a"]), pa.array(["z", None, "y"]), pa.array(["page", "page", "live"]),
-    ...     seed=0)
-    >>> units.categories, units.category.tolist(), units.domains.tolist(), units.rows.tolist()
-    (('', 'y', 'z'), [1, 0], [5, 1], [2, 1])
-
     Raises:
         UsageError: a key is null, a domain is unknown, or the columns differ in length.
     """
     if not len(key) == len(category) == len(domain):
         raise UsageError(f"{len(key)} keys, {len(category)} categories and {len(domain)} domains; expected as many")
     names, places = coded_in_order(pc.fill_null(category, ""))
-    rows = np.ones(len(key), np.int64)
-    hashes = keyed_hash(key, seed=seed, purpose=PURPOSE)
-    return _collapsed(hashes, places, _domain_bits(domain), rows, tuple(names))
+    return KeyRows(keyed_hash(key, seed=seed, purpose=PURPOSE), places, _domain_bits(domain), tuple(names))
+
+
+def units_of(rows: KeyRows) -> Units:
+    """The keys of some rows, each once."""
+    ones = np.ones(len(rows.hashes), np.int64)
+    return _collapsed(rows.hashes, rows.category, rows.domains, ones, rows.categories)
+
+
+def make_units(
+    key: pa.Array | pa.ChunkedArray,
+    category: pa.Array | pa.ChunkedArray,
+    domain: pa.Array | pa.ChunkedArray,
+    *,
+    seed: int,
+) -> Units:
+    """The keys of some rows, each once; see `key_rows`.
+
+    >>> units = make_units(pa.array(["a", "b", "a"]), pa.array(["z", None, "y"]), pa.array(["page", "page", "live"]),
+    ...     seed=0)
+    >>> units.categories, units.category.tolist(), units.domains.tolist(), units.rows.tolist()
+    (('', 'y', 'z'), [1, 0], [5, 1], [2, 1])
+    """
+    return units_of(key_rows(key, category, domain, seed=seed))
 
 
 def join_units(parts: Sequence[Units]) -> Units:
@@ -247,6 +284,29 @@ def trim(units: Units, counts: Mapping[Stratum, int], allocation: Mapping[Stratu
     is_drawn = _rank_within(stratum) < wanted[stratum]
     pool = np.array([counts[one] for one in all_strata], np.int64)
     return Drawn(_subset(units, is_drawn), stratum[is_drawn], all_strata, pool)
+
+
+def draw_in_order(
+    divisions: Iterable[Units], counts: Mapping[Stratum, int], allocation: Mapping[Stratum, int]
+) -> Iterator[tuple[Units, FloatArray]]:
+    """Draw from divisions of the hashes that come in their order, without holding any.
+
+    Args:
+        divisions: keys; those of one have larger hashes than those of the ones before.
+        counts: keys of each stratum in all divisions.
+        allocation: how many of them to draw.
+
+    Yields:
+        Each division, with the weight of each of its keys as `Drawn.weight`, 0 where it is not drawn; float64 [n].
+    """
+    left = dict(allocation)
+    for units in divisions:
+        strata, stratum = _strata(units)
+        is_drawn = _rank_within(stratum) < np.array([left[one] for one in strata], np.int64)[stratum]
+        taken = np.bincount(stratum[is_drawn], minlength=len(strata)).tolist()
+        left.update((one, left[one] - n) for one, n in zip(strata, taken, strict=True))
+        weight = np.array([counts[one] / max(allocation[one], 1) for one in strata])
+        yield units, np.where(is_drawn, weight[stratum], 0.0)
 
 
 def draw_sample(units: Units, size: SampleSize) -> Drawn:

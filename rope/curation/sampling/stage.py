@@ -12,9 +12,8 @@ import pyarrow.parquet as pq
 from rope.config import Count, PositiveFraction, Seed, check_record
 from rope.curation.codes import joined_words
 from rope.curation.pipeline.operation import NOT_SAMPLED, GlobalOperation, Outcome, rejects_of
-from rope.curation.sampling.divided import draw_divided
-from rope.curation.sampling.keyed_hash import keyed_hash
-from rope.curation.sampling.sample import PURPOSE, SampleSize, Units, make_units, row_weights
+from rope.curation.sampling.divided import divided_weights
+from rope.curation.sampling.sample import KeyRows, SampleSize, key_rows
 from rope.errors import UsageError
 
 __all__ = ["SAMPLE", "SampleRows", "sample_rows"]
@@ -62,20 +61,19 @@ def sample_rows(paths: Sequence[Path], options: SampleRows) -> Iterator[Outcome]
     """
     size = options.size()
     n_rows = sum(pq.read_metadata(path).num_rows for path in paths)
-    drawn = draw_divided((_units(path, options) for path in paths), n_rows, size)
-    for path in paths:
+    weights = divided_weights((_key_rows(path, options) for path in paths), n_rows, size)
+    for path, weight in zip(paths, weights, strict=True):
         table = pq.read_table(path)
-        weight = row_weights(drawn, keyed_hash(_keys(table, options.key), seed=options.seed, purpose=PURPOSE))
         is_drawn = pa.array(weight > 0)
         others = _one_batch(table.select(["id", "domain"]).filter(pc.invert(is_drawn)))
         kept = table.append_column("weight", pa.array(weight, pa.float64())).filter(is_drawn)
         yield Outcome(_one_batch(kept), rejects_of(others, NOT_SAMPLED))
 
 
-def _units(path: Path, options: SampleRows) -> Units:
+def _key_rows(path: Path, options: SampleRows) -> KeyRows:
     rows = _read(path, options)
     strata = joined_words(rows, options.strata, "sample")
-    return make_units(_keys(rows, options.key), strata, rows["domain"], seed=options.seed)
+    return key_rows(_keys(rows, options.key), strata, rows["domain"], seed=options.seed)
 
 
 def _read(path: Path, options: SampleRows) -> pa.Table:
