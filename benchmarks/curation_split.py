@@ -1,7 +1,7 @@
 """Seconds and memory of sampling 5,000,000 rows, of splitting 189,958 products into 187,431 and 2,527, and of the
-search for near pairs that comes before the split, among 920,071 samples.
+search for near pairs before the split and of the leak audit after it, among 920,071 samples.
 
-    python benchmarks/curation_split.py [--rows 5000000] [--products 189958] [--samples 920071]
+    python benchmarks/curation_split.py [--rows 5000000] [--products 189958] [--samples 920071] [--dim 64]
 
 Rows have a key of 1,000,000, one of 1,396 long-tailed categories and a domain. Products have Zipf categories, 9 % of
 them are in leakage groups of 2 to 8, and 35 % have all three domains. Each measurement runs in its own process, so
@@ -22,6 +22,7 @@ import pyarrow as pa
 from rope.curation.dedup.measured_search import measured_near_pairs
 from rope.curation.dedup.neighbours import near_pairs_between
 from rope.curation.sampling.sample import SampleSize, draw_sample, join_units, make_units
+from rope.curation.splitting.leak_audit import SplitSide, audit_leaks, exact_search, index_search
 from rope.curation.splitting.split import Products, split_products
 
 CATEGORIES = 1396
@@ -33,10 +34,12 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=5_000_000)
     parser.add_argument("--products", type=int, default=189_958)
     parser.add_argument("--samples", type=int, default=920_071)
+    parser.add_argument("--dim", type=int, default=64, help="Numbers a vector.")
     parts = {
         "sample": lambda: sample(options.rows),
         "split": lambda: split(options.products),
-        "near": lambda: near(options.samples),
+        "near": lambda: near(options.samples, options.dim),
+        "leaks": lambda: leaks(options.samples, options.dim),
     }
     parser.add_argument("--part", choices=parts, help="this one alone, in this process")
     options = parser.parse_args()
@@ -46,7 +49,7 @@ def main() -> None:
     for part in parts:
         command = [sys.executable, str(Path(__file__)), "--part", part]
         command += ["--rows", str(options.rows), "--products", str(options.products)]
-        command += ["--samples", str(options.samples)]
+        command += ["--samples", str(options.samples), "--dim", str(options.dim)]
         measured = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         print(f"{part}: " + ", ".join(f"{name} {value}" for name, value in measured.items()))
 
@@ -123,26 +126,59 @@ def split(n: int) -> dict[str, object]:
     }
 
 
-def near(n: int) -> dict[str, object]:
-    """Near pairs (0.9) through the index, and what comparing everything would take, from a part of the rows.
-
-    Vectors of 64 numbers lie around 1,396 centres; 9 % of them have a near one.
-    """
-    rng = np.random.default_rng(0)
-    vectors = rng.standard_normal((CATEGORIES, 64), np.float32)[zipf(rng, n)] + rng.standard_normal((n, 64), np.float32)
-    twins = int(0.045 * n)
-    vectors[-twins:] = vectors[:twins] + 0.3 * rng.standard_normal((twins, 64), np.float32)
-    start = time.perf_counter()
+def near(n: int, dim: int) -> dict[str, object]:
+    """Near pairs (0.9) through the index, and what comparing every two rows would take, from 5,000 of the rows."""
+    vectors = planted_vectors(n, dim)
+    start = time.process_time()
     _, note = measured_near_pairs(vectors, 0.9, limit=200, method="ivf", queries=2000, min_recall=0.99, seed=0)
-    seconds = time.perf_counter() - start
-    start = time.perf_counter()
+    index = time.process_time() - start
+    start = time.process_time()
     near_pairs_between(vectors[:5000], vectors, 0.9, limit=200, method="exact")
-    exact = (time.perf_counter() - start) * n / 5000 / 2  # of one set, half of the pairs are compared
-    return note.json() | {
-        "seconds": round(seconds),
-        "seconds of an exact search, at most": round(exact),
+    exact = (time.process_time() - start) * n / 5000 / 2  # of one set, half of the pairs are compared
+    return {"numbers a vector": dim} | note.json() | seconds_of(index, exact)
+
+
+def leaks(n: int, dim: int) -> dict[str, object]:
+    """The leak audit of 30,000 of the samples against the others through the index, and what comparing all would take,
+    from 5,000 of them.
+    """
+    vectors = planted_vectors(n, dim)  # the near ones of the first are the last
+    sides = [
+        SplitSide([str(i) for i in range(len(part))], ["page"] * len(part), part, {})
+        for part in (vectors[:30_000], vectors[30_000:])
+    ]
+    start = time.process_time()
+    found = audit_leaks(*sides, threshold=0.9, seed=0, search=index_search)
+    index = time.process_time() - start
+    start = time.process_time()
+    exact_search(vectors[:5000], vectors[30_000:], 0.9)
+    exact = (time.process_time() - start) * 6
+    recall = found.recalls[0]
+    return {
+        "numbers a vector": dim,
+        "leaking": found.leaking()["near"],
+        "canaries": f"{recall.found} of {recall.canaries}",
+        "pairs of random samples": f"{recall.pairs_found} of {recall.pairs}",
+    } | seconds_of(index, exact)
+
+
+def seconds_of(index: float, exact: float) -> dict[str, object]:
+    return {
+        "CPU seconds": round(index, 1),
+        "CPU seconds of comparing everything, extrapolated": round(exact),
+        "times faster": round(exact / index, 1),
         "peak MiB": peak_mib(),
     }
+
+
+def planted_vectors(n: int, dim: int) -> np.ndarray:
+    """Vectors around 1,396 centres, float32 [n, dim]; 9 % of them have a near one, by a cosine of 0.98."""
+    rng = np.random.default_rng(0)
+    centres = rng.standard_normal((CATEGORIES, dim), np.float32)
+    vectors = centres[zipf(rng, n)] + rng.standard_normal((n, dim), np.float32)
+    twins = int(0.045 * n)
+    vectors[-twins:] = vectors[:twins] + 0.3 * rng.standard_normal((twins, dim), np.float32)
+    return vectors
 
 
 def zipf(rng: np.random.Generator, n: int) -> np.ndarray:

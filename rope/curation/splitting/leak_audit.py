@@ -61,7 +61,7 @@ SHARED: Final = KINDS[1:]
 _LIMIT: Final = 50
 """Neighbours that the search reports of one sample; more of them are not news."""
 
-_PROBES: Final = 64
+_PROBES: Final = 16
 """Clusters that the index looks into; validation samples are few, so that this costs little."""
 
 _SAMPLED: Final = 1000

@@ -3,6 +3,7 @@ import sys
 import numpy as np
 import pytest
 
+from rope.curation.dedup import neighbours
 from rope.curation.dedup.neighbours import near_pairs, near_pairs_between, search_recall
 from rope.errors import EmbeddingError, UsageError
 
@@ -79,6 +80,44 @@ def test_an_index_finds_most_pairs_and_says_how_many():
     assert there > 300
     assert hits >= 0.95 * there
     assert search_recall(vectors, exact, 0.9, queries=500, seed=0) == (there, there)
+
+
+def test_an_index_computes_only_near_pairs_again(monkeypatch):
+    pytest.importorskip("faiss")
+    vectors, rescored = clustered(4000, 16, seed=4), []
+    rescore = neighbours._rescored
+    monkeypatch.setattr(neighbours, "_rescored", lambda *given: rescored.append(len(given[2])) or rescore(*given))
+    found = near_pairs(vectors, 0.9, limit=200, method="ivf")
+    assert len(found.left) > 1000
+    assert sum(rescored) < 3 * len(found.left)
+
+
+@pytest.mark.parametrize("sizes", [(300, 2500), (2500, 300)])
+def test_an_index_between_two_sets_clusters_the_smaller_and_finds_the_same_pairs_both_ways(monkeypatch, sizes):
+    pytest.importorskip("faiss")
+    both, indexed = clustered(sum(sizes), 16, seed=5), []
+    cluster = neighbours._clusters
+    monkeypatch.setattr(neighbours, "_clusters", lambda one: indexed.append(len(one.raw)) or cluster(one))
+    first, second = both[: sizes[0]], both[sizes[0] :]
+    there = near_pairs_between(first, second, 0.9, limit=50, method="ivf")
+    back = near_pairs_between(second, first, 0.9, limit=50, method="ivf")
+    assert indexed == [min(sizes)] * 2
+    assert as_set(there) == {(left, right, cosine) for right, left, cosine in as_set(back)}
+    exact = as_set(near_pairs_between(first, second, 0.9, limit=50, method="exact"))
+    assert as_set(there) <= exact
+    assert len(as_set(there)) >= 0.95 * len(exact) > 100
+
+
+@pytest.mark.parametrize("probes", [1, 3, 10**6])
+def test_an_index_finds_pairs_of_equal_rows_up_to_the_limit_and_all_with_all_clusters(probes):
+    pytest.importorskip("faiss")
+    vectors = np.concatenate([clustered(1500, 8, seed=6), np.ones((40, 8), np.float32)])
+    exact = near_pairs(vectors, 0.95, limit=20, method="exact")
+    found = near_pairs(vectors, 0.95, limit=20, method="ivf", probes=probes)
+    assert np.array_equal(found.left_saturated[1500:], np.ones(40, np.bool_))
+    assert as_set(found) <= as_set(near_pairs(vectors, 0.95, limit=1540, method="exact"))
+    if probes == 10**6:
+        assert as_set(found) == as_set(exact)
 
 
 def test_pairs_between_two_sets_are_complete_on_both_sides_up_to_the_limit():
