@@ -221,4 +221,4 @@ def _fingerprint(options: SplitRows) -> str:
     return hashlib.sha256("\n".join(_frozen(options.freeze_val)).encode()).hexdigest()
 
 
-SPLIT: Final = GlobalOperation(version=2, options=SplitRows, apply=split_rows, fingerprint=_fingerprint)
+SPLIT: Final = GlobalOperation(version=3, options=SplitRows, apply=split_rows, fingerprint=_fingerprint)
