@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from rope.curation.dedup.measured_search import measured_near_pairs
+from rope.curation.dedup.measured_search import SearchRules, measured_near_pairs
 from rope.curation.dedup.neighbours import near_pairs_between
 from rope.curation.sampling.sample import SampleSize, draw_sample, join_units, make_units
 from rope.curation.splitting.leak_audit import SplitSide, audit_leaks, exact_search, index_search
@@ -130,7 +130,7 @@ def near(n: int, dim: int) -> dict[str, object]:
     """Near pairs (0.9) through the index, and what comparing every two rows would take, from 5,000 of the rows."""
     vectors = planted_vectors(n, dim)
     start = time.process_time()
-    _, note = measured_near_pairs(vectors, 0.9, limit=200, method="ivf", queries=2000, min_recall=0.99, seed=0)
+    _, note = measured_near_pairs(vectors, 0.9, SearchRules("ivf", queries=2000), limit=200)
     index = time.process_time() - start
     start = time.process_time()
     near_pairs_between(vectors[:5000], vectors, 0.9, limit=200, method="exact")

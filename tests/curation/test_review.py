@@ -15,12 +15,15 @@ from PIL import Image
 from rope.curation.annotation.batches import BatchOptions, plan_batches, write_batch
 from rope.curation.annotation.items import Item
 from rope.curation.annotation.ledger import read_ledger
+from rope.curation.dedup.questions import merge_questions
+from rope.curation.dedup.stage import MergeRows
 from rope.curation.review import ReviewServer, open_review
 from rope.errors import UsageError
 
 RECIPE = """
 [pool]
 path = "pool.parquet"
+keep = ["brand"]
 [[stage]]
 use = "decode"
 [[stage]]
@@ -30,6 +33,7 @@ labels = "LABELS"
 use = "merge"
 copies = false
 thresholds = { page-page = 1.0 }
+vetoes = ["brand"]
 """
 
 
@@ -91,14 +95,17 @@ def pairs(tmp_path):
 
 
 @pytest.mark.parametrize(("value", "products"), [("same", {"h0", "h2"}), ("different", {"h0", "h1", "h2"})])
+@pytest.mark.parametrize(("brands", "told"), [("xxx", "merged"), ("xyx", "their brand differs: x and y")])
 def test_what_a_person_answers_on_the_page_is_in_the_dataset_after_the_next_run(
-    value, products, curate, monkeypatch, tmp_path
+    brands, told, value, products, curate, monkeypatch, tmp_path
 ):
-    """Pages 0 and 1 show one file: merged at first. The command serves, gets an answer, and is ended by Ctrl-C."""
+    """Pages 0 and 1 show one file: merged at first, or kept apart by a veto. The command serves, gets an answer, and is
+    ended by Ctrl-C; the next run does as the answer says, and nothing is left to ask."""
     rows = []
     for i, colour in enumerate(("red", "red", "blue")):
         Image.new("RGB", (30, 30), colour).save(tmp_path / f"{i}.png")
         rows.append({"id": f"p{i}", "domain": "page", "text": "cup", "frames": [f"{i}.png"], "product_hint": f"h{i}"})
+        rows[-1]["brand"] = brands[i]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "pool.parquet")
     (tmp_path / "none.csv").write_text("item_id,label\n")
     recipe = tmp_path / "r.toml"
@@ -111,7 +118,7 @@ def test_what_a_person_answers_on_the_page_is_in_the_dataset_after_the_next_run(
         one.server = server
         ((task, item),) = one.tasks().items()
         assert item == "p0|p1"
-        assert "same media 1.0000 (the same files); merged" in one.get()[1]
+        assert f"same media 1.0000 (the same files); {told}" in one.get()[1]
         assert one.answer(task, value)[0] == 200
         server.shutdown()
         raise KeyboardInterrupt
@@ -127,6 +134,14 @@ def test_what_a_person_answers_on_the_page_is_in_the_dataset_after_the_next_run(
     assert curate("run", recipe, "--workers", 1)[0] == 0
     (path,) = (tmp_path / "r-work" / "stages" / "merge").glob("*.kept.parquet")
     assert set(pq.read_table(path)["product_id"].to_pylist()) == products
+    assert [row["answer"] for row in pq.read_table(path).to_pylist()].count(None) == 1
+    assert merge_questions([before(tmp_path)], MergeRows({"page-page": 1.0}, copies=False, vetoes=["brand"])) == []
+
+
+def before(tmp_path):
+    """The rows that go into the merge."""
+    (path,) = (tmp_path / "r-work" / "stages" / "answers").glob("*.kept.parquet")
+    return path
 
 
 def test_each_answer_is_stored_at_once_and_a_second_server_goes_on(pairs, serve):

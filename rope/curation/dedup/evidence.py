@@ -7,14 +7,14 @@ evidence for each other.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from rope.arrays import BoolArray, FloatArray, IntArray, StringArray
-from rope.curation.dedup.neighbours import NearPairs, near_pairs, near_pairs_between
+from rope.curation.dedup.measured_search import SearchNote, SearchRules, measured_near_pairs
 from rope.domain import DOMAINS, Domain
 from rope.errors import DatasetError
 
@@ -25,6 +25,8 @@ Kind = Literal["same media", "embedding", "perceptual"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 DomainPair = tuple[Domain, Domain]
+
+_SEARCH: Final = SearchRules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +62,14 @@ class MediaPairs:
         left: content hashes [m].
         right: content hashes [m].
         strength: float [m], from 0 to 1.
+        searches: what was searched for near pairs -> how well.
     """
 
     kind: Kind
     left: Sequence[str] | StringArray
     right: Sequence[str] | StringArray
     strength: npt.ArrayLike
+    searches: Mapping[str, SearchNote] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,7 @@ class Evidence:
         left_node: int64 [m]; media of `left`.
         right_node: int64 [m]; media of `right`.
         hub: bool [nodes]; media that are no evidence.
+        searches: what was searched for near pairs, such as `page-video` -> how well.
     """
 
     left: IntArray
@@ -89,6 +94,7 @@ class Evidence:
     left_node: IntArray
     right_node: IntArray
     hub: BoolArray
+    searches: Mapping[str, SearchNote] = field(default_factory=dict)
 
 
 def make_items(
@@ -167,6 +173,7 @@ def find_evidence(
     max_products: int,
     max_neighbours: int,
     more: Sequence[MediaPairs] = (),
+    search: SearchRules = _SEARCH,
 ) -> Evidence:
     """Collect all evidence that products are one.
 
@@ -178,13 +185,15 @@ def find_evidence(
         max_neighbours: media with more neighbours above the threshold of one pair of domains are hubs, and so are media
             in more pairs of one other comparison.
         more: pairs of media from other comparisons, each once; those of unknown media are ignored.
+        search: how near vectors are searched.
 
     Raises:
+        DatasetError: an index has found too few of the near vectors.
         EmbeddingError: a vector is zero or not finite.
     """
     allowed = _allowed(thresholds)
     hub = _products_a_node(items) > max_products
-    found, crowded = _near_nodes(items, thresholds, max_neighbours)
+    found, crowded, searches = _near_nodes(items, thresholds, max_neighbours, search)
     hub |= crowded
     n = len(items.media)
     same = np.arange(n)
@@ -193,8 +202,9 @@ def find_evidence(
         left, right, strength = _known_nodes(items, pairs)
         hub |= np.bincount(np.concatenate([left, right]), minlength=n) > max_neighbours
         parts.append((KINDS.index(pairs.kind), left, right, strength))
+        searches |= pairs.searches
     rows = [_product_pairs(items, allowed, hub, *part) for part in parts]
-    return _strongest([np.concatenate(column) for column in zip(*rows, strict=True)], hub)
+    return _strongest([np.concatenate(column) for column in zip(*rows, strict=True)], hub, searches)
 
 
 def _allowed(thresholds: Mapping[DomainPair, float]) -> BoolArray:
@@ -213,16 +223,19 @@ def _products_a_node(items: Items) -> IntArray:
 
 
 def _near_nodes(
-    items: Items, thresholds: Mapping[DomainPair, float], limit: int
-) -> tuple[tuple[IntArray, IntArray, FloatArray], BoolArray]:
-    """Pairs of media with similar vectors, and which media have too many neighbours."""
+    items: Items, thresholds: Mapping[DomainPair, float], limit: int, rules: SearchRules
+) -> tuple[tuple[IntArray, IntArray, FloatArray], BoolArray, dict[str, SearchNote]]:
+    """Pairs of media with similar vectors, which media have too many neighbours, and how each pair was searched."""
+    searches: dict[str, SearchNote] = {}
     crowded = np.zeros(len(items.media), np.bool_)
     parts = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]
     for (a, b), threshold in sorted(thresholds.items()):
         if items.vectors is None:
             break
         first, second = _nodes_of(items, a), _nodes_of(items, b)
-        near = _search(items.vectors, first, second, threshold, limit, same=a == b)
+        near, searches[f"{a}-{b}"] = measured_near_pairs(
+            items.vectors[first], threshold, rules, limit=limit, second=None if a == b else items.vectors[second]
+        )
         degrees = np.bincount(near.left, minlength=len(first)), np.bincount(near.right, minlength=len(second))
         if a == b:
             degrees = (degrees[0] + degrees[1],) * 2
@@ -232,19 +245,11 @@ def _near_nodes(
         other = left != right
         parts.append((left[other], right[other], near.cosine[other]))
     left, right, cosine = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return (left, right, cosine), crowded
+    return (left, right, cosine), crowded, searches
 
 
 def _nodes_of(items: Items, domain: Domain) -> IntArray:
     return np.unique(items.node[items.domain == DOMAINS.index(domain)])
-
-
-def _search(
-    vectors: npt.NDArray[np.float32], first: IntArray, second: IntArray, threshold: float, limit: int, *, same: bool
-) -> NearPairs:
-    if same:
-        return near_pairs(vectors[first], threshold, limit=limit)
-    return near_pairs_between(vectors[first], vectors[second], threshold, limit=limit)
 
 
 def _known_nodes(items: Items, pairs: MediaPairs) -> tuple[IntArray, IntArray, FloatArray]:
@@ -288,7 +293,7 @@ def _crossed(node: IntArray, left: IntArray, right: IntArray, n_nodes: int) -> t
     return starts[left][pair] + i, starts[right][pair] + j, pair
 
 
-def _strongest(columns: list[npt.NDArray[np.int64]], hub: BoolArray) -> Evidence:
+def _strongest(columns: list[npt.NDArray[np.int64]], hub: BoolArray, searches: Mapping[str, SearchNote]) -> Evidence:
     """Of each pair of products and kind the strongest row; of equals, that with the first media."""
     left, right, kind, strength, left_node, right_node = columns
     order = np.lexsort((right_node, left_node, -strength, kind, right, left))
@@ -304,4 +309,5 @@ def _strongest(columns: list[npt.NDArray[np.int64]], hub: BoolArray) -> Evidence
         left_node[kept],
         right_node[kept],
         hub,
+        searches,
     )

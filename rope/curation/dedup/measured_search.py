@@ -6,21 +6,49 @@ their pairs is its measured recall. An index that misses too much looks into mor
 """
 
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy.typing as npt
 from scipy.special import betaincinv
 
-from rope.curation.dedup.neighbours import Method, NearPairs, near_pairs, search_recall
+from rope.config import Count, PositiveFraction, check_record
+from rope.curation.dedup.neighbours import Method, NearPairs, near_pairs, near_pairs_between, search_recall
 from rope.errors import DatasetError
 
-__all__ = ["LARGEST_UNINDEXED", "SearchNote", "at_least", "measured_near_pairs"]
+__all__ = ["LARGEST_UNINDEXED", "SearchMethod", "SearchNote", "SearchRules", "at_least", "measured_near_pairs"]
 
 LARGEST_UNINDEXED: Final = 200_000
 """Rows up to which `auto` compares everything with everything: half a minute for 64 numbers a row."""
 
+SearchMethod = Literal["auto", "exact", "ivf"]
+
 _PROBES: Final = (8, 32, 128, 512)
 """Clusters to look into, until the recall is reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRules:
+    """How near pairs are searched.
+
+    Attributes:
+        method: `exact`, `ivf` (package faiss-cpu), or `auto`: exact up to `largest` rows.
+        min_recall: smallest share of the pairs of random rows that an index has to find.
+        queries: random rows to compare with all others.
+        seed: of their choice.
+        largest: rows up to which `auto` compares everything with everything.
+
+    Raises:
+        UsageError: a number is out of range.
+    """
+
+    method: SearchMethod = "auto"
+    min_recall: PositiveFraction = 0.99
+    queries: Count = 1000
+    seed: int = 0
+    largest: Count = LARGEST_UNINDEXED
+
+    def __post_init__(self) -> None:
+        check_record(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,38 +92,47 @@ def at_least(found: int, of: int) -> float:
 def measured_near_pairs(
     vectors: npt.NDArray[Any],
     threshold: float,
+    rules: SearchRules,
     *,
     limit: int,
-    method: Method,
-    queries: int,
-    min_recall: float,
-    seed: int,
+    second: npt.NDArray[Any] | None = None,
+    of_nearest: bool = False,
 ) -> tuple[NearPairs, SearchNote]:
     """Pairs of rows with a cosine of at least `threshold`, and how well they were searched.
 
     Args:
         vectors: float [n, dim], in an order that does not depend on the machine.
         threshold: above 0, at most 1.
+        rules: of the search.
         limit: a row keeps so many nearest neighbours.
-        method: `exact`, `ivf` (package faiss-cpu), or `auto`: the first up to `LARGEST_UNINDEXED` rows.
-        queries: random rows to compare with all others.
-        min_recall: smallest share of their pairs that an index has to find.
-        seed: of their choice.
+        second: float [m, dim]; pair the rows with these, instead of with each other.
+        of_nearest: measure the recall of the nearest `limit` pairs of a row, where these are what is wanted; otherwise
+            pairs of rows with more of them do not count.
 
     Raises:
         DatasetError: the index finds less, however many clusters it looks into.
         EmbeddingError: a vector is zero or not finite.
         MissingExtraError: an index is wanted, and faiss is not installed.
     """
+
+    def searched(method: Method, probes: int) -> NearPairs:
+        if second is None:
+            return near_pairs(vectors, threshold, limit=limit, method=method, probes=probes)
+        return near_pairs_between(vectors, second, threshold, limit=limit, method=method, probes=probes)
+
     n = len(vectors)
-    if method == "exact" or (method == "auto" and n <= LARGEST_UNINDEXED):
-        return near_pairs(vectors, threshold, limit=limit, method="exact"), SearchNote("exact", n)
+    largest = n if second is None else max(n, len(second))
+    if rules.method == "exact" or (rules.method == "auto" and largest <= rules.largest) or not largest:
+        return searched("exact", _PROBES[0]), SearchNote("exact", n)
+    nearest, queries = limit if of_nearest else None, min(rules.queries, n)
     for probes in _PROBES:
-        pairs = near_pairs(vectors, threshold, limit=limit, method="ivf", probes=probes)
-        found, known = search_recall(vectors, pairs, threshold, queries=queries, seed=seed)
-        if found >= min_recall * known:
-            return pairs, SearchNote("ivf", n, probes, min(queries, n), known, found)
+        pairs = searched("ivf", probes)
+        found, known = search_recall(
+            vectors, pairs, threshold, queries=queries, seed=rules.seed, second=second, nearest=nearest
+        )
+        if found >= rules.min_recall * known:
+            return pairs, SearchNote("ivf", n, probes, queries, known, found)
     raise DatasetError(
-        f"the index finds {found:,} of {known:,} near pairs of {min(queries, n):,} random rows, less than min_recall = "
-        f'{min_recall:g}; compare everything with search = "exact", or accept less'
+        f"the index finds {found:,} of {known:,} near pairs of {queries:,} random rows, less than min_recall = "
+        f'{rules.min_recall:g}; compare everything with search = "exact", or accept less'
     )

@@ -10,6 +10,7 @@ from rope.arrays import BoolArray, FloatArray, IntArray, StringArray
 from rope.config import Count, NumberRange, check_record
 from rope.curation.dedup.evidence import DomainPair, Evidence, Items, MediaPairs, find_evidence
 from rope.curation.dedup.linkage import components, link
+from rope.curation.dedup.measured_search import SearchRules
 from rope.domain import DOMAINS
 from rope.errors import DatasetError, UsageError
 
@@ -36,6 +37,7 @@ class MergeRules:
         max_neighbours: so are media that resemble more other media.
         cap: a component of more products goes to somebody to review; only labels group its products.
         vetoes: attributes; two products whose values are known and differ are not merged.
+        search: how near vectors are searched.
 
     Raises:
         UsageError: a number is out of range.
@@ -46,6 +48,7 @@ class MergeRules:
     max_neighbours: Count = 50
     cap: Annotated[int, NumberRange(2)] = 200
     vetoes: tuple[str, ...] = ()
+    search: SearchRules = field(default_factory=SearchRules)
 
     def __post_init__(self) -> None:
         check_record(self)
@@ -121,7 +124,7 @@ def merge_products(
         more: pairs of media that other comparisons found.
 
     Raises:
-        DatasetError: labels contradict each other.
+        DatasetError: labels contradict each other, or an index has found too few of the near vectors.
         EmbeddingError: a vector is zero or not finite.
         UsageError: an attribute named as a veto is not there.
 
@@ -136,6 +139,7 @@ def merge_products(
         max_products=rules.max_products,
         max_neighbours=rules.max_neighbours,
         more=more,
+        search=rules.search,
     )
     n = len(items.product_ids)
     known, must, cannot = _known_labels(items.product_ids, labels or PairLabels())

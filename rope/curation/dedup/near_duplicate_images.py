@@ -5,7 +5,8 @@ over the other and the two are compared pixel by pixel, see `rope.curation.dedup
 ways and the better one counts, so that no score depends on which picture comes first.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Final
 
@@ -17,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from rope.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from rope.config import Count, Fraction, PositiveFraction, check_record
 from rope.curation.dedup.agreement import MIN_CONTRAST, Agreement, compare, grey
-from rope.curation.dedup.neighbours import Method, near_pairs, near_pairs_between
+from rope.curation.dedup.measured_search import SearchNote, SearchRules, measured_near_pairs
 
 __all__ = ["SIDE", "CopyPairs", "CopyRules", "candidate_pairs", "copy_pairs", "layout", "score_pairs", "thumbnail"]
 
@@ -63,6 +64,7 @@ class CopyRules:
 
 
 _DEFAULT: Final = CopyRules()
+_SEARCH: Final = SearchRules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +76,14 @@ class CopyPairs:
         right: int64 [m]; number of another, above `left`.
         score: float64 [m]; share of the pixels that agree, rounded to 4 digits.
         mirrored: bool [m]; is one the mirror image of the other?
+        searches: `copies` and `mirrored copies` -> how well candidates were searched.
     """
 
     left: IntArray
     right: IntArray
     score: FloatArray
     mirrored: BoolArray
+    searches: Mapping[str, SearchNote] = field(default_factory=dict)
 
 
 def thumbnail(image: Image.Image) -> Thumbnails:
@@ -92,16 +96,20 @@ def thumbnail(image: Image.Image) -> Thumbnails:
     return np.asarray(upright.resize((SIDE, SIDE), Image.Resampling.BOX), np.uint8)
 
 
-def copy_pairs(thumbnails: Thumbnails, rules: CopyRules = _DEFAULT, *, method: Method = "auto") -> CopyPairs:
+def copy_pairs(thumbnails: Thumbnails, rules: CopyRules = _DEFAULT, search: SearchRules = _SEARCH) -> CopyPairs:
     """All pairs of copies among some pictures. Another order of the pictures gives the same pairs.
 
     Args:
         thumbnails: uint8 [n, SIDE, SIDE, 3]; each once: collapse equal files first.
         rules: when two are copies.
-        method: of the search, as in `near_pairs`.
+        search: how candidates are searched.
+
+    Raises:
+        DatasetError: an index has found too few of the candidates.
     """
     first, of = _by_content(thumbnails)
-    left, right, mirrored = candidate_pairs(layout(thumbnails)[first], rules, method=method)
+    found = candidate_pairs(layout(thumbnails)[first], rules, search)
+    left, right, mirrored = found.left, found.right, found.mirrored
     several = np.flatnonzero(np.bincount(of, minlength=len(first)) > 1)
     left, right = np.concatenate([left, several]), np.concatenate([right, several])
     mirrored = np.concatenate([mirrored, np.zeros(len(several), np.bool_)])
@@ -109,7 +117,8 @@ def copy_pairs(thumbnails: Thumbnails, rules: CopyRules = _DEFAULT, *, method: M
     order = np.lexsort((mirrored, -score, right, left))
     order = order[score[order] > 0]
     best = order[_is_first(left[order] * len(first) + right[order])]
-    return _of_pictures(of, left[best], right[best], score[best], mirrored[best], rules.candidates)
+    pairs = _of_pictures(of, left[best], right[best], score[best], mirrored[best], rules.candidates)
+    return replace(pairs, searches=found.searches)
 
 
 def _by_content(thumbnails: Thumbnails) -> tuple[IntArray, IntArray]:
@@ -146,27 +155,29 @@ def _of_pictures(
     return CopyPairs(low, high, score[pair_of], mirrored[pair_of])
 
 
-def candidate_pairs(
-    layouts: Float32Array, rules: CopyRules = _DEFAULT, *, method: Method = "auto"
-) -> tuple[IntArray, IntArray, BoolArray]:
-    """Pairs worth a check: `left`, `right` (above `left`) and whether one is to be mirrored.
+def candidate_pairs(layouts: Float32Array, rules: CopyRules = _DEFAULT, search: SearchRules = _SEARCH) -> CopyPairs:
+    """Pairs worth a check; their score is 0 yet, and two pictures may be there straight and mirrored.
 
     Args:
         layouts: float32 [n, 192]; those of pictures without any structure, such as a plain surface, are zero, and these
             are not candidates.
         rules: how alike two have to be, and how many are taken of each.
-        method: of the search, as in `near_pairs`.
+        search: how candidates are searched.
+
+    Raises:
+        DatasetError: an index has found too few of the candidates.
     """
     there = np.flatnonzero(layouts.any(axis=1))
     plain, limit = layouts[there], rules.candidates
     turned = plain.reshape(-1, _LAYOUT, _LAYOUT, 3)[:, :, ::-1].reshape(plain.shape)
-    same = near_pairs(plain, rules.layout, limit=limit, method=method)
-    across = near_pairs_between(plain, turned, rules.layout, limit=limit, method=method)
+    same, straight = measured_near_pairs(plain, rules.layout, search, limit=limit, of_nearest=True)
+    across, reflected = measured_near_pairs(plain, rules.layout, search, limit=limit, second=turned, of_nearest=True)
     ends = np.stack([np.concatenate([same.left, across.left]), np.concatenate([same.right, across.right])])
     is_turned = np.arange(ends.shape[1]) >= len(same.left)
     low, high = np.sort(there[ends], axis=0)
     rows = np.unique(np.stack([low, high, is_turned])[:, low < high], axis=1)  # a and b mirrored, as b and a mirrored
-    return rows[0], rows[1], rows[2].astype(np.bool_)
+    searches = {"copies": straight, "mirrored copies": reflected}
+    return CopyPairs(rows[0], rows[1], np.zeros(rows.shape[1]), rows[2].astype(np.bool_), searches)
 
 
 def layout(thumbnails: Thumbnails) -> Float32Array:

@@ -18,7 +18,6 @@ from rope.extras import needed_by
 
 __all__ = [
     "DECIMALS",
-    "LARGEST_EXACT",
     "PROBES",
     "Method",
     "NearPairs",
@@ -30,10 +29,7 @@ __all__ = [
 DECIMALS: Final = 4
 """Digits of a cosine that decide; beyond them two exact recomputations could differ by machine."""
 
-LARGEST_EXACT: Final = 1_000_000
-"""Rows up to which `method="auto"` compares everything with everything."""
-
-Method = Literal["auto", "exact", "ivf"]
+Method = Literal["exact", "ivf"]
 
 _ROWS: Final = 512
 _COLUMNS: Final = 4096
@@ -84,7 +80,7 @@ def near_pairs(
     threshold: float,
     *,
     limit: int,
-    method: Method = "auto",
+    method: Method = "exact",
     block: tuple[int, int] | None = None,
     probes: int = PROBES,
 ) -> NearPairs:
@@ -97,8 +93,7 @@ def near_pairs(
         vectors: float [n, dim]; need not be normalised.
         threshold: above 0, at most 1.
         limit: a row keeps so many nearest neighbours, at least 1; ties go to the lower row.
-        method: `exact` compares everything; `ivf` (package faiss-cpu) the nearest of some clusters; `auto` is `exact`
-            up to `LARGEST_EXACT` rows.
+        method: `exact` compares everything; `ivf` (package faiss-cpu) the nearest of some clusters.
         block: rows and columns of a block; None takes what fits a cache.
         probes: clusters nearest to a row that `ivf` looks into.
 
@@ -122,7 +117,7 @@ def near_pairs_between(
     threshold: float,
     *,
     limit: int,
-    method: Method = "auto",
+    method: Method = "exact",
     block: tuple[int, int] | None = None,
     probes: int = PROBES,
 ) -> NearPairs:
@@ -143,11 +138,16 @@ def near_pairs_between(
 
 
 def search_recall(
-    vectors: npt.ArrayLike, found: NearPairs, threshold: float, *, queries: int, seed: int
+    vectors: npt.ArrayLike,
+    found: NearPairs,
+    threshold: float,
+    *,
+    queries: int,
+    seed: int,
+    second: npt.ArrayLike | None = None,
+    nearest: int | None = None,
 ) -> tuple[int, int]:
     """How many pairs of some random rows an index found, and how many there are, by comparing these rows with all.
-
-    Pairs with a saturated row are left out, as their lists are cut short on purpose.
 
     Args:
         vectors: float [n, dim], as given to the search.
@@ -155,18 +155,31 @@ def search_recall(
         threshold: its threshold.
         queries: rows to check, at most n.
         seed: of their choice.
+        second: the other set, of a search between two.
+        nearest: of each row the nearest so many pairs count, as many as the search was to find. None leaves out pairs
+            of saturated rows, as their lists are cut short on purpose.
 
     Returns:
         Pairs found, and pairs there are; (0, 0) where the rows have none.
     """
     data = _prepared(vectors)
-    n = len(data.raw)
+    gallery = data if second is None else _prepared(second)
+    n, width = len(data.raw), len(gallery.raw)
     rows = np.sort(np.random.default_rng(seed).choice(n, min(queries, n), replace=False)).astype(np.int64)
     chosen = _Vectors(data.raw[rows], data.norms[rows], data.units[rows])
-    (at, columns, _), _ = _hits(chosen, data, threshold, (_ROWS, _COLUMNS), n, same=False)
-    true = rows[at] * n + columns
-    true = true[(rows[at] != columns) & ~found.left_saturated[rows[at]] & ~found.left_saturated[columns]]
-    known = np.concatenate([found.left * n + found.right, found.right * n + found.left])
+    limit = width if nearest is None else nearest + 1  # a row of one set finds itself
+    (at, columns, cosine), _ = _hits(chosen, gallery, threshold, (_ROWS, _COLUMNS), max(limit, 1), same=False)
+    if second is None:
+        others = np.flatnonzero(rows[at] != columns)
+        at, columns, cosine = at[others], columns[others], cosine[others]
+    if nearest is None:
+        kept = np.flatnonzero(~found.left_saturated[rows[at]] & ~found.right_saturated[columns])
+    else:
+        kept = _nearest(at, columns, cosine, nearest)
+    true = rows[at[kept]] * width + columns[kept]
+    known = found.left * width + found.right
+    if second is None:
+        known = np.concatenate([known, found.right * width + found.left])
     return int(np.isin(true, known).sum()), len(true)
 
 
@@ -243,7 +256,7 @@ def _search(
         raise UsageError(f"limit {limit}: expected at least 1 neighbour")
     if not (len(queries.raw) and len(gallery.raw)):
         return _no_hits(), _no_hits()
-    if method == "exact" or (method == "auto" and max(len(queries.raw), len(gallery.raw)) <= LARGEST_EXACT):
+    if method == "exact":
         return _hits(queries, gallery, threshold, block or (_ROWS, _COLUMNS), limit + 1, same=same)
     if len(gallery.raw) <= len(queries.raw):
         return _ivf_hits(queries, gallery, threshold, limit + 1, probes)

@@ -10,7 +10,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import minimum_spanning_tree
 
 from rope.curation.dedup.evidence import KINDS
-from rope.curation.dedup.merge import MERGED, QUEUED, UNLINKED, Merge
+from rope.curation.dedup.merge import MERGED, QUEUED, UNLINKED, VETO, Merge
 from rope.curation.dedup.stage import MergeRows, merge_inputs, plan_merge
 from rope.curation.dedup.ties import tied_rows
 
@@ -42,7 +42,7 @@ def merge_questions(paths: Sequence[Path], options: MergeRows, below: float | No
     """The questions that a merge of the rows of some files leaves, the strongest tie of two products first.
 
     * Of a component that is queued, the strongest ties that hold it together: one less than it has products.
-    * Of two groups that complete linkage has put apart, the strongest tie between them.
+    * Of two groups that complete linkage or vetoes have put apart, the strongest tie between them.
     * Of products that were merged, the ties below a strength, if one is given.
 
     Args:
@@ -88,7 +88,7 @@ def _spanning(merge: Merge) -> Ints:
 
 def _between_groups(merge: Merge) -> Ints:
     evidence = merge.evidence
-    places = np.flatnonzero(merge.verdict == UNLINKED)
+    places = np.flatnonzero((merge.verdict == UNLINKED) | np.char.startswith(merge.verdict, VETO))
     return _strongest(merge, places, merge.group[evidence.left[places]], merge.group[evidence.right[places]])
 
 

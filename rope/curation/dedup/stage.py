@@ -16,6 +16,7 @@ from rope.config import Count, Fraction, NumberRange, PositiveFraction, check_re
 from rope.curation.codes import coded_in_order
 from rope.curation.dedup.evidence import DomainPair, MediaPairs, make_items
 from rope.curation.dedup.explain import Explanation, why
+from rope.curation.dedup.measured_search import SearchMethod, SearchRules
 from rope.curation.dedup.merge import Merge, MergeRules, PairLabels, merge_products
 from rope.curation.dedup.near_duplicate_images import SIDE, CopyRules, copy_pairs
 from rope.curation.dedup.ties import Ties, make_ties, tied_rows
@@ -32,6 +33,8 @@ __all__ = ["MERGE", "MergeRows", "explain_merge", "merge_inputs", "merge_rows", 
 
 _COLUMNS: Final = ("id", "domain", "product_hint", "session", "media_sha256", "apart")
 _COPIES: Final = CopyRules()
+_LARGEST_UNINDEXED: Final = 1_000_000
+"""Media up to which `auto` compares all with all: a merge is made once, and what it misses stays in the dataset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,10 @@ class MergeRows:
         max_products: see `rope.curation.dedup.merge.MergeRules`, as for the next two.
         max_neighbours: media that resemble more others say nothing.
         cap: components of more products are left for review.
+        search: of near vectors and of candidates for copies: `exact` compares everything with everything, `ivf` looks
+            into an index (`rope-bench[faiss]`), and `auto` does so above a million media of a domain.
+        min_recall: smallest share of the pairs of random media that an index has to find.
+        recall_queries: random media to compare with all others, where an index is used.
         vetoes: columns; products whose values are known and differ are not merged. The value of a product is known
             where all its rows that have one agree.
 
@@ -74,6 +81,9 @@ class MergeRows:
     max_products: Count = 50
     max_neighbours: Count = 50
     cap: Annotated[int, NumberRange(2)] = 200
+    search: SearchMethod = "auto"
+    min_recall: PositiveFraction = 0.99
+    recall_queries: Count = 1000
     vetoes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -88,7 +98,13 @@ class MergeRows:
     def rules(self) -> MergeRules:
         """The same as `rope.curation.dedup.merge` wants them."""
         pairs = {_domain_pair(name): threshold for name, threshold in self.thresholds.items()}
-        return MergeRules(pairs, self.max_products, self.max_neighbours, self.cap, tuple(self.vetoes))
+        return MergeRules(
+            pairs, self.max_products, self.max_neighbours, self.cap, tuple(self.vetoes), self.search_rules()
+        )
+
+    def search_rules(self) -> SearchRules:
+        """How near vectors and candidates are searched."""
+        return SearchRules(self.search, self.min_recall, self.recall_queries, largest=_LARGEST_UNINDEXED)
 
     def copy_rules(self) -> CopyRules:
         """When two pictures are copies."""
@@ -117,6 +133,7 @@ def merge_rows(paths: Sequence[Path], options: MergeRows) -> Iterator[Outcome]:
     groups = dict(zip(merge.items.product_ids.tolist(), merge.group_ids.tolist(), strict=True))
     queued = dict(zip(merge.items.product_ids.tolist(), merge.queued.tolist(), strict=True))
     ties = _ties(merge, *merge_inputs(paths, options), options)
+    notes = {f"search for near pairs, {name}": note.json() for name, note in merge.evidence.searches.items()}
     start = 0
     for path in paths:
         table = pq.read_table(path)
@@ -127,7 +144,7 @@ def merge_rows(paths: Sequence[Path], options: MergeRows) -> Iterator[Outcome]:
         start += len(table)
         batches = merged.combine_chunks().to_batches()
         kept = batches[0] if batches else pa.RecordBatch.from_pylist([], merged.schema)
-        yield Outcome(kept, pa.RecordBatch.from_pylist([], REJECT_SCHEMA))
+        yield Outcome(kept, pa.RecordBatch.from_pylist([], REJECT_SCHEMA), notes)
 
 
 def plan_merge(paths: Sequence[Path], options: MergeRows) -> Merge:
@@ -153,7 +170,7 @@ def plan_merge(paths: Sequence[Path], options: MergeRows) -> Merge:
         vectors=read_vectors(paths, used, "merge", options.column) if _has_vectors(paths, options) else None,
     )
     attributes = {name: _agreed(rows[name], owner, names) for name in options.vetoes}
-    more = [_copies(paths, rows, used, media, options.copy_rules())] if options.copies else []
+    more = [_copies(paths, rows, used, media, options)] if options.copies else []
     return merge_products(items, options.rules(), attributes=attributes, labels=_labels(rows), more=more)
 
 
@@ -258,7 +275,7 @@ def _media(rows: pa.Table, is_telling: BoolArray) -> list[str]:
 
 
 def _copies(
-    paths: Sequence[Path], rows: pa.Table, used: BoolArray, media: Sequence[str], rules: CopyRules
+    paths: Sequence[Path], rows: pa.Table, used: BoolArray, media: Sequence[str], options: MergeRows
 ) -> MediaPairs:
     """Pages whose pictures are copies of each other; equal files are compared once."""
     is_page = pc.equal(rows["domain"], "page").to_numpy() & used
@@ -271,8 +288,8 @@ def _copies(
         places = order[filled : filled + len(table)]
         pixels[places] = np.frombuffer(b"".join(table[0].to_pylist()), np.uint8).reshape(-1, SIDE, SIDE, 3)
         filled += len(table)
-    found = copy_pairs(pixels, rules)
-    return MediaPairs("perceptual", names[found.left], names[found.right], found.score)
+    found = copy_pairs(pixels, options.copy_rules(), options.search_rules())
+    return MediaPairs("perceptual", names[found.left], names[found.right], found.score, found.searches)
 
 
 def _labels(rows: pa.Table) -> PairLabels:
@@ -292,4 +309,4 @@ def _domain_pair(name: str) -> DomainPair:
     return a, b
 
 
-MERGE: Final = GlobalOperation(version=4, options=MergeRows, apply=merge_rows)
+MERGE: Final = GlobalOperation(version=5, options=MergeRows, apply=merge_rows)

@@ -15,8 +15,7 @@ import pyarrow.parquet as pq
 from rope.arrays import IntArray
 from rope.config import Count, NumberRange, PositiveFraction, Seed, check_record
 from rope.curation.codes import coded_in_order, joined_words
-from rope.curation.dedup.measured_search import SearchNote, measured_near_pairs
-from rope.curation.dedup.neighbours import Method
+from rope.curation.dedup.measured_search import SearchMethod, SearchNote, SearchRules, measured_near_pairs
 from rope.curation.pipeline.operation import GlobalOperation, Outcome, rejects_of
 from rope.curation.splitting.leakage_groups import MAX_SHARED, LeakageGroups, Near, Shared, leakage_groups
 from rope.curation.splitting.split import Products, majority, split_products
@@ -58,7 +57,7 @@ class SplitRows:
     seed: Seed
     near: PositiveFraction | None = None
     column: str = "embedding"
-    search: Method = "auto"
+    search: SearchMethod = "auto"
     min_recall: PositiveFraction = 0.99
     recall_queries: Count = 1000
     max_shared: Annotated[int, NumberRange(2)] = MAX_SHARED
@@ -185,15 +184,8 @@ def _near(
         return None, None
     order = pc.sort_indices(rows, [(name, "ascending") for name in ("product_id", "domain", "id")]).to_numpy()
     vectors = read_vectors(paths, is_known.to_numpy(), "split", options.column)
-    pairs, note = measured_near_pairs(
-        vectors[order],
-        options.near,
-        limit=_NEIGHBOURS,
-        method=options.search,
-        queries=options.recall_queries,
-        min_recall=options.min_recall,
-        seed=options.seed,
-    )
+    rules = SearchRules(options.search, options.min_recall, options.recall_queries, options.seed)
+    pairs, note = measured_near_pairs(vectors[order], options.near, rules, limit=_NEIGHBOURS)
     return Near(product[order[pairs.left]], product[order[pairs.right]]), note
 
 

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from rope.curation.dedup import stage
 from rope.curation.dedup.near_duplicate_images import CopyRules
 from rope.curation.dedup.stage import MergeRows, merge_rows, plan_merge
 from rope.curation.operations.thumbnail import Thumbnail, make_thumbnails
@@ -139,6 +140,39 @@ def test_every_rule_of_copies_is_an_option():
     assert {f"copy_{field.name}": getattr(found, field.name) for field in fields(CopyRules)} == changed
     with pytest.raises(UsageError, match="copy_candidates is 50 and max_neighbours 50; expected more"):
         MergeRows(copy_candidates=50)
+
+
+def test_above_some_size_the_notes_of_the_merge_say_how_much_its_index_has_found(tmp_path, monkeypatch):
+    pytest.importorskip("faiss", reason="the extra faiss is not installed")
+    path, options = (
+        write(tmp_path / "rows.parquet", ROWS),
+        MergeRows({"page-page": 0.99, "page-video": 0.9}, copies=False),
+    )
+    (small,) = merge_rows([path], options)
+    monkeypatch.setattr(stage, "_LARGEST_UNINDEXED", 2)
+    (large,) = merge_rows([path], options)
+    assert {name: note["method"] for name, note in small.notes.items()} == {
+        "search for near pairs, page-page": "exact",
+        "search for near pairs, page-video": "exact",
+    }
+    (pages, videos) = large.notes.values()
+    assert (pages["method"], pages["found"], pages["recall"]) == ("ivf", 2, 1.0)
+    assert (videos["method"], videos["found"], videos["pairs"]) == ("ivf", 2, 2)
+    assert large.kept.equals(small.kept)
+
+
+def test_the_search_for_copies_is_measured_too(tmp_path, monkeypatch):
+    pytest.importorskip("faiss", reason="the extra faiss is not installed")
+    path = write(tmp_path / "rows.parquet", ROWS)
+    pixels = np.random.default_rng(0).integers(0, 256, (len(ROWS), 8, 8, 3)).repeat(8, axis=1).repeat(8, axis=2)
+    thumbnails = pa.array([one.astype(np.uint8).tobytes() for one in pixels[[0, 0, 1, 2, 2]]])
+    pq.write_table(pq.read_table(path).append_column("thumbnail", thumbnails), path)
+    monkeypatch.setattr(stage, "_LARGEST_UNINDEXED", 1)
+    (outcome,) = merge_rows([path], MergeRows())
+    notes = {name: (note["method"], note["found"], note["pairs"]) for name, note in outcome.notes.items()}
+    assert notes["search for near pairs, copies"][0] == "ivf"
+    assert notes["search for near pairs, copies"][1] == notes["search for near pairs, copies"][2]
+    assert notes["search for near pairs, mirrored copies"][0] == "ivf"
 
 
 def test_options_out_of_range():
