@@ -114,7 +114,8 @@ def linked(n: int, found: Pairs, strength: np.ndarray) -> Pairs:
 def measured(pool: Sequence[Picture]) -> dict[str, np.ndarray]:
     """What the rules decide on: of every pair of candidates, both ways, at each gap."""
     pictures = np.stack([thumbnail(picture.image) for picture in pool])
-    left, right, mirrored = candidate_pairs(layout(pictures), CopyRules(layout=0.7))
+    candidates = candidate_pairs(layout(pictures), CopyRules(layout=0.7))
+    left, right, mirrored = candidates.left, candidates.right, candidates.mirrored
     unit = [layout(some) for some in (pictures, pictures[:, :, ::-1])]
     unit = [some / np.maximum(np.linalg.norm(some, axis=1, keepdims=True), 1e-9) for some in unit]
     cosine = np.einsum("ij,ij->i", unit[0][left], np.where(mirrored[:, None], unit[1][right], unit[0][right]))
