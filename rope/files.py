@@ -22,6 +22,7 @@ __all__ = [
     "kind_of",
     "kind_of_start",
     "on_disk",
+    "parts_folder",
     "reading_file",
     "refuse_address",
     "sha256_of",
@@ -74,9 +75,7 @@ def atomic_path(target: AnyPath) -> Iterator[Path]:
             yield Path(folder) / "part"
             target.fs.put_file(str(Path(folder) / "part"), target.path)
         return
-    refuse_address(target)
-    if target.is_dir():
-        raise UsageError(f"{target}: is a folder; expected the name of a file to write")
+    _refuse_what_is_no_file(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
@@ -86,6 +85,22 @@ def atomic_path(target: AnyPath) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def parts_folder(target: Path) -> Path:
+    """The folder beside a file for what a command has finished of it: `OUT.parts`.
+
+    Raises:
+        UsageError: `target` is a folder, or an address that was taken for a path.
+    """
+    _refuse_what_is_no_file(target)
+    return target.with_name(f"{target.name}.parts")
+
+
+def _refuse_what_is_no_file(target: Path) -> None:
+    refuse_address(target)
+    if target.is_dir():
+        raise UsageError(f"{target}: is a folder; expected the name of a file to write")
 
 
 def refuse_address(path: Path) -> None:

@@ -33,7 +33,7 @@ from rope.dataset.directory import read_labels
 from rope.dataset.locate import locate
 from rope.dataset.manifest import read_manifest
 from rope.errors import UsageError
-from rope.files import Address, atomic_path, sha256_of
+from rope.files import Address, atomic_path, parts_folder, sha256_of
 from rope.workdir import WorkFolder, differences
 
 __all__ = ["rerank_result", "rescore_candidates"]
@@ -180,7 +180,7 @@ def _read_note(path: Path) -> dict[str, Any]:
 
 
 def _work(out: Path, key: RunKey, note: Mapping[str, Any]) -> WorkFolder:
-    folder = out.with_name(f"{out.name}.parts")
+    folder = parts_folder(out)
 
     def differs(there: str) -> str:
         stored = json.loads(there)

@@ -22,7 +22,7 @@ from rope.dataset.directory import iter_samples
 from rope.dataset.manifest import DatasetManifest, read_manifest
 from rope.domain import DomainName, Sample, Split, config_of
 from rope.errors import DatasetError, EmbeddingError, UsageError
-from rope.files import AnyPath, atomic_path
+from rope.files import AnyPath, atomic_path, parts_folder
 from rope.workdir import WorkFolder
 
 __all__ = ["discard", "run_embedder", "samples_done", "stored_key"]
@@ -112,7 +112,7 @@ def run_embedder(
         )
     manifest = read_manifest(data)
     key = run_key(embedder, manifest, split, batch_size, origin or EmbedderOrigin())
-    folder = out.with_name(f"{out.name}.parts")
+    folder = parts_folder(out)
     counts = _counts(manifest, split, data)
     parts = _plan(folder, counts, batch_size)
     run = _Run(embedder, data, key, check)
@@ -171,7 +171,7 @@ def samples_done(data: AnyPath, out: Path, split: Split, batch_size: int) -> Cal
         split: the split that is embedded.
         batch_size: of the run.
     """
-    parts = _plan(out.with_name(f"{out.name}.parts"), _counts(read_manifest(data), split, data), batch_size)
+    parts = _plan(parts_folder(out), _counts(read_manifest(data), split, data), batch_size)
     return lambda: sum(part.n_samples for part in parts if part.path.exists())
 
 
@@ -186,7 +186,7 @@ def discard(
         UsageError: one of them is not of this command.
     """
     key = run_key(embedder, read_manifest(data), split, batch_size, origin)
-    _discard(out, _work(out.with_name(f"{out.name}.parts"), key))
+    _discard(out, _work(parts_folder(out), key))
 
 
 def _discard(out: Path, work: WorkFolder) -> None:

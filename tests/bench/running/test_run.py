@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -172,6 +173,15 @@ def test_the_file_of_another_run_is_not_replaced(changed, options, expected, dat
     ):
         run(Model(**changed), data, out, **options)
     assert out.read_bytes() == whole
+
+
+@pytest.mark.parametrize("name", ["", "folder", "/"])
+def test_a_folder_is_not_taken_for_the_file(name, data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UsageError, match="is a folder; expected the name of a file to write"):
+        run(Model(), data, Path(name))
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "folder"]
 
 
 @pytest.mark.parametrize(("changed", "options", "expected"), OTHERS)
