@@ -97,8 +97,9 @@ class SearchQuery:
         """What is wrong with the query itself, each as the end of a sentence that begins with the query."""
         if self.text is None and not self.images:
             yield "has neither a text nor an image, so there is nothing to search for"
-        if self.text is not None and not self.text.strip():
-            yield "has a blank text; leave it out (null) where there is none"
+        for name, value in (("text", self.text), ("gallery", self.gallery), ("group", self.group)):
+            if value is not None and not value.strip():
+                yield f"has a blank {name}; leave it out (null) where there is none"
         if not self.positives:
             yield "has no positives; name at least one sample that answers it, or leave the query out"
         for positive in self.positives:

@@ -16,10 +16,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rope.dataset.directory import SampleLabels, iter_rows, open_shard, read_labels
+from rope.documents import parse_document
 from rope.domain import DomainName, Frame, Split
 from rope.errors import DatasetError, FileError, UsageError
 from rope.files import AnyPath, atomic_path, reading_file, sha256_of
+from rope.media.images import read_header
 from rope.query import Positive, SampleKey, SearchQuery
+from rope.sources.reading import is_inside
 from rope.sources.source import ReleaseSource
 
 __all__ = [
@@ -164,6 +167,7 @@ def query_problems(queries: Sequence[SearchQuery], labels: Mapping[DomainName, S
         if query.query_id in seen:
             found.append("appears more than once; ids of queries are unique")
         seen.add(query.query_id)
+        found += _unreadable(query)
         found += _unknown(query, known)
         if query.gallery is not None and query.gallery not in galleries:
             found.append(f"searches the gallery {query.gallery!r}, which no sample of this split has")
@@ -175,6 +179,14 @@ def query_problems(queries: Sequence[SearchQuery], labels: Mapping[DomainName, S
             ]
         problems += [f"query {query.query_id!r} {text}" for text in found]
     return problems
+
+
+def _unreadable(query: SearchQuery) -> Iterator[str]:
+    for image in query.images:
+        try:
+            read_header(image)
+        except DatasetError as error:
+            yield f"has an image that cannot be read: {error}"
 
 
 def _unknown(query: SearchQuery, known: Mapping[DomainName, Mapping[str, str | None]]) -> Iterator[str]:
@@ -314,21 +326,16 @@ def _json_rows(path: AnyPath) -> Iterator[tuple[int, dict[str, Any]]]:
     with reading_file(Path(str(path)), "lines of JSON"), path.open("rb") as file:
         lines = file.read().decode("utf-8-sig").split("\n")
     for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise FileError(f"{path}:{number}: not a line of JSON: {error}") from error
-        if not isinstance(row, dict):
-            raise FileError(f"{path}:{number}: expected an object with query_id and positives")
-        yield number, row
+        if line.strip():
+            yield number, parse_document(line, "JSON", f"{path}:{number}")
 
 
 def _query_of(row: Mapping[str, Any], where: str, folder: AnyPath) -> SearchQuery:
     if strange := [name for name in row if name not in QUERY_SCHEMA.names]:
         raise FileError(f"{where}: unknown column {strange[0]!r}; a query has {', '.join(QUERY_SCHEMA.names)}")
     query_id = _id(row.get("query_id"), "query_id", where)
+    if row.get("candidates") == []:  # most likely a list of which nothing is left, and no wish to search everywhere
+        raise FileError(f"{where}: candidates is an empty list; leave it out (null) to search among all samples")
     return SearchQuery(
         query_id=query_id,
         text=_text(row, "text", where),
@@ -368,6 +375,8 @@ def _image(value: object, where: str, folder: AnyPath) -> Frame:
         return Frame(data=data)
     if not isinstance(name, str):
         raise FileError(f"{where}: an image is {str(value)[:40]!r}, expected the path of a file, or its bytes")
+    if not is_inside(name):
+        raise FileError(f"{where}: the image {name}: expected a path that is relative to {folder} and inside it")
     path = folder / name
     if not path.is_file():
         raise FileError(f"{where}: the image {name}: no such file in {folder}")

@@ -44,6 +44,8 @@ def query(**changes):
     [
         ({"text": None}, "query 'q' has neither a text nor an image, so there is nothing to search for"),
         ({"text": " "}, "has a blank text; leave it out"),
+        ({"group": ""}, "has a blank group; leave it out (null)"),
+        ({"images": (Frame(data=b"<html>"),)}, "has an image that cannot be read: embedded frame: cannot be decoded"),
         ({"positives": ()}, "has no positives; name at least one sample"),
         ({"positives": (Positive("page", "9"),)}, "names among its positives page '9', which this split does not have"),
         ({"positives": (Positive("live", "1"),)}, "a sample of the domain 'live'; the dataset has page, video"),
@@ -84,7 +86,10 @@ def test_ids_are_unique_and_a_sound_table_has_no_problem():
         ({"query_id": "q", "text": 7}, "text is '7', expected a text or null"),
         ({"query_id": "q", "images": ["no.jpg"]}, "the image no.jpg: no such file in"),
         ({"query_id": "q", "images": [7]}, "an image is '7', expected the path of a file, or its bytes"),
-        (["q"], "expected an object with query_id and positives"),
+        ({"query_id": "q", "images": ["/etc/hostname"]}, "expected a path that is relative to"),
+        ({"query_id": "q", "images": ["../q.jsonl"]}, "expected a path that is relative to"),
+        ({"query_id": "q", "candidates": []}, "candidates is an empty list; leave it out (null) to search among all"),
+        (["q"], "expected keys with values at the top, got a list"),
     ],
 )
 def test_a_row_of_another_form_is_named(row, said, tmp_path):
@@ -93,11 +98,17 @@ def test_a_row_of_another_form_is_named(row, said, tmp_path):
     assert said in str(failed.value)
 
 
+def test_a_key_that_is_given_twice_is_refused(tmp_path):
+    (tmp_path / "q.jsonl").write_text('{"query_id": "q", "text": "a", "text": "b"}\n')
+    with pytest.raises(FileError, match=r"q\.jsonl:1: not readable as JSON: the key 'text' is given twice"):
+        read_query_file(tmp_path / "q.jsonl")
+
+
 def test_other_files_are_refused(tmp_path):
     with pytest.raises(UsageError, match="no such file"):
         read_query_file(tmp_path / "q.jsonl")
     (tmp_path / "q.jsonl").write_text('{"query_id":\n')
-    with pytest.raises(FileError, match=r"q.jsonl:1: not a line of JSON"):
+    with pytest.raises(FileError, match=r"q.jsonl:1: not readable as JSON"):
         read_query_file(tmp_path / "q.jsonl")
     (tmp_path / "q.parquet").write_text("no")
     with pytest.raises(DatasetError, match="cannot be read as Parquet"):

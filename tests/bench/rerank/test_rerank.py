@@ -60,7 +60,7 @@ def numbers(report):
 def test_a_folder_is_not_taken_for_the_file(dataset, embeddings, first, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match=r"^\.: is a folder; expected the name of a file to write"):
-        rerank_result(first, embeddings, Fixed(lambda a, b: 0.0), dataset, out=Path("."))
+        rerank_result(first, embeddings, Fixed(lambda a, b: 0.0), dataset, out=Path())
 
 
 def test_scores_of_the_first_stage_change_nothing(dataset, embeddings, first, tmp_path):
