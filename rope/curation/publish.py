@@ -188,10 +188,13 @@ def _stage(
 
 
 def _staged(row: dict[str, Any], name: str, line: int, root: Path) -> Iterator[SampleRow | FrameRow]:
-    """A row as a release has it; of a clip, the frames that show the product, where a stage has said which."""
+    """A row as a release has it; of a clip, the frames that show the product, where a stage has said which.
+
+    Of a page, which has one picture in a dataset, it is the middle one, at which the stages looked too.
+    """
     domain: Domain = row["domain"]
     frames = row["frames"] or []
-    places = row.get("shown_frames") or range(len(frames))
+    places = row.get("shown_frames") or ([len(frames) // 2] if domain == "page" else range(len(frames)))
     video = os.path.relpath(row["video"]["path"], root) if row["video"] and not frames else None
     yield SampleRow(
         name, line, row["split"], domain, row["id"], row["product_id"], row["text"], row["category"], video

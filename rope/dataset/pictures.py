@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 from rope.dataset.samples import samples_with_ids
 from rope.domain import DomainName, Sample, Split
-from rope.errors import DatasetError
+from rope.errors import RopeError
 from rope.files import AnyPath
 from rope.media.frames import choose_frames, decode_frames
 from rope.media.video import count_frames
@@ -72,7 +72,7 @@ def picture_of(sample: Sample, n_frames: int, side: int = _SIDE) -> SamplePictur
         if not n:
             return SamplePicture((), text, "no image")
         pixels = decode_frames(sample, len(choose_frames(n, min(n, n_frames))))
-    except DatasetError as error:
+    except RopeError as error:  # whatever it is, it must not cost the page
         return SamplePicture((), text, str(error))
     return SamplePicture(tuple(_thumbnail(Image.fromarray(frame), side) for frame in pixels), text)
 

@@ -61,6 +61,21 @@ def test_the_kept_rows_become_a_dataset_that_is_sound(recipe, tmp_path):
     assert len(videos[0]["frames"]) == 3
 
 
+def test_a_page_of_several_pictures_has_the_middle_one(tmp_path):
+    write_pictures(tmp_path, n_products=3)
+    rows = pq.read_table(tmp_path / "pool.parquet").to_pylist()
+    for i, row in enumerate(rows):
+        if row["domain"] == "page":
+            row["frames"] = [f"p{i // 3}-video-{k}.jpg" for k in (0, 2, 1)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "pool.parquet")
+    recipe = recipe_of(tmp_path, HALVE)
+    run_recipe(recipe, local(1), progress=False)
+    publish(recipe.work.with_suffix(".toml"), recipe, tmp_path / "out", progress=False)
+    assert validate(tmp_path / "out") == []
+    pages = pq.read_table(tmp_path / "out" / "pages" / "validation-00000-of-00001.parquet").to_pylist()
+    assert [frame["bytes"] for frame in pages[0]["frames"]] == [(tmp_path / "p2-video-2.jpg").read_bytes()]
+
+
 def test_the_lineage_tells_the_recipe_and_what_each_stage_has_counted(recipe, tmp_path):
     publish(recipe.work.with_suffix(".toml"), recipe, tmp_path / "out", progress=False)
     lineage = json.loads((tmp_path / "out" / LINEAGE_NAME).read_text())

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from rope.curation.page import render_page
+from rope.curation.pipeline.recipe import read_recipe
 from rope.curation.pipeline.runner import run_recipe
 from rope.curation.report import funnel_table, make_report
 from tests.curation.pools import local, recipe_of
@@ -55,6 +56,17 @@ def test_the_funnel_shows_the_share_of_the_stage_and_of_the_pool(recipe):
         ("cut", "kept", "6", "54.5 %", "50.0 %"),
         ("", "rejected: low_shortest_side", "5", "45.5 %", "41.7 %"),
     ]
+
+
+def test_a_picture_on_the_web_does_not_cost_the_page(tmp_path):
+    rows = [{"id": str(i), "domain": "page", "frames": ["https://host.invalid/a.jpg"], "price": i} for i in range(2)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "pool.parquet")
+    recipe = recipe_of(tmp_path, 'name = "cut"\nuse = "filter"\ncolumn = "price"\nminimum = 1')
+    text = (path := recipe.work.with_suffix(".toml")).read_text()
+    path.write_text(text.replace("[limits]", 'keep = ["price"]\n[limits]'))
+    recipe = read_recipe(path)
+    run_recipe(recipe, local(1), progress=False)
+    assert render_page(make_report(recipe)).count('<div class="none">') == 2
 
 
 def test_the_page_needs_nothing_else_and_shows_texts_as_they_are(recipe):
