@@ -68,7 +68,7 @@ def ingest_rows(batch: pa.RecordBatch, options: IngestOptions) -> Outcome:
     """
     given = {ours: batch[theirs] for ours, theirs in options.columns.items()}
     ids, has_id = _ids(batch, options)
-    frames, videos = _media(given, batch.num_rows, options.root)
+    frames, videos = _media(given, options.root)
     nothing = pa.nulls(batch.num_rows, pa.string())
     columns = {
         "id": ids,
@@ -129,9 +129,9 @@ def _row_hash(raw: Mapping[str, Any], options: IngestOptions) -> str:
     return hashlib.sha256(repr(sorted(given.items())).encode()).hexdigest()[:16]
 
 
-def _media(given: Mapping[str, pa.Array], n_rows: int, root: str) -> tuple[_Files, _Files]:
+def _media(given: Mapping[str, pa.Array], root: str) -> tuple[_Files, _Files]:
     """The frames and the video files of all rows; `paths` come after what their own column holds."""
-    nothing = pa.nulls(n_rows, pa.string())
+    nothing = pa.nulls(0, pa.string())  # most pools have one of the three columns
     frames, videos, paths = (_files(given.get(name, nothing), root) for name in ("frames", "video", "paths"))
     is_video = pc.fill_null(pc.match_substring_regex(pc.struct_field(paths.file, "path"), _IS_VIDEO), False)
     return _joined(frames, paths.where(pc.invert(is_video))), _joined(videos, paths.where(is_video))
@@ -175,6 +175,8 @@ def _path(column: pa.Array) -> pa.Array:
 
 def _joined(first: _Files, second: _Files) -> _Files:
     """All files by row, those of the first before those of the second."""
+    if not len(second.row):
+        return first
     row = np.concatenate([first.row, second.row])
     order = np.argsort(row, kind="stable")
     return _Files(row[order], pa.concat_arrays([first.file, second.file]).take(pa.array(order)))

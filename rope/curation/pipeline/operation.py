@@ -194,12 +194,12 @@ def divide(batch: pa.RecordBatch, verdicts: Sequence[Reject | None]) -> Outcome:
     mask = pa.array([verdict is None for verdict in verdicts], pa.bool_())
     found = [verdict for verdict in verdicts if verdict is not None]
     rejects = rejects_of(
-        batch.filter(pc.invert(mask)),
+        batch.select(["id", "domain"]).filter(pc.invert(mask)),
         [verdict.reason for verdict in found],
         score=[verdict.score for verdict in found],
         detail=[verdict.detail for verdict in found],
     )
-    return Outcome(batch.filter(mask), rejects)
+    return Outcome(batch.filter(mask) if found else batch, rejects)
 
 
 def load_operation(use: str) -> Operation:
