@@ -119,6 +119,8 @@ def _ids(batch: pa.RecordBatch, options: IngestOptions) -> tuple[pa.Array, npt.N
     """The ids as strings, hashes of the row where there is none, and which rows have one."""
     ids = raw_ids(batch[options.columns["id"]])
     has_id = pc.is_valid(ids).to_numpy(zero_copy_only=False)
+    if has_id.all():
+        return ids, has_id
     missing = np.flatnonzero(~has_id)
     hashes = [f"?{_row_hash(raw, options)}" for raw in batch.take(pa.array(missing)).to_pylist()]
     return pc.replace_with_mask(ids, pa.array(~has_id), pa.array(hashes, pa.string())), has_id

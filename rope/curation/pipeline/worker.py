@@ -377,7 +377,7 @@ def _stored_rejects(rejects: pa.Table | pa.RecordBatch, quarantined: Sequence[pa
 
 
 def _write(path: AnyPath, table: pa.Table, fault: Fault | None) -> StoredFile:
-    """Write a file of a shard, without dictionaries: most values are different, and zstd shortens the others as well."""
+    """Write a file of a shard, without dictionaries: most values differ, and zstd shortens the others as well."""
     with atomic_path(path) as temporary:
         pq.write_table(table.combine_chunks(), temporary, compression="zstd", use_dictionary=False)
         strike_writing(fault, temporary)

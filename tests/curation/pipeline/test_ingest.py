@@ -1,7 +1,9 @@
 import pyarrow as pa
 import pytest
 
+from rope.curation.pipeline import ingest
 from rope.curation.pipeline.ingest import ROW_SCHEMA, IngestOptions, ingest_rows
+from rope.curation.pipeline.operation import divide
 
 
 def admitted(row, **renamed):
@@ -26,6 +28,20 @@ def test_media_come_in_several_forms(media, frames, video):
     kept = admitted({"id": "1", "domain": "video", **media}).kept.to_pylist()[0]
     assert [frame["path"] for frame in kept["frames"]] == frames
     assert (kept["video"] or {}).get("path") == video
+
+
+def test_columns_of_media_that_a_pool_lacks_and_rejects_that_there_are_not_cost_nothing(monkeypatch):
+    looked_at = []
+    files = ingest._files
+    monkeypatch.setattr(ingest, "_files", lambda column, root: looked_at.append(len(column)) or files(column, root))
+    rows = pa.RecordBatch.from_pydict(
+        {"id": ["1", "2"], "domain": ["page"] * 2, "video": [None] * 2, "paths": ["a"] * 2}
+    )
+    outcome = ingest_rows(rows, IngestOptions("/pool", {name: name for name in ("id", "domain", "paths")}))
+    assert looked_at == [0, 0, 2]
+    assert (outcome.kept.num_rows, outcome.rejects.num_rows) == (2, 0)
+    whole = divide(rows, [None, None])
+    assert whole.kept is rows
 
 
 def test_bytes_go_before_a_path_and_words_are_trimmed():

@@ -79,6 +79,12 @@ def test_a_range_of_rows_becomes_a_shard_that_accounts_for_them(shard):
     assert [part.kept.rows + part.rejects.rows for part in manifest.parts] == [6]
 
 
+def test_files_of_a_shard_try_no_dictionaries(shard):
+    execute(ShardAttempt(shard))
+    columns = pq.read_metadata(shard.folder / "00000.kept.parquet").row_group(0).to_dict()["columns"]
+    assert not [column["path_in_schema"] for column in columns if column["has_dictionary_page"]]
+
+
 def test_trying_rows_writes_nothing(shard):
     execute(ShardAttempt(shard, rows=(0, 3)))
     assert not shard.folder.exists()
