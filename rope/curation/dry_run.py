@@ -158,7 +158,7 @@ def _part_of(recipe: CurationRecipe, folder: Path, n_rows: int) -> CurationRecip
     source = dataclasses.replace(recipe.pool, path=str(folder / "pool.parquet"), shard_rows=shard_rows)
     stages = tuple(stage for stage in recipe.stages if not isinstance(load_operation(stage.use), GlobalOperation))
     limits = dataclasses.replace(recipe.limits, max_quarantined=1.0)
-    return dataclasses.replace(recipe, work=folder / "work", pool=source, stages=stages, limits=limits)
+    return dataclasses.replace(recipe, work=folder / "work", pool=source, stages=stages, limits=limits, previous=None)
 
 
 def _measures(

@@ -209,6 +209,7 @@ def _lineage(
 ) -> dict[str, Any]:
     return {
         "recipe": recipe_file.read_text("utf-8"),
+        "previous": None if recipe.previous is None else recipe.previous.name,
         "stages": {
             name: {
                 "shards": [manifest.key for _, manifest in shards],

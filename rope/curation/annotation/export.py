@@ -1,6 +1,6 @@
 """What is asked next: items from the rows of a recipe that was run, and those that answers leave open."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -76,7 +76,8 @@ def plan_export(recipe: CurationRecipe, folder: Path, options: ExportOptions) ->
     asked = frozenset(task.item.task_id for batch in earlier for task in batch.tasks)
     if options.question == "precision":
         return [*_audit(recipe, folder / MEDIA, earlier, options), *again]
-    items = _items(recipe, folder / MEDIA, options)
+    pairs = {task.item.item_id for batch in earlier for task in batch.tasks if task.item.question == "same_product"}
+    items = _items(recipe, folder / MEDIA, options, pairs)
     known = with_gold(items, read_gold(options.gold) if options.gold else {})
     if options.near is not None:
         near = options.near
@@ -85,13 +86,13 @@ def plan_export(recipe: CurationRecipe, folder: Path, options: ExportOptions) ->
     return [*(replace(batch, near=options.near) for batch in new), *again]
 
 
-def _items(recipe: CurationRecipe, media: Path, options: ExportOptions) -> list[Item]:
+def _items(recipe: CurationRecipe, media: Path, options: ExportOptions, asked: Collection[str]) -> list[Item]:
     if options.question == "merge":
         return _merge_items(recipe, media, options)
     stage = options.stage or _asked_stage(recipe)
     score = options.column if options.near else None
     rows = read_rows(kept_files(_stages(recipe, stage), stage), media, score=score)
-    return list(pair_items(rows) if options.question == "same_product" else name_items(rows))
+    return list(pair_items(rows, asked) if options.question == "same_product" else name_items(rows))
 
 
 def _stages(recipe: CurationRecipe, last: str) -> Stages:

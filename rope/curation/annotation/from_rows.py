@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rope.curation.annotation.items import Item, Question, media_digest, pair_id
+from rope.curation.annotation.items import Item, Question, media_digest, pair_id, readings_of
 from rope.curation.annotation.tables import read_table
 from rope.curation.embedded_media import in_files
 from rope.errors import DatasetError, UsageError
@@ -68,11 +68,17 @@ def name_items(rows: Iterable[Row]) -> Iterator[Item]:
         yield _item("product_name", row["id"], {row["domain"]: row})
 
 
-def pair_items(rows: Iterable[Row]) -> Iterator[Item]:
+def pair_items(rows: Iterable[Row], asked: Collection[str] = ()) -> Iterator[Item]:
     """One item for each video and live clip that has a page of the same product hint: is it the same product?
 
-    Of several pages the one with the lowest id is shown, so that the pair is the same in every export.
+    Of several pages one that was shown before is shown again, else that with the lowest id; so the pair of a clip is
+    the same in every export, whatever pages come later.
+
+    Args:
+        rows: of any domains.
+        asked: ids of items that were exported before.
     """
+    shown_before = {left for item_id in asked for left, _ in readings_of(item_id)}
     pages: dict[str, Row] = {}
     clips: defaultdict[str, list[Row]] = defaultdict(list)
     for row in rows:
@@ -81,12 +87,16 @@ def pair_items(rows: Iterable[Row]) -> Iterator[Item]:
             continue
         if row["domain"] != "page":
             clips[hint].append(row)
-        elif hint not in pages or row["id"] < pages[hint]["id"]:
+        elif hint not in pages or _order(row, shown_before) < _order(pages[hint], shown_before):
             pages[hint] = row
     for hint in sorted(pages.keys() & clips.keys()):
         for clip in sorted(clips[hint], key=lambda row: (row["domain"], row["id"])):
             shown = {"page": pages[hint], clip["domain"]: clip}
             yield _item("same_product", pair_id(pages[hint]["id"], clip["id"]), shown)
+
+
+def _order(page: Row, shown_before: Collection[str]) -> tuple[bool, str]:
+    return page["id"] not in shown_before, str(page["id"])
 
 
 def row_pairs(question: Question, rows: Iterable[Row], pairs: Sequence[tuple[str, str]]) -> Iterator[Item]:

@@ -25,6 +25,7 @@ __all__ = [
     "NOT_SAMPLED",
     "REJECT_SCHEMA",
     "REPEATED",
+    "Earlier",
     "Fate",
     "GlobalOperation",
     "MapOperation",
@@ -131,6 +132,23 @@ class MapOperation(Generic[Options]):
 
 
 @dataclass(frozen=True, slots=True)
+class Earlier:
+    """What the same stage of the previous run has decided, for a stage whose decisions stay.
+
+    Attributes:
+        run: name of the previous run, which is that of its folder of work.
+        given: Parquet files of the rows that the stage got then.
+        kept: of those that it kept.
+        rejects: of the others, with their reasons.
+    """
+
+    run: str
+    given: Sequence[Path]
+    kept: Sequence[Path]
+    rejects: Sequence[Path]
+
+
+@dataclass(frozen=True, slots=True)
 class GlobalOperation(Generic[Options]):
     """An operation that must see all rows, such as the last cut of a sample, a merge or a split.
 
@@ -141,12 +159,17 @@ class GlobalOperation(Generic[Options]):
             of the next stage. Which rows come out, and where, follows from the rows and the options alone; sorting
             by id makes it independent of the order of the pool.
         fingerprint: see `MapOperation`.
+        apply_after: the same, where the previous run has decided about some of the rows; None for an operation that
+            decides anew about all of them.
+        settled: options that the previous run must have had too, for its decisions to stay.
     """
 
     version: int
     options: type[Options]
     apply: Callable[[Sequence[Path], Options], Iterable[Outcome]]
     fingerprint: Callable[[Options], str] | None = None
+    apply_after: Callable[[Sequence[Path], Options, Earlier], Iterable[Outcome]] | None = None
+    settled: tuple[str, ...] = ()
 
 
 Operation = MapOperation[Any] | GlobalOperation[Any]

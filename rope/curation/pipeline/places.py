@@ -6,6 +6,8 @@ vouches for, with their sizes and hashes, and a shard without a whole manifest i
 """
 
 import hashlib
+import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -18,7 +20,17 @@ from rope.addresses import as_directory, cache_folder, is_address
 from rope.errors import UsageError
 from rope.files import AnyPath, atomic_path
 
-__all__ = ["cache_of", "here_of", "identity_of", "map_places", "mirrored", "open_parquet", "place_of", "refuse_memory"]
+__all__ = [
+    "cache_of",
+    "copy_file",
+    "here_of",
+    "identity_of",
+    "map_places",
+    "mirrored",
+    "open_parquet",
+    "place_of",
+    "refuse_memory",
+]
 
 _READ_ONLY: Final = ("http", "https")
 _REQUESTS: Final = 16
@@ -117,6 +129,24 @@ def mirrored(folder: AnyPath, names: Sequence[str], target: Path | None = None) 
 def _copy(source: AnyPath, target: Path) -> None:
     if target.is_file() and target.stat().st_size == source.stat().st_size:
         return
+    _copy_bytes(source, target)
+
+
+def copy_file(source: AnyPath, target: AnyPath) -> None:
+    """Copy a file that nobody changes in place; on one disk it gets a second name, and a store copies its own."""
+    if isinstance(source, Path) and isinstance(target, Path):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        try:
+            os.link(source, target)
+        except OSError:  # another disk, or one without links
+            _copy_bytes(source, target)
+    elif not isinstance(source, Path) and not isinstance(target, Path) and source.fs is target.fs:
+        source.fs.cp_file(source.path, target.path)
+    else:
+        _copy_bytes(source, target)
+
+
+def _copy_bytes(source: AnyPath, target: AnyPath) -> None:
     with atomic_path(target) as temporary, source.open("rb") as file, temporary.open("wb") as copy:
-        while piece := file.read(1 << 20):
-            copy.write(piece)
+        shutil.copyfileobj(file, copy, 1 << 20)

@@ -75,7 +75,14 @@ class PoolSlice:
         return self.stop - self.start
 
 
-def open_pool(path: AnyPath, renamed: Mapping[str, str], cache: AnyPath, kept: Sequence[str] = ()) -> RawPool:
+def open_pool(
+    path: AnyPath,
+    renamed: Mapping[str, str],
+    cache: AnyPath,
+    kept: Sequence[str] = (),
+    *,
+    previous: "AnyPath | None" = None,
+) -> RawPool:
     """Find the files of a pool and check their columns.
 
     Args:
@@ -85,6 +92,7 @@ def open_pool(path: AnyPath, renamed: Mapping[str, str], cache: AnyPath, kept: S
         cache: folder to keep hashes of files in, and the listing of a folder pool. A file whose size and time of
             change, or what its store says of it, are as before is not hashed again.
         kept: other columns of the pool that go on.
+        previous: the `cache` of an earlier run; its hashes serve too.
 
     Raises:
         UsageError: the file does not exist, it is not Parquet, or a column is missing or cannot be kept.
@@ -93,7 +101,8 @@ def open_pool(path: AnyPath, renamed: Mapping[str, str], cache: AnyPath, kept: S
     schema = _common_schema(paths)
     columns = _columns(schema, renamed, paths[0])
     _refuse_unkept(schema, kept, paths[0])
-    known = _read_cache(cache / "pool.json")
+    own = _read_cache(cache / "pool.json")
+    known = own if previous is None else _read_cache(previous / "pool.json") | own
     stats = {str(file): told for file, told in zip(paths, map_places(identity_of, paths, root), strict=True)}
     hashes = {
         name: entry["sha256"]
@@ -102,7 +111,7 @@ def open_pool(path: AnyPath, renamed: Mapping[str, str], cache: AnyPath, kept: S
     }
     hashes |= {str(file): sha256_of(file) for file in paths if str(file) not in hashes}
     entries = {name: {"identity": told, "sha256": hashes[name]} for name, told in stats.items()}
-    if entries != known:
+    if entries != own:
         with atomic_path(cache / "pool.json") as temporary:
             temporary.write_text(json.dumps(entries, indent=1), "utf-8")
     files = [

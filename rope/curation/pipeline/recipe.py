@@ -144,6 +144,7 @@ class CurationRecipe:
         limits: what workers may take.
         stages: in order; each gets what the one before has kept.
         leaks: what `publish` lets pass.
+        previous: the folder of work of an earlier run whose decisions stay and whose shards are reused; None for none.
     """
 
     name: str
@@ -152,6 +153,7 @@ class CurationRecipe:
     limits: RunLimits
     stages: tuple[Stage, ...]
     leaks: LeakRules = field(default_factory=LeakRules)
+    previous: "AnyPath | None" = None
 
     @property
     def pool_path(self) -> AnyPath:
@@ -167,6 +169,7 @@ class _Document:
     stage: list[dict[str, Any]]
     name: str = ""
     work: str = ""
+    previous: str = ""
     limits: RunLimits = field(default_factory=RunLimits)
     leaks: LeakRules = field(default_factory=LeakRules)
 
@@ -184,13 +187,21 @@ def read_recipe(path: Path) -> CurationRecipe:
     if mistakes:
         raise UsageError("\n".join(mistakes))
     written, here = make_record(_Document, values, str(path)), path.absolute().parent
+    work = place_of(written.work or f"{path.stem}-work", here, is_written=True)
+    previous = place_of(written.previous, here) if written.previous else None
+    if previous is not None and _absolute(previous) == _absolute(work):
+        raise UsageError(
+            f"{path}: previous is {written.previous}, the folder of work of this recipe too; keep that of the earlier "
+            "run, and name another with work"
+        )
     return CurationRecipe(
         name=written.name or path.stem,
-        work=place_of(written.work or f"{path.stem}-work", here, is_written=True),
+        work=work,
         pool=replace(written.pool, path=str(place_of(written.pool.path, here))),
         limits=written.limits,
         stages=tuple(_at(here, _stage(table)) for table in written.stage),
         leaks=written.leaks,
+        previous=previous,
     )
 
 
@@ -234,6 +245,10 @@ def _stage_mistakes(tables: list[Any]) -> list[str]:
                 if isinstance(value, str) and is_address(value) and _is_path(hints.get(name))
             ]
     return mistakes
+
+
+def _absolute(place: AnyPath) -> AnyPath:
+    return place.resolve() if isinstance(place, Path) else place
 
 
 def _stage(table: Mapping[str, Any]) -> Stage:

@@ -7,29 +7,30 @@ before others leave these alone.
 """
 
 import dataclasses
-import hashlib
-import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from filelock import FileLock, Timeout
 
 from rope.console import progress_bar
 from rope.curation.pipeline.fault_injection import FaultInjection
 from rope.curation.pipeline.manifest import ShardManifest, read_manifest
-from rope.curation.pipeline.operation import GlobalOperation, MapOperation, Operation, load_operation
+from rope.curation.pipeline.noted import earlier_of, fingerprint_of, key_of
+from rope.curation.pipeline.operation import GlobalOperation, MapOperation, load_operation
 from rope.curation.pipeline.places import cache_of, here_of, map_places, mirrored
 from rope.curation.pipeline.pool import PoolSlice, RawPool, open_pool, slices
+from rope.curation.pipeline.previous import note_run, read_previous
 from rope.curation.pipeline.recipe import CurationRecipe, Stage, cut_recipe
+from rope.curation.pipeline.sources import DamagedError
 from rope.curation.pipeline.supervisor import Engine, supervise
-from rope.curation.pipeline.worker import DamagedError, ShardJob
+from rope.curation.pipeline.worker import ShardJob
 from rope.errors import DatasetError, UsageError
-from rope.files import AnyPath, atomic_path, sha256_of
+from rope.files import AnyPath, sha256_of
 
 __all__ = ["POOL_STAGE", "OpenEngine", "StageState", "finished_stages", "run_recipe", "stage_states"]
 
@@ -38,9 +39,6 @@ POOL_STAGE: Final = "pool"
 
 OpenEngine = Callable[[bool], AbstractContextManager[Engine]]
 """Opens an engine; told whether the stage needs a GPU."""
-
-_FINGERPRINTS: Final = "fingerprints.json"
-"""In the folder of work: hash of an operation and its options -> fingerprint of its model."""
 
 _ALWAYS_ALLOWED: Final = 10
 """Rows of a stage that may be quarantined, however few rows it has."""
@@ -105,7 +103,9 @@ def run_recipe(
                 _forget_damaged(error.path.parent)
             else:
                 _sweep_stages(recipe.work / "stages", {POOL_STAGE, *(stage.name for stage in recipe.stages)})
-                return done
+                if made.stages == recipe.stages:
+                    note_run(recipe, [(stage, jobs) for stage, jobs, _ in done])
+                return {stage.name: manifests for stage, _, manifests in done}
 
 
 def stage_states(recipe: CurationRecipe) -> list[StageState]:
@@ -177,17 +177,18 @@ def _run_stages(
     attempt: int,
     fault_injection: FaultInjection | None,
     progress: bool,
-) -> dict[str, list[ShardManifest]]:
+) -> list[tuple[Stage, list[ShardJob], list[ShardManifest]]]:
     sources: list[PoolSlice] | None = None
-    done: dict[str, list[ShardManifest]] = {}
+    done = []
     with _Engines(open_engine) as engines:
         for stage, planned in _planned(recipe):
             jobs = planned(sources)
             _run_stage(recipe, stage, jobs, engines, attempt, fault_injection, progress)
-            done[stage.name] = _whole(jobs, _manifests(jobs))
-            _refuse_many_quarantined(recipe, stage, done[stage.name])
-            _sweep(recipe.work / "stages" / stage.name, jobs, done[stage.name])
-            sources = _outputs(jobs, done[stage.name])
+            manifests = _whole(jobs, _manifests(jobs))
+            done.append((stage, jobs, manifests))
+            _refuse_many_quarantined(recipe, stage, manifests)
+            _sweep(recipe.work / "stages" / stage.name, jobs, manifests)
+            sources = _outputs(jobs, manifests)
     for source in sources or []:  # nobody reads these after us
         if sha256_of(source.path) != source.sha256:
             raise DamagedError(source.path)
@@ -204,6 +205,10 @@ def _run_stage(
     progress: bool,
 ) -> None:
     stale = [job for job, manifest in zip(jobs, _manifests(jobs), strict=True) if manifest is None]
+    previous = read_previous(recipe) if stale and attempt == 0 else None  # later, a file of it may be the damaged one
+    if previous is not None:
+        taken = map_places(previous.take_over, stale, recipe.work)
+        stale = [job for job, is_taken in zip(stale, taken, strict=True) if not is_taken]
     if not stale:
         return
     operation = load_operation(stage.use)
@@ -223,8 +228,8 @@ def _run_stage(
 def _planned(
     recipe: CurationRecipe, *, noted: bool = False
 ) -> Iterator[tuple[Stage, Callable[[Sequence[PoolSlice] | None], list[ShardJob]]]]:
-    """Each stage, and the function that gives its shards from the rows that go in; see `_fingerprint` for `noted`."""
-    pool = open_pool(recipe.pool_path, recipe.pool.columns, recipe.work, recipe.pool.keep)
+    """Each stage, and the function that gives its shards from the rows that go in; `noted` is that of `noted.py`."""
+    pool = open_pool(recipe.pool_path, recipe.pool.columns, recipe.work, recipe.pool.keep, previous=recipe.previous)
     first = _pool_stage(pool)
     yield first, lambda _: _plan(recipe, first, slices(pool, recipe.pool.shard_rows), checked=False)
     for stage in recipe.stages:
@@ -243,10 +248,14 @@ def _plan(
     is_global = isinstance(operation, GlobalOperation)
     options = operation.options(**stage.options)
     made_with = [stage.use, operation.version, dataclasses.asdict(options)]
-    made_with.append(_fingerprint(recipe.work, operation, options, _key(made_with), noted=noted))
+    made_with.append(fingerprint_of(recipe.work, operation, options, key_of(made_with), noted=noted))
+    earlier = None
+    if recipe.previous is not None and isinstance(operation, GlobalOperation) and operation.apply_after is not None:
+        found, earlier = earlier_of(recipe, stage, noted=noted)
+        made_with += [] if found is None else [found]
     jobs, seen = [], Counter[str]()
     for group in [tuple(sources)] if is_global else [(source,) for source in sources]:
-        key = _key([*made_with, [(source.sha256, source.start, source.stop) for source in group]])
+        key = key_of([*made_with, [(source.sha256, source.start, source.stop) for source in group]])
         seen[key] += 1
         jobs.append(
             ShardJob(
@@ -262,40 +271,10 @@ def _plan(
                 row_deadline_s=0.0 if is_global else recipe.limits.row_deadline_s,
                 is_divisible=not is_global,
                 checked=checked,
+                earlier=earlier,
             )
         )
     return jobs
-
-
-def _fingerprint(work: AnyPath, operation: Operation, options: object, key: str, *, noted: bool) -> str | None:
-    """The fingerprint of a stage's options. That of a stage that takes rows is of a model, and noted in the folder.
-
-    Args:
-        work: the folder.
-        operation: of the stage.
-        options: of the operation.
-        key: of the operation and its options.
-        noted: take what was noted, where something was. A model takes long to load and may lie on the Hub, and what a
-            run has made is known without it.
-    """
-    if operation.fingerprint is None:
-        return None
-    if not isinstance(operation, MapOperation):
-        return operation.fingerprint(options)
-    path = work / _FINGERPRINTS
-    known: dict[str, str] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-    if noted and key in known:
-        return known[key]
-    found = operation.fingerprint(options)
-    if known.get(key) != found:
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(known | {key: found}, indent=1), "utf-8")
-    return found
-
-
-def _key(values: Sequence[Any]) -> str:
-    text = json.dumps(values, sort_keys=True, default=str, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _manifests(jobs: Sequence[ShardJob]) -> list[ShardManifest | None]:

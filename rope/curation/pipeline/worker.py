@@ -19,17 +19,20 @@ from rope.curation.pipeline.manifest import Count, ShardManifest, ShardPart, Sto
 from rope.curation.pipeline.operation import (
     NOT_SAMPLED,
     REJECT_SCHEMA,
+    Earlier,
+    GlobalOperation,
     MapOperation,
     Outcome,
     load_operation,
     rejects_of,
 )
-from rope.curation.pipeline.places import mirrored, open_parquet
+from rope.curation.pipeline.places import open_parquet
 from rope.curation.pipeline.pool import PoolSlice
+from rope.curation.pipeline.sources import EarlierFiles, earlier_here, files_here
 from rope.errors import DatasetError, RopeError, UsageError
 from rope.files import AnyPath, atomic_path, sha256_of
 
-__all__ = ["STORED_REJECT_SCHEMA", "DamagedError", "ShardAttempt", "ShardJob", "execute", "settle"]
+__all__ = ["STORED_REJECT_SCHEMA", "ShardAttempt", "ShardJob", "execute", "settle"]
 
 STORED_REJECT_SCHEMA: Final = pa.schema([*REJECT_SCHEMA, pa.field("fate", pa.string())])
 """`REJECT_SCHEMA` and the fate: rejected, quarantined or not sampled."""
@@ -38,16 +41,6 @@ _NOT_THE_ROWS: Final = (UsageError, ImportError, MemoryError)
 """What an operation raises for other reasons than its rows."""
 
 _MAX_DETAIL: Final = 300
-
-
-class DamagedError(DatasetError):
-    """A file of a shard, its argument, does not have the bytes that its manifest vouches for; it is made again."""
-
-    @property
-    def path(self) -> AnyPath:
-        """The file."""
-        found: AnyPath = self.args[0]
-        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +60,7 @@ class ShardJob:
         row_deadline_s: seconds more for each row.
         is_divisible: whether some of its rows can be tried without the others.
         checked: whether the sources are our own files, whose hashes are compared before they are read.
+        earlier: what the stage of the previous run decided; None where nothing of it stays.
     """
 
     stage: str
@@ -81,6 +75,7 @@ class ShardJob:
     row_deadline_s: float
     is_divisible: bool
     checked: bool
+    earlier: EarlierFiles | None = None
 
     @property
     def n_rows(self) -> int:
@@ -151,7 +146,8 @@ def execute(task: ShardAttempt) -> None:
     options = operation.options(**job.options)
     with _sources_here(job) as job:
         if not isinstance(operation, MapOperation):
-            _commit(job, operation.apply([Path(str(source.path)) for source in job.sources], options), [], fault)
+            with earlier_here(job.earlier) as earlier:
+                _commit(job, _outcomes(job, operation, options, earlier), [], fault)
             return
         with threadpool_limits(None if operation.needs_gpu else 1):
             if task.rows is None:
@@ -174,12 +170,17 @@ def _sources_here(job: ShardJob) -> Iterator[ShardJob]:
         yield job
         return
     with tempfile.TemporaryDirectory(prefix="rope-shard-") as folder:
-        place = job.sources[0].path.parent
-        copies = mirrored(place, [source.path.name for source in job.sources], Path(folder))
-        for source, copy in zip(job.sources, copies, strict=True):
-            if sha256_of(copy) != source.sha256:
-                raise DamagedError(source.path)
+        copies = files_here(job.sources, Path(folder))
         yield replace(job, sources=tuple(map(_moved, job.sources, copies)))
+
+
+def _outcomes(
+    job: ShardJob, operation: GlobalOperation[Any], options: object, earlier: Earlier | None
+) -> Iterable[Outcome]:
+    paths = [Path(str(source.path)) for source in job.sources]
+    if earlier is None or operation.apply_after is None:
+        return operation.apply(paths, options)
+    return operation.apply_after(paths, options, earlier)
 
 
 def _moved(source: PoolSlice, path: Path) -> PoolSlice:

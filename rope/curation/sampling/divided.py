@@ -8,7 +8,8 @@ of one division or one block, and the counts of the strata: neither the keys of 
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,15 +28,22 @@ from rope.curation.sampling.sample import (
     units_of,
 )
 
-__all__ = ["DIVISION_ROWS", "divided_weights"]
+__all__ = ["DIVISION_ROWS", "DRAWN", "Draw", "append_hashes", "divided_draws", "divided_weights", "read_records"]
 
 DIVISION_ROWS: Final = 500_000
 """Rows of a division, about, and of a block."""
 
 _ROW: Final = np.dtype([("hash", "<u8"), ("row", "<i8"), ("category", "<i4"), ("domains", "u1")])
-_WEIGHT: Final = np.dtype([("row", "<i8"), ("weight", "<f8")])
+DRAWN: Final = np.dtype([("weight", "<f8"), ("run", "<i2")])
+"""What is told of a key: its weight, 0 where it is not drawn; and which earlier run has drawn it, -1 for none."""
+
+_DRAWN_ROW: Final = np.dtype([("row", "<i8"), *DRAWN.descr])
 
 _Records = npt.NDArray[Any]
+
+Draw = Callable[[Callable[[], Iterator[Units]], int], Iterator[tuple[Units, _Records]]]
+"""Draws from divisions, which come in the order of their hashes whenever they are asked for, and of which there are so
+many; gives each division with `DRAWN` of its keys."""
 
 
 def divided_weights(
@@ -55,26 +63,51 @@ def divided_weights(
     Raises:
         UsageError: `size` does not fit the pool, see `rope.curation.sampling.sample.allocate`.
     """
+    for drawn in divided_draws(parts, n_rows, partial(_draw_anew, size=size), division_rows):
+        yield drawn["weight"]
+
+
+def divided_draws(
+    parts: Iterable[KeyRows], n_rows: int, draw: Draw, division_rows: int = DIVISION_ROWS
+) -> Iterator[_Records]:
+    """What is told of each row of a pool by the hash of its key, where anything draws.
+
+    Args:
+        parts: see `divided_weights`, as for the next.
+        n_rows: rows of the pool.
+        draw: what draws.
+        division_rows: rows of a division, about.
+
+    Yields:
+        `DRAWN` [rows of the part], for each part.
+    """
     n_files = max(1, -(-n_rows // division_rows))
     with tempfile.TemporaryDirectory(prefix="rope-sample-") as folder:
         divisions = [Path(folder) / f"{i}.rows" for i in range(n_files)]
         blocks = [Path(folder) / f"{i}.weights" for i in range(n_files)]
         names, lengths = _divide(parts, divisions, division_rows)
-        counts = Counter[Stratum]()
-        for division in divisions:
-            counts += count_strata(_units(_read(division, _ROW), names))
-        allocation = allocate(counts, size)
-        weights = draw_in_order((_units(_read(division, _ROW), names) for division in divisions), counts, allocation)
-        for division, (units, weight) in zip(divisions, weights, strict=True):
-            drawn = _weighed(_read(division, _ROW), units, weight)
+        told = draw(lambda: (_units(read_records(division, _ROW), names) for division in divisions), n_files)
+        for division, (units, of_keys) in zip(divisions, told, strict=True):
+            drawn = _told_rows(read_records(division, _ROW), units, of_keys)
             _append(blocks, drawn, drawn["row"] // division_rows)
             division.unlink(missing_ok=True)
-        yield from _weights(blocks, lengths, division_rows)
+        yield from _in_order(blocks, lengths, division_rows)
+
+
+def _draw_anew(divisions: Callable[[], Iterator[Units]], n_divisions: int, size: SampleSize) -> Iterator[Any]:
+    """See `Draw`."""
+    del n_divisions
+    counts = Counter[Stratum]()
+    for units in divisions():
+        counts += count_strata(units)
+    for units, weight in draw_in_order(divisions(), counts, allocate(counts, size)):
+        told = np.full(len(weight), -1, DRAWN)
+        told["weight"] = weight
+        yield units, told
 
 
 def _divide(parts: Iterable[KeyRows], divisions: Sequence[Path], waiting_rows: int) -> tuple[dict[str, int], list[int]]:
     """Append the rows of all parts to their divisions; the codes of categories there, and the rows of each part."""
-    starts = np.array([(i << 64) // len(divisions) for i in range(len(divisions))], np.uint64)
     code_of: dict[str, int] = {}
     lengths: list[int] = []
     waiting: list[_Records] = []
@@ -84,9 +117,9 @@ def _divide(parts: Iterable[KeyRows], divisions: Sequence[Path], waiting_rows: i
         lengths.append(len(part.hashes))
         first += lengths[-1]
         if first - first_waiting >= waiting_rows:
-            _append_hashes(divisions, waiting, starts)
+            append_hashes(divisions, np.concatenate(waiting))
             waiting, first_waiting = [], first
-    _append_hashes(divisions, waiting, starts)
+    append_hashes(divisions, np.concatenate([np.empty(0, _ROW), *waiting]))
     return code_of, lengths
 
 
@@ -99,9 +132,10 @@ def _stored(part: KeyRows, first: int, code_of: dict[str, int]) -> _Records:
     return stored
 
 
-def _append_hashes(divisions: Sequence[Path], waiting: Sequence[_Records], starts: npt.NDArray[np.uint64]) -> None:
-    rows = np.concatenate([np.empty(0, _ROW), *waiting])
-    _append(divisions, rows, np.searchsorted(starts, rows["hash"], side="right") - 1)
+def append_hashes(divisions: Sequence[Path], records: _Records) -> None:
+    """Append records to the files of their divisions, by the first bits of their field `hash`."""
+    starts = np.array([(i << 64) // len(divisions) for i in range(len(divisions))], np.uint64)
+    _append(divisions, records, np.searchsorted(starts, records["hash"], side="right") - 1)
 
 
 def _append(files: Sequence[Path], records: _Records, place: IntArray) -> None:
@@ -114,7 +148,8 @@ def _append(files: Sequence[Path], records: _Records, place: IntArray) -> None:
                 opened.write(group.tobytes())
 
 
-def _read(file: Path, kind: np.dtype[Any]) -> _Records:
+def read_records(file: Path, kind: np.dtype[Any]) -> _Records:
+    """The records that were appended to a file; none where it does not exist."""
     return np.fromfile(file, kind) if file.exists() else np.empty(0, kind)
 
 
@@ -127,23 +162,26 @@ def _units(rows: _Records, code_of: dict[str, int]) -> Units:
     return units_of(KeyRows(rows["hash"], moved[rows["category"]], domains, tuple(categories)))
 
 
-def _weighed(rows: _Records, units: Units, weight: FloatArray) -> _Records:
-    """The rows of the drawn keys of a division, with their weights."""
-    of_row = weight[np.searchsorted(units.hashes, rows["hash"])]
-    is_drawn = of_row > 0
-    found = np.empty(int(is_drawn.sum()), _WEIGHT)
-    found["row"], found["weight"] = rows["row"][is_drawn], of_row[is_drawn]
+def _told_rows(rows: _Records, units: Units, of_keys: _Records) -> _Records:
+    """The rows of the drawn keys of a division, with what is told of these."""
+    of_row = of_keys[np.searchsorted(units.hashes, rows["hash"])]
+    is_drawn = of_row["weight"] > 0
+    found = np.empty(int(is_drawn.sum()), _DRAWN_ROW)
+    found["row"] = rows["row"][is_drawn]
+    for name in DRAWN.names or ():
+        found[name] = of_row[name][is_drawn]
     return found
 
 
-def _weights(blocks: Sequence[Path], lengths: Sequence[int], block_rows: int) -> Iterator[FloatArray]:
-    """The weights of so many rows after one another."""
+def _in_order(blocks: Sequence[Path], lengths: Sequence[int], block_rows: int) -> Iterator[_Records]:
+    """What is told of so many rows after one another."""
     start = 0
     for n_rows in lengths:
-        weight = np.zeros(n_rows)
+        told = np.zeros(n_rows, DRAWN)
         for block in blocks[start // block_rows : -(-(start + n_rows) // block_rows)]:
-            drawn = _read(block, _WEIGHT)
+            drawn = read_records(block, _DRAWN_ROW)
             drawn = drawn[(drawn["row"] >= start) & (drawn["row"] < start + n_rows)]
-            weight[drawn["row"] - start] = drawn["weight"]
+            for name in DRAWN.names or ():
+                told[name][drawn["row"] - start] = drawn[name]
         start += n_rows
-        yield weight
+        yield told

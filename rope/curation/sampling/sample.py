@@ -46,6 +46,9 @@ __all__ = [
     "key_rows",
     "make_units",
     "row_weights",
+    "strata_of",
+    "subset",
+    "take_first",
     "trim",
     "units_of",
 ]
@@ -227,16 +230,23 @@ def count_strata(units: Units) -> Counter[Stratum]:
     none ('live',) 1
     shoes ('page',) 1
     """
-    strata, stratum = _strata(units)
+    strata, stratum = strata_of(units)
     return Counter(dict(zip(strata, np.bincount(stratum, minlength=len(strata)).tolist(), strict=True)))
 
 
-def allocate(counts: Mapping[Stratum, int], size: SampleSize) -> dict[Stratum, int]:
+def allocate(
+    counts: Mapping[Stratum, int], size: SampleSize, drawn: Mapping[Stratum, int] | None = None
+) -> dict[Stratum, int]:
     """How many keys to draw of each stratum.
 
     The j-th key of a stratum of n has the priority (j - 1/2) / n (Webster's rule), and those of priority up to the rate
     are drawn, or as many as `count` asks for; of equal priorities those of the smaller stratum name go first. Unlike
     with largest remainders, no stratum loses a key when the sample grows.
+
+    Args:
+        counts: keys of each stratum.
+        size: how much to draw.
+        drawn: keys of each stratum that are drawn already and stay, whatever the size says; None for none.
 
     >>> shoes, hats = Stratum("shoes", ("page",)), Stratum("hats", ("page",))
     >>> allocate({shoes: 900, hats: 100}, SampleSize(count=15)) == {shoes: 13, hats: 2}
@@ -247,7 +257,8 @@ def allocate(counts: Mapping[Stratum, int], size: SampleSize) -> dict[Stratum, i
     """
     strata = sorted(counts)
     pool = np.array([counts[stratum] for stratum in strata], np.int64)
-    least = np.minimum(pool, size.floor)
+    stay = np.array([(drawn or {}).get(stratum, 0) for stratum in strata], np.int64)
+    least = np.maximum(np.minimum(pool, size.floor), stay)
     if size.rate is not None:
         taken = np.maximum(_up_to(size.rate, pool), least)
     else:
@@ -262,11 +273,11 @@ def candidates(units: Units, counts: Mapping[Stratum, int], allocation: Mapping[
     A key stays where its hash, as a share of all hashes, is below (k + 6 sqrt(k) + 10) / n. Then fewer than k of n keys
     stay with a probability below 1e-8, and `trim` would say so.
     """
-    strata, stratum = _strata(units)
+    strata, stratum = strata_of(units)
     pool = np.array([counts[one] for one in strata], np.float64)
     wanted = np.array([allocation[one] for one in strata], np.float64)
     share = (wanted + 6 * np.sqrt(wanted) + 10) / pool
-    return _subset(units, units.hashes / 2.0**64 < share[stratum])
+    return subset(units, units.hashes / 2.0**64 < share[stratum])
 
 
 def trim(units: Units, counts: Mapping[Stratum, int], allocation: Mapping[Stratum, int]) -> Drawn:
@@ -276,14 +287,14 @@ def trim(units: Units, counts: Mapping[Stratum, int], allocation: Mapping[Stratu
         DatasetError: a stratum has fewer candidates than keys to draw.
     """
     all_strata = tuple(sorted(counts))
-    found, local = _strata(units)
+    found, local = strata_of(units)
     place = {stratum: i for i, stratum in enumerate(all_strata)}
     stratum = np.array([place[one] for one in found], np.int64)[local]
     wanted = np.array([allocation[one] for one in all_strata], np.int64)
     _refuse_short(all_strata, wanted, np.bincount(stratum, minlength=len(all_strata)))
     is_drawn = _rank_within(stratum) < wanted[stratum]
     pool = np.array([counts[one] for one in all_strata], np.int64)
-    return Drawn(_subset(units, is_drawn), stratum[is_drawn], all_strata, pool)
+    return Drawn(subset(units, is_drawn), stratum[is_drawn], all_strata, pool)
 
 
 def draw_in_order(
@@ -301,12 +312,19 @@ def draw_in_order(
     """
     left = dict(allocation)
     for units in divisions:
-        strata, stratum = _strata(units)
-        is_drawn = _rank_within(stratum) < np.array([left[one] for one in strata], np.int64)[stratum]
-        taken = np.bincount(stratum[is_drawn], minlength=len(strata)).tolist()
-        left.update((one, left[one] - n) for one, n in zip(strata, taken, strict=True))
+        is_drawn = take_first(units, left)
+        strata, stratum = strata_of(units)
         weight = np.array([counts[one] / max(allocation[one], 1) for one in strata])
         yield units, np.where(is_drawn, weight[stratum], 0.0)
+
+
+def take_first(units: Units, left: dict[Stratum, int]) -> npt.NDArray[np.bool_]:
+    """Which keys are drawn where so many of each stratum are left to draw; takes them off; bool [n]."""
+    strata, stratum = strata_of(units)
+    is_drawn = _rank_within(stratum) < np.array([left[one] for one in strata], np.int64)[stratum]
+    taken = np.bincount(stratum[is_drawn], minlength=len(strata)).tolist()
+    left.update((one, left[one] - n) for one, n in zip(strata, taken, strict=True))
+    return np.asarray(is_drawn)
 
 
 def draw_sample(units: Units, size: SampleSize) -> Drawn:
@@ -360,7 +378,7 @@ def _collapsed(
     )
 
 
-def _strata(units: Units) -> tuple[list[Stratum], IntArray]:
+def strata_of(units: Units) -> tuple[list[Stratum], IntArray]:
     """Distinct strata, and the place of each unit among them."""
     codes, stratum = np.unique(units.category * _MASKS + units.domains, return_inverse=True)
     pairs = (divmod(code, _MASKS) for code in codes.tolist())
@@ -371,7 +389,8 @@ def _domains_of(mask: int) -> tuple[Domain, ...]:
     return tuple(name for i, name in enumerate(DOMAINS) if mask >> i & 1)
 
 
-def _subset(units: Units, mask: npt.NDArray[np.bool_]) -> Units:
+def subset(units: Units, mask: npt.NDArray[np.bool_]) -> Units:
+    """Some of the keys; mask is bool [n]."""
     return Units(units.hashes[mask], units.category[mask], units.domains[mask], units.rows[mask], units.categories)
 
 
@@ -391,8 +410,8 @@ def _exactly(count: int, pool: IntArray, least: IntArray) -> IntArray:
     """`count` keys: all up to the highest rate that is not too high, and then the next priorities."""
     if not least.sum() <= count <= pool.sum():
         raise UsageError(
-            f"count is {count:,}, but the pool has {pool.sum():,} keys in {len(pool):,} strata, whose floors need "
-            f"{least.sum():,}; ask for a count between these, or for a lower floor"
+            f"count is {count:,}, but the pool has {pool.sum():,} keys in {len(pool):,} strata, whose floors and keys "
+            f"drawn before need {least.sum():,}; ask for a count between these, or for a lower floor"
         )
     low, high = 0.0, 1.0
     for _ in range(_BISECTIONS):

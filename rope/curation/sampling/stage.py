@@ -3,20 +3,28 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from rope.arrays import FloatArray
 from rope.config import Count, PositiveFraction, Seed, check_record
 from rope.curation.codes import joined_words
-from rope.curation.pipeline.operation import NOT_SAMPLED, GlobalOperation, Outcome, rejects_of
-from rope.curation.sampling.divided import divided_weights
-from rope.curation.sampling.sample import KeyRows, SampleSize, key_rows
+from rope.curation.pipeline.operation import NOT_SAMPLED, Earlier, GlobalOperation, Outcome, rejects_of
+from rope.curation.sampling.continued import EARLIER_KEY, ContinuedDraw, EarlierSample
+from rope.curation.sampling.divided import divided_draws, divided_weights
+from rope.curation.sampling.keyed_hash import keyed_hash
+from rope.curation.sampling.sample import PURPOSE, KeyRows, SampleSize, key_rows
 from rope.errors import UsageError
 
-__all__ = ["SAMPLE", "SampleRows", "sample_rows"]
+__all__ = ["SAMPLE", "SampleRows", "sample_after", "sample_rows"]
+
+_RUN: Final = "sampled_in"
+"""Column, where there is a previous run: which run has drawn a row; null for this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +67,69 @@ def sample_rows(paths: Sequence[Path], options: SampleRows) -> Iterator[Outcome]
     Raises:
         UsageError: there is no column of keys, or `count` does not fit the pool.
     """
-    size = options.size()
-    n_rows = sum(pq.read_metadata(path).num_rows for path in paths)
-    weights = divided_weights((_key_rows(path, options) for path in paths), n_rows, size)
+    weights = divided_weights((_key_rows(path, options) for path in paths), _n_rows(paths), options.size())
     for path, weight in zip(paths, weights, strict=True):
-        table = pq.read_table(path)
-        is_drawn = pa.array(weight > 0)
-        others = _one_batch(table.select(["id", "domain"]).filter(pc.invert(is_drawn)))
-        kept = table.append_column("weight", pa.array(weight, pa.float64())).filter(is_drawn)
-        yield Outcome(_one_batch(kept), rejects_of(others, NOT_SAMPLED))
+        yield Outcome(*_parted(pq.read_table(path), weight))
+
+
+def sample_after(paths: Sequence[Path], options: SampleRows, earlier: Earlier) -> Iterator[Outcome]:
+    """The same after an earlier sample, whose keys stay; see `rope.curation.sampling.continued`.
+
+    Also adds `sampled_in`, the run that has drawn the row; null for this one.
+
+    Raises:
+        UsageError: there is no column of keys, or `count` does not fit the pool and what stays.
+    """
+    runs = _runs(earlier)
+    draw = ContinuedDraw(EarlierSample(_earlier_keys(earlier, options, runs), options.size()))
+    told = divided_draws((_key_rows(path, options) for path in paths), _n_rows(paths), draw)
+    for path, of_rows in zip(paths, told, strict=True):
+        run = of_rows["run"].astype(np.int64)
+        names = pa.array(runs, pa.string()).take(pa.array(run, mask=run < 0))
+        kept, rejects = _parted(pq.read_table(path).append_column(_RUN, names), of_rows["weight"])
+        counts = {"kept": draw.n_kept, "gone": draw.n_gone, "new": draw.n_drawn - draw.n_kept}
+        yield Outcome(kept, rejects, {"keys of the sample": {"previous run": earlier.run, **counts}})
+
+
+def _parted(table: pa.Table, weight: FloatArray) -> tuple[pa.RecordBatch, pa.RecordBatch]:
+    """The drawn rows, with their weights, and the others."""
+    is_drawn = pa.array(weight > 0)
+    others = _one_batch(table.select(["id", "domain"]).filter(pc.invert(is_drawn)))
+    kept = table.append_column("weight", pa.array(weight, pa.float64())).filter(is_drawn)
+    return _one_batch(kept), rejects_of(others, NOT_SAMPLED)
+
+
+def _runs(earlier: Earlier) -> list[str]:
+    """The runs that have drawn rows of an earlier sample, in the order of their names."""
+    found = {earlier.run}
+    for path in earlier.kept:
+        if _RUN in pq.read_schema(path).names:
+            found |= set(pc.drop_null(pc.unique(pq.read_table(path, columns=[_RUN])[_RUN])).to_pylist())
+    return sorted(found)
+
+
+def _earlier_keys(earlier: Earlier, options: SampleRows, runs: Sequence[str]) -> Iterator[npt.NDArray[Any]]:
+    """The keys of an earlier pool, and those of its sample once more, with their weights and runs."""
+    for path in earlier.given:
+        yield _keys_seen(_read(path, options), options)
+    for path in earlier.kept:
+        more = [name for name in ("weight", _RUN) if name in pq.read_schema(path).names]
+        rows = _read(path, options, more)
+        keys = _keys_seen(rows, options)
+        names = rows[_RUN] if _RUN in more else pa.nulls(len(rows), pa.string())
+        keys["weight"] = rows["weight"].to_numpy()
+        keys["run"] = pc.index_in(pc.fill_null(names, earlier.run), pa.array(runs, pa.string())).to_numpy()
+        yield keys
+
+
+def _keys_seen(rows: pa.Table, options: SampleRows) -> npt.NDArray[Any]:
+    keys = np.zeros(len(rows), EARLIER_KEY)
+    keys["hash"], keys["run"] = keyed_hash(_keys(rows, options.key), seed=options.seed, purpose=PURPOSE), -1
+    return keys
+
+
+def _n_rows(paths: Sequence[Path]) -> int:
+    return sum(pq.read_metadata(path).num_rows for path in paths)
 
 
 def _key_rows(path: Path, options: SampleRows) -> KeyRows:
@@ -76,9 +138,9 @@ def _key_rows(path: Path, options: SampleRows) -> KeyRows:
     return key_rows(_keys(rows, options.key), strata, rows["domain"], seed=options.seed)
 
 
-def _read(path: Path, options: SampleRows) -> pa.Table:
+def _read(path: Path, options: SampleRows, more: Sequence[str] = ()) -> pa.Table:
     names = pq.read_schema(path).names
-    wanted = list(dict.fromkeys(["id", "domain", options.key, *options.strata]))
+    wanted = list(dict.fromkeys(["id", "domain", options.key, *options.strata, *more]))
     if missing := [name for name in wanted if name not in names]:
         raise UsageError(f"sample: no column {missing[0]!r}; the rows have {', '.join(names)}")
     return pq.read_table(path, columns=wanted)
@@ -101,4 +163,6 @@ def _one_batch(table: pa.Table) -> pa.RecordBatch:
     return batches[0] if batches else pa.RecordBatch.from_pylist([], table.schema)
 
 
-SAMPLE: Final = GlobalOperation(version=1, options=SampleRows, apply=sample_rows)
+SAMPLE: Final = GlobalOperation(
+    version=1, options=SampleRows, apply=sample_rows, apply_after=sample_after, settled=("key", "strata")
+)

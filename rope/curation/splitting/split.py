@@ -87,7 +87,14 @@ class _Groups:
     is_frozen: BoolArray  # was taken before
 
 
-def split_products(products: Products, n_validation: int, *, seed: int, frozen: Collection[str] = ()) -> Split:
+def split_products(
+    products: Products,
+    n_validation: int,
+    *,
+    seed: int,
+    frozen: Collection[str] = (),
+    barred: Collection[str] = (),
+) -> Split:
     """Choose the validation products.
 
     Of each category at least one product stays for training, unless frozen products leave none.
@@ -100,6 +107,7 @@ def split_products(products: Products, n_validation: int, *, seed: int, frozen: 
         n_validation: how many to choose, at least 1, with the frozen ones.
         seed: of the hashes that order the groups.
         frozen: ids of an earlier validation set that stays, whatever is added to it.
+        barred: ids of products that stay in training, with their groups.
 
     >>> complete = np.array([True, True, True, False])
     >>> products = Products(["a", "b", "c", "d"], ["x"] * 4, complete, group=np.array([1, 1, 2, 3]))
@@ -114,7 +122,7 @@ def split_products(products: Products, n_validation: int, *, seed: int, frozen: 
     if n_validation < 1:
         raise UsageError(f"n_validation is {n_validation}; expected at least 1")
     names, category = np.unique(np.asarray(products.categories, np.str_), return_inverse=True)
-    groups = _make_groups(products, category.astype(np.int64), frozen, seed)
+    groups = _make_groups(products, category.astype(np.int64), frozen, barred, seed)
     n_products = _per_category(groups, np.ones(len(groups.size), np.bool_), len(names))
     base = _per_category(groups, groups.is_frozen, len(names))
     n_free = n_validation - int(base.sum())
@@ -137,7 +145,9 @@ def split_products(products: Products, n_validation: int, *, seed: int, frozen: 
     return Split(validation, tuple(names.tolist()), n_products, target, _per_category(groups, chosen, len(names)))
 
 
-def _make_groups(products: Products, category: IntArray, frozen: Collection[str], seed: int) -> _Groups:
+def _make_groups(
+    products: Products, category: IntArray, frozen: Collection[str], barred: Collection[str], seed: int
+) -> _Groups:
     """Leakage groups, named by their smallest id, in the order of the hashes of their names."""
     ids = np.asarray(products.ids, np.str_)
     by_id = np.argsort(ids, kind="stable")
@@ -150,7 +160,8 @@ def _make_groups(products: Products, category: IntArray, frozen: Collection[str]
     size = np.bincount(at, minlength=len(first))
     is_complete = np.bincount(at, ~np.asarray(products.complete, np.bool_), len(first)) == 0
     is_frozen = _frozen_groups(ids, at, is_complete, frozen)
-    return _Groups(at, size, majority(at, category), is_complete & ~is_frozen, is_frozen)
+    is_barred = np.bincount(at, np.isin(ids, np.asarray(sorted(barred), np.str_)), len(first)) > 0
+    return _Groups(at, size, majority(at, category), is_complete & ~is_frozen & ~is_barred, is_frozen)
 
 
 def _frozen_groups(
@@ -288,8 +299,9 @@ def _infeasible(sums: Sequence[Sequence[int]], n_validation: int, n_frozen: int)
     nearest = " and ".join(f"{one:,}" for one in (below, above) if one is not None)
     return (
         f"no choice of whole leakage groups has exactly {n_validation:,} validation products; at most {counts[-1]:,} "
-        f"can be chosen, {n_frozen:,} of them frozen, as a group with a product that lacks a domain is out and each "
-        f"category keeps a product for training; the nearest counts that can be reached are {nearest}"
+        f"can be chosen, {n_frozen:,} of them frozen, as a group with a product that lacks a domain, or was in train "
+        f"before, is out and each category keeps a product for training; the nearest counts that can be reached are "
+        f"{nearest}"
     )
 
 

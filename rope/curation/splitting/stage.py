@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -16,19 +16,31 @@ from rope.arrays import IntArray
 from rope.config import Count, NumberRange, PositiveFraction, Seed, check_record
 from rope.curation.codes import coded_in_order, joined_words
 from rope.curation.dedup.measured_search import SearchMethod, SearchNote, SearchRules, measured_near_pairs
-from rope.curation.pipeline.operation import GlobalOperation, Outcome, rejects_of
+from rope.curation.pipeline.operation import Earlier, GlobalOperation, Outcome, rejects_of
 from rope.curation.splitting.leakage_groups import MAX_SHARED, LeakageGroups, Near, Shared, leakage_groups
+from rope.curation.splitting.sides import (
+    NEW,
+    REASONS,
+    RUN_COLUMN,
+    TRAIN,
+    VALIDATION,
+    WAS_TRAIN,
+    read_sides,
+    settle_products,
+)
 from rope.curation.splitting.split import Products, majority, split_products
 from rope.curation.wide import read_vectors
 from rope.domain import DOMAINS
 from rope.errors import UsageError
 
-__all__ = ["SPLIT", "SplitPlan", "SplitRows", "plan_split", "split_rows"]
+__all__ = ["SPLIT", "SplitPlan", "SplitRows", "plan_split", "split_after", "split_rows"]
 
 
 _COLUMNS: Final = ("id", "domain", "category", "product_id", "session", "media_sha256")
 _NEIGHBOURS: Final = 200
 """Nearest samples of each that are looked at; more than a product has, since its own samples are among them."""
+
+_N_EXAMPLES: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +88,22 @@ class SplitPlan:
         product_ids: p ids, ascending.
         validation: bool [p].
         groups: `groups.group` is the number of the first product of each one's leakage group.
+        left_out: int64 [rows of all files]; why a row is on no side, a place in
+            `rope.curation.splitting.sides.REASONS`.
         search: how near pairs were searched; None where they were not.
+        runs: strings [p]; the run that decided about a product, null for this one; None without a previous run.
+        row_runs: strings [rows of all files]; the same of rows.
+        notes: what became of earlier sides.
     """
 
     product_ids: list[str]
     validation: npt.NDArray[np.bool_]
     groups: LeakageGroups
+    left_out: IntArray
     search: SearchNote | None = None
+    runs: pa.Array | None = None
+    row_runs: pa.Array | None = None
+    notes: dict[str, Any] = field(default_factory=dict)
 
 
 def split_rows(paths: Sequence[Path], options: SplitRows) -> Iterator[Outcome]:
@@ -94,40 +115,131 @@ def split_rows(paths: Sequence[Path], options: SplitRows) -> Iterator[Outcome]:
         UsageError: a column that is needed is missing, or `freeze_val` is not a dataset directory.
         DatasetError: no choice has exactly so many products, or a frozen product cannot stay.
     """
-    plan = plan_split(paths, options)
+    return _sided(paths, plan_split(paths, options))
+
+
+def split_after(paths: Sequence[Path], options: SplitRows, earlier: Earlier) -> Iterator[Outcome]:
+    """The same after an earlier split, whose sides stay as `rope.curation.splitting.sides` says.
+
+    Also adds `split_in`, the run that decided; null for this one. Rejects `was_in_train`, `was_in_validation` and
+    `tied_to_validation` too.
+
+    Raises:
+        UsageError, DatasetError: see `split_rows`; or `freeze_val` is given too.
+    """
+    if options.freeze_val is not None:
+        raise UsageError("split: freeze_val and previous both say what stays in validation; leave one of them out")
+    return _sided(paths, plan_split(paths, options, earlier))
+
+
+def _sided(paths: Sequence[Path], plan: SplitPlan) -> Iterator[Outcome]:
+    """The rows of each file with their sides."""
     ids = pa.array(plan.product_ids, pa.string())
     sides = pa.array(np.where(plan.validation, "validation", "train").tolist(), pa.string())
     names = ids.take(pa.array(plan.groups.group))
-    notes = {} if plan.search is None else {"search for near pairs": plan.search.json()}
+    notes = plan.notes | ({} if plan.search is None else {"search for near pairs": plan.search.json()})
+    start = 0
     for path in paths:
         table = pq.read_table(path)
-        is_known = pc.is_valid(table["product_id"])
-        others = _one_batch(table.select(["id", "domain"]).filter(pc.invert(is_known)))
-        kept = table.filter(is_known)
+        left_out = plan.left_out[start : start + len(table)]
+        rejects = _left_out(table, left_out, None if plan.row_runs is None else plan.row_runs.slice(start, len(table)))
+        start += len(table)
+        kept = table.filter(pa.array(left_out == 0))
         place = pc.index_in(kept["product_id"], ids)
         kept = kept.append_column("split", sides.take(place)).append_column("leakage_group", names.take(place))
-        yield Outcome(_one_batch(kept), rejects_of(others, "no_product"), notes)
+        if plan.runs is not None:
+            kept = kept.append_column(RUN_COLUMN, plan.runs.take(place))
+        yield Outcome(_one_batch(kept), rejects, notes)
 
 
-def plan_split(paths: Sequence[Path], options: SplitRows) -> SplitPlan:
+def _left_out(table: pa.Table, left_out: IntArray, runs: pa.Array | None) -> pa.RecordBatch:
+    """The rejects of a file; their details name the product, and the run that put the row on its side."""
+    mask = pa.array(left_out > 0)
+    others = _one_batch(table.select(["id", "domain", "product_id"]).filter(mask))
+    decided = [None] * others.num_rows if runs is None else runs.filter(mask).to_pylist()
+    told = zip(others["product_id"].to_pylist(), decided, strict=True)
+    details = [
+        None if product is None else f"product {product}" + ("" if run is None else f"; decided in {run}")
+        for product, run in told
+    ]
+    return rejects_of(others, [REASONS[reason] for reason in left_out[left_out > 0].tolist()], detail=details)
+
+
+def plan_split(paths: Sequence[Path], options: SplitRows, earlier: Earlier | None = None) -> SplitPlan:
     """The decision about all products of some files; `groups.hubs` says what was left out of account.
 
     A product has the stratum of most of its rows, and of several that with the smallest name.
+
+    Args:
+        paths: Parquet files.
+        options: of the stage.
+        earlier: an earlier split whose sides stay; None for none.
 
     Raises:
         UsageError: a column that is needed is missing, or `freeze_val` is not a dataset directory.
         DatasetError: no choice has exactly so many products, or a frozen product cannot stay.
     """
     every = _read(paths, options)
-    is_known = pc.is_valid(every["product_id"])
-    rows = every.filter(is_known)
+    left_out = pc.is_null(every["product_id"]).to_numpy().astype(np.int64)  # `no_product`
+    had, runs = (np.zeros(len(every), np.int64), None) if earlier is None else read_sides(earlier, every["id"])
+    crossing = _crossing(every["product_id"], had)
+    left_out[crossing] = WAS_TRAIN
+    is_used = left_out == 0
+    rows = every.filter(pa.array(is_used))
     ids, product = coded_in_order(rows["product_id"])
-    near, search = _near(paths, is_known, rows, product, options)
-    groups = leakage_groups(len(ids), shared=_shared(rows, product), near=near, max_shared=options.max_shared)
-    products = Products(ids, _strata(rows, product, options.strata), _complete(rows, product, len(ids)), groups.group)
-    frozen = _frozen(options.freeze_val)
-    chosen = split_products(products, options.n_validation, seed=options.seed, frozen=frozen).validation
-    return SplitPlan(ids, chosen, groups, search)
+    side = np.zeros(len(ids), np.int64)
+    np.maximum.at(side, product, had[is_used])
+    near, search = _near(paths, is_used, rows, product, options)
+    shared, complete = _shared(rows, product), _complete(rows, product, len(ids))
+    out, groups = settle_products(side, complete, lambda mask: _groups(mask, shared, near, options.max_shared))
+    left_out[is_used] = out[product]
+    stays = out == 0
+    names, strata = np.asarray(ids, np.str_), np.asarray(_strata(rows, product, options.strata), np.str_)
+    frozen = _frozen(options.freeze_val) if earlier is None else names[stays & (side == VALIDATION)].tolist()
+    validation = np.zeros(len(ids), np.bool_)
+    validation[stays] = split_products(
+        Products(names[stays].tolist(), strata[stays].tolist(), complete[stays], groups.group[stays]),
+        options.n_validation,
+        seed=options.seed,
+        frozen=frozen,
+        barred=names[stays & (side == TRAIN)].tolist(),
+    ).validation
+    if runs is None or earlier is None:
+        return SplitPlan(ids, validation, groups, left_out, search)
+    kept = {"train": side == TRAIN, "validation": side == VALIDATION, "new": side == NEW}
+    joined = sorted(set(every["product_id"].filter(pa.array(crossing)).to_pylist()))
+    notes: dict[str, Any] = {"previous run": earlier.run}
+    notes |= {name: int((stays & of_it).sum()) for name, of_it in kept.items()}
+    notes |= {"joined across the split": len(joined), "such as": joined[:_N_EXAMPLES]}
+    of_products = _run_of_products(runs.filter(pa.array(is_used)), product, len(ids))
+    return SplitPlan(ids, validation, groups, left_out, search, of_products, runs, {"products that stay": notes})
+
+
+def _crossing(product_ids: pa.ChunkedArray, had: IntArray) -> npt.NDArray[np.bool_]:
+    """Rows that were in train, of products with a row that was in validation."""
+    was_validation = pc.unique(product_ids.filter(pa.array(had == VALIDATION)))
+    is_now = pc.is_in(product_ids, was_validation, skip_nulls=True).to_numpy()
+    return np.asarray(is_now & (had == TRAIN))
+
+
+def _run_of_products(runs: pa.Array, product: IntArray, n_products: int) -> pa.Array:
+    """The run that decided about each product: of several, the one with the smallest name."""
+    table = pa.table({"product": product, "run": runs}).drop_null()
+    first = table.group_by("product").aggregate([("run", "min")])
+    place = pc.index_in(pa.array(np.arange(n_products)), first["product"])
+    return first["run_min"].combine_chunks().take(place)
+
+
+def _groups(mask: npt.NDArray[np.bool_], shared: Sequence[Shared], near: Near | None, max_shared: int) -> LeakageGroups:
+    """The leakage groups of the products of a mask; the others are groups of their own."""
+    if not mask.all():
+        shared = [
+            Shared(one.kind, one.product[mask[one.product]], one.value.filter(pa.array(mask[one.product])))
+            for one in shared
+        ]
+        both = None if near is None else mask[near.left] & mask[near.right]
+        near = None if near is None else Near(near.left[both], near.right[both])
+    return leakage_groups(len(mask), shared=shared, near=near, max_shared=max_shared)
 
 
 def _read(paths: Sequence[Path], options: SplitRows) -> pa.Table:
@@ -177,13 +289,13 @@ def _shared(rows: pa.Table, product: IntArray) -> list[Shared]:
 
 
 def _near(
-    paths: Sequence[Path], is_known: pa.ChunkedArray, rows: pa.Table, product: IntArray, options: SplitRows
+    paths: Sequence[Path], is_used: npt.NDArray[np.bool_], rows: pa.Table, product: IntArray, options: SplitRows
 ) -> tuple[Near | None, SearchNote | None]:
     """Pairs of products of which two samples are near; the samples are sorted, as an index depends on their order."""
     if options.near is None:
         return None, None
     order = pc.sort_indices(rows, [(name, "ascending") for name in ("product_id", "domain", "id")]).to_numpy()
-    vectors = read_vectors(paths, is_known.to_numpy(), "split", options.column)
+    vectors = read_vectors(paths, is_used, "split", options.column)
     rules = SearchRules(options.search, options.min_recall, options.recall_queries, options.seed)
     pairs, note = measured_near_pairs(vectors[order], options.near, rules, limit=_NEIGHBOURS)
     return Near(product[order[pairs.left]], product[order[pairs.right]]), note
@@ -213,4 +325,6 @@ def _fingerprint(options: SplitRows) -> str:
     return hashlib.sha256("\n".join(_frozen(options.freeze_val)).encode()).hexdigest()
 
 
-SPLIT: Final = GlobalOperation(version=3, options=SplitRows, apply=split_rows, fingerprint=_fingerprint)
+SPLIT: Final = GlobalOperation(
+    version=3, options=SplitRows, apply=split_rows, fingerprint=_fingerprint, apply_after=split_after
+)

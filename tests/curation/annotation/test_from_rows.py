@@ -32,6 +32,13 @@ def test_clips_are_shown_beside_the_page_of_their_hint():
     assert items == list(pair_items(rows[::-1]))
 
 
+def test_a_page_that_comes_later_asks_nothing_again():
+    before = [item.item_id for item in pair_items([row("p5"), row("v2", "video")])]
+    now = [row("p5"), row("p1"), row("v2", "video"), row("v3", "video")]
+    assert [item.item_id for item in pair_items(now, before)] == ["p5|v2", "p5|v3"]
+    assert [item.item_id for item in pair_items(now[1:], before)] == ["p1|v2", "p1|v3"]
+
+
 def test_frames_that_show_the_product_are_shown():
     (item,) = name_items([row("v1", "video", shown_frames=[0, 2], weight=12.5)])
     assert (item.media["video"], item.weight, item.stratum) == (("v1-0.jpg", "v1-2.jpg"), 12.5, "video/cups")

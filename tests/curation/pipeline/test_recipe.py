@@ -56,7 +56,7 @@ def test_little_has_to_be_said(read, tmp_path):
         (
             'work = "made"',
             'folder = "made"',
-            "unknown key 'folder'; expected some of pool, stage, name, work, limits, leaks",
+            "unknown key 'folder'; expected some of pool, stage, name, work, previous, limits, leaks",
         ),
         ('path = "raw"', "", "pool: lacks 'path'; expected a text"),
         ("shard_rows = 10", "shard_rows = 0", "pool.shard_rows is 0; expected a whole number, at least 1"),

@@ -169,7 +169,10 @@ def test_an_empty_pool_gives_an_empty_sample():
         (lambda: SampleSize(rate=1.5), "rate is 1.5; expected a finite number, above 0 and at most 1"),
         (lambda: SampleSize(count=0), "count is 0; expected a whole number, at least 1"),
         (lambda: SampleSize(rate=0.1, floor=0), "floor is 0; expected a whole number, at least 1"),
-        (lambda: allocate(sizes(5, 5), SampleSize(count=3)), "10 keys in 2 strata, whose floors need 4"),
+        (
+            lambda: allocate(sizes(5, 5), SampleSize(count=3)),
+            "10 keys in 2 strata, whose floors and keys .* need 4",
+        ),
         (lambda: allocate(sizes(5, 5), SampleSize(count=11)), "count is 11, but the pool has 10 keys"),
         (lambda: make_units(pa.array(["a"]), pa.array(["c"]), pa.array(["pages"]), seed=0), "unknown domain 'pages'"),
         (lambda: make_units(pa.array(["a"]), pa.array(["c"]), pa.array([], pa.string()), seed=0), "expected as many"),
