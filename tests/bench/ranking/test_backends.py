@@ -1,4 +1,4 @@
-"""The same ranks bit for bit, whatever blocks are made of, in whatever order the samples come: on 200 sets of vectors.
+"""The same ranks bit for bit, whatever blocks are made of, in whatever order the samples come: on 80 sets of vectors.
 
 The oracle is a double loop over cosines in integer arithmetic.
 """
@@ -91,7 +91,7 @@ def everything(a: Labelled, b: Labelled, compute: ComputeSettings, best_only: bo
     return [[None if part is None else part.tolist() for part in one] for one in parts]
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("kind", KINDS)
 def test_ranks_are_the_same_whatever_computes_them(kind, seed):
     sides = make_sides(kind, seed)
