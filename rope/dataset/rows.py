@@ -77,7 +77,8 @@ def sample_batches(
         if images.in_shards:
             _locate(connection, table)
         columns = "* FROM located" if images.in_shards else "time, image FROM frames"
-        frames = Rows(connection, f"SELECT {columns}_{table} WHERE rowid >= {skip}")
+        # Not by rowid, which has gaps where rows were deleted.
+        frames = Rows(connection, f"SELECT {columns}_{table} OFFSET {skip}")
         with ThreadPoolExecutor(_READERS) as pool:
             yield from _row_groups(DomainReader(samples, frames, images, file, schema, pool), group_bytes)
 

@@ -25,11 +25,18 @@ def part_fields(lines: pa.RecordBatch, names: tuple[str, ...]) -> pa.RecordBatch
     [{'line': 1, 'text': '7,  a, b ', 'id': '7', 'title': 'a, b'},
      {'line': 3, 'text': 'no comma', 'id': '', 'title': ''}]
     """
-    bare = pc.utf8_trim_whitespace(lines["text"])
-    is_row = pc.fill_null(pc.not_equal(bare, ""), True)
-    lines, bare = lines.filter(is_row), pc.fill_null(bare.filter(is_row), "")
-    n = len(names)
-    is_whole = pc.greater_equal(pc.count_substring(bare, ","), n - 1)
-    parts = pc.split_pattern(pc.if_else(is_whole, bare, "," * (n - 1)), ",", max_splits=n - 1).flatten()
-    fields = [pc.utf8_trim_whitespace(parts.take(pa.array(np.arange(i, len(parts), n)))) for i in range(n)]
+    bare, n = pc.utf8_trim_whitespace(lines["text"]), len(names)
+    is_blank = pc.fill_null(pc.equal(bare, ""), False)
+    if pc.any(is_blank).as_py():  # seldom, and a filter copies everything
+        lines, bare = lines.filter(pc.invert(is_blank)), bare.filter(pc.invert(is_blank))
+    parts = _parted(bare, n)
+    is_whole = pc.fill_null(pc.equal(pc.list_value_length(parts), n), False)
+    if not pc.all(is_whole).as_py():
+        parts = _parted(pc.if_else(is_whole, bare, "," * (n - 1)), n)
+    flat = parts.flatten()
+    fields = [pc.utf8_trim_whitespace(flat.take(pa.array(np.arange(i, len(flat), n)))) for i in range(n)]
     return pa.record_batch([lines["line"], lines["text"], *fields], names=["line", "text", *names])
+
+
+def _parted(texts: pa.StringArray, n: int) -> pa.ListArray:
+    return pc.split_pattern(texts, ",", max_splits=n - 1)

@@ -14,7 +14,8 @@ __all__ = ["LINE_SCHEMA", "scan_lines"]
 LINE_SCHEMA: Final = pa.schema([("line", pa.int64()), ("text", pa.string())])
 """`line` counts from 1; `text` is null where a line is not valid in the encoding of the file."""
 
-_BLOCK_BYTES: Final = 16 << 20
+_BLOCK_BYTES: Final = 4 << 20
+"""Measured: blocks and what is made of them are passed on fastest while they fit in a processor's cache."""
 
 
 def scan_lines(

@@ -16,7 +16,9 @@ for an empty text. `products.tsv`, where there is one, gives categories; see `ro
 compressed, with `.gz` or `.zst` after its name. What is done about faults is said in `rope.sources.faults`.
 
 The full release has 12 million samples and hundreds of millions of frame rows, so everything that grows with it stays
-in the database, which keeps within its memory limit by going to disk.
+in the database, which keeps within its memory limit by going to disk. Storing and sorting rows of images is most of the
+work, so that it is done once: they are sorted as they are read, what repeats stands side by side from then on, and what
+has to go is deleted in place.
 """
 
 import fnmatch
@@ -201,6 +203,7 @@ def stage_release(
     for split in release.splits:
         for domain in release.domains:
             _mark_conflicts(connection, split, domain)
+            _count_images(connection, split, domain)
             _report_faults(connection, split, domain, release.files)
             _join(connection, split, domain)
         for domain in with_published(release.domains):
@@ -216,10 +219,12 @@ class _Layout:
     Attributes:
         fields: of a line.
         select: what makes rows of `split_lines`, which has the columns of `part_fields`; `fault` is null in good rows.
+        order: of the table; empty for that of the file.
     """
 
     fields: tuple[str, ...]
     select: str
+    order: str = ""
 
 
 def _bad_field(*columns: str) -> str:
@@ -244,13 +249,18 @@ _TEXTS: Final = _Layout(
         CASE WHEN text IS NULL THEN 'bad_encoding' {_bad_field("sample_id")} END AS fault
     FROM split_lines""",
 )
-_BAD_NAME: Final = r"image LIKE '/%' OR contains(image, '\') OR regexp_matches(image, '(^|/)\.\.(/|$)')"
+_BAD_NAME: Final = r"""image LIKE '/%' OR contains(image, '\')
+    OR (contains(image, '..') AND regexp_matches(image, '(^|/)\.\.(/|$)'))"""
+"""The expression is slow, so that names without two dots are spared it."""
+_BY_FRAME: Final = f"ORDER BY least(length(sample_id), {MAX_ID_LENGTH + 1})::USMALLINT, sample_id, time"
+"""The shorter the first number, the more of the ids is compared at once."""
 _PAGE_IMAGES: Final = _Layout(
     ("sample_id", "image"),
     f"""SELECT line, text, sample_id, 0::BIGINT AS time, image,
         CASE WHEN text IS NULL THEN 'bad_encoding' {_bad_field("sample_id", "image")}
              WHEN {_BAD_NAME} THEN 'bad_image_name' END AS fault
     FROM split_lines""",
+    _BY_FRAME,
 )
 _FRAMES: Final = _Layout(
     ("sample_id", "number", "image"),
@@ -260,6 +270,7 @@ _FRAMES: Final = _Layout(
              WHEN NOT regexp_full_match(number, '[+-]?[0-9]{{1,18}}') THEN 'bad_number'
              WHEN {_BAD_NAME} THEN 'bad_image_name' END AS fault
     FROM split_lines""",
+    _BY_FRAME,
 )
 
 
@@ -271,7 +282,7 @@ def _read(connection: duckdb.DuckDBPyConnection, path: Path, table: str, layout:
         connection.execute(f"""
             CREATE TABLE {table} AS
             SELECT * EXCLUDE (text), CASE WHEN fault IS NOT NULL THEN coalesce(left(text, 100), '') END AS bad
-            FROM ({layout.select})""")
+            FROM ({layout.select}) {layout.order}""")
 
 
 def _mark_leaks(connection: duckdb.DuckDBPyConnection, release: Release) -> None:
@@ -297,23 +308,32 @@ def _mark_leaks(connection: duckdb.DuckDBPyConnection, release: Release) -> None
 
 def _mark_conflicts(connection: duckdb.DuckDBPyConnection, split: Split, domain: DomainName) -> None:
     """Mark rows that repeat or contradict others of the same key."""
-    for table, key, value, fault in (
-        ("pairs", ["sample_id"], "product_id", "product_conflict"),
-        ("texts", ["sample_id"], "coalesce(body, '')", "text_conflict"),
-        ("images", ["sample_id", "time"], "image", "frame_conflict"),
+    counted = "SELECT {keys} FROM {name} WHERE fault IS NULL GROUP BY {keys} HAVING count(*) > 1"
+    neighbours = "SELECT {keys} FROM (SELECT {keys}, ({keys}) = lag(({keys})) OVER () AS again FROM {name}) WHERE again"
+    for table, keys, value, fault, repeated in (
+        ("pairs", "sample_id", "product_id", "product_conflict", counted),
+        ("texts", "sample_id", "coalesce(body, '')", "text_conflict", counted),
+        ("images", "sample_id, time", "image", "frame_conflict", neighbours),
     ):
-        name, keys = f"{table}_{split}_{domain}", ", ".join(key)
-        same = " AND ".join(f"{name}.{column} = several.{column}" for column in key)
+        name = f"{table}_{split}_{domain}"
         connection.execute(f"""
             CREATE TEMP TABLE several AS
             SELECT {keys}, min(line) AS first_line, min({value}) = max({value}) AS agree
-            FROM {name} SEMI JOIN
-                (SELECT {keys} FROM {name} WHERE fault IS NULL GROUP BY {keys} HAVING count(*) > 1) USING ({keys})
+            FROM {name} SEMI JOIN ({repeated.format(name=name, keys=keys)}) USING ({keys})
             WHERE fault IS NULL GROUP BY {keys}""")
+        same = " AND ".join(f"{name}.{key} = several.{key}" for key in keys.split(", "))
         connection.execute(f"""
             UPDATE {name} SET fault = CASE WHEN agree THEN 'repeated_row' ELSE '{fault}' END
             FROM several WHERE fault IS NULL AND {same} AND NOT (agree AND line = first_line)""")
         connection.execute("DROP TABLE several")
+
+
+def _count_images(connection: duckdb.DuckDBPyConnection, split: Split, domain: DomainName) -> None:
+    """Make the table `shown_SPLIT_DOMAIN` (sample_id, n_frames, line) of the good image rows of each sample."""
+    connection.execute(f"""
+        CREATE TEMP TABLE shown_{split}_{domain} AS
+        SELECT sample_id, count(*) FILTER (fault IS NULL) AS n_frames, min(line) FILTER (fault IS NULL) AS line
+        FROM images_{split}_{domain} WHERE bad IS NULL GROUP BY sample_id""")
 
 
 def _report_faults(
@@ -332,14 +352,14 @@ def _report_faults(
             [file],
         )
     known = f"SELECT sample_id FROM pairs_{at} WHERE sample_id IS NOT NULL"
-    for file, table in ((texts, f"texts_{at}"), (images, f"images_{at}")):
+    for file, table, is_good in ((texts, f"texts_{at}", "fault IS NULL"), (images, f"shown_{at}", "n_frames > 0")):
         connection.execute(
             f"""INSERT INTO faults SELECT ?, min(line), 'no_product', sample_id FROM {table}
-            WHERE fault IS NULL AND sample_id NOT IN ({known})
+            WHERE {is_good} AND sample_id NOT IN ({known})
             GROUP BY sample_id""",
             [file],
         )
-    shown = f"SELECT sample_id FROM images_{at} WHERE fault IS NULL"
+    shown = f"SELECT sample_id FROM shown_{at} WHERE n_frames > 0"
     if may_be_text_alone(domain):
         shown += f" UNION SELECT sample_id FROM texts_{at} WHERE {_GOOD_TEXT}"
     for found, fault in (
@@ -351,12 +371,13 @@ def _report_faults(
             WHERE fault IS NULL AND sample_id NOT IN ({found})""",
             [pairs],
         )
-    used = f"EXISTS (SELECT 1 FROM {{}}_{at} WHERE bad IS NULL AND sample_id IN ({known}))"
+    text_used = f"EXISTS (SELECT 1 FROM texts_{at} WHERE bad IS NULL AND sample_id IN ({known}))"
+    image_used = f"EXISTS (SELECT 1 FROM shown_{at} WHERE sample_id IN ({known}))"
     may_be_empty = "true" if may_be_text_alone(domain) else f"NOT EXISTS ({known})"
     for file, table, is_used in (
-        (pairs, "pairs", f"count(*) = 0 OR {used.format('texts')} OR {used.format('images')}"),
-        (texts, "texts", f"count(*) = 0 OR {used.format('texts')}"),
-        (images, "images", f"(count(*) = 0 AND {may_be_empty}) OR {used.format('images')}"),
+        (pairs, "pairs", f"count(*) = 0 OR {text_used} OR {image_used}"),
+        (texts, "texts", f"count(*) = 0 OR {text_used}"),
+        (images, "images", f"(count(*) = 0 AND {may_be_empty}) OR {image_used}"),
     ):
         connection.execute(f"INSERT INTO files SELECT ?, count(*), count(bad), {is_used} FROM {table}_{at}", [file])
 
@@ -367,18 +388,19 @@ def _join(connection: duckdb.DuckDBPyConnection, split: Split, domain: DomainNam
     or_text = " OR good.body IS NOT NULL" if may_be_text_alone(domain) else ""
     connection.execute(f"""
         CREATE TABLE samples_{at} AS
-        WITH counted AS
-                 (SELECT sample_id, count(*) AS n_frames FROM images_{at} WHERE fault IS NULL GROUP BY sample_id),
+        WITH counted AS (SELECT sample_id, n_frames FROM shown_{at} WHERE n_frames > 0),
              good AS (SELECT sample_id, body FROM texts_{at} WHERE fault IS NULL)
         SELECT pair.sample_id, pair.product_id, good.body AS text, category, coalesce(n_frames, 0) AS n_frames, line
         FROM pairs_{at} AS pair LEFT JOIN counted USING (sample_id)
             LEFT JOIN good USING (sample_id) LEFT JOIN categories USING (product_id)
         WHERE pair.fault IS NULL AND (n_frames IS NOT NULL{or_text})
         ORDER BY length(pair.sample_id), pair.sample_id""")
+    connection.execute(f"DELETE FROM images_{at} WHERE fault IS NOT NULL")
     connection.execute(f"""
-        CREATE TABLE frames_{at} AS
-        SELECT sample_id, time, image FROM images_{at} SEMI JOIN samples_{at} USING (sample_id)
-        WHERE fault IS NULL
-        ORDER BY length(sample_id), sample_id, time""")
-    for table in ("pairs", "texts", "images"):
+        DELETE FROM images_{at}
+        WHERE sample_id IN (SELECT sample_id FROM shown_{at} ANTI JOIN samples_{at} USING (sample_id))""")
+    for column in ("line", "fault", "bad"):
+        connection.execute(f"ALTER TABLE images_{at} DROP COLUMN {column}")
+    connection.execute(f"ALTER TABLE images_{at} RENAME TO frames_{at}")
+    for table in ("pairs", "texts", "shown"):
         connection.execute(f"DROP TABLE {table}_{at}")

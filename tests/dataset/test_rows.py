@@ -11,12 +11,14 @@ from tests.releases import tiny_release, write_release
 
 @pytest.fixture
 def staged(tmp_path):
-    """Stages a release with 600 training videos: every seventh has no text, each has 1, 2 or 3 frames."""
+    """Stages a release with 600 training videos: every seventh has no text, each has 1, 2 or 3 frames that are kept."""
     lines = tiny_release()
     for i in range(600):
         lines["training_product_videos_pair.txt"].append(f"a{1 + i % 2}, {i}")
         lines["training_video_asrs.txt"].append(f"{i}, {'' if i % 7 == 0 or i > 400 else f'text {i}'}")
         lines["training_video_frames.txt"] += [f"{i}, {30 * t}, {(i + t) % 50}.jpg" for t in range(1 + i % 3)]
+    # What is left out of a table must not shift where reading begins.
+    lines["training_video_frames.txt"] += ["1, 90, x.jpg", "1, 90, y.jpg", "of-none, 30, x.jpg", "2, 30, ../x.jpg"]
     release = find_release(write_release(tmp_path, lines))
     with duckdb.connect() as connection:
         stage_release(connection, release, lambda _: None)
