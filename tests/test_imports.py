@@ -21,7 +21,13 @@ FORBIDDEN = {
 }
 DATASET = {"rope.dataset", "rope.media"}
 SCORES = {"rope.bench.metrics", "rope.bench.one_shot", "rope.bench.score"}
-CURATED = {"rope.curation.codes", "rope.curation.embedded_media", "rope.curation.pipeline", "rope.curation.wide"}
+CURATED = {
+    "rope.curation.codes",
+    "rope.curation.embedded_media",
+    "rope.curation.pipeline",
+    "rope.curation.scattered",
+    "rope.curation.wide",
+}
 ALLOWED = {
     "rope.media": set(),
     "rope.encoders": set(),
@@ -43,7 +49,14 @@ ALLOWED = {
     "rope.curation.dedup": CURATED,
     "rope.curation.sampling": CURATED,
     "rope.curation.splitting": {*CURATED, "rope.curation.dedup", "rope.curation.sampling"},
-    "rope.curation.operations": {*CURATED, *DATASET, "rope.encoders", "rope.curation.dedup", "rope.fetch"},
+    "rope.curation.operations": {
+        *CURATED,
+        *DATASET,
+        "rope.encoders",
+        "rope.curation.dedup",
+        "rope.curation.sampling",
+        "rope.fetch",
+    },
 }
 """Folder -> the folders and modules that it may import beside itself and the modules at the top of `rope`."""
 

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rope.arrays import FloatArray
-from rope.curation.sampling.divided import DRAWN, append_hashes, read_records
+from rope.curation.sampling.divided import DRAWN
 from rope.curation.sampling.sample import (
     SampleSize,
     Stratum,
@@ -34,6 +34,7 @@ from rope.curation.sampling.sample import (
     subset,
     take_first,
 )
+from rope.curation.scattered import ByHash
 
 __all__ = ["EARLIER_KEY", "ContinuedDraw", "EarlierSample"]
 
@@ -80,13 +81,13 @@ class ContinuedDraw:
             UsageError: the size does not fit the pool and what stays, see `rope.curation.sampling.sample.allocate`.
         """
         with tempfile.TemporaryDirectory(prefix="rope-sample-") as folder:
-            files = [Path(folder) / f"{i}.keys" for i in range(n_divisions)]
+            earlier = ByHash(Path(folder) / "hash", EARLIER_KEY, n_divisions)
             for keys in self._earlier.keys:
-                append_hashes(files, keys)
+                earlier.add(keys)
 
             def known() -> Iterator[tuple[Units, npt.NDArray[Any], npt.NDArray[np.int64]]]:
-                for units, file in zip(divisions(), files, strict=True):
-                    yield units, *_known(units, read_records(file, EARLIER_KEY))
+                for units, keys in zip(divisions(), earlier, strict=True):
+                    yield units, *_known(units, keys)
 
             counts = [Counter[Stratum]() for _ in _KINDS]
             weights = Counter[Stratum]()
@@ -98,7 +99,7 @@ class ContinuedDraw:
             scales = {one: _scales(one, counts, wanted, weights[one]) for one in set().union(*counts)}
             left = [dict(one) for one in wanted]
             self.n_kept, self.n_drawn = counts[0].total(), sum(sum(one.values()) for one in wanted)
-            self.n_gone = sum(_n_drawn(read_records(file, EARLIER_KEY)) for file in files) - self.n_kept
+            self.n_gone = sum(map(_n_drawn, earlier)) - self.n_kept
             for units, told, kind in known():
                 yield units, _drawn(units, told, kind, left, scales)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from rope.curation.sampling import divided
+from rope.curation import scattered
 from rope.curation.sampling.divided import divided_weights
 from rope.curation.sampling.sample import SampleSize, Units, draw_sample, key_rows, row_weights, units_of
 from rope.errors import UsageError
@@ -46,7 +46,7 @@ def test_the_weights_are_bit_for_bit_those_of_a_sample_drawn_at_once(size, divis
 def test_the_largest_array_is_that_of_a_part_however_many_rows_and_however_much_is_drawn(monkeypatch):
     def largest(n_rows):
         sizes = []
-        read, units = divided.read_records, Units.__init__
+        read, units = scattered._read, Units.__init__
 
         def seen(file, kind):
             sizes.append(len(read(file, kind)))
@@ -57,7 +57,7 @@ def test_the_largest_array_is_that_of_a_part_however_many_rows_and_however_much_
             units(self, hashes, *others)
 
         with monkeypatch.context() as patch:
-            patch.setattr(divided, "read_records", seen)
+            patch.setattr(scattered, "_read", seen)
             patch.setattr(Units, "__init__", built)
             keys = pa.array([f"k{i}" for i in range(n_rows)])
             columns = (keys, pa.nulls(n_rows, pa.string()), pa.array(["page"] * n_rows))
