@@ -43,7 +43,7 @@ ALLOWED = {
     "rope.bench.stats": {"rope.dataset", "rope.bench.io", *SCORES},
     "rope.bench.running": {"rope.dataset", "rope.bench.io", "rope.bench.ragged"},
     "rope.bench.doctor": {"rope.dataset", "rope.bench.io", "rope.bench.ranking", *SCORES},
-    "rope.curation.pipeline": set(),
+    "rope.curation.pipeline": {"rope.curation.sampling.keyed_hash", "rope.curation.scattered"},
     "rope.curation.annotation": {*CURATED, "rope.curation.dedup", "rope.bench.stats"},
     "rope.curation.filtering": {*CURATED, "rope.curation.annotation", "rope.bench.stats"},
     "rope.curation.dedup": CURATED,

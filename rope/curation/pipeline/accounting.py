@@ -1,13 +1,17 @@
 """The row accounting of a run: every raw row in exactly one of kept, rejected, quarantined and not sampled."""
 
+import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import duckdb
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rope.curation.pipeline.ids import raw_ids
@@ -17,6 +21,8 @@ from rope.curation.pipeline.places import open_parquet
 from rope.curation.pipeline.pool import RawPool, open_pool
 from rope.curation.pipeline.recipe import CurationRecipe
 from rope.curation.pipeline.runner import finished_stages
+from rope.curation.sampling.keyed_hash import keyed_hash
+from rope.curation.scattered import ByHash, n_files
 from rope.errors import DatasetError
 from rope.files import sha256_of
 from rope.sql import parquet_files
@@ -27,6 +33,12 @@ Stages = Mapping[str, Sequence[tuple[Path, ShardManifest]]]
 """Stage -> folder and manifest of each shard; see `rope.curation.pipeline.runner.finished_stages`."""
 
 _N_EXAMPLES: Final = 5
+_AT_ONCE: Final = 65_536
+_LOOKED_AT: Final = 100_000
+"""Ids of which something is wrong, among which the first are looked for."""
+
+_END: Final = np.dtype([("hash", "<u8"), ("is_raw", "?"), ("is_own", "?")])
+"""Of an id in the pool or at an end: its hash, which of the two, and whether it was not rejected as `REPEATED`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,19 +126,11 @@ def audit(recipe: CurationRecipe) -> Audit:
     problems = _miscounts(counts) + _damages(stages)
     if problems:  # then there may be nothing to read ids from
         return Audit(counts[0].rows_in, {}, tuple(problems))
-    with duckdb.connect() as connection:
-        connection.register("raw_ids", _raw_ids(pool))
-        connection.execute("CREATE TEMP TABLE raw AS SELECT id FROM raw_ids")
-        _view(connection, "kept", "id, 'kept' AS fate, NULL AS reason", kept_files(stages, list(stages)[-1]))
-        rejects = [path for stage in stages for path in reject_files(stages, stage)]
-        _view(connection, "others", "id, fate, reason", rejects)
-        connection.execute("CREATE VIEW fates AS SELECT * FROM kept UNION ALL SELECT * FROM others")
-        n_raw = connection.execute("SELECT count(*) FROM raw").fetchall()[0][0]
-        if n_raw != counts[0].rows_in:
-            problems.append(f"the pool has {n_raw:,} rows, and {counts[0].rows_in:,} went into its stage")
-        problems += _misplaced(connection)
-        fates = connection.execute("SELECT fate, count(*) FROM fates GROUP BY fate ORDER BY fate").fetchall()
-    return Audit(n_raw, dict(fates), tuple(problems))
+    fates, misplaced = _ends_compared(lambda: _ends(pool, stages), counts[0].rows_in)
+    n_raw = fates.pop(None, 0)
+    if n_raw != counts[0].rows_in:
+        problems.append(f"the pool has {n_raw:,} rows, and {counts[0].rows_in:,} went into its stage")
+    return Audit(n_raw, {fate: fates[fate] for fate in sorted(fates, key=str) if fate}, (*problems, *misplaced))
 
 
 def trace(recipe: CurationRecipe, row_id: str) -> list[RowFate]:
@@ -160,20 +164,21 @@ def reject_files(stages: Stages, stage: str) -> list[Path]:
     return [folder / part.rejects.name for folder, manifest in stages[stage] for part in manifest.parts]
 
 
-def _raw_ids(pool: RawPool) -> pa.RecordBatchReader:
-    """The ids of a pool as its rows have them in every stage."""
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        for file in pool.files:
-            with open_parquet(file.path) as opened:
-                for batch in opened.iter_batches(65_536, columns=[pool.columns["id"]]):
-                    yield pa.RecordBatch.from_arrays([raw_ids(batch[0])], ["id"])
-
-    return pa.RecordBatchReader.from_batches(pa.schema([("id", pa.string())]), batches())
-
-
-def _view(connection: duckdb.DuckDBPyConnection, name: str, columns: str, paths: Sequence[Path]) -> None:
-    connection.execute(f"CREATE VIEW {name} AS SELECT {columns} FROM {parquet_files(paths)}")  # noqa: S608  names of ours
+def _ends(pool: RawPool, stages: Stages) -> Iterator[pa.RecordBatch]:
+    """The id of each row of the pool, with a null fate; and of each row that ended, with its fate and reason."""
+    names = ["id", "fate", "reason"]
+    for file in pool.files:
+        with open_parquet(file.path) as opened:
+            for batch in opened.iter_batches(_AT_ONCE, columns=[pool.columns["id"]]):
+                nothing = pa.nulls(batch.num_rows, pa.string())
+                yield pa.RecordBatch.from_arrays([raw_ids(batch[0]), nothing, nothing], names)
+    for path in kept_files(stages, list(stages)[-1]):
+        for batch in pq.ParquetFile(path).iter_batches(_AT_ONCE, columns=["id"]):
+            kept, nothing = pa.repeat("kept", batch.num_rows), pa.nulls(batch.num_rows, pa.string())
+            yield pa.RecordBatch.from_arrays([batch["id"], kept, nothing], names)
+    for path in (path for stage in stages for path in reject_files(stages, stage)):
+        for batch in pq.ParquetFile(path).iter_batches(_AT_ONCE, columns=names):
+            yield batch.select(names)
 
 
 def _miscounts(counts: Sequence[StageCount]) -> list[str]:
@@ -200,36 +205,69 @@ def _damages(stages: Stages) -> list[str]:
     ]
 
 
-def _misplaced(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """A sentence for each of the first ids that are not as often in the pool as among the fates, or not once.
+def _ends_compared(ends: Callable[[], Iterator[pa.RecordBatch]], n_rows: int) -> tuple[Counter[Fate | None], list[str]]:
+    """How many rows have each fate, and what is wrong with their ids: see `_ends`.
 
-    Rows without an id are counted, not compared.
+    Rows without an id are counted, not compared. Ids meet by their hashes, one division at a time.
     """
-    rows = connection.execute(
-        """
-        WITH pool AS (SELECT id, count(*) AS n FROM raw WHERE id IS NOT NULL GROUP BY id),
-            ends AS (
-                SELECT id, count(*) AS n, string_agg(DISTINCT fate, ' and ' ORDER BY fate) AS fate,
-                    count(*) FILTER (WHERE reason IS DISTINCT FROM ?) AS n_own
-                FROM fates WHERE reason IS DISTINCT FROM 'no_id' GROUP BY id
-            )
-        SELECT coalesce(pool.id, ends.id) AS id, coalesce(pool.n, 0), coalesce(ends.n, 0), ends.fate, count(*) OVER ()
-        FROM pool FULL JOIN ends ON pool.id = ends.id
-        WHERE pool.n IS DISTINCT FROM ends.n OR ends.n_own IS DISTINCT FROM 1
-        ORDER BY id LIMIT ?
-        """,
-        [REPEATED, _N_EXAMPLES],
-    ).fetchall()
-    sentences = [
+    fates, without = Counter[Fate | None](), [0, 0]
+    with tempfile.TemporaryDirectory(prefix="rope-audit-") as folder:
+        ids = ByHash(Path(folder) / "ids", _END, n_files(2 * n_rows))
+        for batch in ends():
+            fates.update({row["values"]: row["counts"] for row in batch["fate"].value_counts().to_pylist()})
+            told = _told(batch)
+            without[batch["fate"].null_count == 0] += batch.num_rows - told.num_rows
+            ids.add(_hashed(told))
+        n_wrong, wrong = 0, np.empty(0, np.uint64)
+        for rows in ids:
+            found = _misplaced(rows)
+            n_wrong += len(found)
+            wrong = np.concatenate([wrong, found])[:_LOOKED_AT]
+    sentences = _sentences(ends(), wrong) if n_wrong else []
+    n_more = n_wrong - len(sentences)
+    if without[0] != without[1]:
+        sentences.append(f"{without[0]:,} rows of the pool have no id, and {without[1]:,} were rejected for it")
+    return fates, [*sentences, f"and {n_more:,} more ids"] if n_more else sentences
+
+
+def _told(ends: pa.RecordBatch) -> pa.RecordBatch:
+    """The rows that have an id."""
+    is_rejected = pc.equal(pc.fill_null(ends["reason"], ""), "no_id")
+    return ends.filter(pc.invert(pc.if_else(pc.is_null(ends["fate"]), pc.is_null(ends["id"]), is_rejected)))
+
+
+def _hashed(ends: pa.RecordBatch) -> npt.NDArray[Any]:
+    found = np.empty(ends.num_rows, _END)
+    found["hash"] = keyed_hash(ends["id"], seed=0, purpose="audit")
+    found["is_raw"] = pc.is_null(ends["fate"]).to_numpy(zero_copy_only=False)
+    found["is_own"] = pc.not_equal(pc.fill_null(ends["reason"], ""), REPEATED).to_numpy(zero_copy_only=False)
+    return found
+
+
+def _misplaced(ends: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
+    """The hashes of ids that are not as often in the pool as among the ends, or do not end once but for repeats."""
+    hashes, code = np.unique(ends["hash"], return_inverse=True)
+    is_raw, is_own = ends["is_raw"], ends["is_own"] & ~ends["is_raw"]
+    n_raw, n_ends, n_own = (np.bincount(code, mask, len(hashes)) for mask in (is_raw, ~is_raw, is_own))
+    return np.asarray(hashes[(n_raw != n_ends) | (n_own != 1)])
+
+
+def _sentences(ends: Iterable[pa.RecordBatch], wrong: npt.NDArray[np.uint64]) -> list[str]:
+    """What is wrong with the first of the ids with these hashes."""
+    parts = [part.filter(pa.array(np.isin(_hashed(part)["hash"], wrong))) for part in map(_told, ends)]
+    with duckdb.connect() as connection:
+        connection.register("ends", pa.Table.from_batches(parts))
+        rows = connection.execute(
+            """
+            SELECT id, count(*) - count(fate), count(fate), string_agg(DISTINCT fate, ' and ' ORDER BY fate)
+            FROM ends GROUP BY id ORDER BY id LIMIT ?
+            """,
+            [_N_EXAMPLES],
+        ).fetchall()
+    return [
         f"id {row_id!r} is {n_raw} times in the pool, and {n_ends} times among the outcomes ({fate or 'nothing'})"
-        for row_id, n_raw, n_ends, fate, _ in rows
+        for row_id, n_raw, n_ends, fate in rows
     ]
-    n_without = connection.execute("SELECT count(*) FROM raw WHERE id IS NULL").fetchall()[0][0]
-    n_rejected = connection.execute("SELECT count(*) FROM others WHERE reason = 'no_id'").fetchall()[0][0]
-    if n_without != n_rejected:
-        sentences.append(f"{n_without:,} rows of the pool have no id, and {n_rejected:,} were rejected for it")
-    n_more = rows[0][4] - len(rows) if rows else 0
-    return [*sentences, f"and {n_more:,} more ids"] if n_more else sentences
 
 
 def _rows_with(paths: Sequence[Path], row_id: str) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from rope.curation.pipeline import accounting
 from rope.curation.pipeline.accounting import audit, funnel, trace
 from rope.curation.pipeline.runner import finished_stages, run_recipe
 from rope.curation.pipeline.worker import _identified
@@ -153,3 +154,32 @@ def test_altered_bytes_are_found(tmp_path):
     assert [problem.split(": ")[1] for problem in audit(recipe).problems] == [
         "its bytes are not those that were written; run again, which makes it again"
     ]
+
+
+NAMES = ["id", "fate", "reason"]
+
+
+@pytest.mark.parametrize("n_divisions", [1, 16])
+def test_ids_are_compared_as_a_loop_would_however_they_are_divided(n_divisions, monkeypatch):
+    monkeypatch.setattr(accounting, "n_files", lambda n: n_divisions)
+    rows = [(f"i{i % 90:02d}", None, None) for i in range(100)] + [(None, None, None)] * 3
+    rows += [(f"i{i:02d}", "kept", None) for i in range(2, 91)] + [(f"i{i:02d}", "rejected", "low") for i in (1, 50)]
+    rows += [(f"i{i:02d}", "rejected", "repeated_id") for i in range(3, 10)]
+    rows += [("?1", "rejected", "no_id")] * 2 + [("i20", "quarantined", "hung")]
+    columns = [[pa.array(one, pa.string()) for one in zip(*part, strict=True)] for part in (rows[:103], rows[103:])]
+    batches = [pa.RecordBatch.from_arrays(arrays, NAMES) for arrays in columns]
+    fates, sentences = accounting._ends_compared(lambda: iter(batches), 103)
+    assert fates == {None: 103, "kept": 89, "rejected": 11, "quarantined": 1}
+    own = [(name, fate, reason) for name, fate, reason in rows if name is not None and reason != "no_id"]
+    wrong = []
+    for name in sorted({name for name, *_ in own}):
+        found = [(fate, reason) for one, fate, reason in own if one == name and fate is not None]
+        n_raw = sum(one == name and fate is None for one, fate, _ in own)
+        if n_raw != len(found) or sum(reason != "repeated_id" for _, reason in found) != 1:
+            ends = " and ".join(sorted({fate for fate, _ in found})) or "nothing"
+            wrong.append(
+                f"id {name!r} is {n_raw} times in the pool, and {len(found)} times among the outcomes ({ends})"
+            )
+    assert len(wrong) == 6
+    n_without = "3 rows of the pool have no id, and 2 were rejected for it"
+    assert sentences == [*wrong[:5], n_without, "and 1 more ids"]
