@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Final
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from rope.dataset.samples import samples_with_ids
 from rope.domain import DomainName, Sample, Split
 from rope.errors import RopeError
 from rope.files import AnyPath
 from rope.media.frames import choose_frames, decode_frames
+from rope.media.images import contained
 from rope.media.video import count_frames
 
 __all__ = ["SamplePicture", "picture_of", "pictures_of"]
@@ -78,6 +79,6 @@ def picture_of(sample: Sample, n_frames: int, side: int = _SIDE) -> SamplePictur
 
 
 def _thumbnail(image: Image.Image, side: int) -> str:
-    small, buffer = ImageOps.contain(image, (side, side), Image.Resampling.LANCZOS), BytesIO()
+    small, buffer = contained(image, side, Image.Resampling.LANCZOS), BytesIO()
     small.save(buffer, "WEBP", quality=_QUALITY, method=4)
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"

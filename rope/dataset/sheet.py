@@ -10,7 +10,7 @@ from typing import Final
 import duckdb
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageDraw
 
 from rope.dataset.fonts import drawable, find_font, fit
 from rope.dataset.manifest import read_manifest
@@ -20,6 +20,7 @@ from rope.domain import DomainName, Sample, Split, config_of, with_published
 from rope.errors import DatasetError, UsageError
 from rope.files import AnyPath, atomic_path
 from rope.media.frames import choose_frames, decode_frames
+from rope.media.images import contained
 from rope.media.video import count_frames
 
 __all__ = ["draw_sheet"]
@@ -147,7 +148,7 @@ def _count_frames(sample: Sample) -> int:
 
 
 def _thumbnail(pixels: npt.NDArray[np.uint8]) -> Image.Image:
-    return ImageOps.contain(Image.fromarray(pixels), (_CELL, _CELL), Image.Resampling.LANCZOS)
+    return contained(Image.fromarray(pixels), _CELL, Image.Resampling.LANCZOS)
 
 
 def _left_of(domain: DomainName, domains: Sequence[DomainName]) -> int:

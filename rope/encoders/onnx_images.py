@@ -17,6 +17,7 @@ from PIL import Image, ImageOps
 
 from rope.errors import UsageError
 from rope.extras import needed_by
+from rope.media.images import contained
 
 __all__ = ["Fit", "OnnxImages", "PixelPreparation", "load_onnx_images"]
 
@@ -177,12 +178,16 @@ def _square(image: Pixels, fit: Fit, side: int) -> Pixels:
     >>> image = np.zeros((10, 20, 3), np.uint8)
     >>> {fit: _square(image, fit, 8).shape for fit in ("stretch", "crop", "pad")}
     {'stretch': (8, 8, 3), 'crop': (8, 8, 3), 'pad': (8, 8, 3)}
+    >>> int(_square(np.full((1, 3000, 3), 200, np.uint8), "pad", 8).max())  # a thin picture is still there
+    200
     """
     whole, size = Image.fromarray(image), (side, side)
     if fit == "stretch":
         found = whole.resize(size, Image.Resampling.BILINEAR)
+    elif fit == "crop":
+        found = ImageOps.fit(whole, size, Image.Resampling.BILINEAR)
     else:
-        found = (ImageOps.fit if fit == "crop" else ImageOps.pad)(whole, size, Image.Resampling.BILINEAR)
+        found = ImageOps.pad(contained(whole, side, Image.Resampling.BILINEAR), size)
     return np.asarray(found, np.uint8)
 
 

@@ -18,7 +18,17 @@ from rope.media.guard import guarded
 from rope.media.levels import to_rgb
 from rope.media.png import without_texts
 
-__all__ = ["FORMATS", "ImageHeader", "check_size", "decode_frame", "is_whole", "opaque_share", "read_header", "resize"]
+__all__ = [
+    "FORMATS",
+    "ImageHeader",
+    "check_size",
+    "contained",
+    "decode_frame",
+    "is_whole",
+    "opaque_share",
+    "read_header",
+    "resize",
+]
 
 FORMATS: Final = (
     *("JPEG", "PNG", "GIF", "BMP", "PPM", "WEBP", "AVIF", "TIFF"),
@@ -133,6 +143,17 @@ def resize(pixels: npt.NDArray[np.uint8], size: tuple[int, int] | None) -> npt.N
     """
     check_size(size)
     return pixels if size is None else _resized(Image.fromarray(pixels), size)
+
+
+def contained(image: Image.Image, side: int, resample: Image.Resampling) -> Image.Image:
+    """An image whose longer side has so many pixels, and the shorter one at least one, which Pillow's own may lose.
+
+    >>> contained(Image.new("RGB", (3000, 1)), 120, Image.Resampling.LANCZOS).size
+    (120, 1)
+    """
+    width, height = image.size
+    size = (side, round(height / width * side)) if width >= height else (round(width / height * side), side)
+    return image.resize((max(1, size[0]), max(1, size[1])), resample)
 
 
 def check_size(size: tuple[int, int] | None) -> None:
