@@ -17,7 +17,6 @@ from PIL import Image, ImageOps
 
 from rope.errors import UsageError
 from rope.extras import needed_by
-from rope.media.images import contained
 
 __all__ = ["Fit", "OnnxImages", "PixelPreparation", "load_onnx_images"]
 
@@ -187,7 +186,8 @@ def _square(image: Pixels, fit: Fit, side: int) -> Pixels:
     elif fit == "crop":
         found = ImageOps.fit(whole, size, Image.Resampling.BILINEAR)
     else:
-        found = ImageOps.pad(contained(whole, side, Image.Resampling.BILINEAR), size)
+        thick = [max(n, -(-max(whole.size) // side)) for n in whole.size]  # or Pillow leaves a thin picture no pixel
+        found = ImageOps.pad(whole.resize((thick[0], thick[1])), size, Image.Resampling.BILINEAR)
     return np.asarray(found, np.uint8)
 
 

@@ -12,7 +12,7 @@ from rope.curation.pipeline.operation import MapOperation, Outcome, rejects_of
 from rope.domain import Domain
 from rope.errors import UsageError
 
-__all__ = ["FILTER", "Filter", "cut_of", "filter_rows"]
+__all__ = ["FILTER", "Filter", "as_numbers", "cut_of", "filter_rows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,15 @@ def cut_of(domain: Domain, category: str | None, options: Filter) -> float | Non
     return options.categories.get(f"{domain}/{category}", by_category)
 
 
+def as_numbers(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """As float64, to which whole numbers beyond 2^53, such as nanoseconds, are rounded.
+
+    Raises:
+        pa.ArrowException: they are no numbers.
+    """
+    return pc.cast(column, pa.float64(), safe=not pa.types.is_integer(column.type))
+
+
 def filter_rows(batch: pa.RecordBatch, options: Filter) -> Outcome:
     """Keep rows at or above their cut and at or below the maximum, or those with an allowed word.
 
@@ -74,7 +83,7 @@ def filter_rows(batch: pa.RecordBatch, options: Filter) -> Outcome:
     if options.allowed:
         return _allowed(batch, options)
     try:
-        values = pc.cast(batch[options.column], pa.float64())
+        values = as_numbers(batch[options.column])
     except pa.ArrowException as error:
         raise UsageError(
             f"filter: column {options.column!r} is {batch[options.column].type}, not of numbers"

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from rope.curation.annotation.items import readings_of
 from rope.curation.annotation.label_files import Label
+from rope.curation.filtering.stage import as_numbers
 from rope.curation.filtering.threshold import BINS, Cut, Sketch, choose_cuts, join_sketches, make_sketch, n_kept
 from rope.curation.pipeline.accounting import Stages, kept_files
 from rope.curation.pipeline.manifest import ShardManifest
@@ -164,7 +165,7 @@ def _scores_of(folder: Path, manifest: ShardManifest, column: str) -> Iterator[p
         outside = pa.array([f"low_{column}", f"high_{column}"])
         rejects = rejects.filter(pc.is_in(rejects["reason"], outside)).drop_columns("reason")
         try:
-            kept = kept.set_column(2, "score", pc.cast(kept["score"], pa.float64()))
+            kept = kept.set_column(2, "score", as_numbers(kept["score"]))
         except pa.ArrowException as error:
             raise UsageError(f"{path}: column {column!r} is not of numbers; sweep one that is") from error
         yield pa.concat_tables([kept, rejects])

@@ -59,6 +59,14 @@ def test_a_maximum_keeps_what_is_at_or_below_it_and_a_minimum_may_be_missing():
         assert told["3"] == ("no_similarity", None)
 
 
+def test_whole_numbers_of_any_size_are_numbers():
+    times = [1_767_225_600_123_456_789, 1_767_225_600_123_456_789 + 10**9, 5]
+    rows = pa.RecordBatch.from_pydict(
+        {"id": ["a", "b", "c"], "domain": ["page"] * 3, "category": [None] * 3, "time": pa.array(times, pa.int64())}
+    )
+    assert filter_rows(rows, Filter(column="time", minimum=1.7672256009e18)).kept["id"].to_pylist() == ["b"]
+
+
 def test_words_are_kept_that_are_allowed():
     words = pa.RecordBatch.from_pylist(
         [
