@@ -30,11 +30,19 @@ SKILLS = {"97 % right": (0.97, 0.97), "90 % right": (0.9, 0.9), "97 % / 85 %": (
 """Share of the matches, and of the others, that people recognise."""
 DESIGNS = {"10 % twice": (0.1, 0), "10 % twice, open again": (0.1, 2), "all twice, open again": (1.0, 2)}
 AUDITS = (
+    (0.8, 150, "97 % / 85 %", 3, 0.3),
+    (0.8, 400, "90 % right", 2, 0.2),
     (0.9, 300, "97 % / 85 %", 3, 0.3),
+    (0.9, 800, "97 % right", 4, 0.5),
+    (0.95, 150, "90 % right", 3, 0.3),
     (0.95, 300, "97 % right", 3, 0.3),
     (0.95, 400, "97 % right", 1, 0.0),
+    (0.97, 400, "97 % / 70 %", 3, 0.3),
+    (0.99, 150, "97 % right", 1, 0.0),
+    (0.99, 800, "97 % / 85 %", 3, 0.3),
     (0.995, 400, "97 % right", 1, 0.0),
 )
+"""True precision, samples, people, mean number of clips of a product, and how alike they are."""
 PRECISIONS = (0.88, 0.9, 0.95, 0.97)
 
 

@@ -140,7 +140,7 @@ def why(
     from rope.curation.dedup.told import merge_stages, ties_in_words, two_products_in_words
     from rope.curation.pipeline.accounting import trace
     from rope.curation.pipeline.recipe import read_recipe
-    from rope.curation.pipeline.runner import finished_stages
+    from rope.curation.pipeline.runner import POOL_STAGE, finished_stages
 
     checked = read_recipe(recipe)
     if merged_with is not None:
@@ -148,11 +148,16 @@ def why(
         typer.echo("\n".join([first, *(f"  {line}" for line in rest)]))
         return
     merging = {stage.name for stage in merge_stages(checked)}
-    for step in trace(checked, row_id):
+    steps = trace(checked, row_id)
+    for step in steps:
         typer.echo(_in_words(step))
         if step.stage in merging and step.fate == "kept":
-            for line in ties_in_words(finished_stages(checked), step.stage, row_id):
+            for line in ties_in_words(finished_stages(checked, to_end=False), step.stage, row_id):
                 typer.echo(f"  {line}")
+    names = [POOL_STAGE, *(stage.name for stage in checked.stages), ""]
+    due = names[names.index(steps[-1].stage) + 1]
+    if steps[-1].fate == "kept" and due:
+        typer.echo(f"{due}: is not up to date; run: rope curate run {recipe}")
 
 
 @app.command()
@@ -304,9 +309,17 @@ def review(
     from rope.curation.annotation.ledger import read_ledger
     from rope.curation.pipeline.recipe import read_recipe
     from rope.curation.review import ReviewServer, evidence_of, open_review
+    from rope.errors import DatasetError
 
     checked, options = read_recipe(recipe), BatchOptions(overlap=0.0, gold=0.0)
-    for batch in plan_export(checked, folder, ExportOptions(question=question, below=below, batches=options)):
+    try:
+        due = plan_export(checked, folder, ExportOptions(question=question, below=below, batches=options))
+    except DatasetError as error:
+        if not any(batch.question == question for batch in read_batches(folder)):
+            raise
+        due = []
+        typer.echo(f"{error}; until then these are the pairs that were exported before")
+    for batch in due:
         write_batch(folder, batch, options)
     items = {task.item.item_id for batch in read_batches(folder) for task in batch.tasks}
     opened = open_review(folder, question, annotator, evidence_of(checked, items) if question == "merge" else None)

@@ -67,8 +67,8 @@ class Review:
         self._lock = threading.Lock()
         self._folder, self._batches, self._ties = folder, batches, ties or {}
         self.annotator = annotator
-        self._tasks = {task.item.task_id: task for one in batches if one.question == question for task in one.tasks}
-        self._tasks = {name: task for name, task in self._tasks.items() if _is_for(task, annotator)}
+        asked = [task for one in batches if one.question == question for task in one.tasks]
+        self._tasks = {task.item.task_id: task for task in asked if _is_for(task, annotator)}
         self._known = read_ledger(folder / LEDGER)
         self._answers = current_answers(self._known)
 
@@ -127,14 +127,18 @@ def open_review(folder: Path, question: Question, annotator: str, ties: Mapping[
         ties: item -> the evidence about it, to be shown.
 
     Raises:
-        UsageError: the question is not about pairs, or the annotator has no name.
+        UsageError: the question is not about pairs, the annotator has no name, or all pairs are assigned to others.
         DatasetError: a batch or the ledger is damaged.
     """
     if question not in CHOICES:
         raise UsageError(f"question {question!r}: review asks about pairs: {', '.join(CHOICES)}")
     if not annotator.strip():
         raise UsageError("annotator: answers need a name to count for somebody")
-    return Review(folder, question, annotator.strip(), read_batches(folder), ties)
+    review = Review(folder, question, annotator.strip(), batches := read_batches(folder), ties)
+    people = {who for one in batches if one.question == question for task in one.tasks for who in task.assigned}
+    if people and not review.n_tasks:
+        raise UsageError(f"annotator: no pair is assigned to {review.annotator}, but to {', '.join(sorted(people))}")
+    return review
 
 
 def evidence_of(recipe: CurationRecipe, items: Collection[str]) -> dict[str, Tie]:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from rope.curation.annotation.batches import BatchOptions, plan_batches, write_batch
+from rope.curation.annotation.batches import AnnotationTask, BatchOptions, TaskBatch, plan_batches, write_batch
 from rope.curation.annotation.items import Item
 from rope.curation.annotation.ledger import read_ledger
 from rope.curation.dedup.questions import merge_questions
@@ -161,6 +161,41 @@ def test_each_answer_is_stored_at_once_and_a_second_server_goes_on(pairs, serve)
     assert 'value="different" aria-pressed="true"' in second.get("?show=all")[1]
     assert len(second.tasks("?show=all&page=2")) == 5
     assert set(serve(open_review(pairs, "merge", "bob")).tasks()) == set(tasks)
+
+
+def test_a_pair_that_is_asked_again_of_somebody_else_stays_with_those_who_were_asked_first(tmp_path):
+    item = Item(item_id="p|q", question="merge", texts={"page": "cup"})
+    for name, who, answered in (("merge-0", ("ann", "bob"), 0), ("merge-again", ("cat",), 2)):
+        task = AnnotationTask(item, answered + len(who), who, answered)
+        write_batch(tmp_path, TaskBatch(name, "merge", (task,)), BatchOptions())
+    assert [open_review(tmp_path, "merge", name).n_tasks for name in ("ann", "bob", "cat")] == [1, 1, 1]
+    with pytest.raises(UsageError, match="no pair is assigned to eve, but to ann, bob, cat"):
+        open_review(tmp_path, "merge", "eve")
+
+
+def test_a_second_person_reviews_what_was_exported_although_labels_have_changed(curate, monkeypatch, pairs, tmp_path):
+    """The labels of the first person put the stage `answers` out of date."""
+    Image.new("RGB", (30, 30), "red").save(tmp_path / "0.png")
+    rows = [{"id": "p0", "domain": "page", "text": "cup", "frames": ["0.png"], "product_hint": "h0"}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "pool.parquet")
+    (tmp_path / "none.csv").write_text("item_id,label\n")
+    (tmp_path / "r.toml").write_text(RECIPE.replace("LABELS", "none.csv"))
+    assert curate("run", tmp_path / "r.toml", "--workers", 1, "--until", "decode")[0] == 0
+
+    def stop(server):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ReviewServer, "serve_forever", stop)
+    code, out, err = curate("review", tmp_path / "r.toml", "--in", pairs, "--annotator", "bob")
+    assert (code, err) == (0, "")
+    assert "'answers' of r is not up to date; run: rope curate run RECIPE; until then these are the pairs" in out
+    assert "45 of 45 pairs are open for bob" in out
+    assert curate("review", tmp_path / "r.toml", "--in", tmp_path / "none", "--annotator", "bob")[0] == 1
+    code, out, _ = curate("why", tmp_path / "r.toml", "p0")
+    assert (code, out.splitlines()[-1]) == (
+        0,
+        f"answers: is not up to date; run: rope curate run {tmp_path / 'r.toml'}",
+    )
 
 
 def test_two_people_at_once_lose_no_answer(pairs, serve):

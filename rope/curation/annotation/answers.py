@@ -40,7 +40,7 @@ class AnnotatorAnswer:
     media_digest: str = ""
 
 
-def tasks_csv(batch: TaskBatch, media_prefix: str, media_root: Path | None = None) -> str:
+def tasks_csv(batch: TaskBatch, media_prefix: str, media_root: Path | str | None = None) -> str:
     """A batch as a table to fill in: a line for each answer that is waited for, with empty columns to fill in.
 
     `place` is the number of the answer, of as many as `annotators`; `assigned` is who is to give it, if anybody.
@@ -62,7 +62,7 @@ def tasks_csv(batch: TaskBatch, media_prefix: str, media_root: Path | None = Non
     return file.getvalue()
 
 
-def tasks_jsonl(batch: TaskBatch, media_prefix: str, media_root: Path | None = None) -> str:
+def tasks_jsonl(batch: TaskBatch, media_prefix: str, media_root: Path | str | None = None) -> str:
     """A batch as JSON lines to fill in, as `tasks_csv`: `answer` and `annotator` are null."""
     lines = [
         {
@@ -84,7 +84,7 @@ def tasks_jsonl(batch: TaskBatch, media_prefix: str, media_root: Path | None = N
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
 
-def _media(item: Item, prefix: str, root: Path | None) -> dict[str, list[str]]:
+def _media(item: Item, prefix: str, root: Path | str | None) -> dict[str, list[str]]:
     """Heading -> addresses of its images, and then of its video."""
     return {
         heading: [

@@ -113,7 +113,7 @@ class TaskBatch:
         name: of its folder.
         question: of all its tasks.
         tasks: in the order of display.
-        is_again: whether all were asked before, and are open.
+        is_again: whether all were asked before; see `rope.curation.annotation.again.plan_again`.
         near: how its items were chosen; None where all were asked.
         population: what an audit was drawn from, see `rope.curation.annotation.precision.digest_of`; empty for others.
         n_population: of how many items an audit was drawn.

@@ -7,7 +7,7 @@ import typer
 
 if TYPE_CHECKING:
     from rope.curation.annotation.labels import QuestionSummary
-    from rope.files import AnyPath
+    from rope.curation.pipeline.recipe import CurationRecipe
 
 __all__ = ["app"]
 
@@ -37,11 +37,11 @@ def export(
         str, typer.Option("--prefix", metavar="URL", help="URL prefix that is put before the paths of media.")
     ] = "/data/local-files/?d=",
     media_root: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="DIR",
-            help="Paths begin below it.",
-            show_default="what the pool lies in",
+            help="Paths begin below it, a folder or an address.",
+            show_default="what the folders of media lie in",
         ),
     ] = None,
     gold: Annotated[
@@ -88,11 +88,11 @@ def export(
         count=count,
         batches=cut,
     )
-    batches, root = plan_export(checked, folder, options), media_root or _media_root(checked.pool_path, folder)
+    batches, root = plan_export(checked, folder, options), media_root or _media_root(checked, folder)
     for batch in batches:
         write_exports(folder, batch, media_prefix, root)
         write_batch(folder, batch, cut)
-        what = ", all open after earlier answers" if batch.is_again else ""
+        what = ", asked before: open ones, and settled ones to judge somebody new by" if batch.is_again else ""
         typer.echo(f"{folder / batch.name}: {len(batch.tasks):,} tasks{what}; media are below {root}")
     if not batches:
         n_asked = len({task.item.task_id for batch in read_batches(folder) for task in batch.tasks})
@@ -103,24 +103,34 @@ def export(
 def import_answers(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Answers.", show_default=False)],
     folder: Folder,
+    annotators: Annotated[
+        str,
+        typer.Option(
+            metavar="USER=NAME,...",
+            help="Who the users of the tool are: 2=ann,3=bob.",
+            show_default="users are called as the tasks are assigned",
+        ),
+    ] = "",
 ) -> None:
     """Add answers to the ledger: exports of Label Studio (.json), filled-in tables (.csv) or lines (.jsonl)."""
+    from rope.curation.annotation.annotators import name_annotators, read_names
     from rope.curation.annotation.batches import read_batches
     from rope.curation.annotation.exports import read_any_answers
     from rope.curation.annotation.ledger import add_answers
 
-    batches = read_batches(folder)
+    batches, names = read_batches(folder), read_names(annotators)
     for path in files:
-        report = add_answers(folder / "ledger", read_any_answers(path), batches)
+        answers = name_annotators(read_any_answers(path), names, batches, path)
+        report = add_answers(folder / "ledger", answers, batches)
         typer.echo(f"{path}: {report.n_added:,} answers are new, {report.n_known:,} were known")
-        for what, names in (
+        for what, tasks in (
             ("revised", report.revised),
             ("left out, of no batch", report.unknown),
             ("left out, since the media are not those that were exported", report.changed_media),
             ("left out, since the question does not allow the answer", report.not_allowed),
         ):
-            if names:
-                typer.echo(f"  {len(names):,} {what}: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}")
+            if tasks:
+                typer.echo(f"  {len(tasks):,} {what}: {', '.join(tasks[:3])}{', ...' if len(tasks) > 3 else ''}")
 
 
 @app.command()
@@ -156,16 +166,18 @@ def labels(
         typer.echo(f"wrote {out}")
 
 
-def _media_root(pool: "AnyPath", folder: Path) -> Path:
-    """The folder that all media are below: what the pool's lies in, and the batches' too where the pool holds media."""
+def _media_root(recipe: "CurationRecipe", folder: Path) -> Path:
+    """The folder around those that hold media: the pool's, those of `download`, and `MEDIA` for what the pool holds."""
     import os
 
     from rope.curation.annotation.export import MEDIA
+    from rope.curation.pipeline.recipe import stages_of
 
-    if not isinstance(pool, Path):
-        return folder.absolute()
-    around = (pool if pool.is_dir() else pool.parent).parent
-    return Path(os.path.commonpath([around, folder.absolute()])) if (folder / MEDIA).is_dir() else around
+    pool = recipe.pool_path
+    media = [pool if pool.is_dir() else pool.parent] if isinstance(pool, Path) else []
+    media += [Path(stage.options["folder"]) for stage in stages_of(recipe, "download")]
+    media += [folder / MEDIA] if (folder / MEDIA).is_dir() or not media else []
+    return Path(os.path.commonpath([one.absolute().parent for one in media]))
 
 
 def _alpha(found: "QuestionSummary") -> str:

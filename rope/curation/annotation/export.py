@@ -16,8 +16,7 @@ from rope.curation.annotation.precision import Precision, claims_of, digest_of, 
 from rope.curation.dedup.questions import merge_questions
 from rope.curation.dedup.stage import MergeRows
 from rope.curation.pipeline.accounting import Stages, kept_files
-from rope.curation.pipeline.operation import BUILT_IN
-from rope.curation.pipeline.recipe import CurationRecipe, cut_recipe
+from rope.curation.pipeline.recipe import CurationRecipe, cut_recipe, stages_of
 from rope.curation.pipeline.runner import POOL_STAGE, finished_stages
 from rope.errors import UsageError
 
@@ -99,10 +98,6 @@ def _stages(recipe: CurationRecipe, last: str) -> Stages:
     return finished_stages(cut_recipe(recipe, last))
 
 
-def _names(recipe: CurationRecipe, operation: str) -> list[str]:
-    return [stage.name for stage in recipe.stages if BUILT_IN.get(stage.use, stage.use) == BUILT_IN[operation]]
-
-
 def _before(recipe: CurationRecipe, stage: str) -> str:
     names = [POOL_STAGE, *(one.name for one in recipe.stages)]
     return names[names.index(stage) - 1]
@@ -110,15 +105,15 @@ def _before(recipe: CurationRecipe, stage: str) -> str:
 
 def _asked_stage(recipe: CurationRecipe) -> str:
     """The stage whose rows answers are applied to; the last where none are."""
-    applying = _names(recipe, "answers")
-    return _before(recipe, applying[0]) if applying else recipe.stages[-1].name
+    applying = stages_of(recipe, "answers")
+    return _before(recipe, applying[0].name) if applying else recipe.stages[-1].name
 
 
 def _merge_items(recipe: CurationRecipe, media: Path, options: ExportOptions) -> list[Item]:
-    merging = _names(recipe, "merge")
+    merging = stages_of(recipe, "merge")
     if not merging:
         raise UsageError(f"{recipe.name}: has no stage merge to ask about")
-    stage = next(one for one in recipe.stages if one.name == merging[0])
+    stage = merging[0]
     before = _before(recipe, stage.name)
     paths = kept_files(_stages(recipe, before), before)
     questions = merge_questions(paths, MergeRows(**stage.options), options.below)

@@ -24,7 +24,7 @@ _BYTE_ORDER_MARK: Final = "\ufeff"
 _READERS = {".json": label_studio.read_answers, ".csv": read_csv_answers, ".jsonl": read_jsonl_answers}
 
 
-def write_exports(folder: Path, batch: TaskBatch, media_prefix: str, media_root: Path | None = None) -> None:
+def write_exports(folder: Path, batch: TaskBatch, media_prefix: str, media_root: Path | str | None = None) -> None:
     """Write `label-studio.json`, `label-studio.xml`, `tasks.csv` and `tasks.jsonl` into the folder of a batch."""
     contents = {
         "label-studio.json": label_studio.tasks_json(batch, media_prefix, media_root),

@@ -1,9 +1,11 @@
 """Batches for Label Studio, and its exports as answers (https://labelstud.io/guide/task_format)."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from xml.sax.saxutils import quoteattr
 
 from rope.curation.annotation.addresses import address_of
@@ -15,6 +17,9 @@ from rope.errors import ReleaseError
 
 __all__ = ["labelling_config", "read_answers", "tasks_json"]
 
+_NO_PICTURE: Final = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
+"""One transparent pixel. At an empty list of pictures the page of Label Studio breaks: the task cannot be opened."""
+
 _TITLE: dict[Question, str] = {
     "same_product": "Is it the same product?",
     "merge": "Is it the same product?",
@@ -24,22 +29,13 @@ _TITLE: dict[Question, str] = {
 
 
 def labelling_config(batch: TaskBatch) -> str:
-    """The labelling interface of a batch as XML: its media and texts under their headings, and the question.
+    """The labelling interface of a batch as XML: the question, and below it the rows of an item side by side.
 
-    Every heading that some task has is there, so that one project takes the whole batch.
+    What an item shows is in its task, headings too, so that one project takes the whole batch. Videos come before
+    pictures, where some items of the batch have the one and some the other: a picture takes the place of none.
     """
-    headings, (images, videos) = _headings(batch), _shown(batch)
-    lines = ["<View>", '  <View style="display:flex;gap:2em;flex-wrap:wrap">']
-    for i, heading in enumerate(headings):
-        lines += [
-            '    <View style="flex:1;min-width:20em">',
-            f"      <Header value={quoteattr(heading)}/>",
-            f'      <Text name="text_{i}" value="$text_{i}"/>',
-            *([f'      <Image name="media_{i}" valueList="$media_{i}"/>'] if heading in images else []),
-            *([f'      <Video name="video_{i}" value="$video_{i}"/>'] if heading in videos else []),
-            "    </View>",
-        ]
-    lines += ["  </View>", f"  <Header value={quoteattr(_TITLE[batch.question])}/>"]
+    places = _places(batch)
+    lines = ["<View>", f"  <Header value={quoteattr(_TITLE[batch.question])}/>"]
     if choices := CHOICES.get(batch.question):
         lines.append('  <Choices name="answer" toName="text_0" choice="single" required="true" showInLine="true">')
         lines += [
@@ -48,10 +44,20 @@ def labelling_config(batch: TaskBatch) -> str:
         lines.append("  </Choices>")
     else:
         lines.append('  <TextArea name="answer" toName="text_0" maxSubmissions="1" required="true"/>')
-    return "\n".join([*lines, "</View>"]) + "\n"
+    lines.append('  <View style="display:flex;gap:2em;flex-wrap:wrap">')
+    for i, place in enumerate(places):
+        lines += [
+            '    <View style="flex:1;min-width:20em">',
+            f'      <Header value="$heading_{i}"/>',
+            f'      <Text name="text_{i}" value="$text_{i}"/>',
+            *([f'      <Video name="video_{i}" value="$video_{i}"/>'] if place.has_videos else []),
+            *([f'      <Image name="media_{i}" valueList="$media_{i}"/>'] if place.has_images else []),
+            "    </View>",
+        ]
+    return "\n".join([*lines, "  </View>", "</View>"]) + "\n"
 
 
-def tasks_json(batch: TaskBatch, media_prefix: str, media_root: Path | None = None) -> str:
+def tasks_json(batch: TaskBatch, media_prefix: str, media_root: Path | str | None = None) -> str:
     """The tasks of a batch as JSON to import.
 
     `annotators` says how many people are to answer a task and `assigned` who, for the filters of Label Studio.
@@ -59,26 +65,34 @@ def tasks_json(batch: TaskBatch, media_prefix: str, media_root: Path | None = No
     Args:
         batch: the tasks.
         media_prefix: what the addresses of media begin with, before the path in the pool.
-        media_root: what absolute paths are written relative to; None leaves them as they are.
+        media_root: see `rope.curation.annotation.addresses.address_of`.
     """
-    headings, shown = _headings(batch), _shown(batch)
-    tasks = [{"data": _data(task, headings, shown, media_prefix, media_root)} for task in batch.tasks]
+    places = _places(batch)
+    tasks = [{"data": _data(task, places, media_prefix, media_root)} for task in batch.tasks]
     return json.dumps(tasks, ensure_ascii=False, indent=1) + "\n"
 
 
-def _headings(batch: TaskBatch) -> list[str]:
-    return list(dict.fromkeys(heading for task in batch.tasks for heading in task.item.headings))
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A row of an item, in the order of display: whether some task of the batch has pictures of it, or a video."""
+
+    has_images: bool
+    has_videos: bool
 
 
-def _shown(batch: TaskBatch) -> tuple[set[str], set[str]]:
-    """The headings under which some task has images, and those under which one has a video."""
-    images = {heading for task in batch.tasks for heading, paths in task.item.media.items() if paths}
-    return images, {heading for task in batch.tasks for heading in task.item.videos}
+def _places(batch: TaskBatch) -> list[_Place]:
+    items = [task.item for task in batch.tasks]
+    columns = zip_longest(*(item.headings for item in items))
+    return [
+        _Place(
+            any(item.media.get(heading) for item, heading in zip(items, column, strict=True)),
+            any(heading in item.videos for item, heading in zip(items, column, strict=True)),
+        )
+        for column in columns
+    ]
 
 
-def _data(
-    task: AnnotationTask, headings: list[str], shown: tuple[set[str], set[str]], prefix: str, root: Path | None
-) -> dict[str, Any]:
+def _data(task: AnnotationTask, places: Sequence[_Place], prefix: str, root: Path | str | None) -> dict[str, Any]:
     item = task.item
     data: dict[str, Any] = {
         "task_id": item.task_id,
@@ -87,11 +101,13 @@ def _data(
         "annotators": task.annotators,
         "assigned": ", ".join(task.assigned),
     }
-    for i, heading in enumerate(headings):
-        data[f"text_{i}"] = item.texts.get(heading, "")
-        if heading in shown[0]:
-            data[f"media_{i}"] = [address_of(path, prefix, root) for path in item.media.get(heading, ())]
-        if heading in shown[1]:
+    headings = [*item.headings, *[""] * (len(places) - len(item.headings))]
+    for i, (place, heading) in enumerate(zip(places, headings, strict=True)):
+        data |= {f"heading_{i}": heading, f"text_{i}": item.texts.get(heading, "")}
+        if place.has_images:
+            shown = [address_of(path, prefix, root) for path in item.media.get(heading, ())]
+            data[f"media_{i}"] = shown or [_NO_PICTURE]
+        if place.has_videos:
             data[f"video_{i}"] = address_of(item.videos[heading], prefix, root) if heading in item.videos else ""
     return data
 

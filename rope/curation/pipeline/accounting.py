@@ -134,12 +134,12 @@ def audit(recipe: CurationRecipe) -> Audit:
 
 
 def trace(recipe: CurationRecipe, row_id: str) -> list[RowFate]:
-    """What became of a row, stage by stage, up to the one that did not keep it.
+    """What became of a row, stage by stage, up to the one that did not keep it or the last that was run.
 
     Raises:
-        DatasetError: the recipe was not run to its end, or the pool has no row with this id.
+        DatasetError: the recipe was never run, or the pool has no row with this id.
     """
-    stages = finished_stages(recipe)
+    stages = finished_stages(recipe, to_end=False)
     steps, known = list[RowFate](), dict[str, object]()
     for stage in stages:
         for row in _rows_with(kept_files(stages, stage), row_id):

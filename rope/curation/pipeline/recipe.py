@@ -33,13 +33,23 @@ from rope.config import (
     check_record,
     make_record,
 )
-from rope.curation.pipeline.operation import load_operation
+from rope.curation.pipeline.operation import BUILT_IN, load_operation
 from rope.curation.pipeline.places import place_of
 from rope.documents import read_document
 from rope.errors import UsageError
 from rope.files import AnyPath
 
-__all__ = ["CurationRecipe", "LeakKind", "LeakRules", "PoolSource", "RunLimits", "Stage", "cut_recipe", "read_recipe"]
+__all__ = [
+    "CurationRecipe",
+    "LeakKind",
+    "LeakRules",
+    "PoolSource",
+    "RunLimits",
+    "Stage",
+    "cut_recipe",
+    "read_recipe",
+    "stages_of",
+]
 
 _POOL_STAGE: Final = "pool"
 
@@ -215,6 +225,11 @@ def cut_recipe(recipe: CurationRecipe, last: str) -> CurationRecipe:
     if last not in names:
         raise UsageError(f"{recipe.name}: no stage {last!r}; it has {', '.join(names)}")
     return replace(recipe, stages=recipe.stages[: names.index(last)])
+
+
+def stages_of(recipe: CurationRecipe, operation: str) -> list[Stage]:
+    """The stages of a recipe with a built-in operation, in their order."""
+    return [stage for stage in recipe.stages if BUILT_IN.get(stage.use, stage.use) == BUILT_IN[operation]]
 
 
 def _stage_mistakes(tables: list[Any]) -> list[str]:

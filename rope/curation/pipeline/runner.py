@@ -124,11 +124,15 @@ def stage_states(recipe: CurationRecipe) -> list[StageState]:
     return states
 
 
-def finished_stages(recipe: CurationRecipe) -> dict[str, list[tuple[Path, ShardManifest]]]:
-    """Stage -> folder and manifest of each shard, for a recipe that was run to its end.
+def finished_stages(recipe: CurationRecipe, *, to_end: bool = True) -> dict[str, list[tuple[Path, ShardManifest]]]:
+    """Stage -> folder and manifest of each shard, for a recipe that was run.
 
     Models are not loaded for it: their fingerprints are those that the run has noted. Files of a folder of work
     elsewhere are copied to this machine, and the folders are those of the copies.
+
+    Args:
+        recipe: that was run.
+        to_end: whether all stages have to be up to date; else the first of them are enough.
 
     Raises:
         DatasetError: a stage is stale or was never run.
@@ -138,6 +142,8 @@ def finished_stages(recipe: CurationRecipe) -> dict[str, list[tuple[Path, ShardM
     for stage, planned in _planned(recipe, noted=True):
         jobs = planned(sources)
         manifests = _manifests(jobs)
+        if None in manifests and found and not to_end:
+            break
         if None in manifests:
             raise DatasetError(f"stage {stage.name!r} of {recipe.name} is not up to date; run: rope curate run RECIPE")
         whole = _whole(jobs, manifests)

@@ -11,8 +11,7 @@ import pyarrow.parquet as pq
 
 from rope.curation.dedup.measured_search import LARGEST_UNINDEXED
 from rope.curation.pipeline.accounting import Stages, kept_files
-from rope.curation.pipeline.operation import BUILT_IN
-from rope.curation.pipeline.recipe import CurationRecipe, LeakRules
+from rope.curation.pipeline.recipe import CurationRecipe, LeakRules, stages_of
 from rope.curation.splitting.leak_audit import (
     KINDS,
     LeakAudit,
@@ -149,7 +148,7 @@ def card_with_leaks(card: str, audit: LeakAudit, rules: LeakRules) -> str:
 
 def _split_options(recipe: CurationRecipe) -> Mapping[str, Any]:
     """The options of the last stage split; none where the recipe has no such stage."""
-    split = [stage for stage in recipe.stages if BUILT_IN.get(stage.use, stage.use) == BUILT_IN["split"]]
+    split = stages_of(recipe, "split")
     return split[-1].options if split else {}
 
 

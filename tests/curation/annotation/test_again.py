@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from rope.curation.annotation import label_studio
 from rope.curation.annotation.again import plan_again
 from rope.curation.annotation.answers import AnnotatorAnswer, tasks_csv, tasks_jsonl
 from rope.curation.annotation.batches import (
@@ -56,6 +57,27 @@ def test_items_that_answers_leave_open_are_asked_of_one_person_more():
     third = [*split, AnnotatorAnswer(task_id=task.item.task_id, annotator="cat", value="same")]
     assert plan_again([one, again], third, BatchOptions()) == []
     assert label_table([one, again], third)["label"].null_count == 0
+
+
+def test_who_is_asked_about_disputed_items_alone_is_shown_settled_ones_too_and_so_settles_them():
+    """Without them, ann and bob cancel out, nothing tells how good cat is, and no third answer settles anything."""
+    one = batch(80)
+    pairs = [("different" if i % 8 == 0 else "same",) * 2 for i in range(72)]
+    answers = said(one, *pairs, *[("same", "different"), ("different", "same")] * 4)
+    (again,) = plan_again([one], answers, BatchOptions(people=("ann", "bob", "cat")))
+    truth = {task.item.task_id: pair[0] for task, pair in zip(one.tasks, pairs, strict=False)}
+    shown = [truth[task.item.task_id] for task in again.tasks if task.item.task_id in truth]
+    assert len(again.tasks) == 8 + 20
+    assert (shown.count("different"), shown.count("same")) == (9, 11)
+    assert {task.assigned for task in again.tasks} == {("cat",)}
+    third = [
+        AnnotatorAnswer(task_id=task.item.task_id, annotator="cat", value=truth.get(task.item.task_id, "different"))
+        for task in again.tasks
+    ]
+    assert label_table([one, again], [*answers, *third])["label"].null_count == 0
+    disputed = [one for one in third if one.task_id not in truth]
+    assert label_table([one], [*answers, *disputed])["label"].null_count == 8
+    assert plan_again([one, again], [*answers, *third], BatchOptions(people=("ann", "bob", "cat", "dan"))) == []
 
 
 def test_an_item_waits_for_all_and_is_given_up_after_five():
@@ -140,5 +162,26 @@ def test_clips_are_videos_and_addresses_are_quoted(tmp_path):
     assert data["video_1"] == "https://x/%E6%9D%AF%3F.mp4"
     (row,) = csv.DictReader(io.StringIO(tasks_csv(one, "/d=", tmp_path)))
     assert (row["page media"], row["video media"]) == ("/d=a%20cup%20%231.jpg", "/d=%E6%9D%AF%3F.mp4")
+    assert (data["heading_0"], data["heading_1"]) == ("page", "video")
     with pytest.raises(UsageError, match="name the folder that addresses begin at with --media-root"):
         tasks_json(one, "", tmp_path / "elsewhere")
+
+
+def test_a_batch_of_pages_with_videos_and_with_live_clips_has_two_places_and_nothing_empty_to_show():
+    """At an empty list of pictures the page of Label Studio breaks, so that nobody can answer the task."""
+
+    def pair(clip, **shown):
+        return Item(item_id=f"p|{clip}", question="same_product", texts={"page": "cup", clip: ""}, **shown)
+
+    pictures = pair("video", media={"page": ("p.jpg",), "video": ("1.jpg", "2.jpg")})
+    film = pair("live", media={"page": ("p.jpg",)}, videos={"live": "l.mp4"})
+    one = TaskBatch("b", "same_product", (AnnotationTask(pictures, 1), AnnotationTask(film, 1)))
+    first, second = (task["data"] for task in json.loads(tasks_json(one, "/")))
+    assert [first["heading_1"], second["heading_1"]] == ["video", "live"]
+    assert (first["media_1"], first["video_1"]) == (["/1.jpg", "/2.jpg"], "")
+    assert (second["media_1"], second["video_1"]) == ([label_studio._NO_PICTURE], "/l.mp4")
+    assert not any(name.endswith("_2") for name in {**first, **second})
+    assert [task["media_0"] for task in (first, second)] == [["/p.jpg"]] * 2
+    config = labelling_config(one)
+    assert config.index("video_1") < config.index("media_1")
+    assert config.index("<Choices") < config.index("media_0")  # the answers are above what may be long

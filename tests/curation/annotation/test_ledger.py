@@ -139,18 +139,16 @@ def test_text_and_the_number_of_a_user_are_read_from_label_studio(tmp_path):
     assert (found.annotator, found.value, found.seconds) == ("7", "a cup", 2.5)
 
 
-def test_the_labelling_config_has_every_heading_and_choice():
+def test_the_labelling_config_shows_all_that_tasks_have_and_every_choice():
     from xml.etree import ElementTree
 
     root = ElementTree.fromstring(labelling_config(BATCH))
     assert [choice.get("value") for choice in root.iter("Choice")] == ["same", "different", "unclear"]
     fields = json.loads(tasks_json(BATCH, ""))[0]["data"]
+    headings = [tag.get("value") for tag in root.iter("Header")][1:]
     shown = {tag.get("value") or tag.get("valueList") for name in ("Text", "Image") for tag in root.iter(name)}
-    assert (
-        shown
-        == {"$text_0", "$text_1", "$media_0", "$media_1"}
-        == {f"${name}" for name in fields if "_0" in name or "_1" in name}
-    )
+    assert headings == ["$heading_0", "$heading_1"]
+    assert {*shown, *headings} == {f"${name}" for name in fields if "_0" in name or "_1" in name}
 
 
 @pytest.mark.parametrize(
