@@ -1,9 +1,12 @@
 """Tiny pools and recipes, and what a run has made."""
 
+from itertools import count
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from PIL import Image
 
 from rope.curation.pipeline.accounting import kept_files, reject_files
 from rope.curation.pipeline.engine_local import local_engine
@@ -26,6 +29,34 @@ def write_rows(path: Path, ids: list[str]) -> None:
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(rows), path)
+
+
+def write_planted(folder: Path, n_products: int, n_clips: int, web: str = "") -> dict[str, str]:
+    """A pool of pages and clips, a fifth of which show another product than their hint says; row -> its true product.
+
+    Pages 0 and 1 are one product under two hints, and show one picture; so do pages 2 and 3, which are two products.
+
+    Args:
+        folder: for `pool.parquet` and its pictures.
+        n_products: hints, each with a page.
+        n_clips: of each hint, the last of them live.
+        web: what goes before the names of the pictures in the pool.
+    """
+    rng, number = np.random.default_rng(0), count()
+    rows, truth = [], {}
+    for i in range(n_products):
+        for k in range(1 + n_clips):
+            row_id = f"p{i:02d}" if k == 0 else f"v{i:02d}-{k}"
+            is_wrong = k > 0 and rng.random() < 0.2
+            shown = {1: 0, 3: 2}.get(i, i) if k == 0 else 1000 + next(number)
+            colour = np.random.default_rng(shown).integers(0, 256, 3)
+            Image.fromarray(np.tile(colour.astype(np.uint8), (24, 24, 1))).save(folder / f"{row_id}.png")
+            domain = "page" if k == 0 else "live" if k == n_clips else "video"
+            truth[row_id] = f"stranger {row_id}" if is_wrong else f"h{0 if i == 1 else i:02d}"
+            row = {"id": row_id, "domain": domain, "text": row_id, "frames": [f"{web}{row_id}.png"], "category": "cups"}
+            rows.append(row | {"product_hint": f"h{i:02d}"})
+    pq.write_table(pa.Table.from_pylist(rows), folder / "pool.parquet")
+    return truth
 
 
 def recipe_of(

@@ -69,9 +69,11 @@ def export(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draw of overlap and known items.")] = 0,
 ) -> None:
     """Write what has not been asked yet, and what is open, as batches: for Label Studio, as CSV, and as JSON lines."""
+    from rope.curation.annotation.again import exhausted
     from rope.curation.annotation.batches import BatchOptions, NearCut, read_batches, write_batch
-    from rope.curation.annotation.export import ExportOptions, plan_export
+    from rope.curation.annotation.export import LEDGER, ExportOptions, plan_export
     from rope.curation.annotation.exports import write_exports
+    from rope.curation.annotation.ledger import read_ledger
     from rope.curation.pipeline.recipe import read_recipe
 
     checked = read_recipe(recipe)
@@ -97,6 +99,11 @@ def export(
     if not batches:
         n_asked = len({task.item.task_id for batch in read_batches(folder) for task in batch.tasks})
         typer.echo(f"{folder}: nothing new to ask; {n_asked:,} tasks were exported before")
+    if stuck := exhausted(read_batches(folder), read_ledger(folder / LEDGER), question, named):
+        typer.echo(
+            f"  {len(stuck):,} items are open though all of {', '.join(named)} have answered them, such as {stuck[0]}; "
+            "name somebody else"
+        )
 
 
 @app.command(name="import")

@@ -239,17 +239,19 @@ def _ends(same: Floats, at: npt.NDArray[np.intp], error: float) -> tuple[float |
 def _exact(share: MetricEstimate, n: int) -> tuple[float, float]:
     """Clopper and Pearson's interval for as many items as would leave the share as uncertain, at most all of them.
 
-    Where less than one item is wrong, or right, the spread says nothing: then it is as many as the products amount to.
+    Where less than one item is wrong, or right, the spread says nothing: then it is as many as the products amount to,
+    and the interval holds 1, or 0, since nothing says that any item is.
     """
     value = min(max(share.value, 0.0), 1.0)
     effective = float(n)
-    if n * min(value, 1 - value) < 1:
+    n_right, n_wrong = n * value, n * (1 - value)
+    if min(n_right, n_wrong) < 1:
         effective = 1 / float(np.sum(share.weights**2))
     elif share.standard_error > 0:
         effective = min(n, value * (1 - value) / share.standard_error**2)
     k = value * effective
-    low = float(betaincinv(k, effective - k + 1, TAIL)) if k > 0 else 0.0
-    high = float(betaincinv(k + 1, effective - k, 1 - TAIL)) if k < effective else 1.0
+    low = float(betaincinv(k, effective - k + 1, TAIL)) if n_right >= 1 else 0.0
+    high = float(betaincinv(k + 1, effective - k, 1 - TAIL)) if n_wrong >= 1 else 1.0
     return low, high
 
 

@@ -1,3 +1,5 @@
+import pytest
+
 from rope.curation.annotation.answers import AnnotatorAnswer
 from rope.curation.annotation.batches import AnnotationTask, TaskBatch
 from rope.curation.annotation.items import Item
@@ -36,6 +38,13 @@ def test_known_items_judge_people_and_are_no_labels():
     summary = summarize([one], answers)["same_product"]
     assert (summary.gold["a"].n_right, summary.gold["b"].n_right) == (1, 0)
     assert summary.accuracy["a"] > summary.accuracy["b"]
+
+
+@pytest.mark.parametrize("values", [("same", "different"), ("same", "same", "same", "different", "same")])
+def test_two_people_who_agree_on_each_of_few_items_settle_them(values):
+    """A merge has few open pairs; at even odds for everybody, nothing that two people agree on would be a label."""
+    one = batch("merge", len(values))
+    assert list(labels([one], said(one, *((value, value) for value in values))).values()) == list(values)
 
 
 def test_answers_of_the_only_annotator_are_taken_as_they_are_until_something_judges_them():

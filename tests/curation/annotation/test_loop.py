@@ -1,18 +1,16 @@
 """The loop closed: two people who err are asked, their answers change the dataset, and an audit says how good it is."""
 
 import json
-from itertools import count
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
 from rope.curation.annotation.answers import AnnotatorAnswer
 from rope.curation.annotation.batches import read_batches
 from rope.curation.annotation.ledger import add_answers, read_ledger
 from tests.curation.people import Person
+from tests.curation.pools import write_planted
 
 RECIPE = """
 [pool]
@@ -37,26 +35,9 @@ PEOPLE = [Person(name, 0.97, 0.97) for name in ("ann", "bob", "cat", "dan", "eve
 
 @pytest.fixture
 def truth(tmp_path):
-    """A pool of pages and clips, a fifth of which show another product than their hint says; row -> its true product.
-
-    Pages 0 and 1 are one product under two hints, and show one picture; so do pages 2 and 3, which are two products.
-    """
-    rng, number = np.random.default_rng(0), count()
-    rows, truth = [], {}
-    for i in range(N_PRODUCTS):
-        for k in range(1 + N_CLIPS):
-            row_id = f"p{i:02d}" if k == 0 else f"v{i:02d}-{k}"
-            is_wrong = k > 0 and rng.random() < 0.2
-            shown = {1: 0, 3: 2}.get(i, i) if k == 0 else 1000 + next(number)
-            colour = np.random.default_rng(shown).integers(0, 256, 3)
-            Image.fromarray(np.tile(colour.astype(np.uint8), (24, 24, 1))).save(tmp_path / f"{row_id}.png")
-            domain = "page" if k == 0 else "live" if k == N_CLIPS else "video"
-            truth[row_id] = f"stranger {row_id}" if is_wrong else f"h{0 if i == 1 else i:02d}"
-            row = {"id": row_id, "domain": domain, "text": row_id, "frames": [f"{row_id}.png"], "category": "cups"}
-            rows.append(row | {"product_hint": f"h{i:02d}"})
-    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "pool.parquet")
+    """A pool with planted answers; row -> its true product."""
     (tmp_path / "loop.toml").write_text(RECIPE)
-    return truth
+    return write_planted(tmp_path, N_PRODUCTS, N_CLIPS)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from rope.curation.annotation.items import Item
 from rope.curation.annotation.labels import label_table
 from rope.curation.annotation.precision import (
     Claim,
+    _ends,
     card_with_precision,
     claims_of,
     digest_of,
@@ -61,6 +62,15 @@ def test_slips_of_people_do_not_pass_for_what_is_wrong_with_a_good_dataset():
     """With even odds on how well people see what is wrong, half of such intervals did not hold the truth."""
     found = [audit(seed, 400, 0.995, mean=1, icc=0.0) for seed in range(8)]
     assert sum(one.low <= 0.995 <= one.high for one in found) >= 7
+
+
+def test_the_interval_of_a_dataset_of_which_less_than_one_sample_seems_wrong_reaches_100_percent():
+    """People erred once: 0.9 of a sample. The end was 0.99999, which a dataset without a fault is above."""
+    same = np.append(np.ones(59), 0.1)
+    low, high = _ends(same, np.arange(60), 0.0)
+    assert (0.4 < low < 0.95, high) == (True, 1.0)
+    assert _ends(1 - same, np.arange(60), 0.0)[0] == 0.0
+    assert _ends(np.append(np.ones(58), [0.1, 0.8]), np.arange(60), 0.0)[1] < 1
 
 
 def small(*said, question="precision"):
