@@ -201,7 +201,7 @@ def draw_map(
     data: "Address | None" = None,
     *,
     split: Split = "validation",
-    products: int = 30,
+    products: int | None = None,
     seed: int = 0,
 ) -> "Figure":
     """A map of some products over the domains, by t-SNE: a picture to look at, no measurement.
@@ -210,7 +210,7 @@ def draw_map(
         embeddings: see `rope.bench.io.given.embeddings_of`.
         data: the dataset directory; None for the one that `rope.dataset.locate.find` finds.
         split: the split that they are of.
-        products: how many to draw, all samples of each.
+        products: how many to draw, all samples of each; None for 30, or all that there are.
         seed: of the products drawn, and of the map.
 
     Raises:
@@ -228,7 +228,7 @@ def map_page(
     *,
     split: Split = "validation",
     name: str | None = None,
-    products: int = 30,
+    products: int | None = None,
     seed: int = 0,
     pictures: bool = False,
 ) -> str:

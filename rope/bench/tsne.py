@@ -27,6 +27,9 @@ __all__ = ["FORMATS", "Points", "choose_points", "draw_map", "hex_colours", "lay
 
 FORMATS: Final = (".png", ".svg")
 _PERPLEXITY: Final = 30.0
+_PRODUCTS: Final = 30
+"""Products that are drawn where nothing else is asked for, as their colours can still be told apart."""
+
 _SIDE_INCHES: Final = 7.0
 _DPI: Final = 200
 
@@ -54,7 +57,7 @@ def choose_points(
     embeddings: Mapping[DomainName, DomainEmbeddings],
     labels: Mapping[DomainName, SampleLabels],
     *,
-    n_products: int,
+    n_products: int | None,
     seed: int,
 ) -> Points:
     """All samples of products drawn at random among those that every domain has.
@@ -62,7 +65,7 @@ def choose_points(
     Args:
         embeddings: of each domain, in any order.
         labels: of a split.
-        n_products: how many; at least 2.
+        n_products: how many, at least 2; None for 30, or all that there are.
         seed: of the draw.
 
     Raises:
@@ -71,6 +74,7 @@ def choose_points(
     """
     aligned = align(dict(embeddings), labels)
     shared = sorted(set.intersection(*(set(rows.product_ids) for rows in labels.values())))
+    n_products = n_products if n_products is not None else min(_PRODUCTS, len(shared))
     if not 2 <= n_products <= len(shared):
         raise UsageError(
             f"--products {n_products}: expected from 2 to {len(shared)}, the products that have samples in all of "

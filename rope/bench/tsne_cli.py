@@ -27,7 +27,10 @@ def tsne(
     ],
     data: Data = None,
     split: SplitOption = "validation",
-    products: Annotated[int, typer.Option(min=2, help="Products to draw, all samples of each.")] = 30,
+    products: Annotated[
+        int | None,
+        typer.Option(min=2, help="Products to draw, all samples of each.", show_default="30, or all that there are"),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of products and of the map.")] = 0,
     name: Name = None,
     pictures: Annotated[
@@ -57,4 +60,5 @@ def tsne(
     figure = draw_map(files, dataset_of(data), split=split, products=products, seed=seed)
     save_map(figure, out)
     n_samples = sum(len(np.asarray(points.get_offsets())) for points in figure.axes[0].collections)
-    typer.echo(f"{out}: {n_samples:,} samples of {products} products; a picture, no measurement")
+    of = f" of {products} products" if products is not None else ""
+    typer.echo(f"{out}: {n_samples:,} samples{of}; a picture, no measurement")

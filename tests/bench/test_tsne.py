@@ -51,6 +51,10 @@ def test_a_product_that_a_domain_lacks_is_not_drawn_and_the_seed_decides():
     assert tuple(chosen(seed=7).product_ids) == draws[7]
 
 
+def test_without_a_number_all_products_are_drawn_where_they_are_few():
+    assert chosen(None).product_ids == ["p0", "p1", "p2", "p3", "p4"]
+
+
 @pytest.mark.parametrize("n_products", [1, 6])
 def test_more_products_than_there_are(n_products):
     with pytest.raises(UsageError, match="expected from 2 to 5, the products that have samples in all of"):
