@@ -87,7 +87,7 @@ def _rank(folder: Path, pairs: tuple, **options: object) -> dict:
     from rope.bench.ranking.engine import ComputeSettings, rank_pair
 
     best_only = bool(options.pop("best_only", False))
-    warm_up(best_only)
+    warm_up()
     sides = _sides(folder)
     started = time.perf_counter()
     result, n_rechecked = {}, 0
@@ -101,20 +101,20 @@ def _rank(folder: Path, pairs: tuple, **options: object) -> dict:
 
 
 def task_quick(folder: Path) -> dict:
-    """The best positive of each query in the six pairs: R@k, MRR and median rank; bfloat16 where that pays."""
+    """The best positive of each query in the six pairs: R@k, MRR and median rank; 16 bits where that pays."""
     return _rank(folder, PAIRS, best_only=True)
-
-
-def task_quick_in_float32(folder: Path) -> dict:
-    """The same with float32 products alone."""
-    from rope.bench.ranking.backends import Float32
-
-    return _rank(folder, PAIRS, best_only=True, arithmetics=[Float32()])
 
 
 def task_all_positives(folder: Path) -> dict:
     """All positives of the six pairs: R@k, recall@k, MRR, mAP, median rank."""
     return _rank(folder, PAIRS)
+
+
+def task_all_positives_in_float32(folder: Path) -> dict:
+    """The same with float32 products alone."""
+    from rope.bench.ranking.backends import Float32
+
+    return _rank(folder, PAIRS, arithmetics=[Float32()])
 
 
 def task_numpy_alone(folder: Path) -> dict:
@@ -267,26 +267,23 @@ def task_mteb_pair(folder: Path) -> dict:
     return _both_ways(folder, search)
 
 
-def warm_up(best_only: bool = False) -> None:
+def warm_up() -> None:
     """Compile and load libraries, where there is something to compile or load; that takes as long for any size."""
-    from rope.bench.ranking.backends import has_fast_bfloat16
     from rope.bench.ranking.counting import LOOPS
     from rope.bench.ranking.engine import ComputeSettings, Labelled, rank_pair
     from rope.bench.ranking.similarity import Vectors
 
-    if best_only and has_fast_bfloat16():
-        import torch  # noqa: F401
     LOOPS.room = 0
     side = Labelled(Vectors.of(np.eye(64, dtype=np.float32) + np.float32(0.1)), np.arange(64) // 2)
-    rank_pair(side, side, ComputeSettings())
+    rank_pair(side, side, ComputeSettings(), drawn=(np.ones((64, 1), np.uint64),) * 2)
 
 
 SPLIT_TASKS = {
     "three bare products": task_bare_products,
     "faiss IndexFlatIP, six directions, k = 50": task_faiss_flat,
     "rope-bench, quick": task_quick,
-    "rope-bench, quick, float32 alone": task_quick_in_float32,
     "rope-bench, all positives": task_all_positives,
+    "rope-bench, all positives, float32 alone": task_all_positives_in_float32,
     "rope-bench, all positives, without numba": task_numpy_alone,
     "rope-bench, everything": task_everything,
 }

@@ -1,29 +1,29 @@
-"""How blocks of similarities are computed and compared: in float32, in bfloat16, or on another device.
+"""How blocks of similarities are computed and compared: in float32, in 16-bit whole numbers, or on another device.
 
 The engine needs no more of an arithmetic than a bound on its error. All lead to the same ranks, since what the bound
 leaves open is settled elsewhere; they differ in how fast they are and how much they leave open.
 """
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from rope.arrays import BitArray, BoolArray, FloatArray, IntArray
+from rope.arrays import BoolArray, FloatArray, IntArray
 from rope.bench.ranking import counting
-from rope.bench.ranking.blocks import Prices, padded
-from rope.bench.ranking.similarity import Vectors, bfloat16_bound, float32_bound, float32_units
+from rope.bench.ranking.blocks import padded
+from rope.bench.ranking.similarity import Vectors, float32_bound, float32_units, int16_bound
 
 __all__ = [
     "Arithmetic",
-    "Bfloat16",
     "Float32",
+    "Int16",
     "Limits",
     "Rectangle",
-    "bfloat16_limits",
     "float32_limits",
-    "has_fast_bfloat16",
 ]
 
 Limits = npt.NDArray[Any]
@@ -31,21 +31,22 @@ Limits = npt.NDArray[Any]
 Rectangle = tuple[int, int, int, int]
 """Top, bottom, left, right: the rows and columns of a block that are of one product."""
 
-_LOWEST: Final = np.int16(-128)
-"""The bits of minus infinity in bfloat16, read as a whole number."""
+_LOWEST: Final = -32_768
+"""Below every value and limit of an `Int16` block."""
 
-_LOWEST_KEY: Final = -32641
-"""The key of minus infinity, see `_keys`."""
+_UNIT: Final = 32_000
+"""What a similarity of 1 is in an `Int16` block."""
+
+_SUMMED: Final = 46_340
+"""Two vectors of whole numbers that are no longer have a product that fits in 32 bits, and so has any part of them."""
 
 
 class Arithmetic(Protocol):
-    """Makes blocks and compares them with limits; a block is whatever its own methods take.
+    """Makes blocks and compares them with limits; a block is whatever its own methods take."""
 
-    Attributes:
-        shape: the largest block that is worth while, rows and columns.
-    """
-
-    shape: tuple[int, int]
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The largest block that is worth while, rows and columns."""
 
     def bound(self, dim: int) -> float:
         """Largest distance of a similarity, before it is rounded to the type of a block, from the exact cosine."""
@@ -59,48 +60,27 @@ class Arithmetic(Protocol):
     def block(self, queries: Any, gallery: Any, same: Sequence[Rectangle]) -> Any:  # noqa: ANN401
         """The similarities of two results of `units`, with `same` and the padding below every limit."""
 
-    def transposed(self, block: Any, columns: slice | IntArray) -> Any:  # noqa: ANN401
-        """Some columns of a block as the rows of another."""
+    def transposed(self, block: Any, width: int) -> Any:  # noqa: ANN401
+        """The first columns of a block as the rows of another."""
 
-    def count(self, block: Any, low: Limits, high: Limits, offsets: IntArray) -> tuple[IntArray, IntArray]:  # noqa: ANN401
-        """See `counting.count_above_both`."""
-
-    def count_down(self, block: Any, low: Limits, high: Limits) -> tuple[IntArray, IntArray]:  # noqa: ANN401
-        """See `counting.count_down_both`."""
-
-    def find(
+    def count(
         self,
         block: Any,  # noqa: ANN401
         low: Limits,
         high: Limits,
         offsets: IntArray,
+        most: int,
         wanted: BoolArray,
-    ) -> tuple[IntArray, IntArray]:
-        """See `counting.find_between`."""
-
-    def add_costs(
-        self,
-        block: Any,  # noqa: ANN401
-        low: Limits,
-        high: Limits,
-        offsets: IntArray,
-        prices: Prices,
-        own: BitArray,
-        total: IntArray,
-        failed: BitArray,
-    ) -> tuple[IntArray, IntArray, IntArray]:
-        """See `counting.add_costs`."""
+    ) -> counting.Counted | None:
+        """See `counting.count_numpy`."""
 
 
 class Float32:
     """float32 products by numpy, compared by `counting`."""
 
-    shape = (1024, 1024)  # 4 MiB: large enough for a fast product, small enough for the cache
+    shape = (960, 960)  # large enough for a fast product, small enough for the cache, but no power of two: see `Int16`
 
-    count = staticmethod(counting.count_above_both)
-    count_down = staticmethod(counting.count_down_both)
-    find = staticmethod(counting.find_between)
-    add_costs = staticmethod(counting.add_costs)
+    count = staticmethod(counting.count)
 
     def bound(self, dim: int) -> float:
         """See `similarity.float32_bound`."""
@@ -125,60 +105,82 @@ class Float32:
             block[top:bottom, left:right] = -np.inf
         return block
 
-    def filled(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """A block of given values, float32 [n, m], with its padding."""
-        block = np.full((len(values), padded(values.shape[1])), -np.inf, np.float32)
-        block[:, : values.shape[1]] = values
-        return block
-
-    def transposed(self, block: npt.NDArray[np.float32], columns: slice | IntArray) -> npt.NDArray[np.float32]:
-        """float32 [columns, padded n]."""
-        return counting.transposed(block[:, columns], -np.inf)
+    def transposed(self, block: npt.NDArray[np.float32], width: int) -> npt.NDArray[np.float32]:
+        """float32 [width, padded n]."""
+        return counting.transposed(block[:, :width], -np.inf)
 
 
-class Bfloat16:
-    """bfloat16 products by torch, on processors that multiply such numbers natively.
+@dataclass(frozen=True, slots=True, eq=False)
+class Int16:
+    """Products of vectors rounded to 16 bits, by `product_numba`, on processors that are good at them.
 
-    A block holds whole numbers that are ordered as the bfloat16 numbers whose bits they are made from.
+    A block holds the similarities times `_UNIT`, in 16 bits.
+
+    Attributes:
+        scale: what unit vectors are multiplied by before they are rounded.
+        shift: bits by which sums are shifted so that they fit in 32.
+        error: see `bound`.
+        shape: of a block; rows of 2^10 numbers would all begin in the same lines of the cache.
     """
 
-    shape = (1024, 1024)
+    scale: float
+    shift: int
+    error: float
+    shape: tuple[int, int] = (960, 960)
 
-    count = staticmethod(counting.count_above_both)
-    count_down = staticmethod(counting.count_down_both)
-    find = staticmethod(counting.find_between)
-    add_costs = staticmethod(counting.add_costs)
+    count = staticmethod(counting.count)
+
+    @classmethod
+    def of(cls, *sides: Vectors) -> "Int16":
+        """For these vectors and parts of them: with the largest scale at which no sum overflows."""
+        from rope.bench.ranking import product_numba
+
+        dim = sides[0].dim
+        entry, length = np.max([product_numba.largest(side.raw, side.inverse_norms) for side in sides], axis=0)
+        # The chunk of a rounded vector is longer by half a unit in each of its dimensions at most.
+        scale = (1 - 1e-5) * float(min(32_767 / entry, (_SUMMED - math.sqrt(product_numba.CHUNK) / 2 - 1) / length))
+        off = max(product_numba.largest_rounding(side.raw, side.inverse_norms, scale) for side in sides)
+        shift = max(0, math.ceil(2 * math.log2(scale + off + 1)) - 30)
+        n_chunks = -(-dim // product_numba.CHUNK)
+        return cls(scale, shift, int16_bound(off / scale, n_chunks * 2.0**shift / scale**2))
 
     def bound(self, dim: int) -> float:
-        """See `similarity.bfloat16_bound`."""
-        return bfloat16_bound(dim)
+        """See `similarity.int16_bound`."""
+        return self.error
 
     def limits(self, lower: FloatArray, upper: FloatArray) -> tuple[Limits, Limits]:
-        """Keys, see `bfloat16_limits`."""
-        low, high = bfloat16_limits(lower, upper)
-        return _keys(_bits(low)), _keys(_bits(high))
+        """int16; a block keeps values within ±32,767, so such a value may stand for one beyond."""
+        low = np.ceil(lower * _UNIT - 0.5 - 1e-9) - 1
+        high = np.floor(upper * _UNIT + 0.5 + 1e-9)
+        return np.clip(low, -32_768, 32_766).astype(np.int16), np.clip(high, -32_767, 32_767).astype(np.int16)
 
-    def units(self, vectors: Vectors, start: int, stop: int) -> Any:  # noqa: ANN401
-        """torch.bfloat16 [stop - start, dim]."""
-        import torch
+    def units(self, vectors: Vectors, start: int, stop: int) -> tuple[npt.NDArray[np.int16], int]:
+        """int16 [padded stop - start, dim], rounded and filled up with zeros, and how many are no padding."""
+        from rope.bench.ranking.product_numba import CHUNK, rounded
 
-        return torch.from_numpy(float32_units(vectors, start, stop)).bfloat16()
+        width = -(-vectors.dim // CHUNK) * CHUNK
+        return rounded(vectors.raw[start:stop], vectors.inverse_norms[start:stop], self.scale, width), stop - start
 
-    def block(self, queries: Any, gallery: Any, same: Sequence[Rectangle]) -> npt.NDArray[np.int16]:  # noqa: ANN401
+    def block(
+        self,
+        queries: tuple[npt.NDArray[np.int16], int],
+        gallery: tuple[npt.NDArray[np.int16], int],
+        same: Sequence[Rectangle],
+    ) -> npt.NDArray[np.int16]:
         """int16 [n, padded m]."""
-        import torch
+        from rope.bench.ranking.product_numba import packed, product
 
-        block = torch.empty((len(queries), padded(len(gallery))), dtype=torch.bfloat16)
-        torch.mm(queries, gallery.T, out=block[:, : len(gallery)])
-        bits: npt.NDArray[np.int16] = block.view(torch.int16).numpy()
-        bits[:, len(gallery) :] = _LOWEST
+        block = np.empty((queries[1], padded(gallery[1])), np.int16)
+        factor = np.float32(_UNIT * 2.0**self.shift / self.scale**2)
+        product(queries[0], packed(gallery[0]), np.int32(self.shift), factor, block)
+        block[:, gallery[1] :] = _LOWEST
         for top, bottom, left, right in same:
-            bits[top:bottom, left:right] = _LOWEST
-        return _keys(bits)
+            block[top:bottom, left:right] = _LOWEST
+        return block
 
-    def transposed(self, block: npt.NDArray[np.int16], columns: slice | IntArray) -> npt.NDArray[np.int16]:
-        """int16 [columns, padded n]."""
-        return counting.transposed(block[:, columns], _LOWEST_KEY)
+    def transposed(self, block: npt.NDArray[np.int16], width: int) -> npt.NDArray[np.int16]:
+        """int16 [width, padded n]."""
+        return counting.transposed(block[:, :width], _LOWEST)
 
 
 def float32_limits(lower: FloatArray, upper: FloatArray) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
@@ -190,57 +192,3 @@ def float32_limits(lower: FloatArray, upper: FloatArray) -> tuple[npt.NDArray[np
     """
     low = np.nextafter(lower.astype(np.float32), np.float32(-4))
     return low, np.nextafter(upper.astype(np.float32), np.float32(4))
-
-
-def bfloat16_limits(lower: FloatArray, upper: FloatArray) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """`Arithmetic.limits` for bfloat16, as float32 numbers that are bfloat16 numbers.
-
-    Rounding never changes an order, so a similarity that was at least `lower` before it was rounded is at least the
-    next bfloat16 number below `lower` afterwards; the first limit is the number below that one.
-
-    >>> low, high = bfloat16_limits(np.array([0.1, -0.1]), np.array([0.1, -0.1]))
-    >>> low
-    array([ 0.09912109, -0.10058594], dtype=float32)
-    >>> high
-    array([ 0.10009766, -0.09960938], dtype=float32)
-    """
-    low, high = float32_limits(lower, upper)
-    floor = _keys(_bits(low)) - (_truncated(low) > low)
-    ceiling = _keys(_bits(high)) + (_truncated(high) < high)
-    return _values(floor - 1), _values(ceiling)
-
-
-def _bits(values: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
-    """The upper half of each number: that of its own if it is a bfloat16 number, else of the next one towards 0."""
-    return (values.view(np.int32) >> 16).astype(np.int16)
-
-
-def _truncated(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    return (values.view(np.int32) & ~0xFFFF).view(np.float32)
-
-
-def _keys(bits: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
-    """Whole numbers in the order of the bfloat16 numbers; its own inverse. -0 comes just before 0."""
-    keys = bits >> 15
-    keys &= np.int16(0x7FFF)
-    keys ^= bits
-    return keys
-
-
-def _values(keys: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:
-    return (_keys(keys.astype(np.int16)).astype(np.int32) << 16).view(np.float32)
-
-
-def has_fast_bfloat16() -> bool:
-    """Whether torch is installed and this processor multiplies bfloat16 numbers natively.
-
-    Looked up without importing torch, which takes a second, where the processor lacks it.
-    """
-    from importlib.util import find_spec
-    from pathlib import Path
-
-    cpuinfo = Path("/proc/cpuinfo")
-    if not cpuinfo.exists() or find_spec("torch") is None:
-        return False
-    flags = next((line.split() for line in cpuinfo.read_text().splitlines() if line.startswith("flags")), [])
-    return "avx512_bf16" in flags or "amx_bf16" in flags

@@ -35,19 +35,17 @@ Block: TypeAlias = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prices:
-    """What it costs when values of a block are above a limit, segment by segment of its columns.
+    """What it costs when samples of a run of a gallery are above a limit, product by product.
 
     Attributes:
-        starts: int64 [n_segments], the first column of each segment.
-        places: int64 [n_segments], the place in `table` of each segment's cost of no value above.
-        segment_of: int64 [m], the segment of each column.
-        table: int64; the cost of c values above stands c places after that of none.
-        drawn: uint64 [m, n_words]; the trials, as bits, in which each column is drawn.
+        product: int64 [m], ascending; what the samples of one product have in common.
+        place: int64 [m], the place in `table` of the cost of no sample of the product above.
+        table: int64; the cost of c samples above stands c places after that of none.
+        drawn: uint64 [m, n_words]; the trials, as bits, in which each sample is drawn.
     """
 
-    starts: IntArray
-    places: IntArray
-    segment_of: IntArray
+    product: IntArray
+    place: IntArray
     table: IntArray
     drawn: BitArray
 

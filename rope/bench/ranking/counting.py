@@ -12,13 +12,14 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from rope.bench.ranking.blocks import (
     CHUNK,
     MAX_COST,
+    PADDING,
     BitArray,
     Block,
     BoolArray,
@@ -31,17 +32,17 @@ from rope.bench.ranking.blocks import (
 
 __all__ = [
     "LOOPS",
+    "Counted",
     "Loops",
+    "Words",
     "add_costs",
     "add_costs_numpy",
-    "count_above_both",
-    "count_above_both_numpy",
-    "count_down_both",
-    "count_down_both_numpy",
+    "bits_of",
+    "count",
+    "count_numpy",
+    "counted_from",
     "dot_pairs",
     "dot_pairs_numpy",
-    "find_between",
-    "find_between_numpy",
     "transposed",
     "transposed_numpy",
 ]
@@ -49,56 +50,110 @@ __all__ = [
 _PAIR_VALUES: Final = 1 << 20
 """Entries gathered at a time by `dot_pairs_numpy`: 16 MiB of temporaries."""
 
+_LIMITS_AT_A_TIME: Final = 1 << 10
+"""Limits of which `add_costs_numpy` holds a number for each product: 8 MiB for 1,024 products."""
+
 _LOADING_PAYS: Final = 1 << 28
 """Numbers that the loops of numpy visit in about the time that loading the compiled ones takes."""
 
 
-def count_above_both_numpy(block: Block, low: Block, high: Block, offsets: IntArray) -> tuple[IntArray, IntArray]:
-    """How many values of row i exceed each of its limits, for two sets of limits.
+class Words(NamedTuple):
+    """Which values exceed some limits, as bits; where nothing in a strip of `PADDING` columns does, no word is needed.
+
+    Attributes:
+        limits: int64 [k], the limit of each word.
+        strips: int64 [k], the strip; those of one limit ascend.
+        bits: uint64 [k].
+    """
+
+    limits: IntArray
+    strips: IntArray
+    bits: BitArray
+
+
+class Counted(NamedTuple):
+    """What a block says of some limits; of a value that may exceed one or not, what is needed to settle that.
+
+    Attributes:
+        above: int64 [n_limits], how many values of its row exceed each limit.
+        words: of the wanted limits.
+        limits: int64 [k], the limit of each open value, in any order.
+        rows: int64 [k], its row.
+        columns: int64 [k], its column.
+        places: int64 [k], the place in `words` of its strip; where its limit is not wanted, -1.
+    """
+
+    above: IntArray
+    words: Words
+    limits: IntArray
+    rows: IntArray
+    columns: IntArray
+    places: IntArray
+
+
+def count_numpy(
+    block: Block, low: Block, high: Block, offsets: IntArray, most: int, wanted: BoolArray
+) -> Counted | None:
+    """How many values of row i exceed each of its limits, and which may.
 
     Args:
         block: [n, m], m a multiple of `PADDING`.
-        low: [n_limits], of the dtype of the block; those of row i are `low[offsets[i]:offsets[i + 1]]`.
-        high: [n_limits].
+        low: [n_limits], of the dtype of the block; a value not above it does not exceed the limit, and
+        high: [n_limits], one above it does. Those of row i are `high[offsets[i]:offsets[i + 1]]`.
         offsets: int64 [n + 1], from 0 to n_limits.
+        most: how many values in `(low, high]` are few enough to be told one by one.
+        wanted: bool [n_limits], the limits of which also the values are told.
 
     Returns:
-        int64 [n_limits], twice.
+        None where more than `most` are in `(low, high]`.
 
     >>> block = np.repeat(np.float32([[1, 2, 3, -9]]), [1, 1, 1, 61], axis=1)
-    >>> count_above_both_numpy(block, np.float32([2, 0]), np.float32([3, 2]), np.array([0, 2]))
-    (array([1, 3]), array([0, 1]))
+    >>> low, high, offsets, wanted = np.float32([2, 0]), np.float32([3, 2]), np.array([0, 2]), np.array([False, True])
+    >>> counted = count_numpy(block, low, high, offsets, 3, wanted)
+    >>> counted.above, counted.words.bits, counted.limits, counted.columns, counted.places
+    (array([0, 1]), array([4], dtype=uint64), array([0, 1, 1]), array([2, 0, 1]), array([-1,  0,  0]))
+    >>> count_numpy(block, low, high, offsets, 2, wanted)
     """
-    return _count_above(block, low, offsets), _count_above(block, high, offsets)
-
-
-def count_down_both_numpy(block: Block, low: Block, high: Block) -> tuple[IntArray, IntArray]:
-    """How many values of each of the first columns exceed its limit, for two sets of limits.
-
-    Args:
-        block: [n, m].
-        low: [n_columns], of the dtype of the block; n_columns <= m.
-        high: [n_columns].
-
-    Returns:
-        int64 [n_columns], twice.
-
-    >>> count_down_both_numpy(np.float32([[1, 5], [2, 6]]), np.float32([1, 0]), np.float32([2, 5]))
-    (array([1, 2]), array([0, 1]))
-    """
-    values = block[:, : len(low)]
-    return (values > low).sum(axis=0, dtype=np.int64), (values > high).sum(axis=0, dtype=np.int64)
-
-
-def _count_above(block: Block, limits: Block, offsets: IntArray) -> IntArray:
-    counts = np.zeros(len(limits), np.int64)
-    n_limits = np.diff(offsets)
+    above = np.zeros((2, len(low)), np.int64)
+    bits = np.zeros((2, np.count_nonzero(wanted), block.shape[1] // PADDING), np.uint64)
+    slots, n_limits = np.cumsum(wanted) - 1, np.diff(offsets)
     for rank in range(n_limits.max(initial=0)):
         rows = np.flatnonzero(n_limits > rank)
         at = offsets[rows] + rank
         values = block if len(rows) == len(block) else block[rows]
-        counts[at] = _count_true(values > limits[at, None])
-    return counts
+        for i, limits in enumerate((low, high)):
+            is_above = values > limits[at, None]
+            above[i, at] = _count_true(is_above)
+            bits[i, slots[at[wanted[at]]]] = bits_of(is_above[wanted[at]])
+    maybe, sure = above
+    if (maybe - sure).sum() > most:
+        return None
+    return counted_from(sure, bits, wanted, *_find_between(block, low, high, offsets, maybe > sure), offsets)
+
+
+def counted_from(
+    above: IntArray, bits: BitArray, wanted: BoolArray, limits: IntArray, columns: IntArray, offsets: IntArray
+) -> Counted:
+    """`Counted` from the bits of all strips: uint64 [2, n_wanted, m / 64], of what may exceed a limit and what does."""
+    slots, strips = np.nonzero(bits[0])
+    places = np.zeros(bits[0].shape, np.int64)
+    places[slots, strips] = np.arange(len(slots))
+    kept, own = wanted[limits], np.full(len(limits), -1)
+    own[kept] = places[(np.cumsum(wanted) - 1)[limits[kept]], columns[kept] // PADDING]
+    rows = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))[limits]
+    words = Words(np.flatnonzero(wanted)[slots], strips, bits[1, slots, strips])
+    return Counted(above, words, limits, rows, columns, own)
+
+
+def bits_of(mask: BoolArray) -> BitArray:
+    """Rows of booleans as bits, those of column c in word c // 64: uint64 [n, padded m / 64].
+
+    >>> bits_of(np.array([[True, False, True]]))
+    array([[5]], dtype=uint64)
+    """
+    whole = np.zeros((len(mask), padded(mask.shape[1])), np.bool_)
+    whole[:, : mask.shape[1]] = mask
+    return np.packbits(whole, axis=1, bitorder="little").view("<u8")
 
 
 def _count_true(mask: BoolArray) -> IntArray:
@@ -114,7 +169,7 @@ def _count_true(mask: BoolArray) -> IntArray:
     return counts
 
 
-def find_between_numpy(
+def _find_between(
     block: Block, low: Block, high: Block, offsets: IntArray, wanted: BoolArray
 ) -> tuple[IntArray, IntArray]:
     """The values of row i in `(low, high]` of its wanted limits, as (limit, column), ordered."""
@@ -131,51 +186,33 @@ def find_between_numpy(
     return np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found])
 
 
-def add_costs_numpy(
-    block: Block,
-    low: Block,
-    high: Block,
-    offsets: IntArray,
-    prices: Prices,
-    own: BitArray,
-    total: IntArray,
-    failed: BitArray,
-) -> tuple[IntArray, IntArray, IntArray]:
-    """Add, for each limit, what the values of its row above it cost, and note the trials in which one is drawn.
-
-    Nothing is added for a segment with a value between low and high, which may be above or not; it is returned.
+def add_costs_numpy(words: Words, prices: Prices, own: BitArray, total: IntArray, failed: BitArray) -> BoolArray:
+    """Add, for each limit, what the samples above it cost, and note the trials in which one of them is drawn.
 
     Args:
-        block: [n, m].
-        low: [n_limits]; a value not above it is not above the limit, and
-        high: [n_limits], one above it is.
-        offsets: int64 [n + 1].
-        prices: of the columns.
-        own: uint64 [n_limits, n_words]; the only bits that matter in `failed`.
-        total: int64 [n_limits]; added to, but ignored once it has reached `MAX_COST`.
-        failed: uint64 [n_limits, n_words]; gets the bits of the columns whose values are above high.
+        words: the samples above each of n limits.
+        prices: of the samples.
+        own: uint64 [n, n_words]; the only bits that matter in `failed`.
+        total: int64 [n]; added to, but ignored once it has reached `MAX_COST`.
+        failed: uint64 [n, n_words]; gets the bits of the trials.
 
     Returns:
-        The limits and segments left out, and how many values of the segment are above high: int64 [k], three times.
+        bool [n], the limits to which another sample above may still make a difference.
     """
-    n_limits, m = np.diff(offsets), len(prices.segment_of)
-    left_out = [(np.zeros(0, np.int64),) * 3]
-    for rank in range(n_limits.max(initial=0)):
-        rows = np.flatnonzero(n_limits > rank)
-        at = offsets[rows] + rank
-        alive = (total[at] < MAX_COST) | np.any(own[at] & ~failed[at], axis=1)
-        rows, at = rows[alive], at[alive]
-        above = block[rows, :m] > high[at, None]
-        n_above = np.add.reduceat(above, prices.starts, axis=1, dtype=np.int64)  # [rows, segments]
-        n_maybe = np.add.reduceat(block[rows, :m] > low[at, None], prices.starts, axis=1, dtype=np.int64)
-        is_open = n_maybe > n_above
-        total[at] += np.where(is_open, 0, prices.table[prices.places + n_above]).sum(axis=1)
+    starts = np.flatnonzero(np.diff(prices.product, prepend=-1))
+    which, slots = np.unique(words.limits, return_inverse=True)
+    for first in range(0, len(which), _LIMITS_AT_A_TIME):
+        some, here = which[first : first + _LIMITS_AT_A_TIME], slots // _LIMITS_AT_A_TIME == first // _LIMITS_AT_A_TIME
+        bits = np.zeros((len(some), padded(len(prices.product)) // PADDING), "<u8")
+        bits[slots[here] - first, words.strips[here]] = words.bits[here]
+        above = np.unpackbits(bits.view(np.uint8), axis=1, bitorder="little", count=len(prices.product)).view(np.bool_)
+        n_above = np.add.reduceat(above, starts, axis=1, dtype=np.int64)  # [limits, products]
+        total[some] += prices.table[prices.place[starts] + n_above].sum(axis=1)
         for word in range(failed.shape[1]):
-            failed[at, word] |= np.bitwise_or.reduce(np.where(above, prices.drawn[:, word], np.uint64(0)), axis=1)
-        which, segments = np.nonzero(is_open)
-        left_out.append((at[which], segments, n_above[which, segments]))
-    limits, segments, counts = (np.concatenate(parts) for parts in zip(*left_out, strict=True))
-    return limits, segments, counts
+            drawn = np.where(above, prices.drawn[:, word], np.uint64(0))
+            failed[some, word] |= np.bitwise_or.reduce(drawn, axis=1)
+    can_win: BoolArray = np.any(own & ~failed, axis=1)
+    return can_win | (total < MAX_COST)
 
 
 def transposed_numpy(block: Block, fill: float) -> Block:
@@ -214,7 +251,7 @@ class Loops:
 
     def pick(self, name: str, n: int) -> Callable[..., Any]:
         """The loop of this name, for a call that visits n numbers."""
-        if self.room > n or not self._has_compiled():
+        if not self.will_compile(n):
             self.room -= min(n, self.room)
             loop = globals()[f"{name}_numpy"]
         else:
@@ -222,7 +259,10 @@ class Loops:
             loop = getattr(self._compiled, name)
         return loop  # type: ignore[no-any-return]
 
-    def _has_compiled(self) -> bool:
+    def will_compile(self, n: int) -> bool:
+        """Whether the compiled loops are called, or will be once n numbers have been visited; they are loaded then."""
+        if self.room > n:
+            return False
         if self._compiled is None:
             try:
                 self._compiled = import_module("rope.bench.ranking.counting_numba")
@@ -234,45 +274,18 @@ class Loops:
 LOOPS: Final = Loops(_LOADING_PAYS)
 
 
-def count_above_both(block: Block, low: Block, high: Block, offsets: IntArray) -> tuple[IntArray, IntArray]:
-    """See `count_above_both_numpy`."""
-    counts: tuple[IntArray, IntArray] = LOOPS.pick("count_above_both", block.shape[1] * len(low))(
-        block, low, high, offsets
-    )
-    return counts
+def count(block: Block, low: Block, high: Block, offsets: IntArray, most: int, wanted: BoolArray) -> Counted | None:
+    """See `count_numpy`."""
+    loop = LOOPS.pick("count", block.shape[1] * len(low))
+    counted: Counted | None = loop(block, low, high, offsets, most, wanted)
+    return counted
 
 
-def count_down_both(block: Block, low: Block, high: Block) -> tuple[IntArray, IntArray]:
-    """See `count_down_both_numpy`."""
-    counts: tuple[IntArray, IntArray] = LOOPS.pick("count_down_both", block.size)(block, low, high)
-    return counts
-
-
-def find_between(
-    block: Block, low: Block, high: Block, offsets: IntArray, wanted: BoolArray
-) -> tuple[IntArray, IntArray]:
-    """See `find_between_numpy`."""
-    found: tuple[IntArray, IntArray] = LOOPS.pick("find_between", block.shape[1] * len(low))(
-        block, low, high, offsets, wanted
-    )
-    return found
-
-
-def add_costs(
-    block: Block,
-    low: Block,
-    high: Block,
-    offsets: IntArray,
-    prices: Prices,
-    own: BitArray,
-    total: IntArray,
-    failed: BitArray,
-) -> tuple[IntArray, IntArray, IntArray]:
+def add_costs(words: Words, prices: Prices, own: BitArray, total: IntArray, failed: BitArray) -> BoolArray:
     """See `add_costs_numpy`."""
-    left_out: tuple[IntArray, IntArray, IntArray] = LOOPS.pick("add_costs", block.shape[1] * len(low))(
-        block, low, high, offsets, prices, own, total, failed
-    )
-    return left_out
+    loop = LOOPS.pick("add_costs", PADDING * len(words.bits))
+    matters: BoolArray = loop(words, prices, own, total, failed)
+    return matters
 
 
 def transposed(block: Block, fill: float) -> Block:

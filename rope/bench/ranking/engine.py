@@ -4,15 +4,14 @@ The rank of a positive is one more than the number of negatives that are at leas
 sorted and no top-k is kept: each block of the similarity matrix is compared with the similarities of the positives,
 known in advance, and forgotten (`rope.bench.ranking.blockwise`).
 
-Blocks are float32 products, or coarser and faster ones where few comparisons are made. What their error bound leaves
-open is settled in float64, and if need be exactly (see `rope.bench.ranking.similarity`), so the counts are the true
-ones whatever the blocks were made with.
+Blocks are products of float32 numbers, or of 16-bit whole numbers where the processor is faster at these. What their
+error bound leaves open is settled in float64, and if need be exactly (see `rope.bench.ranking.similarity`), so the
+counts are the true ones whatever the blocks were made with.
 
 A domain in which one product has very many samples has more positives than memory holds: `_plan` says how these are
 counted a part at a time. `reduce_pair` and its like hand each part on; `rank_pair` and its like put all together.
 """
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
@@ -20,8 +19,9 @@ from typing import Final, TypeVar
 import numpy as np
 
 from rope.arrays import BitArray, BoolArray, IntArray
-from rope.bench.ranking.backends import Arithmetic, Bfloat16, Float32, has_fast_bfloat16
+from rope.bench.ranking.backends import Arithmetic, Float32, Int16
 from rope.bench.ranking.blockwise import count_blocks
+from rope.bench.ranking.counting import LOOPS
 from rope.bench.ranking.pair_counts import PairCounts, runs_of
 from rope.bench.ranking.records import ComputeSettings, Labelled, PositiveRanks
 from rope.bench.ranking.rowwise import reduce_rows
@@ -52,11 +52,6 @@ _WORD_BYTES: Final = 24
 
 _QUERY_BYTES: Final = 4096
 """What positives may take for each query, beside `ComputeSettings.memory`."""
-
-_COARSE_PAYS: Final = 2**30
-_LOADING_PAYS: Final = 2**37
-"""Multiplications from which coarser products are faster, and from which they are worth loading torch for, which takes
-about as long as so many in float32."""
 
 
 def reduce_pair(
@@ -350,20 +345,20 @@ def _share(compute: ComputeSettings, share: float) -> ComputeSettings:
 
 
 def _choose(compute: ComputeSettings, a: Labelled, b: Labelled, best_only: bool) -> Sequence[Arithmetic]:
-    """bfloat16 leaves open too much of the crowd of negatives that lie among the lesser positives."""
+    """On an accelerator, bfloat16 leaves open too much of the crowd of negatives among the lesser positives."""
     if compute.arithmetics is not None:
         return compute.arithmetics
     if compute.device != "cpu":
         from rope.bench.ranking.torch_backend import OnDevice  # brings torch
 
-        return (
-            [OnDevice(compute.device, "bfloat16"), OnDevice(compute.device)]
-            if best_only
-            else [OnDevice(compute.device)]
-        )
-    n_multiplications = len(a) * len(b) * a.vectors.dim
-    pays = n_multiplications >= (_COARSE_PAYS if "torch" in sys.modules else _LOADING_PAYS)
-    return [Bfloat16(), Float32()] if best_only and pays and has_fast_bfloat16() else [Float32()]
+        coarse = [OnDevice(compute.device, "bfloat16")] if best_only else []
+        return [*coarse, OnDevice(compute.device)]
+    if LOOPS.will_compile(len(a) * len(b)):
+        from rope.bench.ranking.product_numba import IS_FAST  # brings numba
+
+        if IS_FAST:
+            return [Int16.of(a.vectors, b.vectors), Float32()]
+    return [Float32()]
 
 
 def _ranks_of(counts: PairCounts) -> PositiveRanks:

@@ -31,41 +31,37 @@ class Costs:
         table: int64; see `place`.
         place: int64 [n]; for each gallery sample, the place in `table` of its product's cost of 0 samples; that of c
             samples is c places further on.
-        starts: int64, the first sample of each product.
+        product: int64 [n], the number of each gallery sample's product, from 0.
         drawn: uint64 [n, n_words]; bit t of a sample is set if it is in support set t.
     """
 
     table: IntArray
     place: IntArray
-    starts: IntArray
+    product: IntArray
     drawn: BitArray
 
     @classmethod
     def of(cls, products: IntArray, drawn: BitArray) -> "Costs":
         """The costs for a gallery with these products, ascending."""
-        starts = np.flatnonzero(np.diff(products, prepend=-1))
-        sizes = np.diff(starts, append=len(products))
+        _, product, sizes = np.unique(products, return_inverse=True, return_counts=True)
         unique, which = np.unique(sizes, return_inverse=True)
         places = np.cumsum(unique + 1) - (unique + 1)
         table = np.concatenate([np.zeros(0, np.int64), *(_costs_of(int(n)) for n in unique)])
-        return cls(table, np.repeat(places[which], sizes), starts, drawn)
+        return cls(table, places[which][product], product, drawn)
 
     def prices(self, left: int, right: int) -> Prices:
         """Those of the gallery samples `left:right`, which hold whole products, or a part of one.
 
         A part costs nothing, since only the whole product has a cost.
         """
-        if self._is_part(left, right):
-            n, nothing = right - left, np.zeros(1, np.int64)
-            return Prices(nothing, nothing, np.zeros(n, np.int64), np.zeros(n + 1, np.int64), self.drawn[left:right])
-        inside = self.starts[np.searchsorted(self.starts, left) : np.searchsorted(self.starts, right)]
-        segment_of = np.repeat(np.arange(len(inside)), np.diff(inside, append=right))
-        return Prices(inside - left, self.place[inside], segment_of, self.table, self.drawn[left:right])
+        product, place = self.product[left:right], self.place[left:right]
+        is_part = self._is_part(left, right)
+        table = np.zeros(right - left + 1, np.int64) if is_part else self.table
+        return Prices(product, np.zeros_like(place) if is_part else place, table, self.drawn[left:right])
 
     def _is_part(self, left: int, right: int) -> bool:
-        own = int(np.searchsorted(self.starts, left, side="right")) - 1
-        end = self.starts[own + 1] if own + 1 < len(self.starts) else len(self.place)
-        return right < end or self.starts[own] < left
+        goes_on = right < len(self.product) and self.product[right] == self.product[right - 1]
+        return bool(goes_on or (left > 0 and self.product[left - 1] == self.product[left]))
 
 
 def _costs_of(n: int) -> IntArray:

@@ -6,11 +6,11 @@ from threading import Lock
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from rope.arrays import BitArray, BoolArray, FloatArray, IntArray
-from rope.bench.ranking.backends import Arithmetic, Float32, Limits
-from rope.bench.ranking.blocks import MAX_COST
+from rope.bench.ranking import counting
+from rope.bench.ranking.backends import Arithmetic, Limits
+from rope.bench.ranking.blocks import MAX_COST, PADDING, padded
 from rope.bench.ranking.one_shot_expectation import Costs, win_chances
 from rope.bench.ranking.similarity import TIE, Vectors, exact_cosine, float64_bound, float64_matrix, float64_pairs
 
@@ -25,17 +25,23 @@ _TIE: Final = Decimal("1e-12")
 _PIECE: Final = 1 << 18
 """Similarities handled at a time in float64: about 16 MiB of temporaries."""
 
+_ENTRIES: Final = 1 << 16
+"""Entries whose bits are held at a time: 8 MiB for a block of 960 columns."""
+
 _MANY: Final = 1024
 """Positives of a query from which the best is found by a matrix product."""
 
 
-class _Counted(NamedTuple):
-    """What a block has: for each entry of its queries, the negatives before it, and the open pairs that are."""
+class _Compared(NamedTuple):
+    """What a block has for some queries: for each of their entries, the negatives before it.
+
+    Of the wanted entries, `words` has the gallery samples at least as similar.
+    """
 
     above: IntArray
     above_optimistic: IntArray
     n_open: int
-    more: tuple[IntArray, IntArray]
+    words: counting.Words
 
 
 class PairCounts:
@@ -102,6 +108,8 @@ class PairCounts:
         self.costs: IntArray = np.zeros(n_entries, np.int64)
         self.failed: BitArray = np.zeros((n_entries, words), np.uint64)
         self._own: BitArray = self.failed if drawn is None else drawn[self.columns]
+        # Whether an entry has a chance left, or a trial that it has not failed in.
+        self._matters: BoolArray = np.full(n_entries, drawn is not None)
 
         # What two float64 similarities and the rounding of a limit can be off by together.
         self._reach = 2 * float64_bound(queries.dim) + 2.0**-50
@@ -191,23 +199,23 @@ class PairCounts:
             Whether it was counted.
         """
         (top, bottom), (left, right) = (columns, rows) if mirrored else (rows, columns)
-        offsets = self.offsets[top : bottom + 1] - self.offsets[top]
-        counts_down = mirrored and self._costs is None and bool(np.all(np.diff(offsets) == 1))
-        if mirrored and not counts_down:
-            block = arithmetic.transposed(block, slice(0, bottom - top))
-        counted = self.compare(arithmetic, block, (top, bottom), (left, right), counts_down=counts_down)
-        if counted is None:
-            return False
-        self._record(top, bottom, counted)
-        if self._costs is not None:
-            low, high = self._limits_of(arithmetic, top, bottom)
-            self._add_costs(arithmetic, block, low, high, offsets, (top, left, right - left), counted.more)
+        if mirrored:
+            block = arithmetic.transposed(block, bottom - top)
+        parts = []
+        for start, stop in self._few_entries(top, bottom):
+            wanted = self._matters[self.offsets[start] : self.offsets[stop]].copy()
+            compared = self.compare(arithmetic, block[start - top : stop - top], (start, stop), (left, right), wanted)
+            if compared is None:
+                return False
+            parts.append((start, stop, compared))
+        for start, stop, compared in parts:
+            self._record(start, stop, left, right, compared)
         return True
 
-    def _limits_of(self, arithmetic: Arithmetic, top: int, bottom: int) -> tuple[Limits, Limits]:
-        low, high = self._limits[id(arithmetic)]
-        span = slice(self.offsets[top], self.offsets[bottom])
-        return low[span], high[span]
+    def _few_entries(self, top: int, bottom: int) -> list[tuple[int, int]]:
+        """Queries cut into runs whose bits take little memory."""
+        runs = runs_of(np.diff(self.offsets[top : bottom + 1]), _ENTRIES)
+        return [(top + start, top + stop) for start, stop in runs]
 
     def compare(
         self,
@@ -215,87 +223,53 @@ class PairCounts:
         block: Any,  # noqa: ANN401
         rows: tuple[int, int],
         columns: tuple[int, int],
-        *,
-        counts_down: bool = False,
-    ) -> _Counted | None:
+        wanted: BoolArray,
+    ) -> _Compared | None:
         """Count one block and settle what it leaves open; None if that is too much.
 
         Args:
             arithmetic: that the block was made with.
-            block: its rows are the queries `rows`, or its columns, if `counts_down`; one entry a query then.
+            block: its rows are the queries `rows`.
             rows: the first query and the one after the last.
             columns: the first gallery sample and the one after the last.
-            counts_down: no need to transpose where each column has one limit.
+            wanted: bool [entries of the queries], those of which the bits are wanted.
         """
         (top, bottom), (left, right) = rows, columns
-        offsets = self.offsets[top : bottom + 1] - self.offsets[top]
-        low, high = self._limits_of(arithmetic, top, bottom)
-        if counts_down:
-            candidates, wins = arithmetic.count_down(block, low, high)
-        else:
-            candidates, wins = arithmetic.count(block, low, high, offsets)
-        n_open = int((candidates - wins).sum())
-        if n_open > _DENSE_SHARE * (bottom - top) * (right - left):
+        offsets = self.offsets[top : bottom + 1]
+        first = int(offsets[0])
+        low, high = (limits[first : offsets[-1]] for limits in self._limits[id(arithmetic)])
+        most = int(_DENSE_SHARE * (bottom - top) * (right - left))
+        counted = arithmetic.count(block, low, high, offsets - first, most, wanted)
+        if counted is None:
             return None
-        more = strictly_more = (np.zeros(0, np.int64), np.zeros(0, np.int64))
-        if n_open:
-            is_open = candidates > wins
-            if counts_down:
-                found = _find_down(arithmetic, block, low, high, is_open)
-            else:
-                found = arithmetic.find(block, low, high, offsets, is_open)
-            more, strictly_more = self._recheck(*found, top, left)
-        above, above_optimistic = (wins + np.bincount(pairs[0], minlength=len(wins)) for pairs in (more, strictly_more))
-        return _Counted(above, above_optimistic, n_open, more)
+        more, strictly_more = self._recheck(first + counted.limits, top + counted.rows, left + counted.columns)
+        if len(counted.words.bits):
+            is_above = (more & (counted.places >= 0)).astype(np.uint64)
+            np.add.at(counted.words.bits, counted.places, is_above << (counted.columns % PADDING).astype(np.uint64))
+        above_optimistic = counted.above.copy()
+        np.add.at(counted.above, counted.limits, more.astype(np.int64))  # booleans would be added the slow way
+        np.add.at(above_optimistic, counted.limits, strictly_more.astype(np.int64))
+        return _Compared(counted.above, above_optimistic, len(more), counted.words)
 
-    def _recheck(
-        self, entries: IntArray, columns: IntArray, top: int, left: int
-    ) -> tuple[tuple[IntArray, IntArray], tuple[IntArray, IntArray]]:
-        """Those of the open (entry, column) pairs that come before the positive, with ties against it and for it."""
-        first = self.offsets[top]
-        rows = np.searchsorted(self.offsets, entries + first, side="right") - 1
-        cosines = float64_pairs(self._queries, rows, self._gallery, columns + left)
-        more, strictly_more = self._settle(cosines, entries + first, rows, columns + left)
-        return (entries[more], columns[more]), (entries[strictly_more], columns[strictly_more])
+    def _recheck(self, entries: IntArray, rows: IntArray, columns: IntArray) -> tuple[BoolArray, BoolArray]:
+        """Whether each open gallery sample comes before its entry, with ties against the model and for it."""
+        return self._settle(float64_pairs(self._queries, rows, self._gallery, columns), entries, rows, columns)
 
-    def _record(self, top: int, bottom: int, counted: _Counted) -> None:
+    def _record(self, top: int, bottom: int, left: int, right: int, compared: _Compared) -> None:
         span = slice(self.offsets[top], self.offsets[bottom])
         with self._lock:
-            self.above[span] += counted.above
-            self.above_optimistic[span] += counted.above_optimistic
-            self.n_rechecked += counted.n_open
-
-    def _add_costs(
-        self,
-        arithmetic: Arithmetic,
-        block: Any,  # noqa: ANN401
-        low: Limits,
-        high: Limits,
-        offsets: IntArray,
-        place: tuple[int, int, int],
-        more: tuple[IntArray, IntArray],
-    ) -> None:
-        """Add the costs of a block at (top, left, width), in which `more` (entries, columns) were settled as above."""
-        assert self._costs is not None, "only called where costs were requested"
-        top, left, width = place
-        span = slice(self.offsets[top], self.offsets[top] + offsets[-1])
-        prices = self._costs.prices(left, left + width)
+            self.above[span] += compared.above
+            self.above_optimistic[span] += compared.above_optimistic
+            self.n_rechecked += compared.n_open
+        if self._costs is None:
+            return
         before, failed = self.costs[span].copy(), self.failed[span].copy()
         after = before.copy()
-        limits, segments, counts = arithmetic.add_costs(
-            block, low, high, offsets, prices, self._own[span], after, failed
-        )
-        n_segments = len(prices.starts)
-        keys, settled = np.unique(more[0] * n_segments + prices.segment_of[more[1]], return_counts=True)
-        left_out = limits * n_segments + segments
-        at = np.minimum(np.searchsorted(keys, left_out), max(len(keys) - 1, 0))
-        if len(keys):
-            counts = counts + np.where(keys[at] == left_out, settled[at], 0)
-        np.add.at(after, limits, prices.table[prices.places[segments] + counts])
-        np.bitwise_or.at(failed, more[0], prices.drawn[more[1]])
+        matters = counting.add_costs(compared.words, self._costs.prices(left, right), self._own[span], after, failed)
         self._record_costs(span, after - before)
         with self._lock:
             self.failed[span] |= failed
+            self._matters[span] &= matters
 
     def _record_costs(self, span: slice, costs: IntArray) -> None:
         """Add costs, but no further than `MAX_COST`, so that no number of products overflows.
@@ -319,46 +293,34 @@ class PairCounts:
         self._record_costs(slice(self.offsets[top], self.offsets[bottom]), price)
 
     def add_exactly(self, top: int, left: int, masked: BoolArray) -> None:
-        """Count a block from scratch in float64, for blocks full of ties; `masked` [n, m] marks pairs of one product.
-
-        Costs are then counted in whole numbers: a similarity becomes the number of limits of its row that it is above.
-        These are float32, which hold the halves between them up to 2^23 = 8,388,608 entries of a query; queries with
-        more than `engine.MANY_POSITIVES` are not counted in blocks.
-        """
+        """Count a block from scratch, for blocks full of ties; `masked`, bool [n, m], marks pairs of one product."""
         height, width = masked.shape
         step = max(1, _PIECE // width)
         for start in range(0, height, step):
             part = masked[start : start + step]
-            counted, n_beaten = self.compare_exactly(top + start, left, part)
-            self._record(top + start, top + start + len(part), counted)
-            if self._costs is None:
-                continue
-            offsets = self.offsets[top + start : top + start + len(part) + 1] - self.offsets[top + start]
-            # Entry i of n, best first, is beaten by what is above at least n - i limits.
-            n_limits = np.diff(offsets)
-            ranks = np.arange(offsets[-1]) - np.repeat(offsets[:-1], n_limits)
-            limits = (np.repeat(n_limits, n_limits) - ranks - 0.5).astype(np.float32)
-            arithmetic = Float32()
-            block = arithmetic.filled(n_beaten)
-            self._add_costs(arithmetic, block, limits, limits, offsets, (top + start, left, width), counted.more)
+            rows = top + start, top + start + len(part)
+            wanted = self._matters[self.offsets[rows[0]] : self.offsets[rows[1]]].copy()
+            self._record(*rows, left, left + width, self.compare_exactly(rows[0], left, part, wanted))
 
-    def compare_exactly(self, top: int, left: int, masked: BoolArray) -> tuple[_Counted, npt.NDArray[np.float32]]:
-        """`compare` from scratch; nothing is left open. Also, of each pair, how many entries of the query it beats."""
+    def compare_exactly(self, top: int, left: int, masked: BoolArray, wanted: BoolArray) -> _Compared:
+        """`compare` from scratch; nothing is left open."""
         size = masked.shape
         rows, columns = slice(top, top + size[0]), slice(left, left + size[1])
         cosines = float64_matrix(self._queries, rows, self._gallery, columns)
         first, offsets = self.offsets[top], self.offsets[top : top + size[0] + 1] - self.offsets[top]
         n_limits = np.diff(offsets)
         above, above_optimistic = (np.zeros(offsets[-1], np.int64) for _ in range(2))
-        n_beaten = np.zeros(size, np.float32)
+        bits = np.zeros((np.count_nonzero(wanted), padded(size[1]) // PADDING), np.uint64)
+        slots = np.cumsum(wanted) - 1
         for rank in range(n_limits.max(initial=0)):
             some = np.flatnonzero(n_limits > rank)
             at = offsets[some] + rank
             wins, wins_strictly = self._settle_rows(cosines[some], first + at, top + some, left, masked[some])
-            n_beaten[some] += wins
             above[at], above_optimistic[at] = wins.sum(axis=1), wins_strictly.sum(axis=1)
-        nothing = (np.zeros(0, np.int64), np.zeros(0, np.int64))
-        return _Counted(above, above_optimistic, masked.size, nothing), n_beaten
+            bits[slots[at[wanted[at]]]] = counting.bits_of(wins[wanted[at]])
+        nothing = np.zeros(0, np.int64)
+        words = counting.counted_from(above, np.stack([bits, bits]), wanted, nothing, nothing, offsets).words
+        return _Compared(above, above_optimistic, masked.size, words)
 
     def forget(self) -> None:
         """Let go of the entries, once they have been read."""
@@ -442,6 +404,7 @@ class CountOfProduct:
         """Of the queries `top:bottom`, and the product that begins at gallery sample `start`."""
         self._pair_counts, self._rows, self._start = counts, (top, bottom), start
         self.above: IntArray = np.zeros(counts.offsets[bottom] - counts.offsets[top], np.int64)
+        self._nothing: BoolArray = np.zeros(len(self.above), np.bool_)
 
     def add(
         self,
@@ -454,10 +417,10 @@ class CountOfProduct:
     ) -> bool:
         """As `PairCounts.add`; its rows are queries."""
         assert not mirrored, "these blocks serve one direction"
-        counted = self._pair_counts.compare(arithmetic, block, rows, columns)
-        if counted is None:
+        compared = self._pair_counts.compare(arithmetic, block, rows, columns, self._nothing)
+        if compared is None:
             return False
-        self.above += counted.above
+        self.above += compared.above
         return True
 
     def add_exactly(self, top: int, left: int, masked: BoolArray) -> None:
@@ -466,9 +429,9 @@ class CountOfProduct:
         first = self._pair_counts.offsets[self._rows[0]]
         for start in range(0, len(masked), step):
             part = masked[start : start + step]
-            counted, _ = self._pair_counts.compare_exactly(top + start, left, part)
             ends = self._pair_counts.offsets[[top + start, top + start + len(part)]] - first
-            self.above[ends[0] : ends[1]] += counted.above
+            span = slice(ends[0], ends[1])
+            self.above[span] += self._pair_counts.compare_exactly(top + start, left, part, self._nothing[span]).above
 
     def add_cost(self) -> None:
         """Add the cost of what was counted."""
@@ -489,18 +452,3 @@ def runs_of(sizes: IntArray, most: int) -> list[tuple[int, int]]:
         runs.append((start, stop))
         start = stop
     return runs or [(0, 0)]
-
-
-def _find_down(
-    arithmetic: Arithmetic,
-    block: Any,  # noqa: ANN401
-    low: Limits,
-    high: Limits,
-    wanted: BoolArray,
-) -> tuple[IntArray, IntArray]:
-    """The (column, row) pairs of a block whose values lie between the limits of their column, of the wanted columns."""
-    columns = np.flatnonzero(wanted)
-    one_each = np.arange(len(columns) + 1)
-    turned = arithmetic.transposed(block, columns)
-    which, rows = arithmetic.find(turned, low[columns], high[columns], one_each, np.ones(len(columns), np.bool_))
-    return columns[which], rows

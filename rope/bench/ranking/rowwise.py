@@ -128,11 +128,10 @@ class _Prices:
     @classmethod
     def of(cls, products: IntArray, drawn: BitArray) -> "_Prices":
         costs = Costs.of(products, drawn)
-        sizes = np.diff(costs.starts, append=len(products))
-        segments = np.repeat(np.arange(len(sizes)), sizes)
-        last = costs.place + np.arange(1, len(products) + 1) - costs.starts[segments]
+        starts = np.flatnonzero(np.diff(costs.product, prepend=-1))
+        last = costs.place + np.arange(1, len(products) + 1) - starts[costs.product]
         steps = (costs.table[last] - costs.table[last - 1]).astype(np.float64)
-        return cls(segments, steps, drawn, np.flatnonzero(drawn.any(axis=1)))
+        return cls(costs.product, steps, drawn, np.flatnonzero(drawn.any(axis=1)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -36,6 +36,7 @@ __all__ = [
     "float64_bound",
     "float64_matrix",
     "float64_pairs",
+    "int16_bound",
 ]
 
 TIE: Final = 1e-12
@@ -143,6 +144,22 @@ def bfloat16_bound(dim: int) -> float:
     u, v = 2.0**-24, 2.0**-9
     gamma = 2 * dim * u / (1 - 2 * dim * u)
     return ((1 + gamma) * ((1 + 2 * u + u * u) * (1 + v)) ** 2 - 1) * (1 + 1e-6) + dim * 2.0**-100
+
+
+def int16_bound(rounding: float, shifted: float) -> float:
+    """Largest distance of a product of unit vectors rounded to 16 bits, before it is rounded itself, from the cosine.
+
+    With x and y of length 1 and their roundings x' and y', x'y' - xy = (x' - x) y + x' (y' - y), which Cauchy-Schwarz
+    bounds. The last term covers three roundings to float32.
+
+    Args:
+        rounding: the largest distance of a rounded vector from a unit vector.
+        shifted: what shifting takes away from a product.
+
+    >>> 1.2e-4 < int16_bound(6e-5, 2e-8) < 1.21e-4
+    True
+    """
+    return (2 * rounding + rounding**2 + shifted) * (1 + 1e-6) + 2.0**-22
 
 
 def float64_bound(dim: int) -> float:

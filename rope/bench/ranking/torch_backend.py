@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from rope.bench.ranking.backends import Limits, Rectangle, bfloat16_limits, float32_limits
-from rope.bench.ranking.blocks import BitArray, BoolArray, FloatArray, IntArray, Prices
+from rope.bench.ranking.backends import Limits, Rectangle, float32_limits
+from rope.bench.ranking.blocks import PADDING, BitArray, BoolArray, FloatArray, IntArray, padded
+from rope.bench.ranking.counting import Counted, counted_from
 from rope.bench.ranking.similarity import Vectors, bfloat16_bound, float32_bound
 
 __all__ = ["OnDevice"]
@@ -57,28 +59,31 @@ class OnDevice:
             block[top:bottom, left:right] = -torch.inf
         return block
 
-    def transposed(self, block: torch.Tensor, columns: slice | IntArray) -> torch.Tensor:
-        """[columns, n]."""
-        return block[:, columns if isinstance(columns, slice) else self._tensor(columns)].T.contiguous()
+    def transposed(self, block: torch.Tensor, width: int) -> torch.Tensor:
+        """[width, n]."""
+        return block[:, :width].T.contiguous()
 
-    def count(self, block: torch.Tensor, low: Limits, high: Limits, offsets: IntArray) -> tuple[IntArray, IntArray]:
-        """See `counting.count_above_both`."""
-        above = np.zeros((2, len(low)), np.int64)
+    def count(
+        self, block: torch.Tensor, low: Limits, high: Limits, offsets: IntArray, most: int, wanted: BoolArray
+    ) -> Counted | None:
+        """See `counting.count_numpy`."""
+        above, slots = np.zeros((2, len(low)), np.int64), np.cumsum(wanted) - 1
+        bits = np.zeros((2, np.count_nonzero(wanted), padded(block.shape[1]) // PADDING), np.uint64)
         for rows, at in _by_rank(offsets):
             values = block if len(rows) == len(block) else block[self._tensor(rows)]
             for i, limits in enumerate((low, high)):
-                above[i, at] = (values > self._limits(limits[at])).sum(dim=1).cpu().numpy()
-        return above[0], above[1]
+                is_above = values > self._limits(limits[at])
+                above[i, at] = is_above.sum(dim=1).cpu().numpy()
+                bits[i, slots[at[wanted[at]]]] = _bits_of(is_above[self._tensor(wanted[at])])
+        maybe, sure = above
+        if (maybe - sure).sum() > most:
+            return None
+        return counted_from(sure, bits, wanted, *self._find(block, low, high, offsets, maybe > sure), offsets)
 
-    def count_down(self, block: torch.Tensor, low: Limits, high: Limits) -> tuple[IntArray, IntArray]:
-        """See `counting.count_down_both`."""
-        n_low, n_high = ((block > self._limits(limits).T).sum(dim=0).cpu().numpy() for limits in (low, high))
-        return n_low, n_high
-
-    def find(
+    def _find(
         self, block: torch.Tensor, low: Limits, high: Limits, offsets: IntArray, wanted: BoolArray
     ) -> tuple[IntArray, IntArray]:
-        """See `counting.find_between`."""
+        """The values of row i in `(low, high]` of its wanted limits, as (limit, column)."""
         found = [(np.zeros(0, np.int64),) * 2]
         for rows, at in _by_rank(offsets):
             rows, at = rows[wanted[at]], at[wanted[at]]
@@ -89,38 +94,7 @@ class OnDevice:
         limits, columns = (np.concatenate(parts) for parts in zip(*found, strict=True))
         return limits, columns
 
-    def add_costs(
-        self,
-        block: torch.Tensor,
-        low: Limits,
-        high: Limits,
-        offsets: IntArray,
-        prices: Prices,
-        own: BitArray,
-        total: IntArray,
-        failed: BitArray,
-    ) -> tuple[IntArray, IntArray, IntArray]:
-        """See `counting.add_costs`."""
-        ends = self._tensor(np.append(prices.starts[1:], len(prices.segment_of)) - 1)
-        places, table = self._tensor(prices.places), self._tensor(prices.table)
-        words = self._tensor(np.ascontiguousarray(prices.drawn.T).view(np.int64))  # [n_words, m]; torch lacks uint64
-        left_out = [(np.zeros(0, np.int64),) * 3]
-        for rows, at in _by_rank(offsets):
-            values = block[self._tensor(rows)]
-            above = values > self._limits(high[at])
-            n_above = _by_segment(above, ends)
-            is_open = _by_segment(values > self._limits(low[at]), ends) > n_above
-            costs = torch.where(is_open, 0, table[places + n_above]).sum(dim=1)
-            total[at] += costs.cpu().numpy()
-            for word, drawn in enumerate(words):
-                failed[at, word] |= _any_bit(above, drawn).cpu().numpy().view(np.uint64)
-            which, segments = torch.nonzero(is_open, as_tuple=True)
-            counts = n_above[which, segments]
-            left_out.append((at[which.cpu().numpy()], segments.cpu().numpy(), counts.cpu().numpy()))
-        limits, segments_out, counts_out = (np.concatenate(parts) for parts in zip(*left_out, strict=True))
-        return limits, segments_out, counts_out
-
-    def _tensor(self, values: FloatArray | IntArray | Limits) -> torch.Tensor:
+    def _tensor(self, values: FloatArray | IntArray | BoolArray | Limits) -> torch.Tensor:
         return torch.tensor(values, device=self.device)
 
     def _limits(self, values: Limits) -> torch.Tensor:
@@ -139,18 +113,48 @@ def _by_rank(offsets: IntArray) -> list[tuple[IntArray, IntArray]]:
     return [(rows, offsets[rows] + rank) for rank, rows in enumerate(ranked)]
 
 
-def _by_segment(mask: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
-    """How many are true in each segment of columns, given the last column of each: int64 [n, n_segments]."""
-    until = torch.cumsum(mask, dim=1)[:, ends]
-    return torch.diff(until, dim=1, prepend=torch.zeros_like(until[:, :1]))
+def _bits_of(mask: torch.Tensor) -> BitArray:
+    """See `counting.bits_of`; eight times less has to travel."""
+    whole = torch.nn.functional.pad(mask, (0, padded(mask.shape[1]) - mask.shape[1])).view(torch.uint8)
+    weights = 2 ** torch.arange(8, dtype=torch.uint8, device=mask.device)
+    lanes = (whole.view(len(mask), whole.shape[1] // 8, 8) * weights).sum(dim=2, dtype=torch.uint8)
+    return lanes.cpu().numpy().view("<u8")
 
 
-def _any_bit(mask: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
-    """The bits that any of a row's marked columns has: int64 [n]."""
-    bits = torch.where(mask, words, 0)  # [n, m]
-    while bits.shape[1] > 1:  # halve the columns until one is left: torch reduces by every operation but this
-        half = (bits.shape[1] + 1) // 2
-        rest = bits[:, half:]
-        bits = bits[:, :half].clone()
-        bits[:, : rest.shape[1]] |= rest
-    return bits[:, 0]
+def bfloat16_limits(lower: FloatArray, upper: FloatArray) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """`Arithmetic.limits` for bfloat16, as float32 numbers that are bfloat16 numbers.
+
+    Rounding never changes an order, so a similarity that was at least `lower` before it was rounded is at least the
+    next bfloat16 number below `lower` afterwards; the first limit is the number below that one.
+
+    >>> low, high = bfloat16_limits(np.array([0.1, -0.1]), np.array([0.1, -0.1]))
+    >>> low
+    array([ 0.09912109, -0.10058594], dtype=float32)
+    >>> high
+    array([ 0.10009766, -0.09960938], dtype=float32)
+    """
+    low, high = float32_limits(lower, upper)
+    floor = _keys(_bits(low)) - (_truncated(low) > low)
+    ceiling = _keys(_bits(high)) + (_truncated(high) < high)
+    return _values(floor - 1), _values(ceiling)
+
+
+def _bits(values: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
+    """The upper half of each number: that of its own if it is a bfloat16 number, else of the next one towards 0."""
+    return (values.view(np.int32) >> 16).astype(np.int16)
+
+
+def _truncated(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    return (values.view(np.int32) & ~0xFFFF).view(np.float32)
+
+
+def _keys(bits: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
+    """Whole numbers in the order of the bfloat16 numbers; its own inverse. -0 comes just before 0."""
+    keys = bits >> 15
+    keys &= np.int16(0x7FFF)
+    keys ^= bits
+    return keys
+
+
+def _values(keys: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:
+    return (_keys(keys.astype(np.int16)).astype(np.int32) << 16).view(np.float32)

@@ -5,13 +5,15 @@ The oracle is a double loop over cosines in integer arithmetic.
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rope.bench.metrics import score_queries
 from rope.bench.one_shot import Draws, support_bits
 from rope.bench.ranking import counting
-from rope.bench.ranking.backends import Bfloat16, Float32
+from rope.bench.ranking.backends import Float32, Int16
 from rope.bench.ranking.engine import ComputeSettings, Labelled, rank_one_way, rank_pair, rank_within
-from rope.bench.ranking.similarity import Vectors
+from rope.bench.ranking.similarity import Vectors, float64_matrix
 from tests.bench.reference import float32, score_slowly
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
@@ -24,29 +26,27 @@ N, N_PRODUCTS = 26, 8
 class Float32InNumpy(Float32):
     """Without compiled loops."""
 
-    count = staticmethod(counting.count_above_both_numpy)
-    find = staticmethod(counting.find_between_numpy)
-    add_costs = staticmethod(counting.add_costs_numpy)
+    count = staticmethod(counting.count_numpy)
 
-    count_down = staticmethod(counting.count_down_both_numpy)
-
-    def transposed(self, block, columns):
-        return counting.transposed_numpy(block[:, columns], -np.inf)
+    def transposed(self, block, width):
+        return counting.transposed_numpy(block[:, :width], -np.inf)
 
 
 SETTINGS = {
-    "numpy": lambda: ComputeSettings(arithmetics=[Float32InNumpy()]),
-    "small blocks, three threads": lambda: ComputeSettings(memory_bytes=1, threads=3),
-    "bfloat16": lambda: ComputeSettings(arithmetics=[Bfloat16(), Float32()]),
-    "bfloat16 alone": lambda: ComputeSettings(arithmetics=[Bfloat16()], memory_bytes=1),
-    "torch": lambda: ComputeSettings(arithmetics=[OnDevice("cpu")]),
-    "torch bfloat16": lambda: ComputeSettings(
+    "numpy": lambda a, b: ComputeSettings(arithmetics=[Float32InNumpy()]),
+    "small blocks, three threads": lambda a, b: ComputeSettings(memory_bytes=1, threads=3),
+    "int16": lambda a, b: ComputeSettings(arithmetics=[Int16.of(a.vectors, b.vectors), Float32()]),
+    "int16 alone": lambda a, b: ComputeSettings(arithmetics=[Int16.of(a.vectors, b.vectors)], memory_bytes=1),
+    "torch": lambda a, b: ComputeSettings(arithmetics=[OnDevice("cpu")]),
+    "torch bfloat16": lambda a, b: ComputeSettings(
         arithmetics=[OnDevice("cpu", "bfloat16"), OnDevice("cpu")], memory_bytes=1
     ),
 }
 if torch.cuda.is_available():
-    SETTINGS["cuda"] = lambda: ComputeSettings(arithmetics=[OnDevice("cuda")])
-    SETTINGS["cuda bfloat16"] = lambda: ComputeSettings(arithmetics=[OnDevice("cuda", "bfloat16"), OnDevice("cuda")])
+    SETTINGS["cuda"] = lambda a, b: ComputeSettings(arithmetics=[OnDevice("cuda")])
+    SETTINGS["cuda bfloat16"] = lambda a, b: ComputeSettings(
+        arithmetics=[OnDevice("cuda", "bfloat16"), OnDevice("cuda")]
+    )
 
 KINDS = {
     "clusters": lambda rng, centres: centres + 0.7 * rng.normal(size=centres.shape),
@@ -98,8 +98,8 @@ def test_ranks_are_the_same_whatever_computes_them(kind, seed):
     a, b = (labelled(*side) for side in sides)
     expected, expected_best = (everything(a, b, ComputeSettings(threads=1), best_only) for best_only in (False, True))
     for name, compute in SETTINGS.items():
-        assert everything(a, b, compute()) == expected, name
-        assert everything(a, b, compute(), best_only=True) == expected_best, name
+        assert everything(a, b, compute(a, b)) == expected, name
+        assert everything(a, b, compute(a, b), best_only=True) == expected_best, name
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -129,27 +129,82 @@ def test_the_order_of_samples_changes_no_rank(kind, seed):
         assert before.above[of_old].tolist() == after.above[of_new].tolist()
 
 
-def test_a_block_too_coarse_for_bfloat16_is_made_again_in_float32():
+def test_a_block_too_coarse_for_16_bits_is_made_again_in_float32():
     rng = np.random.default_rng(0)
     products = np.sort(rng.integers(0, 60, 400))
-    cone = labelled(float32(60 + rng.normal(size=(60, 32))[products] + rng.normal(size=(400, 32))), products)
+    cone = labelled(float32(300 + rng.normal(size=(60, 32))[products] + rng.normal(size=(400, 32))), products)
     coarse, fine = (
         rank_pair(cone, cone, ComputeSettings(arithmetics=chain), best_only=True)[0]
-        for chain in ([Bfloat16(), Float32()], [Float32()])
+        for chain in ([Int16.of(cone.vectors), Float32()], [Float32()])
     )
     assert coarse.n_rechecked == fine.n_rechecked
     assert coarse.above.tolist() == fine.above.tolist()
 
 
-@pytest.mark.parametrize("name", ["bfloat16", "bfloat16 alone", "small blocks, three threads", "torch bfloat16"])
+@pytest.mark.parametrize("name", ["int16", "int16 alone", "small blocks, three threads", "torch bfloat16"])
 def test_a_product_of_more_samples_than_16_bits_count_is_ranked(name):
-    """33,000 negatives of one product, all nearer than the positive; both ways, since one counts rows, one columns."""
+    """33,000 negatives of one product, all nearer than the positive, both ways."""
     n = 33_000
     many = labelled(np.tile(np.float32([[1, 0]]), (n + 1, 1)), np.r_[np.full(n, 3), 4])
     many.vectors.raw[-1] = 0, 1
     few = labelled(np.float32([[1, 0.25]]), np.array([4]))
-    assert rank_pair(few, many, SETTINGS[name](), best_only=True)[0].above.tolist() == [n]
-    assert rank_pair(many, few, SETTINGS[name](), best_only=True)[1].above.tolist() == [n]
+    compute = SETTINGS[name](few, many)
+    assert rank_pair(few, many, compute, best_only=True)[0].above.tolist() == [n]
+    assert rank_pair(many, few, compute, best_only=True)[1].above.tolist() == [n]
+
+
+ODD = {
+    "normal": lambda rng, dim: rng.normal(size=(70, dim)),
+    "all alike": lambda rng, dim: np.repeat([[1], [-1]], 35, axis=0) * np.ones(dim),
+    "one huge coordinate": lambda rng, dim: np.c_[np.full(70, 1e6), rng.normal(size=(70, dim))][:, :dim],
+    "one coordinate each": lambda rng, dim: np.eye(dim)[rng.integers(0, dim, 70)] * rng.choice([-1, 1], (70, 1)),
+    "all in few coordinates": lambda rng, dim: np.where(np.arange(dim) < 60, rng.choice([-1, 1], (70, dim)), 1e-9),
+    "halves of a step": lambda rng, dim: np.c_[np.full(70, 46_337), np.full((70, dim), 0.5)][:, :dim],
+    "of every length": lambda rng, dim: rng.normal(size=(70, dim)) * 10.0 ** rng.integers(-30, 30, (70, 1)),
+    "denormal": lambda rng, dim: 1e-40 * (2 + rng.random((70, dim))),
+}
+
+
+@pytest.mark.parametrize("dim", [1, 2, 63, 64, 65, 200, 1600])
+@pytest.mark.parametrize("kind", ODD)
+def test_no_product_of_16_bits_is_further_off_than_its_bound(kind, dim):
+    """Beside float64, for whole tiles of rows and columns and parts of them."""
+    rng = np.random.default_rng(dim)
+    a, b = (Vectors.of(float32(ODD[kind](rng, dim))[:n]) for n in (70, 65))
+    for queries in (a, a.part(0, 5)):
+        arithmetic = Int16.of(queries, b)
+        cosines = float64_matrix(queries, slice(None), b, slice(None))
+        units = arithmetic.units(queries, 0, len(queries)), arithmetic.units(b, 0, len(b))
+        block = arithmetic.block(*units, [(0, 2, 3, 5)])
+        error = arithmetic.bound(dim) + 1e-12
+        low, high = arithmetic.limits(cosines.ravel() - error, cosines.ravel() + error)
+        assert block.shape == (len(queries), 128)
+        assert np.all(block[:2, 3:5] == -32_768)
+        assert np.all(block[:, 65:] == -32_768)
+        block[:2, 3:5] = high.reshape(cosines.shape)[:2, 3:5]
+        assert np.all((block[:, :65].ravel() > low) & (block[:, :65].ravel() <= high))
+        assert error < 1e-3
+
+
+def test_sums_of_16_bit_products_fill_their_32_bits():
+    """As long as may be: the largest sum of a chunk, of equal vectors, is within a thousandth of 2^31."""
+    for dim in (1, 64, 640):
+        vectors = Vectors.of(np.ones((3, dim), np.float32))
+        rows, _ = Int16.of(vectors).units(vectors, 0, 3)
+        largest = int((rows[0, :64].astype(np.int64) ** 2).sum())
+        assert largest < 2**31
+        assert rows.max() <= 32_767
+        assert rows.max() > 32_700 or largest > 0.998 * 2**31
+
+
+@given(st.floats(-1.1, 1.1), st.floats(0, 0.2))
+def test_limits_of_16_bits_leave_open_what_they_must(similarity, slack):
+    """A value is rounded to the nearest of 64,000 steps and kept within 16 bits, whatever its neighbours are."""
+    vectors = Vectors.of(np.ones((1, 4), np.float32))
+    low, high = Int16.of(vectors).limits(np.array([similarity - slack]), np.array([similarity + slack]))
+    for value in (similarity - slack, similarity, similarity + slack):
+        key = max(min(round(value * 32_000), 32_767), -32_767)
+        assert low[0] < key <= high[0]
 
 
 @pytest.mark.parametrize("arithmetic", [Float32InNumpy, Float32, lambda: OnDevice("cpu")])

@@ -6,20 +6,12 @@ import pytest
 
 from rope.bench.ranking import counting
 from rope.bench.ranking.blocks import MAX_COST, padded
-from rope.bench.ranking.counting import (
-    add_costs_numpy,
-    count_above_both_numpy,
-    count_down_both_numpy,
-    dot_pairs_numpy,
-    find_between_numpy,
-    transposed_numpy,
-)
+from rope.bench.ranking.counting import Words, add_costs_numpy, count_numpy, dot_pairs_numpy, transposed_numpy
 from rope.bench.ranking.one_shot_expectation import Costs
 
 pytest.importorskip("numba", reason="the extra 'fast' is not installed, so there is one implementation alone")
 
 from rope.bench.ranking import counting_numba
-from rope.bench.ranking.counting_numba import count_above, count_down, countable
 
 
 @pytest.fixture(params=[(1, 1), (7, 40), (64, 512), (130, 333)], ids=str)
@@ -41,40 +33,58 @@ def case(size, request):
     return block.astype(request.param), low.astype(request.param), (low + 5).astype(request.param), offsets
 
 
-def test_counts_agree(case):
-    for compiled, plain in zip(counting.count_above_both(*case), count_above_both_numpy(*case), strict=True):
-        assert np.array_equal(compiled, plain)
+def told(counted):
+    """What was counted, in an order that both implementations have."""
+    above, words, *is_open = counted
+    is_word = words.bits > 0
+    return (
+        above.tolist(),
+        sorted(zip(*(part[is_word].tolist() for part in words), strict=True)),
+        sorted(zip(*(part.tolist() for part in is_open[:3]), strict=True)),
+    )
 
 
-@pytest.mark.parametrize("most", [1, 7, 64, 1000])
-def test_counts_are_emptied_before_they_overflow(case, size, most):
-    for compiled, plain in zip(count_above(*case, most), count_above_both_numpy(*case), strict=True):
-        assert np.array_equal(compiled, plain)
-    limits = case[0][0, : size[1]], case[0][-1, : size[1]]
-    down = count_down(case[0], *limits, most), count_down_both_numpy(case[0], *limits)
-    assert all(np.array_equal(compiled, plain) for compiled, plain in zip(*down, strict=True))
+@pytest.mark.parametrize("share", [0, 0.3, 1])
+def test_counts_agree(case, share):
+    wanted = np.random.default_rng(0).random(len(case[1])) < share
+    compiled, plain = (count(*case, 10**6, wanted) for count in (counting.count, count_numpy))
+    assert told(compiled) == told(plain)
+    for counted in (compiled, plain):
+        assert np.array_equal(counted.places >= 0, wanted[counted.limits])
+        own = counted.places[counted.places >= 0]
+        assert np.array_equal(counted.words.limits[own], counted.limits[counted.places >= 0])
+        assert np.array_equal(counted.words.strips[own], counted.columns[counted.places >= 0] // 64)
+        for limit in np.flatnonzero(wanted):
+            assert np.all(np.diff(counted.words.strips[counted.words.limits == limit]) > 0)
 
 
-@pytest.mark.parametrize(("dtype", "most"), [(np.int16, 32_767), (np.float32, 16_777_216)])
-def test_no_more_is_counted_than_the_type_holds(dtype, most):
-    """One more than the last whole number that adding ones can reach."""
-    assert int(dtype(most - 1) + dtype(1)) == most
-    with np.errstate(over="ignore"):
-        assert int(dtype(most) + dtype(1)) != most + 1
-    assert countable(np.dtype(dtype)) == most
+def test_values_above_are_told_as_bits(case, size):
+    """Beside a double loop."""
+    block, low, high, offsets = case
+    counted = counting.count(*case, 10**6, np.ones(len(low), np.bool_))
+    rows = np.repeat(np.arange(len(block)), np.diff(offsets))
+    expected = [block[row, : size[1]] > limit for row, limit in zip(rows, high, strict=True)]
+    found = [np.zeros(block.shape[1], np.bool_) for _ in expected]
+    for limit, strip, bits in zip(*counted.words, strict=True):
+        for bit in range(64):
+            found[limit][64 * strip + bit] = int(bits) >> bit & 1
+    assert [row.sum() for row in expected] == counted.above.tolist()
+    assert all(np.array_equal(of_limit[: size[1]], row) for of_limit, row in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("count", [counting.count, count_numpy])
+def test_too_many_open_values_are_not_told(count):
+    block, limits, offsets = np.full((2, 64), 3, np.int16), np.int16([2, 2]), np.array([0, 1, 2])
+    block[1, 9:] = 0
+    nothing = np.zeros(2, np.bool_)
+    assert len(count(block, limits, limits + np.int16(1), offsets, 73, nothing).limits) == 73
+    assert count(block, limits, limits + np.int16(1), offsets, 72, nothing) is None
 
 
 def test_more_values_than_16_bits_count_are_counted():
     many, offsets = 3 * 32_768 + 64, np.array([0, 2])
     ones, limits = np.ones((1, many), np.int16), np.array([0, 0], np.int16)
-    assert counting.count_above_both(ones, limits, limits + np.int16(1), offsets)[0].tolist() == [many, many]
-    assert counting.count_down_both(ones.T, limits[:1], limits[:1])[0].tolist() == [many]
-
-
-def test_what_lies_between_agrees(case):
-    wanted = np.arange(len(case[1])) % 3 > 0
-    for compiled, plain in zip(counting.find_between(*case, wanted), find_between_numpy(*case, wanted), strict=True):
-        assert np.array_equal(compiled, plain)
+    assert counting.count(ones, limits, limits, offsets, 0, np.zeros(2, np.bool_)).above.tolist() == [many, many]
 
 
 def test_transposes_agree(case, size):
@@ -82,31 +92,31 @@ def test_transposes_agree(case, size):
     assert np.array_equal(counting.transposed(block, fill), transposed_numpy(block, fill))
 
 
-def test_counts_of_columns_agree(case, size):
-    limits = np.random.default_rng(0).normal(0, 100, (2, size[1])).astype(case[0].dtype)
-    for compiled, plain in zip(
-        counting.count_down_both(case[0], *limits), count_down_both_numpy(case[0], *limits), strict=True
-    ):
-        assert np.array_equal(compiled, plain)
-
-
 @pytest.mark.parametrize("n_words", [0, 1, 2])
-def test_costs_agree(case, size, n_words):
+def test_costs_agree(case, size, n_words, monkeypatch):
+    monkeypatch.setattr(counting, "_LIMITS_AT_A_TIME", 50)
     rng = np.random.default_rng(1)
     products = np.sort(rng.integers(0, 9, size[1]))
     drawn, own = (rng.integers(0, 2**40, (n, n_words)).astype(np.uint64) for n in (size[1], len(case[1])))
     prices = Costs.of(products, drawn).prices(0, size[1])
+    words = counting.count(*case, 10**6, rng.random(len(case[1])) < 0.8).words
     outcomes = []
     for add in (counting.add_costs, add_costs_numpy):
         total = np.arange(len(case[1]), dtype=np.int64) % 2 * MAX_COST  # every other one has come to its end
         failed = np.zeros_like(own)
-        left_out = [
-            row for row in zip(*add(*case, prices, own, total, failed), strict=True) if total[row[0]] < MAX_COST
-        ]
-        outcomes.append(
-            (np.minimum(total, MAX_COST).tolist(), (failed & own)[total < MAX_COST].tolist(), sorted(left_out))
-        )
+        matters = add(words, prices, own, total, failed)
+        outcomes.append((total.tolist(), failed.tolist(), matters.tolist()))
     assert outcomes[0] == outcomes[1]
+
+
+def test_costs_are_those_of_the_samples_above():
+    """Products of 1, 2 and 3 samples, of which none, one and two are above: 1 - 1/2 and 1 - 2/3 are left."""
+    prices = Costs.of(np.array([4, 5, 5, 7, 7, 7]), np.uint64([[1], [2], [4], [8], [16], [32]])).prices(0, 6)
+    own, total, failed = np.uint64([[12]]), np.zeros(1, np.int64), np.zeros((1, 1), np.uint64)
+    words = Words(np.array([0]), np.array([0]), np.uint64([0b101100]))
+    assert counting.add_costs(words, prices, own, total, failed).tolist() == [True]
+    assert 2 ** -(total[0] / 2**40) == pytest.approx(1 / 2 * 1 / 3)
+    assert failed.tolist() == [[4 + 8 + 32]]
 
 
 @pytest.mark.parametrize("dim", [1, 511, 513, 2000])
