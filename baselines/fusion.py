@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from time import perf_counter
 from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
@@ -105,6 +106,7 @@ class FusedEmbedder:
         name: what reports call it.
         fingerprint: changes with everything that can move a vector, see `fingerprint_of`.
         abstains: True, see `rope.bench.running.embedder.Embedder`.
+        spent: how much of the time the model waited for frames.
     """
 
     abstains: bool = True
@@ -116,6 +118,17 @@ class FusedEmbedder:
         self._encoder = encoder
         self._options = options
         self.fingerprint = fingerprint_of(self)
+        self._waited_s: list[float] = []  # appended to by several threads
+        self._computed_s: list[float] = []
+
+    @property
+    def spent(self) -> str:
+        """A sentence on how much of its time, summed over the threads that compute, the model waited for frames."""
+        waited, computed = sum(self._waited_s), sum(self._computed_s)
+        if not waited:
+            return ""
+        share = waited / (waited + computed)
+        return f"{self.name}: the model waited for decoded and prepared frames for {share:.0%} of the time"
 
     def embed(self, samples: Sequence[Sample]) -> npt.NDArray[np.float32]:
         """Embed n samples as float32 [n, dim], every row of length 1, or NaN where there is nothing to look at.
@@ -154,15 +167,18 @@ class FusedEmbedder:
                 parts = pool.map(self._embed_chunk, _chunks(samples, self._n_frames, min(images, _ON_A_CORE)))
                 return [row for part in parts for row in part]
         with ThreadPoolExecutor(_DECODERS) as pool:
-            chunks = _chunks(pool.map(self._prepare, samples), len, images)
+            chunks = _chunks(_timed(pool.map(self._prepare, samples), self._waited_s), len, images)
             return [row for clips in chunks for row in self._encode(clips)]
 
     def _embed_chunk(self, samples: Sequence[Sample]) -> torch.Tensor:
-        return self._encode([self._prepare(sample) for sample in samples])
+        return self._encode([*_timed(map(self._prepare, samples), self._waited_s)])
 
     @torch.inference_mode()
     def _encode(self, clips: Sequence[Sequence[Any]]) -> torch.Tensor:
-        return self._encoder.encode_clips(clips).float().cpu()
+        started = perf_counter()
+        vectors = self._encoder.encode_clips(clips).float().cpu()
+        self._computed_s.append(perf_counter() - started)
+        return vectors
 
     @torch.inference_mode()
     def _embed_texts(self, texts: Sequence[str]) -> list[torch.Tensor]:
@@ -172,7 +188,7 @@ class FusedEmbedder:
 
     def _prepare(self, sample: Sample) -> list[Any]:
         """The prepared frames of a sample; one that is chosen twice is prepared once."""
-        frames = decode_frames(sample, self._n_frames(sample))
+        frames = decode_frames(sample, self._n_frames(sample), short_side=self._options.decode_side)
         prepared = {
             id(frame): self._encoder.prepare(frame) for frame in {id(frame): frame for frame in frames}.values()
         }
@@ -230,6 +246,18 @@ def fuse(frames: torch.Tensor | None, text: torch.Tensor | None, text_weight: fl
         there = [(1.0, there[0][1])]
     total = torch.stack([share * torch.nn.functional.normalize(vector, dim=0) for share, vector in there]).sum(dim=0)
     return torch.nn.functional.normalize(total, dim=0)
+
+
+def _timed(things: Iterator[T], seconds: list[float]) -> Iterator[T]:
+    """The same things; adds to `seconds` how long each was waited for."""
+    while True:
+        started = perf_counter()
+        try:
+            thing = next(things)
+        except StopIteration:
+            return
+        seconds.append(perf_counter() - started)
+        yield thing
 
 
 def _chunks(things: Iterable[T], size: Callable[[T], int], limit: int) -> Iterator[list[T]]:

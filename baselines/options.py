@@ -17,6 +17,10 @@ TEMPLATES: Final = {"none": "{}", "en": "a photo of {}", "zh": "一张{}的图�
 """Prompts by name; another text with `{}` is its own prompt."""
 
 
+_NO_LIMIT: Final = ("texts", "decode_side")
+"""Options that are None where the command line says `all`."""
+
+
 @dataclass(frozen=True, slots=True)
 class EmbeddingOptions:
     """How a sample's frames and text become one vector, and how the model computes.
@@ -32,6 +36,9 @@ class EmbeddingOptions:
         precision: `fp32`, `bf16` or `fp16`.
         device: `auto`, `cpu`, `cuda`, `cuda:1` ...
         images: frames that the model sees at a time, about; on a processor each core sees 16 at most.
+        decode_side: decode a large JPEG at a half, quarter or eighth of its size, as long as its shorter side is no
+            less than this; give at least the side of the model's input. None, on the command line `all`, decodes every
+            pixel, as the originals do.
     """
 
     frames: Count = 8
@@ -42,6 +49,7 @@ class EmbeddingOptions:
     precision: str = "fp32"
     device: str = "auto"
     images: Count = 64
+    decode_side: Count | None = None
 
     def __post_init__(self) -> None:
         check_record(self)
@@ -82,7 +90,8 @@ def read_options(given: Mapping[str, str], defaults: EmbeddingOptions) -> Embedd
     hints = get_type_hints(EmbeddingOptions, include_extras=True)
     if unknown := sorted(set(given) - set(hints)):
         raise UsageError(unknown_key(unknown[0], hints, "option"))
-    values = {name: value_of_text(hints[name], text, name) for name, text in given.items()}
-    if given.get("texts") == "all":
-        values["texts"] = None
+    values = {
+        name: None if text == "all" and name in _NO_LIMIT else value_of_text(hints[name], text, name)
+        for name, text in given.items()
+    }
     return replace(defaults, **values)

@@ -28,7 +28,7 @@ def make_optimizer(model: Cope, recipe: TrainingRecipe) -> torch.optim.AdamW:
         {"params": vision, "lr": recipe.lr_vision},
         {"params": head, "lr": recipe.lr_head},
     ]
-    return torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
+    return torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=True)
 
 
 def learning_rate_factor(step: int, warmup: int, total: int) -> float:

@@ -37,14 +37,15 @@ def tokenize(
         prefix: what is put before each.
         to_full_length: pad to `model_max_length` instead.
     """
+    distinct = {text: row for row, text in enumerate(dict.fromkeys(texts))}  # one, where titles are not read
     made = tokenizer(
-        [prefix + (text or EMPTY_TEXT) for text in texts],
+        [prefix + (text or EMPTY_TEXT) for text in distinct],
         padding="max_length" if to_full_length else True,
         truncation=True,
         return_tensors="pt",
     )
-    ids = made["input_ids"]
-    return Tokens(ids, made.get("attention_mask", torch.ones_like(ids)))
+    ids, rows = made["input_ids"], [distinct[text] for text in texts]
+    return Tokens(ids[rows], made.get("attention_mask", torch.ones_like(ids))[rows])
 
 
 def tokenize_for(tower: object, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str | None]) -> Tokens:

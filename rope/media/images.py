@@ -73,7 +73,9 @@ class ImageHeader:
     height: int
 
 
-def decode_frame(frame: Frame, size: tuple[int, int] | None = None) -> npt.NDArray[np.uint8]:
+def decode_frame(
+    frame: Frame, size: tuple[int, int] | None = None, short_side: int | None = None
+) -> npt.NDArray[np.uint8]:
     """Decode one image to uint8 [height, width, 3], RGB, turned upright as its EXIF orientation says.
 
     With `size`, a JPEG that is at least twice as large both ways is decoded at 1/2, 1/4 or 1/8 of its size, the
@@ -84,14 +86,18 @@ def decode_frame(frame: Frame, size: tuple[int, int] | None = None) -> npt.NDArr
         frame: the encoded image, in one of `FORMATS`; of an animation, the first picture counts.
         size: height and width to resize to, by antialiased bilinear interpolation and without keeping the aspect ratio;
             None for the size of the image.
+        short_side: without `size`: a JPEG at least twice as large both ways is decoded at 1/2, 1/4 or 1/8 of its size,
+            the smallest whose shorter side is no less than this, and not resized; for models that resize themselves.
 
     Raises:
         DatasetError: the file is missing, Pillow cannot read its bytes as an image to the end, or its numbers have no
             agreed white; names the file.
-        ValueError: `size` is below 1 pixel.
+        ValueError: `size` or `short_side` is below 1 pixel.
     """
+    least = size if short_side is None else (short_side, short_side)
     check_size(size)
-    return _read(frame, lambda image: _pixels(image, size), FORMATS)
+    check_size(least)
+    return _read(frame, lambda image: _pixels(image, size, least), FORMATS)
 
 
 def read_header(frame: Frame, formats: Iterable[str] = FORMATS) -> ImageHeader:
@@ -110,7 +116,7 @@ def read_header(frame: Frame, formats: Iterable[str] = FORMATS) -> ImageHeader:
 def is_whole(content: bytes, formats: Iterable[str] = FORMATS) -> bool:
     """Whether an image decodes to its last pixel; a JPEG at an eighth of its size, which reads as far."""
     try:
-        _read(Frame(content), lambda image: _pixels(image, (1, 1)), formats)
+        _read(Frame(content), lambda image: _pixels(image, (1, 1), (1, 1)), formats)
     except DatasetError:
         return False
     return True
@@ -219,9 +225,10 @@ def _heif_reader() -> frozenset[str]:
     return frozenset({"HEIF"})
 
 
-def _pixels(image: Image.Image, size: tuple[int, int] | None) -> npt.NDArray[np.uint8]:
-    if size is not None and image.format in ("JPEG", "MPO"):
-        image.draft(None, size if _orientation(image) in _SIDEWAYS else (size[1], size[0]))
+def _pixels(image: Image.Image, size: tuple[int, int] | None, least: tuple[int, int] | None) -> npt.NDArray[np.uint8]:
+    """The pixels, resized to `size`; decoded no smaller than `least`, where a JPEG can be decoded smaller."""
+    if least is not None and image.format in ("JPEG", "MPO"):
+        image.draft(None, least if _orientation(image) in _SIDEWAYS else (least[1], least[0]))
     image.load()
     upright = _TRANSPOSE.get(_orientation(image))  # after loading: some readers turn the picture, and take the tag away
     return _resized(to_rgb(image if upright is None else image.transpose(upright)), size)

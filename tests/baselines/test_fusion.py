@@ -1,9 +1,11 @@
+import io
 import time
 from threading import Barrier
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from baselines.fusion import FusedEmbedder, PooledImages
 from baselines.options import EmbeddingOptions
@@ -148,3 +150,35 @@ def test_a_sample_of_which_the_model_takes_nothing_has_no_vector():
         assert np.array_equal(rows[0], embed([video], Colours(has_text), text_weight=0.5 if has_text else 0)[0])
         assert np.isnan(rows[1:]).all()
         assert np.isnan(fused.embed(alone)).all()
+
+
+def test_how_long_the_model_waited_for_frames_is_said():
+    options = EmbeddingOptions()
+    model = FusedEmbedder("colours", PooledImages(Colours(), "mean"), options)
+    assert model.spent == ""
+    model.embed(samples("page", 3))
+    model._waited_s[:], model._computed_s[:] = [0.5, 1.0], [4.5]
+    assert model.spent == "colours: the model waited for decoded and prepared frames for 25% of the time"
+
+
+@pytest.mark.parametrize("thread_safe", [True, False])
+def test_both_ways_to_compute_count_what_they_wait_for(thread_safe):
+    encoder = Colours()
+    encoder.thread_safe = thread_safe
+    model = FusedEmbedder("colours", PooledImages(encoder, "mean"), EmbeddingOptions(device="cpu"))
+    model.embed(samples("page", 3))
+    assert len(model._waited_s) == 3
+    assert model._computed_s
+    assert "the model waited" in model.spent
+
+
+def test_large_photos_are_decoded_no_smaller_than_asked(monkeypatch):
+    sizes = []
+    encoder = Colours()
+    monkeypatch.setattr(encoder, "prepare", lambda image: sizes.append(image.shape) or Colours.prepare(encoder, image))
+    content = io.BytesIO()
+    Image.new("RGB", (1000, 600), (200, 30, 60)).save(content, "JPEG")
+    photo = Sample("1", "page", None, (Frame(content.getvalue()),))
+    vectors = [embed([photo], encoder, decode_side=side)[0] for side in (None, 300, 301, 100)]
+    assert sizes == [(600, 1000, 3), (300, 500, 3), (600, 1000, 3), (150, 250, 3)]
+    assert np.allclose(vectors, vectors[0], atol=1e-3)

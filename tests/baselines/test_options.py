@@ -41,3 +41,10 @@ def test_the_device_alone_is_not_in_a_fingerprint():
         *(read_options(options, EmbeddingOptions()) for options in changed),
     ]
     assert len({fingerprint_of(options) for options in given}) == len(changed) + 1
+
+
+def test_all_is_no_limit_to_what_is_decoded():
+    assert read_options({"decode_side": "224"}, EmbeddingOptions()).decode_side == 224
+    assert read_options({"decode_side": "all"}, EmbeddingOptions(decode_side=224)).decode_side is None
+    with pytest.raises(UsageError, match="decode_side"):
+        read_options({"decode_side": "0"}, EmbeddingOptions())

@@ -30,6 +30,20 @@ def test_texts_are_cut_and_padded_and_none_is_the_empty_text():
     assert made.input_ids[2, 1] == tokenizer.convert_tokens_to_ids(EMPTY_TEXT)
 
 
+def test_equal_texts_are_cut_once(monkeypatch):
+    tokenizer = character_tokenizer(["abc"], 100)
+    texts, asked = ["abc", None, "a", None, "abc"], list[str]()
+    one_by_one = [tokenize(tokenizer, [text]).input_ids[0].tolist() for text in texts]
+    whole = type(tokenizer).__call__
+    monkeypatch.setattr(
+        type(tokenizer), "__call__", lambda self, given, **o: asked.extend(given) or whole(self, given, **o)
+    )
+    made = tokenize(tokenizer, texts)
+    assert asked == ["abc", EMPTY_TEXT, "a"]
+    kept = [ids[mask.bool()].tolist() for ids, mask in zip(made.input_ids, made.attention_mask, strict=True)]
+    assert kept == one_by_one
+
+
 def test_a_saved_tokenizer_is_the_same(tmp_path):
     tokenizer = character_tokenizer(["a cup"], 100)
     tokenizer.model_max_length = 4
