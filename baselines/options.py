@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final, Literal, get_type_hints
+from typing import Any, Final, Literal, get_type_hints
 
 from rope.config import Count, Fraction, check_record, unknown_key, value_of_text
 from rope.domain import DomainName, Sample, domain_problem
@@ -90,7 +90,7 @@ def read_options(given: Mapping[str, str], defaults: EmbeddingOptions) -> Embedd
     hints = get_type_hints(EmbeddingOptions, include_extras=True)
     if unknown := sorted(set(given) - set(hints)):
         raise UsageError(unknown_key(unknown[0], hints, "option"))
-    values = {
+    values: dict[str, Any] = {
         name: None if text == "all" and name in _NO_LIMIT else value_of_text(hints[name], text, name)
         for name, text in given.items()
     }
