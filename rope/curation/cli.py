@@ -193,24 +193,36 @@ def plan(
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes, each as fast as one on this machine.")] = 1,
     gpus: Annotated[int, typer.Option(min=0, help="Accelerators, each as fast as the one here.")] = 0,
-    share: Annotated[float, typer.Option(help="Share of this pool to try; at least 500 rows, or all.")] = 0.001,
+    share: Annotated[float, typer.Option(help="Share of this pool to try; about 500 rows at least, or all.")] = 0.001,
     seconds_per_item: Annotated[
         float, typer.Option(min=0, help="Seconds that an annotator spends on a kept row.")
     ] = 20.0,
 ) -> None:
-    """Try a small part of the pool in a temporary folder, and forecast rows, time, storage and annotators' hours."""
-    from rope.curation.dry_run import measure_stages, pool_rows
-    from rope.curation.forecast import annotator_hours, forecast, forecast_table
+    """Try a small part of the pool in a temporary folder, and forecast rows, time, storage and annotators' hours.
+
+    What is measured: the share of rows that each stage keeps; what a stage costs once, for each shard and for each row;
+    and the size of files. Every interval is of 95 %.
+    """
+    from rope.curation.forecast import annotator_hours, costs_table, forecast, forecast_table
+    from rope.curation.measure import measure_stages
     from rope.curation.pipeline.recipe import read_recipe
 
     checked = read_recipe(recipe)
-    made = forecast(measure_stages(checked, share), rows or pool_rows(checked), workers=workers, gpus=gpus)
+    measures = measure_stages(checked, share, rows)
+    made = forecast(measures, workers=workers, gpus=gpus)
     output().print(forecast_table(checked.name, made))
+    output().print(costs_table(checked.name, measures.stages))
     people = annotator_hours(made.stages[-1].kept, seconds_per_item)
-    left_out = ", ".join(stage.stage for stage in made.stages if stage.hours is None)
-    hours = f"hours in all, without {left_out}, which must see all rows" if left_out else "hours in all"
-    for what, found in ((hours, made.hours), ("GB in all", made.gigabytes), ("annotators' hours", people)):
-        typer.echo(f"{what}: {found.value:,.3g} ({found.low:,.3g} - {found.high:,.3g})")
+    totals = [("hours", "hours"), ("processor_hours", "processor hours"), ("gigabytes", "GB")]
+    for total, shown in totals:
+        found, lacking = getattr(made, total), made.lacking(total)
+        without = f", without {', '.join(lacking)}" if lacking else ""
+        typer.echo(f"{shown} in all{without}: {found.value:,.3g} ({found.low:,.3g} - {found.high:,.3g})")
+    typer.echo(f"annotators' hours: {people.value:,.3g} ({people.low:,.3g} - {people.high:,.3g})")
+    for stage in made.stages:
+        for what, told in (("not measured", stage.missing), ("assumed of its rows", stage.assumed)):
+            if told:
+                typer.echo(f"{stage.stage}: {what}: {told}")
 
 
 @app.command()

@@ -1,57 +1,68 @@
-"""Run a small hashed part of a pool through a recipe, in its own folder, and measure every stage."""
+"""Run a small part of a pool through a recipe, in a folder of its own, and measure every stage.
 
-import dataclasses
-import io
+The part is drawn by a hash of keys, so it is a fair sample whatever the order of the pool. It runs in the recipe's
+shard size where it has enough rows for several shards, and in smaller ones otherwise; a few shards of one row tell what
+a shard costs whatever its rows. Some options are others than the recipe's: a stage that samples lets all rows of the
+part through, as the stages after it could not be measured on the few that it draws; `answers` rejects nothing, as the
+answers are about rows that were sampled; and a split has as many validation products as the part has of the pool.
+"""
+
 import math
-import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rope.addresses import is_address
-from rope.curation.forecast import Measure
-from rope.curation.pipeline.accounting import kept_files, reject_files
+from rope.curation.annotation.stage import ApplyAnswers
+from rope.curation.cost_laws import RowCost, row_cost
+from rope.curation.pipeline.costs import ShardCost
 from rope.curation.pipeline.engine_local import local_engine
-from rope.curation.pipeline.ids import raw_ids, without_views
 from rope.curation.pipeline.manifest import ShardManifest
-from rope.curation.pipeline.operation import GlobalOperation, MapOperation, Operation, load_operation
-from rope.curation.pipeline.places import open_parquet
-from rope.curation.pipeline.pool import RawPool, open_pool
+from rope.curation.pipeline.operation import GlobalOperation, load_operation
+from rope.curation.pipeline.pool import PoolSlice, RawPool
 from rope.curation.pipeline.recipe import CurationRecipe, Stage
-from rope.curation.pipeline.runner import POOL_STAGE, finished_stages, run_recipe
+from rope.curation.pipeline.runner import POOL_STAGE, finished_stages, run_recipe, stage_states
 from rope.curation.pipeline.supervisor import Ended, Engine
-from rope.curation.pipeline.worker import ShardAttempt
-from rope.curation.sampling.keyed_hash import keyed_hash
+from rope.curation.pipeline.worker import ShardAttempt, ShardJob
+from rope.curation.pool_keys import KeyRule
 from rope.curation.sampling.stage import SampleRows
-from rope.errors import UsageError
-from rope.files import AnyPath
+from rope.curation.splitting.stage import SplitRows
+from rope.errors import DatasetError, RopeError
 
-__all__ = ["MIN_ROWS", "draw_rows", "measure_stages", "pool_rows"]
+__all__ = ["DryRun", "Part", "Timed", "dry_run", "on_a_part", "options_of", "part_of", "timed_engine", "timed_jobs"]
 
-MIN_ROWS: Final = 500
-"""Rows that are drawn at least, or all of the pool."""
+_SHARDS: Final = 8
+"""Shards of a dry run at least: their times tell how much the time of a row varies."""
 
-_SHARDS: Final = 10
-"""Shards of a dry run: their times tell how much the time of a row varies."""
+_TINY: Final = 3
+"""Shards of one row."""
 
-_PURPOSE: Final = "plan"
-_BATCH: Final = 65_536
+_TIMES: Final = 3
+_QUICK_S: Final = 2.0
+"""Times that a stage that must see all rows is run on a part, and seconds after which it is not run again."""
 
 
-class _Timed:
-    """An engine that notes how long each shard has taken; see `rope.curation.pipeline.supervisor.Engine`."""
+@dataclass
+class Timed:
+    """An engine of one worker that notes what each shard has cost; see `rope.curation.pipeline.supervisor.Engine`.
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._begun: dict[str, float] = {}
-        self.seconds: defaultdict[str, list[float]] = defaultdict(list)
+    Attributes:
+        engine: that does the work.
+        costs: stage -> the costs of its shards, in the order in which they were made; `seconds` as the run sees them.
+        idle_s: stage -> seconds of the run itself before its first shard.
+    """
+
+    engine: Engine
+    costs: defaultdict[str, list[ShardCost]] = field(default_factory=lambda: defaultdict(list))
+    idle_s: dict[str, float] = field(default_factory=dict)
+    _begun: float = 0.0
+    _ended: float = field(default_factory=time.perf_counter)
 
     @property
     def slots(self) -> int:
@@ -60,144 +71,170 @@ class _Timed:
 
     def submit(self, task: ShardAttempt) -> None:
         """Start a task and the clock."""
-        self._begun[str(task)] = time.monotonic()
-        self._engine.submit(task)
+        self._begun = time.perf_counter()
+        self.idle_s.setdefault(task.job.stage, self._begun - self._ended)
+        self.engine.submit(task)
 
     def wait(self) -> list[Ended]:
         """Wait for the task; one that makes its shard at once is measured."""
-        ended = self._engine.wait()
+        ended = self.engine.wait()
+        self._ended = time.perf_counter()
         for one in ended:
-            if one.how == "done" and one.task.rows is None and one.task.attempt == 0 and one.task.job.n_rows:
-                taken = time.monotonic() - self._begun[str(one.task)]
-                self.seconds[one.task.job.stage].append(taken / one.task.job.n_rows)
+            if one.cost is not None and one.task.rows is None and one.task.attempt == 0:
+                self.costs[one.cost.stage].append(replace(one.cost, seconds=self._ended - self._begun))
         return ended
 
 
-def measure_stages(recipe: CurationRecipe, share: float, *, progress: bool = True) -> list[Measure]:
-    """Run a part of the pool through the stages of a recipe that take rows one by one.
+@contextmanager
+def timed_engine() -> Iterator[Timed]:
+    """An engine of one process, for all stages."""
+    with local_engine(1) as engine:
+        yield Timed(engine)
 
-    Its work is in a temporary folder. The first shard of a stage, in which modules and models are loaded, is not
-    counted; if there is no other, it is.
 
-    Args:
-        recipe: need not have been run.
-        share: of the rows to draw, above 0 and at most 1; more of them where that is less than `MIN_ROWS`.
-        progress: whether to draw bars on stderr.
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """What a run of a part has made.
+
+    Attributes:
+        made: stage -> folder and manifest of each shard.
+        costs: stage -> of its shards; the first is that of a worker that has just begun.
+        idle_s: stage -> seconds of the run itself before its first shard.
+        missing: stage that could not be run on a part -> why.
+    """
+
+    made: Mapping[str, Sequence[tuple[Path, ShardManifest]]]
+    costs: Mapping[str, Sequence[ShardCost]]
+    idle_s: Mapping[str, float]
+    missing: Mapping[str, str]
+
+    def row_costs(self, stage: str) -> tuple[RowCost, RowCost]:
+        """Of a stage that takes rows one by one, in seconds and in processor seconds."""
+        first, *others = self.costs.get(stage, ()) or (None,)
+        of_first = [] if first is None else [first]
+        if not others:
+            others, of_first = of_first, []
+
+        def cost(name: str) -> RowCost:
+            told = [(one.rows, float(getattr(one, name))) for one in others]
+            return row_cost(*[(one.rows, float(getattr(one, name))) for one in of_first] or [None], told)
+
+        return cost("seconds"), cost("processor_seconds")
+
+
+def dry_run(part: CurationRecipe, timed: Timed, *, progress: bool = True) -> DryRun:
+    """Run a recipe on a part; stages that must see all rows, and cannot be made of a part, are left out.
 
     Raises:
-        UsageError: `share` is out of range, or a stage needs what only a stage makes that must see all rows.
-        DatasetError: a stage was given up.
+        DatasetError: a stage that takes rows one by one was given up.
+        UsageError: such a stage cannot be run.
     """
-    if not 0 < share <= 1:
-        raise UsageError(f"share is {share}; expected above 0 and at most 1")
-    with tempfile.TemporaryDirectory(prefix="rope-plan-") as folder:
-        rows = draw_rows(open_pool(recipe.pool_path, recipe.pool.columns, Path(folder) / "hashes"), share)
-        pq.write_table(rows, Path(folder) / "pool.parquet")
-        part = _part_of(recipe, Path(folder), rows.num_rows)
-        engines: list[_Timed] = []
-
-        @contextmanager
-        def timed(needs_gpu: bool) -> Iterator[_Timed]:
-            with local_engine(1) as engine:
-                engines.append(_Timed(engine))
-                yield engines[-1]
-
-        run_recipe(part, timed, progress=progress)
-        seconds = {stage: taken for one in engines for stage, taken in one.seconds.items()}
-        return list(_measures(recipe, finished_stages(part), seconds, rows.num_rows))
+    missing: dict[str, str] = {}
+    while True:
+        try:
+            run_recipe(part, lambda _: nullcontext(timed), progress=progress)
+        except RopeError as error:
+            failed = next(state.name for state in stage_states(part) if state.state != "done")
+            stage = next((one for one in part.stages if one.name == failed), None)
+            if stage is None or not isinstance(load_operation(stage.use), GlobalOperation):
+                raise
+            missing[failed] = str(error)
+            part = replace(part, stages=tuple(one for one in part.stages if one is not stage))
+        else:
+            return DryRun(finished_stages(part), dict(timed.costs), dict(timed.idle_s), missing)
 
 
-def pool_rows(recipe: CurationRecipe) -> int:
-    """Rows of the pool of a recipe."""
-    with tempfile.TemporaryDirectory(prefix="rope-plan-") as folder:
-        pool = open_pool(recipe.pool_path, recipe.pool.columns, Path(folder))
-        return sum(file.rows for file in pool.files)
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a pool, and what is known before it is run.
 
-
-def draw_rows(pool: RawPool, share: float) -> pa.Table:
-    """The rows whose hashed ids are the lowest, in the order of the pool, with absolute paths.
-
-    A larger share contains a smaller one. Rows without an id are drawn together or not at all.
+    Attributes:
+        recipe: the whole one.
+        pool: the whole one.
+        part: the recipe on the drawn rows.
+        drawn: these.
+        rule: what a key is.
+        n_rows: rows of the pool.
+        factor: how many times as large the pool is that is planned for.
+        folder: for files.
     """
-    share = min(1.0, max(share, MIN_ROWS / max(sum(file.rows for file in pool.files), 1)))
-    limit = math.ceil(share * 2**64)
-    drawn = []
-    for file in pool.files:
-        with open_parquet(file.path) as opened:
-            drawn.append(pa.table(without_views(pa.RecordBatch.from_pylist([], opened.schema_arrow))))
-            for batch in map(without_views, opened.iter_batches(_BATCH)):
-                keys = pc.fill_null(raw_ids(batch[pool.columns["id"]]), "")
-                hashes = keyed_hash(keys, seed=0, purpose=_PURPOSE)
-                is_drawn = pa.array([int(value) < limit for value in hashes.tolist()], pa.bool_())
-                drawn.append(pa.Table.from_batches([batch.filter(is_drawn)]))
-    rows = pa.concat_tables(drawn).replace_schema_metadata(None)
-    for name in ("frames", "video", "paths"):
-        if theirs := pool.columns.get(name):
-            place = rows.schema.get_field_index(theirs)
-            values = [_rooted(value, pool.root) for value in rows[theirs].to_pylist()]
-            rows = rows.set_column(place, theirs, pa.array(values, rows.schema.field(theirs).type))
-    return rows
+
+    recipe: CurationRecipe
+    pool: RawPool
+    part: CurationRecipe
+    drawn: pa.Table
+    rule: KeyRule
+    n_rows: int
+    factor: float
+    folder: Path
+
+    @property
+    def stages(self) -> list[Stage]:
+        """All stages, from that of the pool on."""
+        return [Stage(POOL_STAGE, "rope.curation.pipeline.ingest:ADMIT", {}), *self.recipe.stages]
 
 
-def _rooted(value: Any, root: AnyPath) -> Any:  # noqa: ANN401  what a pool may hold
-    """The same media with absolute paths.
+def options_of(stage: Stage) -> object:
+    """The options of a stage; None of that of the pool."""
+    return None if stage.name == POOL_STAGE else load_operation(stage.use).options(**stage.options)
 
-    >>> _rooted([{"bytes": None, "path": "a.jpg"}, "/b.jpg", None], Path("/pool"))
-    [{'bytes': None, 'path': '/pool/a.jpg'}, '/b.jpg', None]
+
+def part_of(recipe: CurationRecipe, rows: pa.Table, share: float, folder: Path) -> CurationRecipe:
+    """The recipe on the drawn rows, which are written to the folder."""
+    n = rows.num_rows
+    n_tiny = _TINY if n > _SHARDS * _TINY else 0
+    pool = folder / "pool"
+    pool.mkdir()
+    for i, (start, size) in enumerate([(0, n - n_tiny), *((n - n_tiny + i, 1) for i in range(n_tiny))]):
+        pq.write_table(rows.slice(start, size), pool / f"{i}.parquet")
+    shard_rows = max(min(recipe.pool.shard_rows, math.ceil((n - n_tiny) / _SHARDS)), 1)
+    source = replace(recipe.pool, path=str(pool), shard_rows=shard_rows)
+    stages = tuple(replace(stage, options=on_a_part(stage, share)) for stage in recipe.stages)
+    limits = replace(recipe.limits, max_quarantined=1.0)
+    return replace(recipe, work=folder / "work", pool=source, stages=stages, limits=limits, previous=None)
+
+
+def on_a_part(stage: Stage, share: float) -> dict[str, Any]:
+    """The options of a stage for a part of the pool, see above."""
+    options = options_of(stage)
+    given = dict(stage.options)
+    if isinstance(options, SampleRows):
+        return {name: value for name, value in given.items() if name != "count"} | {"rate": 1.0}
+    if isinstance(options, ApplyAnswers):
+        return given | {"different": "detach", "unclear": "keep"}
+    if isinstance(options, SplitRows):
+        given.pop("freeze_val", None)
+        return given | {"n_validation": max(round(options.n_validation * share), 1)}
+    return given
+
+
+def timed_jobs(timed: Timed, like: ShardJob, rows: Sequence[pa.Table]) -> tuple[list[ShardCost], list[Path]]:
+    """Run a stage that must see all rows on some, each table a file; several times where it is quick.
+
+    Args:
+        timed: the engine.
+        like: the stage's name, operation, options and limits, and a folder of its own.
+        rows: at least one table.
+
+    Returns:
+        What it has cost each time, and the files of the kept rows.
+
+    Raises:
+        DatasetError: it could not be run.
     """
-    if isinstance(value, list):
-        return [_rooted(one, root) for one in value]
-    if isinstance(value, dict):
-        return value | {"path": _rooted(value.get("path"), root)}
-    return str(root / value) if isinstance(value, str) and value and not is_address(value) else value
-
-
-def _part_of(recipe: CurationRecipe, folder: Path, n_rows: int) -> CurationRecipe:
-    """The recipe without the stages that must see all rows, on the drawn rows."""
-    shard_rows = max(math.ceil(n_rows / _SHARDS), 1)
-    source = dataclasses.replace(recipe.pool, path=str(folder / "pool.parquet"), shard_rows=shard_rows)
-    stages = tuple(stage for stage in recipe.stages if not isinstance(load_operation(stage.use), GlobalOperation))
-    limits = dataclasses.replace(recipe.limits, max_quarantined=1.0)
-    return dataclasses.replace(recipe, work=folder / "work", pool=source, stages=stages, limits=limits, previous=None)
-
-
-def _measures(
-    recipe: CurationRecipe,
-    made: dict[str, list[tuple[Path, ShardManifest]]],
-    seconds: dict[str, list[float]],
-    n_rows: int,
-) -> Iterator[Measure]:
-    n_in, row_bytes = n_rows, 0.0
-    for stage in (Stage(POOL_STAGE, "rope.curation.pipeline.ingest:ADMIT", {}), *recipe.stages):
-        operation = load_operation(stage.use)
-        if isinstance(operation, GlobalOperation):
-            rate, count = _sampled(operation, stage)
-            yield Measure(stage.name, n_rows, n_in, n_in, rate, count, (), int(row_bytes * n_in), False)
-            continue
-        n_kept = sum(part.kept.rows for _, manifest in made[stage.name] for part in manifest.parts)
-        kept_bytes = _stored_bytes(kept_files(made, stage.name))
-        n_bytes = kept_bytes + _stored_bytes(reject_files(made, stage.name))
-        row_bytes = kept_bytes / max(n_kept, 1)
-        taken = seconds.get(stage.name, [])
-        needs_gpu = isinstance(operation, MapOperation) and operation.needs_gpu
-        yield Measure(stage.name, n_rows, n_in, n_kept, 1.0, None, tuple(taken[1:] or taken), n_bytes, needs_gpu)
-        n_in = n_kept
-
-
-def _sampled(operation: Operation, stage: Stage) -> tuple[float, int | None]:
-    """The rate and the count of a stage that samples; of any other, a rate of 1."""
-    options = operation.options(**stage.options)
-    if not isinstance(options, SampleRows):
-        return 1.0, None
-    return (1.0, options.count) if options.rate is None else (options.rate, None)
-
-
-def _stored_bytes(paths: Sequence[Path]) -> int:
-    """Bytes of the rows of some files in one file, as small ones have more headers than rows."""
-    stored = io.BytesIO()
-    tables = []
-    for path in paths:
-        with pq.ParquetFile(path) as file:
-            tables.append(file.read())
-    pq.write_table(pa.concat_tables(tables), stored, compression="zstd")
-    return stored.tell()
+    like.folder.mkdir(parents=True)
+    sources = []
+    for i, table in enumerate(rows):
+        path = Path(str(like.folder)) / f"{i}.in.parquet"
+        pq.write_table(table.combine_chunks(), path, compression="zstd")
+        sources.append(PoolSlice(path, 0, table.num_rows, ""))
+    costs: list[ShardCost] = []
+    while len(costs) < _TIMES and sum(cost.seconds for cost in costs) < _QUICK_S:
+        job = replace(like, sources=tuple(sources), folder=like.folder / str(len(costs)))
+        timed.submit(ShardAttempt(job))
+        (ended,) = timed.wait()
+        manifest = job.manifest()
+        if ended.cost is None or manifest is None:
+            raise DatasetError(f"stage {like.stage!r} cannot be run on a part: {ended.error or ended.how}")
+        costs.append(timed.costs[like.stage][-1])
+    return costs, [Path(str(job.folder)) / part.kept.name for part in manifest.parts]

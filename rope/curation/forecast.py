@@ -1,27 +1,29 @@
-"""What a recipe will cost on a pool of any size, from what a small hashed part of it has cost.
+"""What a recipe will cost on a pool of any size, from what a small part of it has cost; see `rope.curation.measure`.
 
-Shares of rows are known as well as a simple random sample tells them (Wilson's interval); seconds a row as well as the
-shards of the dry run agree (Student's t). An interval of a product is made of the ends of both, so it is too wide
-rather than too narrow. What a stage does that must see all rows cannot be seen in a part: a sample keeps what its
-options say, any other stage every row, and the time of these is left out.
+Every number is a best guess with the 95 % interval of that number on a run of the whole pool: the spread of many draws,
+in which the rows that reach a stage, what a row costs and how large files are vary as far as the part leaves them open.
+Totals are the totals of the draws. A stage that was not measured is named, and its part of a total is missing.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import TYPE_CHECKING, Final
 
-from scipy.special import stdtrit
+import numpy as np
 
+from rope.arrays import FloatArray
+from rope.curation.cost_laws import RowCost
+from rope.curation.measure import Measure, Measures
 from rope.errors import UsageError
 
 if TYPE_CHECKING:
     from rope.table import Table
 
-__all__ = ["Forecast", "Measure", "Range", "StageForecast", "annotator_hours", "forecast", "forecast_table", "wilson"]
+__all__ = ["Forecast", "Range", "StageForecast", "annotator_hours", "costs_table", "forecast", "forecast_table"]
 
-_Z: Final = 1.959963984540054
+_ENDS: Final = (0.025, 0.975)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,38 +34,9 @@ class Range:
     low: float
     high: float
 
-    def __mul__(self, other: "Range | float") -> "Range":
-        """The product, end by end, of numbers that are not negative."""
-        if not isinstance(other, Range):
-            return Range(self.value * other, self.low * other, self.high * other)
-        return Range(self.value * other.value, self.low * other.low, self.high * other.high)
-
-
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """What a dry run has seen of a stage.
-
-    Attributes:
-        stage: its name.
-        n_rows: rows of the pool that were drawn.
-        n_in: of these, rows that reached the stage; `n_rows` or fewer.
-        n_kept: rows that the stage has kept; those that reached it where it must see all rows.
-        rate: share of its rows that a sampling stage keeps by its options; 1 for any other stage.
-        count: of the rows that a sampling stage keeps by its options, instead of `rate`; None for any other.
-        seconds: of one worker for a row, in each shard; empty for a stage that was left out.
-        bytes_in_work: of what the stage writes, kept rows and others together.
-        needs_gpu: whether it runs on accelerators where there are any.
-    """
-
-    stage: str
-    n_rows: int
-    n_in: int
-    n_kept: int
-    rate: float
-    count: int | None
-    seconds: tuple[float, ...]
-    bytes_in_work: int
-    needs_gpu: bool
+    def __mul__(self, other: float) -> "Range":
+        """So many times the number; not negative."""
+        return Range(self.value * other, self.low * other, self.high * other)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +45,23 @@ class StageForecast:
 
     Attributes:
         stage: its name.
-        kept: rows.
-        worker_hours: of all workers together; None for a stage that was left out of the dry run.
-        hours: from its beginning to its end; None as before.
-        gigabytes: of the files that it writes.
+        rows_in: rows that reach it.
+        kept: rows that it keeps.
+        hours: from its beginning to its end; None for a stage that was not measured.
+        processor_hours: of all workers together; None as before.
+        gigabytes: of the files that it writes; None as before.
+        missing: why something was not measured; None where all was.
+        assumed: what `kept` takes for granted; None for nothing.
     """
 
     stage: str
+    rows_in: Range
     kept: Range
-    worker_hours: Range | None
     hours: Range | None
-    gigabytes: Range
+    processor_hours: Range | None
+    gigabytes: Range | None
+    missing: str | None
+    assumed: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,69 +72,99 @@ class Forecast:
         n_rows: rows of the pool.
         n_drawn: rows that the dry run was made with.
         stages: in order.
+        hours: of all stages that were measured, one after the other.
+        processor_hours: of their workers.
+        gigabytes: of all files of the work that were measured.
     """
 
     n_rows: float
     n_drawn: int
     stages: tuple[StageForecast, ...]
+    hours: Range
+    processor_hours: Range
+    gigabytes: Range
 
-    @property
-    def hours(self) -> Range:
-        """Of all stages that were measured, one after the other."""
-        return _sum([stage.hours for stage in self.stages if stage.hours is not None])
+    def lacking(self, total: str) -> dict[str, str]:
+        """The stages that a total lacks, and why.
 
-    @property
-    def gigabytes(self) -> Range:
-        """Of all files of the work."""
-        return _sum([stage.gigabytes for stage in self.stages])
+        Args:
+            total: `hours`, `processor_hours` or `gigabytes`.
+        """
+        return {one.stage: one.missing or "" for one in self.stages if getattr(one, total) is None}
 
 
-def forecast(measures: Sequence[Measure], n_rows: float, *, workers: int, gpus: int) -> Forecast:
-    """What the stages will do with `n_rows` rows.
+def forecast(measures: Measures, *, workers: int, gpus: int) -> Forecast:
+    """What the stages will do.
 
     Args:
         measures: of the stages in order.
-        n_rows: of the whole pool.
         workers: processes, each as fast as the one of the dry run.
         gpus: accelerators, each as fast as that of the dry run; with 0, stages that want one run on one worker.
 
-    >>> decode = Measure("decode", 1000, 1000, 900, 1.0, None, (0.01, 0.012, 0.011), 50_000, False)
-    >>> sample = Measure("sample", 1000, 900, 900, 0.01, None, (), 45_000, False)
-    >>> made = forecast([decode, sample], 1e6, workers=4, gpus=0)
-    >>> [round(stage.kept.value) for stage in made.stages], round(made.hours.value, 2)
-    ([900000, 9000], 0.76)
-
     Raises:
-        UsageError: a number is out of range, or no row was drawn.
+        UsageError: a number is out of range.
     """
-    if n_rows < 1 or workers < 1 or gpus < 0 or not measures or measures[0].n_rows < 1:
-        raise UsageError(
-            f"rows is {n_rows:g}, workers {workers} and gpus {gpus}; expected at least 1, 1 and 0, and a pool with rows"
+    if workers < 1 or gpus < 0:
+        raise UsageError(f"workers is {workers} and gpus {gpus}; expected at least 1 and 0")
+    rng = np.random.default_rng(3)
+    totals = {name: np.zeros(1) for name in ("hours", "processor_hours", "gigabytes")}
+    stages = []
+    for one in measures.stages:
+        slots = max(gpus, 1) if one.needs_gpu else workers
+        costs = {
+            "hours": _elapsed(one, slots, rng),
+            "processor_hours": _processor_time(one, slots, rng),
+            "gigabytes": None if one.n_bytes is None else one.n_bytes / 1e9,
+        }
+        totals = {name: totals[name] if cost is None else totals[name] + cost for name, cost in costs.items()}
+        ranges = {name: None if cost is None else range_of(cost) for name, cost in costs.items()}
+        stages.append(
+            StageForecast(
+                one.stage,
+                range_of(one.rows_in),
+                range_of(one.kept),
+                ranges["hours"],
+                ranges["processor_hours"],
+                ranges["gigabytes"],
+                one.missing,
+                one.assumed,
+            )
         )
-    stages, sampled = [], 1.0
-    for one in measures:
-        rows_in = wilson(one.n_in, one.n_rows) * (n_rows * sampled)
-        sampled *= one.rate if one.count is None else min(1.0, one.count / max(rows_in.value, 1.0))
-        kept = wilson(one.n_kept, one.n_rows) * (n_rows * sampled)
-        worker_hours = rows_in * (_mean(one.seconds) * (1 / 3600)) if one.seconds else None
-        at_a_time = max(gpus, 1) if one.needs_gpu else workers
-        hours = worker_hours * (1 / at_a_time) if worker_hours else None
-        written = rows_in if one.seconds else kept
-        gigabytes = written * (one.bytes_in_work / max(one.n_in, 1) / 1e9)
-        stages.append(StageForecast(one.stage, kept, worker_hours, hours, gigabytes))
-    return Forecast(n_rows, measures[0].n_rows, tuple(stages))
+    summed = {name: range_of(total) for name, total in totals.items()}
+    return Forecast(measures.n_rows, measures.n_drawn, tuple(stages), **summed)
 
 
-def wilson(n_hits: int, n: int) -> Range:
-    """A share and Wilson's 95 % interval.
+def range_of(draws: FloatArray) -> Range:
+    """The first draw, between the ends that 95 of 100 of the others are within; it is never outside of them itself.
 
-    >>> wilson(0, 100).high.__round__(3), wilson(50, 100).low.__round__(3)
-    (0.037, 0.404)
+    >>> range_of(np.array([5.0, *range(101)]))
+    Range(value=5.0, low=2.5, high=97.5)
     """
-    share, spread = n_hits / n, _Z * _Z / n
-    centre = (share + spread / 2) / (1 + spread)
-    reach = _Z * math.sqrt(share * (1 - share) / n + spread / n / 4) / (1 + spread)
-    return Range(share, max(centre - reach, 0.0) if n_hits else 0.0, min(centre + reach, 1.0) if n_hits < n else 1.0)
+    value = float(draws[0])
+    if len(draws) == 1:
+        return Range(value, value, value)
+    low, high = np.quantile(draws[1:], _ENDS).tolist()
+    return Range(value, min(low, value), max(high, value))
+
+
+def _elapsed(one: Measure, slots: int, rng: np.random.Generator) -> FloatArray | None:
+    """Hours from the beginning of a stage to its end: shards in turns of as many as there are workers."""
+    if one.seconds is None:
+        return None
+    if not isinstance(one.seconds, RowCost):
+        return (one.idle_s + one.seconds.once + one.seconds.draws(one.rows_in, rng)) / 3600
+    turns = math.ceil(one.n_shards / slots) / one.n_shards
+    return (one.idle_s + one.seconds.once + turns * one.seconds.draws(one.rows_in, one.n_shards, rng)) / 3600
+
+
+def _processor_time(one: Measure, slots: int, rng: np.random.Generator) -> FloatArray | None:
+    """Hours of all workers, each of which pays what is paid once."""
+    if one.processor_seconds is None:
+        return None
+    if not isinstance(one.processor_seconds, RowCost):
+        return (one.processor_seconds.once + one.processor_seconds.draws(one.rows_in, rng)) / 3600
+    once = one.processor_seconds.once * min(slots, one.n_shards)
+    return (once + one.processor_seconds.draws(one.rows_in, one.n_shards, rng)) / 3600
 
 
 def annotator_hours(rows: Range, seconds_per_item: float) -> Range:
@@ -176,30 +185,36 @@ def forecast_table(name: str, made: Forecast) -> "Table":
     title = f"{name}: forecast for {made.n_rows:,.0f} rows, from {made.n_drawn:,} of the pool"
     table = Table(title)
     table.add_column("stage")
-    table.add_columns("rows kept", "95 %", "worker hours", "hours", "GB")
+    table.add_columns("rows kept", "95 %", "hours", "processor hours", "GB")
     for stage in made.stages:
         table.add_row(
             Text(stage.stage, style="bold"),
             f"{stage.kept.value:,.0f}",
-            f"{stage.kept.low:.4g} - {stage.kept.high:.4g}",
-            *(_hours(one) for one in (stage.worker_hours, stage.hours)),
-            f"{stage.gigabytes.value:,.3g}",
+            f"{stage.kept.low:,.0f} - {stage.kept.high:,.0f}",
+            *(_shown(one) for one in (stage.hours, stage.processor_hours, stage.gigabytes)),
         )
     return table
 
 
-def _hours(found: Range | None) -> str:
+def costs_table(name: str, measures: Sequence[Measure]) -> "Table":
+    """What is paid once, for each shard and for each row, for a terminal."""
+    from rich.text import Text
+
+    from rope.table import Table
+
+    table = Table(f"{name}: processor time of one worker, as measured")
+    table.add_column("stage")
+    table.add_columns("once, s", "a shard, ms", "1,000 rows, s", "shards")
+    for one in measures:
+        cost, row = one.processor_seconds, ["not measured", "", ""]
+        if isinstance(cost, RowCost):
+            row = [f"{cost.once:,.2f}", f"{1000 * cost.shard.value:,.1f}", f"{1000 * cost.row.value:,.3g}"]
+        elif cost is not None:
+            n, seconds = cost.points[-1]
+            row = [f"{cost.once:,.2f}", "", f"{1000 * fmean(seconds) / max(n, 1):,.3g} at {n:,} rows"]
+        table.add_row(Text(one.stage, style="bold"), *row, f"{one.n_shards:,.0f}")
+    return table
+
+
+def _shown(found: Range | None) -> str:
     return "not measured" if found is None else f"{found.value:,.3g} ({found.low:,.3g} - {found.high:,.3g})"
-
-
-def _mean(values: Sequence[float]) -> Range:
-    """The mean and its interval by Student's t; of one value, the value."""
-    centre = fmean(values)
-    if len(values) < 2:
-        return Range(centre, centre, centre)
-    reach = float(stdtrit(len(values) - 1, 0.975)) * stdev(values) / math.sqrt(len(values))
-    return Range(centre, max(centre - reach, 0.0), centre + reach)
-
-
-def _sum(parts: Sequence[Range]) -> Range:
-    return Range(sum(p.value for p in parts), sum(p.low for p in parts), sum(p.high for p in parts))

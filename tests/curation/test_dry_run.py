@@ -1,68 +1,86 @@
-import pyarrow as pa
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
 import pyarrow.parquet as pq
 import pytest
 
-from rope.curation import dry_run
-from rope.curation.dry_run import draw_rows, measure_stages
-from rope.curation.pipeline.pool import open_pool
-from rope.errors import UsageError
-from tests.curation.pools import HALF, POISON, recipe_of, write_rows
+from rope.curation.annotation.stage import ApplyAnswers
+from rope.curation.dry_run import Timed, dry_run, on_a_part, part_of
+from rope.curation.pipeline.costs import ShardCost
+from rope.curation.pipeline.recipe import Stage
+from rope.curation.pipeline.supervisor import Ended
+from rope.curation.pipeline.worker import ShardAttempt, ShardJob, execute
+from tests.curation.pools import HALF, POISON, recipe_of
 
-N_ROWS = 4000
+
+class InProcess:
+    """An engine that does its one task in this process."""
+
+    def __init__(self):
+        self.slots, self.tasks = 1, []
+
+    def submit(self, task):
+        self.tasks.append(task)
+
+    def wait(self):
+        task = self.tasks.pop()
+        try:
+            return [Ended(task, "done", cost=execute(task))]
+        except Exception as error:
+            return [Ended(task, "failed", error)]
 
 
 @pytest.fixture
-def pool(tmp_path):
-    write_rows(tmp_path / "pool.parquet", [f"r{i:05d}" for i in range(N_ROWS)])
-    return open_pool(tmp_path / "pool.parquet", {}, tmp_path / "cache")
+def timed():
+    return Timed(InProcess())
 
 
-def test_a_larger_share_contains_a_smaller_one_and_order_does_not_matter(pool, tmp_path):
-    few, many = (draw_rows(pool, share)["id"].to_pylist() for share in (0.2, 0.4))
-    assert set(few) < set(many)
-    assert len(few) == pytest.approx(0.2 * N_ROWS, rel=0.15)
-    table = pq.read_table(tmp_path / "pool.parquet")
-    turned = tmp_path / "turned.parquet"
-    pq.write_table(table.take(pa.array(range(N_ROWS - 1, -1, -1))), turned)
-    assert draw_rows(open_pool(turned, {}, tmp_path / "cache2"), 0.2)["id"].to_pylist() == few[::-1]
+def part(folder, *stages, n_rows=40, shard_rows=1000):
+    recipe = recipe_of(folder, *stages, n_rows=n_rows, shard_rows=shard_rows)
+    return part_of(recipe, pq.read_table(folder / "pool.parquet"), 1.0, folder / "part")
 
 
-def test_a_small_share_draws_the_least_number_of_rows_with_absolute_paths(pool, tmp_path):
-    rows = draw_rows(pool, 1e-6).to_pylist()
-    assert len(rows) == pytest.approx(dry_run.MIN_ROWS, rel=0.15)
-    assert rows[0]["frames"] == [str(tmp_path / f"{rows[0]['id']}.jpg")]
+@pytest.fixture(autouse=True)
+def folder_of_the_part(tmp_path):
+    (tmp_path / "part").mkdir()
 
 
-def test_stages_are_measured_one_by_one_and_those_that_see_all_rows_are_left_out(tmp_path):
-    rejects = [f"r{i:02d}" for i in range(0, 40, 4)]
-    sample = 'use = "sample"\nseed = 0\ncount = 7'
-    recipe = recipe_of(tmp_path, POISON + f'name = "a"\nrejects = {rejects}', sample, HALF, POISON, n_rows=40)
-    found = {one.stage: one for one in measure_stages(recipe, 0.5, progress=False)}
-    assert {name: (one.n_in, one.n_kept, one.rate, one.count) for name, one in found.items()} == {
-        "pool": (40, 40, 1.0, None),
-        "a": (40, 30, 1.0, None),
-        "sample": (30, 30, 1.0, 7),
-        "half": (30, 30, 1.0, None),
-        "poison": (30, 30, 1.0, None),
-    }
-    assert [len(one.seconds) for one in found.values()] == [9, 9, 0, 0, 9]
-    assert all(one.bytes_in_work > 0 for one in found.values())
-    assert not recipe.work.exists()
+@pytest.mark.parametrize(("shard_rows", "shards"), [(1000, [5] * 7 + [2, 1, 1, 1]), (3, [3] * 12 + [1, 1, 1, 1])])
+def test_a_part_has_the_recipes_shard_size_or_eight_shards_and_three_of_a_row(shard_rows, shards, tmp_path, timed):
+    run = dry_run(part(tmp_path, POISON, shard_rows=shard_rows), timed, progress=False)
+    assert [cost.rows for cost in run.costs["pool"]] == shards
+    assert [cost.rows for cost in run.costs["poison"]] == shards
+    assert all(cost.processor_seconds > 0 for cost in run.costs["poison"])
 
 
-def test_a_row_that_kills_its_worker_does_not_end_the_dry_run(tmp_path):
-    recipe = recipe_of(tmp_path, POISON + 'segfaults = ["r05"]', n_rows=20)
-    assert [(one.n_in, one.n_kept) for one in measure_stages(recipe, 1.0, progress=False)] == [(20, 20), (20, 19)]
+def test_a_stage_that_must_see_all_rows_and_cannot_see_a_part_is_named_and_left_out(tmp_path, timed):
+    run = dry_run(part(tmp_path, POISON, 'use = "split"\nn_validation = 2\nseed = 0', HALF), timed, progress=False)
+    assert list(run.made) == ["pool", "poison", "half"]
+    assert list(run.missing) == ["split"]
+    assert "no column 'product_id'" in run.missing["split"]
 
 
-def test_a_share_of_nothing_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="share is 0; expected above 0 and at most 1"):
-        measure_stages(recipe_of(tmp_path, POISON), 0, progress=False)
+def test_a_stage_that_takes_rows_and_fails_is_an_error(tmp_path, timed):
+    with pytest.raises(Exception, match="fails on a batch without rows"):
+        dry_run(part(tmp_path, 'use = "tests.curation.poisons:BROKEN"'), timed, progress=False)
 
 
-def test_the_total_names_the_stages_that_it_leaves_out(tmp_path, curate):
-    recipe_of(tmp_path, POISON, HALF)
-    code, out, _ = curate("plan", tmp_path / "work.toml")
-    assert (code, "hours in all, without half, which must see all rows: " in out) == (0, True)
-    recipe_of(tmp_path, POISON)
-    assert "hours in all: " in curate("plan", tmp_path / "work.toml")[1]
+def test_options_that_are_about_the_whole_pool_are_those_of_a_part(tmp_path):
+    sample = Stage("sample", "sample", {"seed": 1, "count": 7, "floor": 3})
+    assert on_a_part(sample, 0.1) == {"seed": 1, "floor": 3, "rate": 1.0}
+    split = Stage("split", "split", {"n_validation": 95, "seed": 0, "freeze_val": "old"})
+    assert on_a_part(split, 0.1) == {"n_validation": 10, "seed": 0}
+    answers = Stage("answers", "answers", {"labels": tmp_path, "different": "reject", "unclear": "reject"})
+    assert ApplyAnswers(**on_a_part(answers, 0.1)) == ApplyAnswers(tmp_path)
+
+
+def test_only_first_attempts_at_whole_shards_are_measured(timed):
+    cost = ShardCost("a", "s", 4, 1.0, 0.5)
+    job = ShardJob("a", "s", "", "", {}, (), Path(), 1, 1.0, 0.0, True, True)
+    tries = (ShardAttempt(job), ShardAttempt(job, attempt=1), ShardAttempt(job, rows=(0, 2)))
+    done = [Ended(task, "done", cost=cost) for task in tries]
+    timed.engine = nullcontext()
+    timed.engine.wait = lambda: done
+    timed.wait()
+    assert [replace(one, seconds=1.0) for one in timed.costs["a"]] == [cost]

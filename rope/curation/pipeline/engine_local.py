@@ -13,6 +13,7 @@ from typing import Final
 
 from pebble import ProcessExpired, ProcessPool
 
+from rope.curation.pipeline.costs import ShardCost
 from rope.curation.pipeline.supervisor import Ended
 from rope.curation.pipeline.worker import ShardAttempt, execute
 from rope.errors import UsageError
@@ -31,7 +32,7 @@ class LocalEngine:
     def __init__(self, workers: int) -> None:
         self._workers = workers
         self._pool = _new_pool(workers)
-        self._running: dict[Future[None], ShardAttempt] = {}
+        self._running: dict[Future[ShardCost], ShardAttempt] = {}
 
     @property
     def slots(self) -> int:
@@ -83,16 +84,16 @@ def _new_pool(workers: int) -> ProcessPool:
     return ProcessPool(workers, initializer=_end_with_parent, context=context)
 
 
-def _ended(task: ShardAttempt, future: "Future[None]") -> Ended:
+def _ended(task: ShardAttempt, future: "Future[ShardCost]") -> Ended:
     try:
-        future.result()
+        cost = future.result()
     except ProcessExpired:
         return Ended(task, "died")
     except DeadlineError:
         return Ended(task, "hung")
     except Exception as error:
         return Ended(task, "failed", error)
-    return Ended(task, "done")
+    return Ended(task, "done", cost=cost)
 
 
 def _end_with_parent() -> None:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+from rope.curation.pipeline.costs import ShardCost
 from rope.curation.pipeline.engine_local import PRELOAD
 from rope.curation.pipeline.supervisor import Ended
 from rope.curation.pipeline.worker import ShardAttempt, execute
@@ -45,9 +46,9 @@ class _Worker:
         for module in PRELOAD:
             importlib.import_module(module)
 
-    def execute(self, task: ShardAttempt) -> None:
+    def execute(self, task: ShardAttempt) -> ShardCost:
         """Execute one task in this actor."""
-        execute(task)
+        return execute(task)
 
 
 class RayEngine:
@@ -127,7 +128,7 @@ class RayEngine:
     def _end(self, ref: Any) -> Ended:  # noqa: ANN401  a reference of Ray's
         one = self._running.pop(ref)
         try:
-            ray.get(ref)
+            cost = ray.get(ref)
         except RayActorError:
             self._replace(one.actor)
             return Ended(one.task, "died")
@@ -135,7 +136,7 @@ class RayEngine:
             self._idle.append(one.actor)
             return Ended(one.task, "failed", error.cause)
         self._idle.append(one.actor)
-        return Ended(one.task, "done")
+        return Ended(one.task, "done", cost=cost)
 
     def _dispatch(self) -> None:
         while self._queue and self._idle:

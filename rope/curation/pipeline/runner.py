@@ -18,6 +18,7 @@ from typing import Final, Literal
 from filelock import FileLock, Timeout
 
 from rope.console import progress_bar
+from rope.curation.pipeline.costs import costs_log, write_cost
 from rope.curation.pipeline.fault_injection import FaultInjection
 from rope.curation.pipeline.manifest import ShardManifest, read_manifest
 from rope.curation.pipeline.noted import earlier_of, fingerprint_of, key_of
@@ -220,7 +221,7 @@ def _run_stage(
     operation = load_operation(stage.use)
     needs_gpu = isinstance(operation, MapOperation) and operation.needs_gpu
     n_rows = sum(job.n_rows for job in stale)
-    with progress_bar(stage.name, n_rows, shown=progress) as advance:
+    with progress_bar(stage.name, n_rows, shown=progress) as advance, costs_log(recipe.work) as log:
         supervise(
             engines.get(needs_gpu=needs_gpu),
             stale,
@@ -228,6 +229,7 @@ def _run_stage(
             max_lethal=_allowed(recipe, sum(job.n_rows for job in jobs)),
             fault_injection=fault_injection,
             advance=advance,
+            note=lambda cost: write_cost(log, cost),
         )
 
 

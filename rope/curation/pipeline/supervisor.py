@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, Protocol
 
+from rope.curation.pipeline.costs import ShardCost
 from rope.curation.pipeline.fault_injection import CALM_ATTEMPT, FaultInjection
 from rope.curation.pipeline.worker import ShardAttempt, ShardJob
 from rope.errors import DatasetError, RopeError
@@ -28,11 +29,13 @@ class Ended:
         task: which.
         how: `failed` raised an exception, `died` lost its worker, `hung` ran past its deadline.
         error: the exception of a task that failed.
+        cost: of a task that is done, where the engine tells it.
     """
 
     task: ShardAttempt
     how: Literal["done", "failed", "died", "hung"]
     error: BaseException | None = None
+    cost: ShardCost | None = None
 
 
 class Engine(Protocol):
@@ -118,6 +121,7 @@ def supervise(
     max_lethal: int,
     fault_injection: FaultInjection | None,
     advance: Callable[[int], None],
+    note: Callable[[ShardCost], None] = lambda _: None,
 ) -> None:
     """Make all shards.
 
@@ -128,6 +132,7 @@ def supervise(
         max_lethal: lethal rows in all of them together, above which it is not the rows.
         fault_injection: faults on purpose.
         advance: called with the number of rows of each shard that is done.
+        note: called with what each has cost, where the engine tells it.
 
     Raises:
         RopeError: a shard was given up, or more rows are lethal than may be.
@@ -144,6 +149,8 @@ def supervise(
             waiting.extendleft(states[ended.task.job.name].after(ended))
             if ended.task.rows is None and ended.how == "done":
                 advance(ended.task.job.n_rows)
+                if ended.cost is not None:
+                    note(ended.cost)
         _refuse_many_lethal(states, max_lethal)
 
 

@@ -1,6 +1,7 @@
 """Run one shard: rows in, kept rows and rejects out, every row accounted for, and the manifest last."""
 
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
+from rope.curation.pipeline.costs import ShardCost
 from rope.curation.pipeline.fault_injection import Fault, FaultInjection, strike_after, strike_before, strike_writing
 from rope.curation.pipeline.ids import as_strings, without_views
 from rope.curation.pipeline.manifest import Count, ShardManifest, ShardPart, StoredFile, read_manifest, write_manifest
@@ -128,17 +130,27 @@ class ShardAttempt:
         return f"{self.job.stage}/{self.job.name}{rows}"
 
 
-def execute(task: ShardAttempt) -> None:
+def execute(task: ShardAttempt) -> ShardCost:
     """Make the shard of a task, or try some of its rows; runs in a worker of an engine.
 
     The arithmetic of rows (BLAS, OpenMP) has one thread, however many workers there are: the threads of several workers
     would wait for each other, and sums may depend on their number. A stage with a model, which has the machine for
     itself, and one that sees all rows have them all.
 
+    Returns:
+        What it has cost.
+
     Raises:
         RopeError: it cannot be done, however often it is tried.
         Exception: anything else, and trying again may help.
     """
+    began, processor = time.perf_counter(), time.process_time()
+    _execute(task)
+    seconds, processor_seconds = time.perf_counter() - began, time.process_time() - processor
+    return ShardCost(task.job.stage, task.job.name, task.job.n_rows, seconds, processor_seconds)
+
+
+def _execute(task: ShardAttempt) -> None:
     job = task.job
     fault = task.fault_injection.draw(str(task), task.attempt) if task.fault_injection else None
     strike_before(fault)

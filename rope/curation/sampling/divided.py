@@ -29,7 +29,7 @@ from rope.curation.sampling.sample import (
 )
 from rope.curation.scattered import FILE_ROWS, ByHash, ByRow, Records, n_files
 
-__all__ = ["DRAWN", "Draw", "divided_draws", "divided_weights"]
+__all__ = ["DRAWN", "Draw", "divided_draws", "divided_units", "divided_weights"]
 
 _ROW: Final = np.dtype([("hash", "<u8"), ("row", "<i8"), ("category", "<i4"), ("domains", "u1")])
 DRAWN: Final = np.dtype([("weight", "<f8"), ("run", "<i2")])
@@ -61,6 +61,16 @@ def divided_weights(
     """
     for drawn in divided_draws(parts, n_rows, partial(_draw_anew, size=size), division_rows):
         yield drawn["weight"]
+
+
+def divided_units(parts: Iterable[KeyRows], n_rows: int, division_rows: int = FILE_ROWS) -> Iterator[Units]:
+    """The keys of a pool, each once, division by division; see `divided_weights`."""
+    with tempfile.TemporaryDirectory(prefix="rope-sample-") as folder:
+        rows = ByHash(Path(folder) / "hash", _ROW, n_files(n_rows, division_rows))
+        code_of: dict[str, int] = {}
+        for part in parts:
+            rows.add(_stored(part, 0, code_of))
+        yield from (_units(division, code_of) for division in rows)
 
 
 def divided_draws(

@@ -38,6 +38,7 @@ __all__ = [
     "Stratum",
     "Units",
     "allocate",
+    "allocate_counts",
     "candidates",
     "count_strata",
     "draw_in_order",
@@ -258,13 +259,21 @@ def allocate(
     strata = sorted(counts)
     pool = np.array([counts[stratum] for stratum in strata], np.int64)
     stay = np.array([(drawn or {}).get(stratum, 0) for stratum in strata], np.int64)
-    least = np.maximum(np.minimum(pool, size.floor), stay)
+    return dict(zip(strata, allocate_counts(pool, size, stay).tolist(), strict=True))
+
+
+def allocate_counts(pool: IntArray, size: SampleSize, drawn: IntArray | None = None) -> IntArray:
+    """The same for the keys of each stratum, in the order of the strata; int64 [strata].
+
+    Raises:
+        UsageError: see `allocate`.
+    """
+    least = np.minimum(pool, size.floor)
+    least = least if drawn is None else np.maximum(least, drawn)
     if size.rate is not None:
-        taken = np.maximum(_up_to(size.rate, pool), least)
-    else:
-        assert size.count is not None
-        taken = _exactly(size.count, pool, least)
-    return dict(zip(strata, taken.tolist(), strict=True))
+        return np.maximum(_up_to(size.rate, pool), least)
+    assert size.count is not None
+    return _exactly(size.count, pool, least)
 
 
 def candidates(units: Units, counts: Mapping[Stratum, int], allocation: Mapping[Stratum, int]) -> Units:

@@ -21,7 +21,7 @@ from rope.curation.sampling.keyed_hash import keyed_hash
 from rope.curation.sampling.sample import PURPOSE, KeyRows, SampleSize, key_rows
 from rope.errors import UsageError
 
-__all__ = ["SAMPLE", "SampleRows", "sample_after", "sample_rows"]
+__all__ = ["SAMPLE", "SampleRows", "sample_after", "sample_keys", "sample_rows"]
 
 _RUN: Final = "sampled_in"
 """Column, where there is a previous run: which run has drawn a row; null for this one."""
@@ -124,7 +124,7 @@ def _earlier_keys(earlier: Earlier, options: SampleRows, runs: Sequence[str]) ->
 
 def _keys_seen(rows: pa.Table, options: SampleRows) -> npt.NDArray[Any]:
     keys = np.zeros(len(rows), EARLIER_KEY)
-    keys["hash"], keys["run"] = keyed_hash(_keys(rows, options.key), seed=options.seed, purpose=PURPOSE), -1
+    keys["hash"], keys["run"] = keyed_hash(sample_keys(rows, options.key), seed=options.seed, purpose=PURPOSE), -1
     return keys
 
 
@@ -135,7 +135,7 @@ def _n_rows(paths: Sequence[Path]) -> int:
 def _key_rows(path: Path, options: SampleRows) -> KeyRows:
     rows = _read(path, options)
     strata = joined_words(rows, options.strata, "sample")
-    return key_rows(_keys(rows, options.key), strata, rows["domain"], seed=options.seed)
+    return key_rows(sample_keys(rows, options.key), strata, rows["domain"], seed=options.seed)
 
 
 def _read(path: Path, options: SampleRows, more: Sequence[str] = ()) -> pa.Table:
@@ -146,11 +146,11 @@ def _read(path: Path, options: SampleRows, more: Sequence[str] = ()) -> pa.Table
     return pq.read_table(path, columns=wanted)
 
 
-def _keys(rows: pa.Table, key: str) -> pa.ChunkedArray:
+def sample_keys(rows: pa.Table, key: str) -> pa.ChunkedArray:
     """Key of each row. A row without one is named by domain and id, and no value of the column can be the same.
 
     >>> rows = pa.table({"id": ["7", "7"], "domain": ["page", "live"], "product_hint": ["7", None]})
-    >>> _keys(rows, "product_hint").to_pylist()
+    >>> sample_keys(rows, "product_hint").to_pylist()
     ['key/7', 'live/7']
     """
     own = pc.binary_join_element_wise(rows["domain"], rows["id"], "/")

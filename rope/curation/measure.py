@@ -1,0 +1,306 @@
+"""Measure every stage of a recipe on a part of its pool: rows, times and bytes; see `rope.curation.forecast`."""
+
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rope.arrays import FloatArray
+from rope.curation.annotation.stage import ApplyAnswers
+from rope.curation.cost_laws import REACH, RowCost, ScaledCost, file_size
+from rope.curation.dry_run import DryRun, Part, Timed, dry_run, on_a_part, options_of, part_of, timed_engine, timed_jobs
+from rope.curation.measured_rows import read_rows, rows_of_stages
+from rope.curation.pipeline.accounting import kept_files, reject_files
+from rope.curation.pipeline.costs import ShardCost
+from rope.curation.pipeline.manifest import ShardManifest
+from rope.curation.pipeline.operation import NOT_SAMPLED, GlobalOperation, MapOperation, load_operation, rejects_of
+from rope.curation.pipeline.pool import RawPool, open_pool, slices
+from rope.curation.pipeline.recipe import CurationRecipe, Stage
+from rope.curation.pipeline.runner import POOL_STAGE
+from rope.curation.pipeline.worker import STORED_REJECT_SCHEMA, ShardJob
+from rope.curation.pool_keys import draw_rows, key_rule
+from rope.curation.sampling.keyed_hash import keyed_hash
+from rope.curation.sampling.stage import SampleRows
+from rope.errors import RopeError, UsageError
+
+__all__ = ["MIN_ROWS", "Measure", "Measures", "measure_stages"]
+
+MIN_ROWS: Final = 500
+"""Rows that are drawn about at least, or all of the pool."""
+
+_PARTS: Final = (0.25, 0.5, 1.0)
+"""Shares of the drawn products on which a stage that must see all rows is measured."""
+
+_MAX_FILES: Final = 200
+"""Files that such a stage is given at most."""
+
+_BATCH: Final = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What a stage will do with the whole pool. Arrays are draws: the first is the best guess.
+
+    Attributes:
+        stage: its name.
+        rows_in: float64 [1 + draws]; rows that reach it.
+        kept: float64 [1 + draws]; rows that it keeps.
+        n_shards: shards that it has.
+        seconds: of a worker; None where it was not measured.
+        processor_seconds: of a worker; None as before.
+        n_bytes: float64 [1 + draws]; of its files; None as before.
+        idle_s: seconds of the run itself before its first shard.
+        needs_gpu: whether it runs on accelerators where there are any.
+        missing: why something was not measured; None where all was.
+        assumed: what the number of kept rows takes for granted; None for nothing.
+    """
+
+    stage: str
+    rows_in: FloatArray
+    kept: FloatArray
+    n_shards: float
+    seconds: RowCost | ScaledCost | None
+    processor_seconds: RowCost | ScaledCost | None
+    n_bytes: FloatArray | None
+    idle_s: float = 0.0
+    needs_gpu: bool = False
+    missing: str | None = None
+    assumed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """Of all stages.
+
+    Attributes:
+        n_rows: rows that are planned for.
+        n_drawn: rows that the dry run was made with.
+        stages: in order.
+    """
+
+    n_rows: float
+    n_drawn: int
+    stages: tuple[Measure, ...]
+
+
+def measure_stages(
+    recipe: CurationRecipe, share: float, n_rows: float | None = None, *, progress: bool = True
+) -> Measures:
+    """Run a part of the pool through a recipe in a temporary folder, and measure.
+
+    Args:
+        recipe: need not have been run.
+        share: of the keys to draw, above 0 and at most 1; more of them where that is less than `MIN_ROWS`.
+        n_rows: rows to plan for, of a pool of the same make-up; None for those of the pool.
+        progress: whether to draw bars on stderr.
+
+    Raises:
+        UsageError: `share` is out of range, the pool has no rows, or a stage cannot be run.
+        DatasetError: a stage was given up.
+    """
+    if not 0 < share <= 1:
+        raise UsageError(f"share is {share}; expected above 0 and at most 1")
+    if n_rows is not None and n_rows < 1:
+        raise UsageError(f"rows is {n_rows:g}; expected at least 1")
+    with tempfile.TemporaryDirectory(prefix="rope-plan-") as folder:
+        began = time.perf_counter()
+        pool = open_pool(recipe.pool_path, recipe.pool.columns, Path(folder) / "hashes", recipe.pool.keep)
+        opened_s = time.perf_counter() - began
+        if not any(file.rows for file in pool.files):
+            raise UsageError(f"{recipe.pool_path}: has no rows to plan with; expected a pool with rows")
+        plan = _draw(recipe, pool, share, n_rows, Path(folder))
+        with timed_engine() as timed:
+            run = dry_run(plan.part, timed, progress=progress)
+            stages = tuple(_measures(plan, run, timed))
+        first = replace(stages[0], idle_s=stages[0].idle_s + opened_s * plan.factor)
+        return Measures(plan.n_rows * plan.factor, plan.drawn.num_rows, (first, *stages[1:]))
+
+
+def _draw(recipe: CurationRecipe, pool: RawPool, share: float, n_rows: float | None, folder: Path) -> Part:
+    options = [options_of(stage) for stage in recipe.stages]
+    rule = key_rule(pool, next((one for one in options if isinstance(one, SampleRows)), None))
+    drawn = draw_rows(pool, share, rule, MIN_ROWS)
+    n = sum(file.rows for file in pool.files)
+    if not drawn.num_rows:
+        raise UsageError(f"{recipe.pool_path}: no row was drawn; try a larger share")
+    return Part(
+        recipe,
+        pool,
+        part_of(recipe, drawn, drawn.num_rows / n, folder),
+        drawn,
+        rule,
+        n,
+        1.0 if n_rows is None else n_rows / n,
+        folder,
+    )
+
+
+def _measures(plan: Part, run: DryRun, timed: Timed) -> Iterator[Measure]:
+    kept, assumed = rows_of_stages(plan, run)
+    n_shards = len(slices(plan.pool, plan.recipe.pool.shard_rows)) * plan.factor
+    rows_in, before = np.full(len(kept), plan.n_rows * plan.factor), POOL_STAGE
+    for place, stage in enumerate(plan.stages):
+        own, told = kept[:, place], assumed.get(stage.name)
+        if stage.name in run.missing:
+            why = run.missing[stage.name]
+            yield Measure(stage.name, rows_in, own, n_shards, None, None, None, missing=why, assumed=told)
+            continue
+        operation = load_operation(stage.use)
+        if isinstance(operation, GlobalOperation):
+            yield _scaled(plan, run, timed, stage, before, rows_in, own, n_shards, told)
+            n_parts = sum(len(manifest.parts) for _, manifest in run.made[stage.name])
+            if n_parts != sum(len(manifest.parts) for _, manifest in run.made[before]):
+                n_shards = n_parts
+        else:
+            needs_gpu = isinstance(operation, MapOperation) and operation.needs_gpu
+            n_bytes = _bytes(plan, run, stage, before, rows_in, own, n_shards)
+            idle = run.idle_s.get(stage.name, 0.0)
+            yield Measure(
+                stage.name, rows_in, own, n_shards, *run.row_costs(stage.name), n_bytes, idle, needs_gpu, None, told
+            )
+        rows_in, before = own, stage.name
+
+
+# Bytes
+
+
+def _bytes(
+    plan: Part, run: DryRun, stage: Stage, before: str, rows_in: FloatArray, kept: FloatArray, n_shards: float
+) -> FloatArray:
+    """Bytes of the files of a stage, manifests included."""
+    rng = np.random.default_rng(1)
+    kept_size = file_size(read_rows(kept_files(run.made, stage.name)), kept[0] / n_shards)
+    lost = np.maximum(rows_in - kept, 0.0)
+    rejects = _rejects(run, stage, before)
+    reject_size = file_size(rejects, lost[0] / n_shards)
+    shards = run.made[stage.name]
+    manifests = sum((folder / f"{_name(manifest)}.json").stat().st_size for folder, manifest in shards)
+    n_parts = sum(len(manifest.parts) for _, manifest in shards)
+    return (
+        kept_size.draws(kept, n_shards, rng) + reject_size.draws(lost, n_shards, rng) + n_shards * manifests / n_parts
+    )
+
+
+def _rejects(run: DryRun, stage: Stage, before: str) -> pa.Table:
+    """The rows that a stage has not kept of the part; of one that samples, as if it had kept none."""
+    if not isinstance(options_of(stage), SampleRows):
+        return read_rows(reject_files(run.made, stage.name))
+    rows = read_rows(kept_files(run.made, before), ["id", "domain"]).combine_chunks().to_batches()
+    others = pa.Table.from_batches([rejects_of(batch, NOT_SAMPLED) for batch in rows])
+    fates = pa.array([NOT_SAMPLED] * len(others), pa.string())
+    return others.append_column("fate", fates).cast(STORED_REJECT_SCHEMA)
+
+
+def _name(manifest: ShardManifest) -> str:
+    return manifest.parts[0].kept.name.removesuffix(".kept.parquet")
+
+
+# Stages that must see all rows
+
+
+def _scaled(
+    plan: Part,
+    run: DryRun,
+    timed: Timed,
+    stage: Stage,
+    before: str,
+    rows_in: FloatArray,
+    kept: FloatArray,
+    n_shards: float,
+    assumed: str | None,
+) -> Measure:
+    """Measure a stage on several parts of the drawn rows, in files as large as those that it will get."""
+    costs, sizes, failed = list[list[ShardCost]](), list[tuple[int, pa.Table]](), ""
+    first = run.costs[stage.name][0]  # of the dry run, which has loaded the modules
+    rows = read_rows(kept_files(run.made, before))
+    for share in _PARTS:
+        some = _some_products(rows, share)
+        try:
+            own, made = timed_jobs(timed, _job(plan, stage, share), _files(some, rows_in[0] / n_shards))
+        except RopeError as error:
+            failed = str(error)
+        else:
+            costs.append(own)
+            sizes.append((len(some), read_rows(made)))
+    if len(costs) < 2:
+        return Measure(stage.name, rows_in, kept, n_shards, None, None, None, missing=failed, assumed=assumed)
+    laws = [_law(name, first, costs) for name in ("seconds", "processor_seconds")]
+    n_bytes = _bytes(plan, run, stage, before, rows_in, kept, n_shards)
+    if not isinstance(options_of(stage), SampleRows):
+        n_bytes = n_bytes * _growth(sizes, rows_in / max(plan.factor, 1.0), kept[0] / n_shards)
+    missing = None
+    if not laws[0].reaches(float(rows_in[0])):
+        missing = f"{rows_in[0]:,.0f} rows are more than {REACH:g} times the {costs[-1][0].rows:,} that were measured"
+    seconds, processor = (None, None) if missing else laws
+    idle = run.idle_s.get(stage.name, 0.0)
+    return Measure(stage.name, rows_in, kept, n_shards, seconds, processor, n_bytes, idle, False, missing, assumed)
+
+
+def _files(rows: pa.Table, rows_per_file: float) -> list[pa.Table]:
+    """The rows in tables of so many, or of more where that would be too many tables."""
+    per_file = max(rows_per_file, len(rows) / _MAX_FILES, 1.0)
+    starts = np.unique(np.arange(0, max(len(rows), 1), per_file).astype(int)).tolist()
+    return [rows.slice(a, b - a) for a, b in zip(starts, [*starts[1:], len(rows)], strict=True)]
+
+
+def _job(plan: Part, stage: Stage, share: float) -> ShardJob:
+    """The stage with the recipe's options, of which `n_validation` and `count` are those of a share of the part."""
+    options, real = on_a_part(stage, share * plan.drawn.num_rows / plan.n_rows), options_of(stage)
+    if isinstance(real, SampleRows):
+        options = options | {"rate": real.rate or min((real.count or 1) / plan.n_rows, 1.0)}
+    elif isinstance(real, ApplyAnswers):
+        options = dict(stage.options)
+    limits = plan.recipe.limits
+    return ShardJob(
+        stage=stage.name,
+        name="part",
+        key="part",
+        use=stage.use,
+        options=options,
+        sources=(),
+        folder=plan.folder / "parts" / stage.name / str(share),
+        batch_rows=limits.batch_rows,
+        deadline_s=limits.global_deadline_s,
+        row_deadline_s=0.0,
+        is_divisible=False,
+        checked=False,
+    )
+
+
+def _some_products(rows: pa.Table, share: float) -> pa.Table:
+    """The rows of a share of the products."""
+    products = pc.coalesce(rows["product_hint"], rows["id"])
+    hashes = keyed_hash(products, seed=1, purpose="plan")
+    return rows.filter(pa.array(hashes <= np.uint64(min(share * 2.0**64, 2.0**64 - 2048))))
+
+
+def _law(name: str, first: ShardCost, others: Sequence[Sequence[ShardCost]]) -> ScaledCost:
+    """The law of `seconds` or `processor_seconds`; what the first took longer than the last is paid once."""
+    points = [(costs[0].rows, tuple(float(getattr(cost, name)) for cost in costs)) for costs in others]
+    return ScaledCost(max(float(getattr(first, name)) - fmean(points[-1][1]), 0.0), tuple(points))
+
+
+def _growth(sizes: Sequence[tuple[int, pa.Table]], rows: FloatArray, rows_per_file: float) -> FloatArray:
+    """How much larger a row becomes with the number of rows, as it is told more about others; float64, as `rows`.
+
+    A line through the parts; how far it goes is taken to be uncertain by half.
+    """
+    smallest = sizes[0][0]
+    per_row = []
+    for _, table in sizes:
+        file = file_size(table, min(rows_per_file, max(smallest // 2, 1)))
+        n = min(rows_per_file, max(smallest // 2, 1))
+        per_row.append((file.file + file.row * n) / n)
+    numbers = np.array([n for n, _ in sizes], np.float64)
+    if numbers.max() == numbers.min() or per_row[-1] <= 0:
+        return np.ones(len(rows))
+    slope = float(np.polyfit(numbers, np.array(per_row) / per_row[-1], 1)[0])
+    noise = np.concatenate([[0.0], np.random.default_rng(2).standard_normal(len(rows) - 1)])
+    return np.asarray(np.maximum(1 + slope * (rows - numbers[-1]) * (1 + 0.5 * noise), 0.1))
