@@ -80,13 +80,17 @@ def run(
 
 @app.command()
 def status(recipe: RecipeFile) -> None:
-    """Show the progress of each stage; changes nothing."""
+    """Show the progress of each stage, and how long its model, if any, waited for rows; changes nothing."""
+    from rope.curation.pipeline.costs import model_waits
     from rope.curation.pipeline.recipe import read_recipe
     from rope.curation.pipeline.runner import stage_states
 
-    for state in stage_states(read_recipe(recipe)):
+    checked = read_recipe(recipe)
+    waited = model_waits(checked.work)
+    for state in stage_states(checked):
         shards = "" if state.state == "waiting" else f", {state.n_done:,} of {state.n_shards:,} shards are there"
-        typer.echo(f"{state.name}: {state.state}{shards}")
+        model = f"; the model waited {waited[state.name]:.0%} of its time" if state.name in waited else ""
+        typer.echo(f"{state.name}: {state.state}{shards}{model}")
 
 
 @app.command()

@@ -87,7 +87,11 @@ class OnnxImages:
         Raises:
             UsageError: the output is not one vector.
         """
-        found = np.asarray(self.session.run([self.output_name], {self.input_name: self._prepared(image)})[0])
+        return self.encode_prepared(self.prepare(image))
+
+    def encode_prepared(self, prepared: npt.NDArray[np.generic]) -> Vectors:
+        """The same of what `prepare` gives."""
+        found = np.asarray(self.session.run([self.output_name], {self.input_name: prepared})[0])
         if found.size == 0 or max(found.shape, default=0) != found.size:
             raise UsageError(
                 f"the ONNX output {self.output_name!r} is of shape {list(found.shape)} for one image; expected one "
@@ -95,7 +99,8 @@ class OnnxImages:
             )
         return found.reshape(-1).astype(np.float32)
 
-    def _prepared(self, image: Pixels) -> npt.NDArray[np.generic]:
+    def prepare(self, image: Pixels) -> npt.NDArray[np.generic]:
+        """The input of the model for one image; may be called in threads."""
         how = self.preparation
         pixels = _square(image, how.fit, how.side or 0)
         pixels = pixels[..., ::-1] if how.channels == "bgr" else pixels

@@ -89,6 +89,13 @@ def halve(paths: Sequence[Path], _: Halve) -> Iterator[Outcome]:
     yield Outcome(rows, rejects_of(rows.slice(0, 0), NOT_SAMPLED))
 
 
+def prepare_poison(batch: pa.RecordBatch, options: Poison) -> None:
+    """Die as a library does that decodes ahead in a thread."""
+    if set(batch["id"].to_pylist()) & set(options.segfaults):
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+
+POISON_AHEAD = MapOperation(version=1, options=Poison, apply=poison, announce=prepare_poison)
 POISON = MapOperation(version=1, options=Poison, apply=poison, score_column=lambda _: "length")
 
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from rope.arrays import FloatArray
 from rope.config import Count, NonNegative, check_record
+from rope.curation.pipeline.ahead import Ahead, media_key, model_at_work
 from rope.curation.pipeline.operation import MapOperation, Outcome, Reject, divide
 from rope.curation.wide import new_column
 from rope.dataset.sample_rows import sample_of
@@ -23,6 +24,8 @@ from rope.extras import needed_by
 from rope.media import choose_frames, decode_frames
 
 if TYPE_CHECKING:
+    import torch
+
     from rope.encoders.chinese_clip import ChineseClip
 
 __all__ = ["EMBED", "Embed", "embed", "unit_mean"]
@@ -82,7 +85,7 @@ def embed(batch: pa.RecordBatch, options: Embed) -> Outcome:
     Raises:
         UsageError: the rows have one of these columns.
     """
-    looks = [_look(row, options) for row in batch.select(["id", "domain", "text", "frames", "video"]).to_pylist()]
+    looks = [_look(row, options) for row in _rows(batch)]
     added = {
         "similarity": pa.array([look.similarity for look in looks], pa.float64()),
         "frame_similarity": pa.array([look.frame_similarity for look in looks], pa.list_(pa.float64())),
@@ -94,6 +97,11 @@ def embed(batch: pa.RecordBatch, options: Embed) -> Outcome:
     return divide(batch, [look.verdict for look in looks])
 
 
+def _rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = batch.select(["id", "domain", "text", "frames", "video"]).to_pylist()
+    return found
+
+
 @lru_cache(maxsize=1)
 def _model(options: Embed) -> "ChineseClip":
     with needed_by("the operation embed", "cope"):
@@ -102,18 +110,34 @@ def _model(options: Embed) -> "ChineseClip":
 
 
 def _look(row: Mapping[str, Any], options: Embed) -> _Look:
-    model, sample = _model(options), sample_of({**row, "sample_id": row["id"]}, row["domain"])
-    n_stored = len(sample.frames) or options.frames
-    n_frames = 1 if sample.domain == "page" else min(options.frames, n_stored)
     try:
-        images = decode_frames(sample, n_frames)
+        images = _AHEAD.take((row, options))
     except DatasetError as error:
         return _Look(verdict=Reject("unreadable_media", None, str(error)))
-    vectors = _unit(model.encode_images([model.prepare(image) for image in images]).numpy(force=True))  # [n, dim]
-    places = choose_frames(n_stored, n_frames)
-    if not sample.text:
+    with model_at_work():
+        return _look_at(row, images, options)
+
+
+def _prepared(row: Mapping[str, Any], options: Embed) -> "list[torch.Tensor]":
+    """The chosen frames of a row as the model takes them."""
+    sample = sample_of({**row, "sample_id": row["id"]}, row["domain"])
+    model = _model(options)
+    return [model.prepare(image) for image in decode_frames(sample, _n_frames(row, options)[1])]
+
+
+def _n_frames(row: Mapping[str, Any], options: Embed) -> tuple[int, int]:
+    """How many frames a row has, or as many as are looked at of a video; and how many are looked at."""
+    n_stored = len(row["frames"] or ()) or options.frames
+    return n_stored, 1 if row["domain"] == "page" else min(options.frames, n_stored)
+
+
+def _look_at(row: Mapping[str, Any], images: "list[torch.Tensor]", options: Embed) -> _Look:
+    model = _model(options)
+    vectors = _unit(model.encode_images(images).numpy(force=True))  # [n, dim]
+    places = choose_frames(*_n_frames(row, options))
+    if not row["text"]:
         return _Look(shown=tuple(places), vector=unit_mean(vectors))
-    text = _unit(model.encode_texts([sample.text]).numpy(force=True))[0]
+    text = _unit(model.encode_texts([row["text"]]).numpy(force=True))[0]
     similarities = np.round(vectors @ text, _DECIMALS)
     shown = np.flatnonzero(similarities >= similarities.max() - options.margin)
     return _Look(
@@ -139,6 +163,16 @@ def unit_mean(vectors: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     return _unit(_unit(vectors).mean(axis=0)).astype(np.float32)
 
 
+_AHEAD: "Final[Ahead[tuple[Mapping[str, Any], Embed], list[torch.Tensor]]]" = Ahead(
+    lambda asked: _prepared(*asked), lambda asked: (asked[1], media_key(asked[0])), threads=4
+)
+
+
+def _announce(batch: pa.RecordBatch, options: Embed) -> None:
+    _model(options)  # once, and not in each thread
+    _AHEAD.announce((row, options) for row in _rows(batch))
+
+
 EMBED: Final = MapOperation(
     version=1,
     options=Embed,
@@ -146,4 +180,5 @@ EMBED: Final = MapOperation(
     fingerprint=lambda options: _model(options).fingerprint,
     score_column=lambda _: "similarity",
     needs_gpu=True,
+    announce=_announce,
 )

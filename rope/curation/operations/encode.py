@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from rope.config import Count, check_record
 from rope.curation.operations.embed import unit_mean
+from rope.curation.pipeline.ahead import Ahead, media_key, model_at_work
 from rope.curation.pipeline.operation import MapOperation, Outcome, Reject, divide
 from rope.curation.wide import new_column
 from rope.dataset.sample_rows import sample_of
@@ -72,7 +73,7 @@ def encode(batch: pa.RecordBatch, options: Encode) -> Outcome:
     """
     vectors: list[npt.NDArray[np.float32] | None] = []
     verdicts: list[Reject | None] = []
-    for row in batch.select(["id", "domain", "text", "frames", "video"]).to_pylist():
+    for row in _rows(batch):
         try:
             vectors.append(_vector(row, options))
             verdicts.append(None)
@@ -82,11 +83,27 @@ def encode(batch: pa.RecordBatch, options: Encode) -> Outcome:
     return divide(new_column(batch, options.column, pa.array(vectors, pa.list_(pa.float32())), "encode"), verdicts)
 
 
+def _rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = batch.select(["id", "domain", "text", "frames", "video"]).to_pylist()
+    return found
+
+
 def _vector(row: Mapping[str, Any], options: Encode) -> npt.NDArray[np.float32]:
+    model, inputs = _loaded(options), _AHEAD.take((row, options))
+    with model_at_work():
+        return unit_mean(np.stack([model.encode_prepared(image) for image in inputs]))
+
+
+def _prepared(row: Mapping[str, Any], options: Encode) -> list[npt.NDArray[np.generic]]:
+    """The inputs of the model of the chosen frames of a row."""
     sample = sample_of({**row, "sample_id": row["id"]}, row["domain"])
     n_frames = 1 if sample.domain == "page" else min(options.frames, len(sample.frames) or options.frames)
-    model = _model(options.model, options.preparation(), options.output)
-    return unit_mean(np.stack([model.encode(image) for image in decode_frames(sample, n_frames)]))
+    model = _loaded(options)
+    return [model.prepare(image) for image in decode_frames(sample, n_frames)]
+
+
+def _loaded(options: Encode) -> OnnxImages:
+    return _model(options.model, options.preparation(), options.output)
 
 
 @lru_cache(maxsize=1)
@@ -98,4 +115,20 @@ def _fingerprint(options: Encode) -> str:
     return _model(options.model, options.preparation(), options.output).fingerprint
 
 
-ENCODE: Final = MapOperation(version=1, options=Encode, apply=encode, fingerprint=_fingerprint)
+_AHEAD: Final = Ahead[tuple[Mapping[str, Any], Encode], list[npt.NDArray[np.generic]]](
+    lambda asked: _prepared(*asked), lambda asked: (repr(asked[1]), media_key(asked[0])), threads=2
+)
+
+
+def _announce(batch: pa.RecordBatch, options: Encode) -> None:
+    _loaded(options)  # once, and not in each thread
+    _AHEAD.announce((row, options) for row in _rows(batch))
+
+
+ENCODE: Final = MapOperation(
+    version=1,
+    options=Encode,
+    apply=encode,
+    fingerprint=_fingerprint,
+    announce=_announce,
+)

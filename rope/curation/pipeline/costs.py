@@ -5,6 +5,7 @@ makes the same files.
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -13,7 +14,7 @@ from typing import Final, TextIO
 from rope.curation.pipeline.places import here_of
 from rope.files import AnyPath
 
-__all__ = ["ShardCost", "costs_log", "read_costs", "write_cost"]
+__all__ = ["ShardCost", "costs_log", "model_waits", "read_costs", "write_cost"]
 
 _LOG: Final = "costs.jsonl"
 
@@ -56,8 +57,8 @@ def write_cost(file: TextIO, cost: ShardCost) -> None:
     file.flush()
 
 
-def read_costs(work: AnyPath, shards: Collection[str]) -> dict[str, ShardCost]:
-    """The last cost of each of some shards, by their names; those made before there was a log, or elsewhere, lack.
+def read_costs(work: AnyPath, shards: Collection[str] | None = None) -> dict[str, ShardCost]:
+    """The last cost of each shard, or of some, by their names; those made before there was a log, or elsewhere, lack.
 
     A line that was cut off by the end of a run is left out.
     """
@@ -68,6 +69,17 @@ def read_costs(work: AnyPath, shards: Collection[str]) -> dict[str, ShardCost]:
             cost = ShardCost(**json.loads(line))
         except (ValueError, TypeError):
             continue
-        if cost.shard in shards:
+        if shards is None or cost.shard in shards:
             found[cost.shard] = cost
     return found
+
+
+def model_waits(work: AnyPath) -> dict[str, float]:
+    """Stage with a model -> the share of its time in which the model waited for rows, over shards that are there."""
+    model, waited = defaultdict[str, float](float), defaultdict[str, float](float)
+    for cost in read_costs(work).values():
+        is_there = (work / "stages" / cost.stage / f"{cost.shard}.json").is_file()
+        if is_there and cost.model_seconds is not None and cost.waited_seconds is not None:
+            model[cost.stage] += cost.model_seconds
+            waited[cost.stage] += cost.waited_seconds
+    return {stage: waited[stage] / (model[stage] + waited[stage]) for stage in model}

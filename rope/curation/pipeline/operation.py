@@ -120,6 +120,8 @@ class MapOperation(Generic[Options]):
         score_column: name of the kept column that holds the score of a row, for the report; None where there is none.
         cut: the lowest and the highest score that is kept of a domain, for the report; None for no such bound.
         needs_gpu: it is run by as many processes as there are accelerators, and each keeps its model.
+        announce: told which rows `apply` will get after those that it has, so that they can be prepared meanwhile; see
+            `rope.curation.pipeline.ahead`. It changes nothing that comes out.
     """
 
     version: int
@@ -129,6 +131,7 @@ class MapOperation(Generic[Options]):
     score_column: Callable[[Options], str | None] | None = None
     cut: Callable[[Options, Domain], tuple[float | None, float | None]] | None = None
     needs_gpu: bool = False
+    announce: Callable[[pa.RecordBatch, Options], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

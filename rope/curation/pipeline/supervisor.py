@@ -6,6 +6,7 @@ The same for every engine: an engine takes tasks, and says how each ended.
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Final, Literal, Protocol
 
 from rope.curation.pipeline.costs import ShardCost
@@ -142,7 +143,7 @@ def supervise(
     n_running = 0
     while waiting or n_running:
         while waiting and n_running < engine.slots:
-            engine.submit(waiting.popleft())
+            engine.submit(_with_next(waiting.popleft(), waiting, engine.slots))
             n_running += 1
         for ended in engine.wait():
             n_running -= 1
@@ -152,6 +153,15 @@ def supervise(
                 if ended.cost is not None:
                     note(ended.cost)
         _refuse_many_lethal(states, max_lethal)
+
+
+def _with_next(task: ShardAttempt, waiting: Sequence[ShardAttempt], slots: int) -> ShardAttempt:
+    """A first attempt with the rows of the shard that its worker will come to if all take turns."""
+    following = waiting[slots - 1] if len(waiting) >= slots else None
+    if following is None or following.rows is not None or task.rows is not None or not task.job.is_divisible:
+        return task
+    source = following.job.sources[0]
+    return replace(task, then=source) if isinstance(source.path, Path) else task  # else it would be fetched twice
 
 
 def _halves(task: ShardAttempt, rows: tuple[int, int]) -> list[ShardAttempt]:

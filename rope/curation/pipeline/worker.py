@@ -4,7 +4,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
+from rope.curation.pipeline.ahead import waiting_since
 from rope.curation.pipeline.costs import ShardCost
 from rope.curation.pipeline.fault_injection import Fault, FaultInjection, strike_after, strike_before, strike_writing
 from rope.curation.pipeline.ids import as_strings, without_views
@@ -110,6 +111,7 @@ class ShardAttempt:
         rows: only try these rows (first, and one after the last), and write nothing; None to make the shard.
         lethal: rows that are quarantined unseen, and why.
         fault_injection: faults on purpose.
+        then: the rows that this worker will probably get next, to prepare them ahead; None for none.
     """
 
     job: ShardJob
@@ -117,6 +119,7 @@ class ShardAttempt:
     rows: tuple[int, int] | None = None
     lethal: Mapping[int, str] = field(default_factory=dict)
     fault_injection: FaultInjection | None = None
+    then: PoolSlice | None = None
 
     @property
     def deadline_s(self) -> float:
@@ -144,10 +147,13 @@ def execute(task: ShardAttempt) -> ShardCost:
         RopeError: it cannot be done, however often it is tried.
         Exception: anything else, and trying again may help.
     """
-    began, processor = time.perf_counter(), time.process_time()
+    began, processor, before = time.perf_counter(), time.process_time(), waiting_since(None)
     _execute(task)
-    seconds, processor_seconds = time.perf_counter() - began, time.process_time() - processor
-    return ShardCost(task.job.stage, task.job.name, task.job.n_rows, seconds, processor_seconds)
+    cost = ShardCost(
+        task.job.stage, task.job.name, task.job.n_rows, time.perf_counter() - began, time.process_time() - processor
+    )
+    of_model = waiting_since(before)
+    return replace(cost, model_seconds=of_model.model_s, waited_seconds=of_model.waited_s) if of_model.model_s else cost
 
 
 def _execute(task: ShardAttempt) -> None:
@@ -163,7 +169,7 @@ def _execute(task: ShardAttempt) -> None:
             return
         with threadpool_limits(None if operation.needs_gpu else 1):
             if task.rows is None:
-                outcomes, quarantined = _run_shard(job, operation, options, task.lethal)
+                outcomes, quarantined = _run_shard(job, operation, options, task)
                 _commit(job, [_joined(outcomes)], quarantined, fault)
             else:
                 _try_rows(job, operation, options, *task.rows)
@@ -240,7 +246,7 @@ def settle(
 
 
 def _run_shard(
-    job: ShardJob, operation: MapOperation[Any], options: object, lethal: Mapping[int, str]
+    job: ShardJob, operation: MapOperation[Any], options: object, task: ShardAttempt
 ) -> tuple[list[Outcome], list[pa.RecordBatch]]:
     """The outcomes of all rows, and the rejects of quarantined ones."""
     source = job.sources[0]
@@ -253,8 +259,9 @@ def _run_shard(
         return outcome
 
     quarantined = []
-    for first, batch in _batches(source.path, source.start, source.stop, job.batch_rows):
-        reasons = {row - first: lethal[row] for row in range(first, first + batch.num_rows) if row in lethal}
+    batches = _batches(source.path, source.start, source.stop, job.batch_rows)
+    for first, batch in _announced(batches, operation, options, task) if operation.announce else batches:
+        reasons = {row - first: why for row, why in task.lethal.items() if first <= row < first + batch.num_rows}
         if reasons:
             quarantined += [rejects_of(_identified(batch.slice(row, 1), job), why) for row, why in reasons.items()]
             batch = batch.filter(pa.array([row not in reasons for row in range(batch.num_rows)]))
@@ -264,6 +271,33 @@ def _run_shard(
             else:
                 quarantined.append(settled)
     return outcomes, quarantined
+
+
+def _announced(
+    batches: Iterator[tuple[int, pa.RecordBatch]], operation: MapOperation[Any], options: object, task: ShardAttempt
+) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """The same batches; before each the operation is told of the one after it, if need be of the next shard.
+
+    Lethal rows are nobody's to prepare, so a shard with some, or one that is tried again, is not looked ahead in.
+    """
+    assert operation.announce is not None
+    if task.lethal or task.attempt:
+        yield from batches
+        return
+    now = next(batches, None)
+    if now is not None:
+        operation.announce(now[1], options)
+    while now is not None:
+        coming = next(batches, None)
+        if coming is not None:
+            operation.announce(coming[1], options)
+        elif task.then is not None:
+            with suppress(OSError, pa.ArrowException):  # whoever makes that shard will say what is wrong
+                later = next(_batches(task.then.path, task.then.start, task.then.stop, task.job.batch_rows), None)
+                if later is not None:
+                    operation.announce(later[1], options)
+        yield now
+        now = coming
 
 
 def _run_on_nothing(job: ShardJob, operation: MapOperation[Any], options: object) -> Outcome:

@@ -11,7 +11,7 @@ def test_a_run_notes_what_each_shard_has_cost(tmp_path):
     shards = {path.stem for path in (recipe.work / "stages").glob("*/*.json")}
     costs = read_costs(recipe.work, shards)
     assert sorted((cost.stage, cost.rows) for cost in costs.values()) == [("poison", 8)] * 3 + [("pool", 8)] * 3
-    assert all(0 < cost.processor_seconds and 0 < cost.seconds for cost in costs.values())
+    assert all(cost.processor_seconds > 0 and cost.seconds > 0 for cost in costs.values())
     made = files_of(recipe)
     (recipe.work / "costs.jsonl").unlink()
     run_recipe(recipe, local(1), progress=False)
