@@ -16,10 +16,10 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from scipy.optimize import nnls
 
 from rope.arrays import FloatArray
+from rope.curation.pipeline.worker import write_rows
 
 __all__ = ["REACH", "FileSize", "Measured", "RowCost", "ScaledCost", "file_size", "mean_of", "row_cost"]
 
@@ -219,7 +219,7 @@ def _bend(rows: pa.Table, line: float, rows_per_file: float) -> float:
     empty, half, whole = (_stored_bytes(rows.slice(0, size)) for size in (0, n // 2, n))
     power = math.log(max(whole - empty, 1) / max(half - empty, 1)) / math.log(n / (n // 2))
     bent = empty + (whole - empty) * (rows_per_file / n) ** min(max(power, 0.0), 1.0)
-    return min(max(1 - bent / line, 0.0), 1.0)
+    return float(min(max(1 - bent / line, 0.0), 1.0))
 
 
 def _spread(rows: pa.Table) -> tuple[float, int]:
@@ -241,7 +241,6 @@ def _sizes(rows: pa.Table, size: int) -> list[int]:
 
 
 def _stored_bytes(rows: pa.Table) -> int:
-    """As the runner writes them."""
     stored = io.BytesIO()
-    pq.write_table(rows.combine_chunks(), stored, compression="zstd")
+    write_rows(rows, stored)
     return stored.tell()

@@ -29,7 +29,7 @@ from rope.curation.pipeline.pool import PoolSlice, RawPool
 from rope.curation.pipeline.recipe import CurationRecipe, Stage
 from rope.curation.pipeline.runner import POOL_STAGE, finished_stages, run_recipe, stage_states
 from rope.curation.pipeline.supervisor import Ended, Engine
-from rope.curation.pipeline.worker import ShardAttempt, ShardJob
+from rope.curation.pipeline.worker import ShardAttempt, ShardJob, write_rows
 from rope.curation.pool_keys import KeyRule
 from rope.curation.sampling.stage import SampleRows
 from rope.curation.splitting.stage import SplitRows
@@ -110,14 +110,12 @@ class DryRun:
 
     def row_costs(self, stage: str) -> tuple[RowCost, RowCost]:
         """Of a stage that takes rows one by one, in seconds and in processor seconds."""
-        first, *others = self.costs.get(stage, ()) or (None,)
-        of_first = [] if first is None else [first]
-        if not others:
-            others, of_first = of_first, []
+        costs = self.costs.get(stage, ())
+        first, others = (costs[0], costs[1:]) if len(costs) > 1 else (None, costs)
 
         def cost(name: str) -> RowCost:
-            told = [(one.rows, float(getattr(one, name))) for one in others]
-            return row_cost(*[(one.rows, float(getattr(one, name))) for one in of_first] or [None], told)
+            begun = None if first is None else (first.rows, float(getattr(first, name)))
+            return row_cost(begun, [(one.rows, float(getattr(one, name))) for one in others])
 
         return cost("seconds"), cost("processor_seconds")
 
@@ -226,9 +224,10 @@ def timed_jobs(timed: Timed, like: ShardJob, rows: Sequence[pa.Table]) -> tuple[
     sources = []
     for i, table in enumerate(rows):
         path = Path(str(like.folder)) / f"{i}.in.parquet"
-        pq.write_table(table.combine_chunks(), path, compression="zstd")
+        write_rows(table, path)
         sources.append(PoolSlice(path, 0, table.num_rows, ""))
     costs: list[ShardCost] = []
+    made: list[Path] = []
     while len(costs) < _TIMES and sum(cost.seconds for cost in costs) < _QUICK_S:
         job = replace(like, sources=tuple(sources), folder=like.folder / str(len(costs)))
         timed.submit(ShardAttempt(job))
@@ -237,4 +236,5 @@ def timed_jobs(timed: Timed, like: ShardJob, rows: Sequence[pa.Table]) -> tuple[
         if ended.cost is None or manifest is None:
             raise DatasetError(f"stage {like.stage!r} cannot be run on a part: {ended.error or ended.how}")
         costs.append(timed.costs[like.stage][-1])
-    return costs, [Path(str(job.folder)) / part.kept.name for part in manifest.parts]
+        made = [Path(str(job.folder)) / part.kept.name for part in manifest.parts]
+    return costs, made

@@ -142,50 +142,81 @@ def _draw(recipe: CurationRecipe, pool: RawPool, share: float, n_rows: float | N
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Here:
+    """A stage in its place: which rows it gets and keeps of the whole pool, see `Measure`."""
+
+    stage: Stage
+    before: str
+    rows_in: FloatArray
+    kept: FloatArray
+    n_shards: float
+    assumed: str | None
+
+    def unmeasured(self, missing: str, n_bytes: FloatArray | None = None) -> Measure:
+        return Measure(
+            self.stage.name,
+            self.rows_in,
+            self.kept,
+            self.n_shards,
+            None,
+            None,
+            n_bytes,
+            missing=missing,
+            assumed=self.assumed,
+        )
+
+
 def _measures(plan: Part, run: DryRun, timed: Timed) -> Iterator[Measure]:
     kept, assumed = rows_of_stages(plan, run)
     n_shards = len(slices(plan.pool, plan.recipe.pool.shard_rows)) * plan.factor
     rows_in, before = np.full(len(kept), plan.n_rows * plan.factor), POOL_STAGE
     for place, stage in enumerate(plan.stages):
-        own, told = kept[:, place], assumed.get(stage.name)
+        here = _Here(stage, before, rows_in, kept[:, place], n_shards, assumed.get(stage.name))
         if stage.name in run.missing:
-            why = run.missing[stage.name]
-            yield Measure(stage.name, rows_in, own, n_shards, None, None, None, missing=why, assumed=told)
+            yield here.unmeasured(run.missing[stage.name])
             continue
-        operation = load_operation(stage.use)
-        if isinstance(operation, GlobalOperation):
-            yield _scaled(plan, run, timed, stage, before, rows_in, own, n_shards, told)
-            n_parts = sum(len(manifest.parts) for _, manifest in run.made[stage.name])
-            if n_parts != sum(len(manifest.parts) for _, manifest in run.made[before]):
-                n_shards = n_parts
+        if isinstance(load_operation(stage.use), GlobalOperation):
+            yield _scaled(plan, run, timed, here)
+            n_shards = _n_parts(run, stage.name) if _n_parts(run, stage.name) != _n_parts(run, before) else n_shards
         else:
-            needs_gpu = isinstance(operation, MapOperation) and operation.needs_gpu
-            n_bytes = _bytes(plan, run, stage, before, rows_in, own, n_shards)
-            idle = run.idle_s.get(stage.name, 0.0)
-            yield Measure(
-                stage.name, rows_in, own, n_shards, *run.row_costs(stage.name), n_bytes, idle, needs_gpu, None, told
-            )
-        rows_in, before = own, stage.name
+            yield _measured(run, here)
+        rows_in, before = here.kept, stage.name
+
+
+def _n_parts(run: DryRun, stage: str) -> int:
+    return sum(len(manifest.parts) for _, manifest in run.made[stage])
+
+
+def _measured(run: DryRun, here: _Here) -> Measure:
+    """Measure a stage that takes rows one by one on the shards of the dry run."""
+    operation = load_operation(here.stage.use)
+    return Measure(
+        here.stage.name,
+        here.rows_in,
+        here.kept,
+        here.n_shards,
+        *run.row_costs(here.stage.name),
+        _bytes(run, here),
+        run.idle_s.get(here.stage.name, 0.0),
+        isinstance(operation, MapOperation) and operation.needs_gpu,
+        assumed=here.assumed,
+    )
 
 
 # Bytes
 
 
-def _bytes(
-    plan: Part, run: DryRun, stage: Stage, before: str, rows_in: FloatArray, kept: FloatArray, n_shards: float
-) -> FloatArray:
+def _bytes(run: DryRun, here: _Here) -> FloatArray:
     """Bytes of the files of a stage, manifests included."""
     rng = np.random.default_rng(1)
-    kept_size = file_size(read_rows(kept_files(run.made, stage.name)), kept[0] / n_shards)
-    lost = np.maximum(rows_in - kept, 0.0)
-    rejects = _rejects(run, stage, before)
-    reject_size = file_size(rejects, lost[0] / n_shards)
-    shards = run.made[stage.name]
+    lost = np.maximum(here.rows_in - here.kept, 0.0)
+    kept_size = file_size(read_rows(kept_files(run.made, here.stage.name)), here.kept[0] / here.n_shards)
+    reject_size = file_size(_rejects(run, here.stage, here.before), lost[0] / here.n_shards)
+    shards = run.made[here.stage.name]
     manifests = sum((folder / f"{_name(manifest)}.json").stat().st_size for folder, manifest in shards)
-    n_parts = sum(len(manifest.parts) for _, manifest in shards)
-    return (
-        kept_size.draws(kept, n_shards, rng) + reject_size.draws(lost, n_shards, rng) + n_shards * manifests / n_parts
-    )
+    files = kept_size.draws(here.kept, here.n_shards, rng) + reject_size.draws(lost, here.n_shards, rng)
+    return files + here.n_shards * manifests / _n_parts(run, here.stage.name)
 
 
 def _rejects(run: DryRun, stage: Stage, before: str) -> pa.Table:
@@ -205,42 +236,39 @@ def _name(manifest: ShardManifest) -> str:
 # Stages that must see all rows
 
 
-def _scaled(
-    plan: Part,
-    run: DryRun,
-    timed: Timed,
-    stage: Stage,
-    before: str,
-    rows_in: FloatArray,
-    kept: FloatArray,
-    n_shards: float,
-    assumed: str | None,
-) -> Measure:
+def _scaled(plan: Part, run: DryRun, timed: Timed, here: _Here) -> Measure:
     """Measure a stage on several parts of the drawn rows, in files as large as those that it will get."""
     costs, sizes, failed = list[list[ShardCost]](), list[tuple[int, pa.Table]](), ""
-    first = run.costs[stage.name][0]  # of the dry run, which has loaded the modules
-    rows = read_rows(kept_files(run.made, before))
+    rows, n_bytes = read_rows(kept_files(run.made, here.before)), _bytes(run, here)
     for share in _PARTS:
         some = _some_products(rows, share)
         try:
-            own, made = timed_jobs(timed, _job(plan, stage, share), _files(some, rows_in[0] / n_shards))
+            own, made = timed_jobs(timed, _job(plan, here.stage, share), _files(some, here.rows_in[0] / here.n_shards))
         except RopeError as error:
             failed = str(error)
         else:
             costs.append(own)
             sizes.append((len(some), read_rows(made)))
     if len(costs) < 2:
-        return Measure(stage.name, rows_in, kept, n_shards, None, None, None, missing=failed, assumed=assumed)
-    laws = [_law(name, first, costs) for name in ("seconds", "processor_seconds")]
-    n_bytes = _bytes(plan, run, stage, before, rows_in, kept, n_shards)
-    if not isinstance(options_of(stage), SampleRows):
-        n_bytes = n_bytes * _growth(sizes, rows_in / max(plan.factor, 1.0), kept[0] / n_shards)
-    missing = None
-    if not laws[0].reaches(float(rows_in[0])):
-        missing = f"{rows_in[0]:,.0f} rows are more than {REACH:g} times the {costs[-1][0].rows:,} that were measured"
-    seconds, processor = (None, None) if missing else laws
-    idle = run.idle_s.get(stage.name, 0.0)
-    return Measure(stage.name, rows_in, kept, n_shards, seconds, processor, n_bytes, idle, False, missing, assumed)
+        return here.unmeasured(failed, n_bytes)
+    if not isinstance(options_of(here.stage), SampleRows):
+        n_bytes = n_bytes * _growth(sizes, here.rows_in / max(plan.factor, 1.0), here.kept[0] / here.n_shards)
+    first = run.costs[here.stage.name][0]  # of the dry run, which has loaded the modules
+    seconds, processor_seconds = (_law(name, first, costs) for name in ("seconds", "processor_seconds"))
+    n, n_measured = float(here.rows_in[0]), costs[-1][0].rows
+    if not seconds.reaches(n):
+        return here.unmeasured(f"{n:,.0f} rows are more than {REACH:g} times the {n_measured:,} measured", n_bytes)
+    return Measure(
+        here.stage.name,
+        here.rows_in,
+        here.kept,
+        here.n_shards,
+        seconds,
+        processor_seconds,
+        n_bytes,
+        run.idle_s.get(here.stage.name, 0.0),
+        assumed=here.assumed,
+    )
 
 
 def _files(rows: pa.Table, rows_per_file: float) -> list[pa.Table]:
@@ -292,12 +320,9 @@ def _growth(sizes: Sequence[tuple[int, pa.Table]], rows: FloatArray, rows_per_fi
 
     A line through the parts; how far it goes is taken to be uncertain by half.
     """
-    smallest = sizes[0][0]
-    per_row = []
-    for _, table in sizes:
-        file = file_size(table, min(rows_per_file, max(smallest // 2, 1)))
-        n = min(rows_per_file, max(smallest // 2, 1))
-        per_row.append((file.file + file.row * n) / n)
+    n = min(rows_per_file, max(sizes[0][0] // 2, 1))
+    files = [file_size(table, n) for _, table in sizes]
+    per_row = [(file.file + file.row * n) / n for file in files]
     numbers = np.array([n for n, _ in sizes], np.float64)
     if numbers.max() == numbers.min() or per_row[-1] <= 0:
         return np.ones(len(rows))

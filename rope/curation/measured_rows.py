@@ -1,7 +1,7 @@
 """Rows that each stage keeps of the whole pool, from what it has kept of a part; see `rope.curation.population`."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -40,8 +40,12 @@ def rows_of_stages(plan: Part, run: DryRun) -> tuple[FloatArray, dict[str, str]]
     fates = _fates(plan, run, units, place, words)
     samples, assumed = _samples(plan, run, place, len(units.rows))
     kept = kept_rows(kinds, fates, samples, factor=plan.factor, rng=np.random.default_rng(0))
+    n_keys = kinds.count.sum() * plan.factor
+    assumed |= _too_large(plan, samples, {i: n_keys * float((fates.kept[:, i - 1] > 0).mean()) for i in samples})
     for i, stage in enumerate(plan.stages):
-        options = options_of(stage) if i else None
+        options = options_of(stage)
+        if plan.recipe.previous is not None and isinstance(options, SampleRows):
+            assumed[stage.name] = "draws as a run from nothing would, and not after the previous one"
         if isinstance(options, ApplyAnswers) and stage.name not in run.missing:
             lost = _rejected_by_answers(plan.pool, options)
             kept[:, i:] *= (1 - np.minimum(lost / np.maximum(kept[:, i], 1), 1))[:, None]
@@ -50,6 +54,19 @@ def rows_of_stages(plan: Part, run: DryRun) -> tuple[FloatArray, dict[str, str]]
         elif i and _is_foreign(stage):
             assumed[stage.name] = f"keeps the share that it has kept of {plan.drawn.num_rows:,} rows"
     return kept, assumed
+
+
+def _too_large(plan: Part, samples: Mapping[int, SampleAt], n_keys: Mapping[int, float]) -> dict[str, str]:
+    """The stages that ask for more keys than reach them, at which a run stops."""
+    found = {}
+    for i, sample in samples.items():
+        count = sample.size.count
+        if count is not None and count > n_keys[i]:
+            found[plan.stages[i].name] = (
+                f"about {n_keys[i]:,.0f} keys reach it, and count is {count:,}: with fewer keys than it asks for, "
+                "a run stops here"
+            )
+    return found
 
 
 def _is_foreign(stage: Stage) -> bool:
@@ -83,7 +100,7 @@ def _samples(plan: Part, run: DryRun, place: IntArray, n_keys: int) -> tuple[dic
     samples: dict[int, SampleAt] = {}
     assumed: dict[str, str] = {}
     for i, stage in enumerate(plan.stages):
-        options = options_of(stage) if i else None
+        options = options_of(stage)
         if not isinstance(options, SampleRows) or stage.name in run.missing:
             continue
         is_first = not samples

@@ -149,7 +149,7 @@ def kept_rows(
         draws[i] = _rows_after(dealt, samples, own)
     first = min(samples, default=n_stages)
     draws[0, first:] = np.median(draws[1:, first:], axis=0)
-    return np.clip(draws[0] + (draws - draws[0]) * _widening(fates), 0.0, kinds.n_rows * factor)
+    return np.asarray(np.clip(draws[0] + (draws - draws[0]) * _widening(fates), 0.0, kinds.n_rows * factor))
 
 
 def _widening(fates: Fates) -> float:
@@ -222,7 +222,7 @@ def _deal(
         )
         kind, fate = np.nonzero(dealt)
         own = places[kind]
-        kept = shares[fate] * kinds.rows[own, None]
+        kept = np.asarray(shares[fate] * kinds.rows[own, None], np.float64)
         domains = np.where(masks[fate] >= 0, masks[fate], kinds.domains[own, None])
         origin = np.append(drawn, np.full(n_stages + 1, drawn[0]))[fate]
         yield _Dealt(dealt[kind, fate].astype(np.float64), kinds.word[own], kinds.domains[own], kept, domains, origin)

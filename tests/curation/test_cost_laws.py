@@ -4,10 +4,10 @@ import io
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from rope.curation.cost_laws import REACH, Measured, ScaledCost, file_size, mean_of, row_cost
+from rope.curation.pipeline.worker import write_rows
 
 
 def rng():
@@ -71,7 +71,7 @@ def words(n, seed=0):
 
 def stored(rows):
     file = io.BytesIO()
-    pq.write_table(rows, file, compression="zstd")
+    write_rows(rows, file)
     return file.tell()
 
 

@@ -92,7 +92,7 @@ def test_a_row_that_kills_its_worker_does_not_end_the_dry_run(tmp_path):
 def test_a_law_is_not_used_far_from_where_it_was_measured_and_a_foreign_stage_is_told_to_be_assumed(tmp_path):
     found = measure_stages(recipe_of(tmp_path, HALF, n_rows=40), 1.0, 1e9, progress=False)
     half = found.stages[1]
-    assert (half.seconds, half.missing) == (None, "1,000,000,000 rows are more than 10 times the 40 that were measured")
+    assert (half.seconds, half.missing) == (None, "1,000,000,000 rows are more than 10 times the 40 measured")
     assert half.assumed == "keeps the share that it has kept of 40 rows"
     assert half.kept[0] == pytest.approx(5e8)
 
@@ -104,6 +104,13 @@ def test_a_share_of_nothing_and_a_pool_without_rows_are_refused(tmp_path):
     pq.write_table(pq.read_table(tmp_path / "pool.parquet").slice(0, 0), tmp_path / "pool.parquet")
     with pytest.raises(UsageError, match="has no rows to plan with"):
         measure_stages(recipe, 1, progress=False)
+
+
+def test_a_count_that_the_pool_does_not_have_is_told(tmp_path):
+    recipe = recipe_of(tmp_path, 'use = "sample"\nseed = 0\ncount = 50\nfloor = 1', n_rows=40)
+    told = measure_stages(recipe, 1.0, progress=False).stages[1].assumed
+    assert told is not None
+    assert told.startswith("about 40 keys reach it, and count is 50")
 
 
 LABELS = "item_id,label\nr00|r01,different\nr03|r04,different\n"

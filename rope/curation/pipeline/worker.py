@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -35,7 +35,7 @@ from rope.curation.pipeline.sources import EarlierFiles, earlier_here, files_her
 from rope.errors import DatasetError, RopeError, UsageError
 from rope.files import AnyPath, atomic_path, sha256_of
 
-__all__ = ["STORED_REJECT_SCHEMA", "ShardAttempt", "ShardJob", "execute", "settle"]
+__all__ = ["STORED_REJECT_SCHEMA", "ShardAttempt", "ShardJob", "execute", "settle", "write_rows"]
 
 STORED_REJECT_SCHEMA: Final = pa.schema([*REJECT_SCHEMA, pa.field("fate", pa.string())])
 """`REJECT_SCHEMA` and the fate: rejected, quarantined or not sampled."""
@@ -423,9 +423,13 @@ def _stored_rejects(rejects: pa.Table | pa.RecordBatch, quarantined: Sequence[pa
     return rejects.set_column(place, "detail", pc.utf8_slice_codeunits(plain_details, 0, _MAX_DETAIL))
 
 
+def write_rows(table: pa.Table, target: "AnyPath | BinaryIO") -> None:
+    """Write the rows of a shard, without dictionaries: most values differ, and zstd shortens the others as well."""
+    pq.write_table(table.combine_chunks(), target, compression="zstd", use_dictionary=False)
+
+
 def _write(path: AnyPath, table: pa.Table, fault: Fault | None) -> StoredFile:
-    """Write a file of a shard, without dictionaries: most values differ, and zstd shortens the others as well."""
     with atomic_path(path) as temporary:
-        pq.write_table(table.combine_chunks(), temporary, compression="zstd", use_dictionary=False)
+        write_rows(table, temporary)
         strike_writing(fault, temporary)
         return StoredFile(path.name, table.num_rows, temporary.stat().st_size, sha256_of(temporary))
