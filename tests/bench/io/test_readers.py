@@ -1,6 +1,8 @@
 import json
 import pickle
 import random
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -310,3 +312,15 @@ def test_lines_that_the_authors_code_wrote_are_read(tmp_path):
     found = read_embeddings([tmp_path])
     assert [found[domain].vectors.tobytes().hex() for domain in DOMAINS] == recorded["embeddings_hex_f32"]
     assert [found[domain].sample_ids for domain in DOMAINS] == [["728"], ["1105250"], ["1718832"]]
+
+
+def test_vectors_are_read_without_pandas(tmp_path):
+    """Which Arrow imports where it can; that takes longer than to score a small dataset."""
+    save_parquet(tmp_path, np.float32)
+    program = """import sys
+from pathlib import Path
+from rope.bench.io.readers import read_embeddings
+read_embeddings([Path(sys.argv[1])])
+print("pandas" in sys.modules)"""
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
