@@ -32,9 +32,10 @@ def as_directory(address: Address) -> AnyPath:
         remote = UPath(address, use_listings_cache=False)  # others may write there while this process reads
         remote.fs  # noqa: B018 -- looks for the package of the protocol
     except (ValueError, ImportError, OSError) as error:
+        told = next(iter(str(error).splitlines()), "")
         raise UsageError(
-            f"{address}: addresses of this kind cannot be read ({error}); install the fsspec package for it, "
-            "such as s3fs or gcsfs"
+            f"{address}: addresses of this kind cannot be read ({told}); install what they need: an fsspec package "
+            "such as s3fs or gcsfs, and for hdfs:// Java and Hadoop"
         ) from error
     return Path(remote.path) if remote.protocol in ("", "file", "local") else remote
 

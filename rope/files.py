@@ -109,7 +109,7 @@ def refuse_address(path: Path) -> None:
     >>> refuse_address(Path("s3://bucket/out"))
     Traceback (most recent call last):
     rope.errors.UsageError: s3://bucket/out: is an address; expected a path on this machine, as only the pool and the \
-folder of work of a recipe, and datasets that are read, may be elsewhere
+folder of work of a recipe, what curate publish writes, and datasets that are read, may be elsewhere
 
     Raises:
         UsageError: it was.
@@ -117,7 +117,8 @@ folder of work of a recipe, and datasets that are read, may be elsewhere
     if path.parts and re.fullmatch(r"[a-z][a-z0-9+.-]+:", path.parts[0]):
         raise UsageError(
             f"{path.parts[0]}//{'/'.join(path.parts[1:])}: is an address; expected a path on this machine, as only the "
-            "pool and the folder of work of a recipe, and datasets that are read, may be elsewhere"
+            "pool and the folder of work of a recipe, what curate publish writes, and datasets that are read, may be "
+            "elsewhere"
         )
 
 

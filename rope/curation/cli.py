@@ -354,7 +354,14 @@ def review(
 @resumable
 def publish(
     recipe: RecipeFile,
-    out: Annotated[Path, typer.Option(metavar="DATASET", help="Dataset directory to write.", show_default=False)],
+    out: Annotated[
+        str,
+        typer.Option(
+            metavar="DATASET",
+            help="Dataset directory to write, or an address such as s3://bucket/spring.",
+            show_default=False,
+        ),
+    ],
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start over where an unfinished output of something else is in the way.")
     ] = False,
@@ -364,15 +371,18 @@ def publish(
     ] = False,
 ) -> None:
     """Audit what a recipe has kept, build a dataset directory of it, and validate that; repeat it to resume."""
+    from rope.curation.pipeline.places import place_of, refuse_memory
     from rope.curation.pipeline.recipe import read_recipe
     from rope.curation.publish import publish as build
     from rope.dataset.validate import validate
 
-    checked = read_recipe(recipe)
-    built = build(recipe, checked, out, audit_folder=audit, overwrite=overwrite, accept_unsound=accept_unsound)
+    checked, place = read_recipe(recipe), place_of(out, Path(), is_written=True)
+    refuse_memory(place)
+    built = build(recipe, checked, place, audit_folder=audit, overwrite=overwrite, accept_unsound=accept_unsound)
     for fault in built.faults:
         typer.echo(f"{out}: {fault.kind}: {fault.count:,}, {fault.rule}")
-    _end_with(tuple(f"{problem.where}: {problem.what}" for problem in validate(out)), out)
+    if isinstance(place, Path):  # elsewhere it was validated before it was sent
+        _end_with(tuple(f"{problem.where}: {problem.what}" for problem in validate(place)), place)
     sizes = [f"{split} {counts['products']:,} products" for split, counts in built.manifest.counts.items()]
     typer.echo(f"{out}: sound; {', '.join(sizes)}")
 

@@ -1,11 +1,15 @@
 """Build a dataset directory from the rows a recipe has kept, traceable to every raw row."""
 
+import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
 import pyarrow.parquet as pq
@@ -17,17 +21,22 @@ from rope.curation.embedded_media import in_files
 from rope.curation.pipeline.accounting import audit as check_accounting
 from rope.curation.pipeline.accounting import kept_files
 from rope.curation.pipeline.manifest import ShardManifest
-from rope.curation.pipeline.places import here_of
+from rope.curation.pipeline.places import cache_of, here_of
 from rope.curation.pipeline.recipe import CurationRecipe
 from rope.curation.pipeline.runner import finished_stages
+from rope.curation.send import refuse_occupied, send_dataset
 from rope.curation.splitting.leak_audit import LeakAudit
 from rope.curation.splitting.recipe_leaks import audit_split, card_with_leaks, leak_summary, leaks_refused, write_leaks
 from rope.dataset.build import BuildReport, build_dataset
+from rope.dataset.validate import validate
 from rope.domain import DOMAINS, SPLITS, Domain
 from rope.errors import DatasetError, UsageError
-from rope.files import atomic_path, sha256_of
+from rope.files import AnyPath, atomic_path, sha256_of
 from rope.sources.source import ReleaseSource
 from rope.sources.staging import FrameRow, SampleRow, Staging
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 __all__ = ["LINEAGE_NAME", "curated_source", "publish"]
 
@@ -50,7 +59,7 @@ _NEEDED: Final = ("id", "domain", "text", "category", "frames", "video", "produc
 def publish(
     recipe_file: Path,
     recipe: CurationRecipe,
-    out: Path,
+    out: AnyPath,
     *,
     audit_folder: Path | None = None,
     overwrite: bool = False,
@@ -63,6 +72,9 @@ def publish(
     (`rope.curation.splitting.recipe_leaks`); the table ends up in the card, and so does the precision, if there is an
     audit.
 
+    At an address of fsspec the dataset exists from the moment that its manifest is there, which comes last
+    (`rope.curation.send`). It is made in the cache folder of this machine and checked before it is sent.
+
     Args:
         recipe_file: the recipe's text goes into the lineage.
         recipe: the same, run to its end; its rows have `product_id` and `split`.
@@ -74,10 +86,24 @@ def publish(
 
     Raises:
         UsageError: a column is missing, or `out` is something else.
-        DatasetError: a stage is stale, rows are not accounted for, there are more leaks than the recipe accepts, or the
-            audit is not of these rows.
+        DatasetError: a stage is stale, rows are not accounted for, there are more leaks than the recipe accepts, the
+            audit is not of these rows, or what would be sent to an address is not sound.
         ReleaseError: nothing is left of a split.
     """
+    if not isinstance(out, Path):
+        with _to_send(recipe, out) as here:
+            report = publish(
+                recipe_file,
+                recipe,
+                here,
+                audit_folder=audit_folder,
+                overwrite=True,
+                accept_unsound=accept_unsound,
+                progress=progress,
+            )
+            if problems := validate(here):
+                raise DatasetError(f"{out}: not sent, as {problems[0].where}: {problems[0].what}")
+            return replace(report, is_new=send_dataset(here, out, overwrite=overwrite, progress=progress))
     stages = finished_stages(recipe)
     source = curated_source(recipe, stages)
     miscounted = check_accounting(recipe).problems
@@ -109,6 +135,23 @@ def publish(
     lineage["unsound"] = unsound
     _write(out / LINEAGE_NAME, json.dumps(lineage, indent=1, ensure_ascii=False) + "\n")
     return report
+
+
+@contextmanager
+def _to_send(recipe: CurationRecipe, out: "UPath") -> Iterator[Path]:
+    """A folder in the cache of this machine for a dataset to send; removed when the block has ended well.
+
+    It is named after the rows, so that what was begun of them is continued, and nothing else is in the way.
+    """
+    refuse_occupied(out)
+    shards = [manifest.key for _, manifest in list(finished_stages(recipe).values())[-1]]
+    folder = cache_of(out)
+    here = folder / hashlib.sha256(json.dumps([recipe.name, shards]).encode()).hexdigest()[:16]
+    for other in folder.iterdir() if folder.is_dir() else ():
+        if other != here:
+            shutil.rmtree(other)
+    yield here
+    shutil.rmtree(folder)
 
 
 def _write(path: Path, text: str) -> None:

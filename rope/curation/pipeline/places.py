@@ -17,10 +17,11 @@ from typing import Final, TypeVar
 import pyarrow.parquet as pq
 
 from rope.addresses import as_directory, cache_folder, is_address
-from rope.errors import UsageError
+from rope.errors import DatasetError, RopeError, UsageError
 from rope.files import AnyPath, atomic_path
 
 __all__ = [
+    "asking_store",
     "cache_of",
     "copy_file",
     "here_of",
@@ -68,6 +69,27 @@ def refuse_memory(*places: AnyPath) -> None:
     for place in places:
         if not isinstance(place, Path) and place.protocol == "memory":
             raise UsageError(f"{place}: is the memory of one process, which workers cannot see; name a place they can")
+
+
+@contextmanager
+def asking_store(place: AnyPath) -> Iterator[None]:
+    """Turn whatever a store raises into one sentence; each file system behind fsspec has exceptions of its own.
+
+    Raises:
+        DatasetError: the block raised something else than a `RopeError`, and the place is not on this machine.
+    """
+    try:
+        yield
+    except RopeError:
+        raise
+    except Exception as error:
+        if isinstance(place, Path):
+            raise
+        told = next(iter(str(error).strip().splitlines()), "")
+        raise DatasetError(
+            f"{place}: the store does not do what it is asked ({type(error).__name__}: {told}); check the address and "
+            "the access to it, and repeat the command"
+        ) from error
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rope.curation.pipeline.places import identity_of, map_places, open_parquet
+from rope.curation.pipeline.places import asking_store, identity_of, map_places, open_parquet
 from rope.domain import CONFIG_OF, DOMAINS, config_of
 from rope.errors import DatasetError, UsageError
 from rope.files import AnyPath, atomic_path, sha256_of
@@ -96,7 +96,15 @@ def open_pool(
 
     Raises:
         UsageError: the file does not exist, it is not Parquet, or a column is missing or cannot be kept.
+        DatasetError: the pool is in a store that does not answer, or refuses.
     """
+    with asking_store(path):
+        return _open(path, renamed, cache, kept, previous)
+
+
+def _open(
+    path: AnyPath, renamed: Mapping[str, str], cache: AnyPath, kept: Sequence[str], previous: "AnyPath | None"
+) -> RawPool:
     root, paths = _find_files(path, cache)
     schema = _common_schema(paths)
     columns = _columns(schema, renamed, paths[0])

@@ -1,12 +1,15 @@
 """Pools and folders of work at addresses of fsspec: in memory, and on a local server of S3."""
 
+import functools
 import io
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import fsspec
@@ -21,7 +24,7 @@ from rope.curation.pipeline.runner import finished_stages, run_recipe, stage_sta
 from rope.curation.pipeline.supervisor import Ended
 from rope.curation.pipeline.worker import execute
 from rope.dataset.locate import as_directory
-from rope.errors import UsageError
+from rope.errors import DatasetError, UsageError
 from rope.files import atomic_path
 from tests.curation.pools import HALF, POISON, local, write_rows
 
@@ -162,11 +165,44 @@ def test_media_on_the_web_are_refused_in_one_sentence_without_a_download(tmp_pat
         ("pool.parquet", "https://shop.example/work", "cannot be written to; expected a folder, or an address"),
         ("pool.parquet", "nowhere://b/work", "addresses of this kind cannot be read"),
         ("nowhere://b/pool", "work", "addresses of this kind cannot be read"),
+        ("hdfs://name/pool", "work", "addresses of this kind cannot be read .*for hdfs:// Java and Hadoop$"),
     ],
 )
 def test_a_place_that_cannot_be_is_refused_in_one_sentence(pool, work, said, tmp_path):
     with pytest.raises(UsageError, match=said) as refused:
         recipe_at(tmp_path, pool, work, POISON)
+    assert "\n" not in str(refused.value)
+
+
+@contextmanager
+def web_server(folder):
+    """The address of a web server that gives out the files of a folder."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_pool_on_the_web_gives_the_rows_of_one_on_disk(pool, tmp_path):
+    on_disk = recipe_at(tmp_path, pool, "here", *STAGES)
+    run_recipe(on_disk, here(), progress=False)
+    with web_server(tmp_path) as address:
+        recipe = recipe_at(tmp_path, f"{address}/pool.parquet", "work", *STAGES)
+        run_recipe(recipe, here(), progress=False)
+        assert {state.state for state in stage_states(recipe)} == {"done"}
+        found = [pq.read_table(sorted((one.work / "stages/half").glob("*.kept.parquet"))) for one in (recipe, on_disk)]
+        assert found[0].drop(["frames"]) == found[1].drop(["frames"])
+        assert found[0]["frames"][0].as_py() == [{"bytes": None, "path": f"{address}/{found[0]['id'][0]}.jpg"}]
+        (tmp_path / "pool.parquet").unlink()
+        with pytest.raises(UsageError, match=r"pool\.parquet: no such file or folder; expected a raw pool"):
+            stage_states(recipe)
+    with pytest.raises(DatasetError, match=r"pool\.parquet: the store does not do .* \(Client") as refused:
+        stage_states(recipe)
     assert "\n" not in str(refused.value)
 
 
