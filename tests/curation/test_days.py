@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from rope.curation.dry_run import measure_stages
+from rope.curation.dry_run import Timed, dry_run, part_of
 from rope.curation.pipeline.accounting import audit, trace
 from rope.curation.pipeline.recipe import read_recipe
 from rope.curation.pipeline.runner import finished_stages, run_recipe, stage_states
@@ -420,10 +420,12 @@ def test_damage_in_the_previous_run_is_not_taken_over(days):
         run(days.recipe("tuesday", "monday"))
 
 
-def test_a_plan_and_the_state_of_a_recipe_with_a_previous_run(days, monkeypatch):
+def test_a_plan_and_the_state_of_a_recipe_with_a_previous_run(days):
     days.add("b.parquet", rows_of(*names(40, 50)))
     tuesday = days.recipe("tuesday", "monday")
     states = {state.name: state.state for state in stage_states(tuesday)}
     assert states == {"pool": "stale", **dict.fromkeys(("decode", "sample", "answers", "merge", "split"), "waiting")}
-    monkeypatch.setattr("rope.curation.dry_run.local_engine", lambda workers: contextlib.nullcontext(Watched({})))
-    assert measure_stages(tuesday, 1.0, progress=False)[0].n_kept == 150
+    (days.folder / "part").mkdir()
+    part = part_of(tuesday, pq.read_table(days.folder / "pool" / "b.parquet"), 1.0, days.folder / "part")
+    made = dry_run(part, Timed(Watched({})), progress=False).made
+    assert sum(manifest.rows_in for _, manifest in made["decode"]) == 30
