@@ -105,10 +105,13 @@ def expected_at_random(n_positives: IntArray, n_candidates: IntArray, k: int) ->
     >>> expected_at_random(np.array([1, 2]), np.array([4, 4]), 1), expected_at_random(np.array([1]), np.array([4]), 9)
     (0.375, 1.0)
     """
-    kinds, n_queries = np.unique(np.stack([n_positives, n_candidates]), axis=1, return_counts=True)
+    # Pairs are sorted as one number each, an order of magnitude faster than as two.
+    most = int(n_positives.max(initial=0)) + 1
+    kinds, n_queries = np.unique(n_candidates * most + n_positives, return_counts=True)
+    candidates, positives = np.divmod(kinds, most)
     missed = np.ones(len(n_queries))
     for taken in range(k):
-        missed *= np.maximum(kinds[1] - kinds[0] - taken, 0) / np.maximum(kinds[1] - taken, 1)
+        missed *= np.maximum(candidates - positives - taken, 0) / np.maximum(candidates - taken, 1)
     return math.fsum((n_queries * (1 - missed)).tolist()) / int(n_queries.sum())
 
 
@@ -250,7 +253,10 @@ def mean_by_product(values: Numbers, products: IntArray) -> float:
     >>> mean_by_product(np.array([1.0, 0.0, 0.0]), np.array([7, 8, 8]))
     0.5
     """
-    return mean([math.fsum(group) / len(group) for group in _groups(values, products)])
+    if values.dtype.kind == "f":
+        return mean([math.fsum(group) / len(group) for group in _groups(values, products)])
+    _, which, n = np.unique(products, return_inverse=True, return_counts=True)
+    return mean(np.bincount(which, weights=values) / n)  # sums of whole numbers are exact
 
 
 def _median_by_product(scores: QueryScores, products: IntArray) -> float:

@@ -88,7 +88,7 @@ def reduce_pair(
     plan = _plan(ways, compute)
     if plan.in_bands:
         return _in_parts(reduce, ways[0], plan, compute), _in_parts(reduce, ways[1], plan, compute)
-    arithmetics = _choose(compute, a, b, best_only)
+    arithmetics = _choose(compute, ways)
     forward, backward = (way.pair_counts(arithmetics, plan.asked(way)) for way in ways)
     count_blocks(a, b, forward, backward, arithmetics, _share(compute, plan.block_share))
     found = []
@@ -144,7 +144,7 @@ def reduce_within(
     plan = _plan([way], compute)
     if plan.in_bands or queries is not None or asked is not None:
         return _in_parts(reduce, way, plan, compute)
-    arithmetics = _choose(compute, a, a, best_only=False)
+    arithmetics = _choose(compute, [way])
     counts = way.pair_counts(arithmetics, plan.asked(way))
     count_blocks(a, a, counts, counts, arithmetics, _share(compute, plan.block_share))
     parts = [reduce(_ranks_of(counts), 0)]
@@ -281,7 +281,7 @@ def _plan(ways: Sequence[_Way], compute: ComputeSettings) -> _Plan:
 
 def _in_parts(reduce: Reduce[T], way: _Way, plan: _Plan, compute: ComputeSettings) -> list[T]:
     """Rank one direction, band by band, and then the queries that have most positives."""
-    arithmetics = _choose(compute, way.queries, way.gallery, way.best_only)
+    arithmetics = _choose(compute, [way])
     asked = plan.asked(way)
     found = []
     first, last = (int(rows[0]), int(rows[-1]) + 1) if len(rows := np.flatnonzero(asked)) else (0, 0)
@@ -344,20 +344,20 @@ def _share(compute: ComputeSettings, share: float) -> ComputeSettings:
     return compute if share == 1 else replace(compute, advance=lambda n: compute.advance(int(n * share)))
 
 
-def _choose(compute: ComputeSettings, a: Labelled, b: Labelled, best_only: bool) -> Sequence[Arithmetic]:
+def _choose(compute: ComputeSettings, ways: Sequence[_Way]) -> Sequence[Arithmetic]:
     """On an accelerator, bfloat16 leaves open too much of the crowd of negatives among the lesser positives."""
     if compute.arithmetics is not None:
         return compute.arithmetics
     if compute.device != "cpu":
         from rope.bench.ranking.torch_backend import OnDevice  # brings torch
 
-        coarse = [OnDevice(compute.device, "bfloat16")] if best_only else []
+        coarse = [OnDevice(compute.device, "bfloat16")] if ways[0].best_only else []
         return [*coarse, OnDevice(compute.device)]
-    if LOOPS.will_compile(len(a) * len(b)):
+    if LOOPS.will_compile(sum(int(way.n_entries.sum()) * len(way.gallery) for way in ways)):
         from rope.bench.ranking.product_numba import IS_FAST  # brings numba
 
         if IS_FAST:
-            return [Int16.of(a.vectors, b.vectors), Float32()]
+            return [Int16.of(ways[0].queries.vectors, ways[0].gallery.vectors), Float32()]
     return [Float32()]
 
 
