@@ -4,13 +4,13 @@ import os
 import shutil
 from pathlib import Path
 
-import fsspec
 import pytest
 from hypothesis import settings
 
 from rope.dataset.build import build_dataset
 from rope.synthetic.release import write_release
 from tests.skipped import table
+from tests.stores import store_of_s3
 
 # The same cases in every run, and no time limit on a case: the first one compiles.
 settings.register_profile("rope", deadline=None, derandomize=True)
@@ -52,22 +52,10 @@ def four_domains(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def bucket(monkeypatch):
+def bucket():
     """The address of a bucket in a store of this process that speaks as S3 does; child processes find it too."""
-    s3fs = pytest.importorskip("s3fs")
-    server_of = pytest.importorskip("moto.server")
-    for name, value in (("AWS_ACCESS_KEY_ID", "any"), ("AWS_SECRET_ACCESS_KEY", "any"), ("AWS_REGION", "us-east-1")):
-        monkeypatch.setenv(name, value)
-    server = server_of.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    s3fs.S3FileSystem.clear_instance_cache()  # of servers that have stopped
-    system = fsspec.filesystem("s3", skip_instance_cache=True)
-    if not system.exists("bucket"):  # servers of one process share their buckets
-        system.mkdir("bucket")
-    yield "s3://bucket"
-    server.stop()
+    with store_of_s3() as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

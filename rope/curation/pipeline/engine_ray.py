@@ -28,23 +28,30 @@ __all__ = ["RayEngine", "ray_connection", "ray_engine"]
 _START_S: Final = 300.0
 """Time for the first worker to start, which may need a new node."""
 
+_MOST_LOSSES: Final = 10
+"""Nodes that may be lost under one task before it is taken for lethal: too large rows can end a node."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Running:
-    """A task under way: the actor that has it, and the moment at which it hangs."""
+    """A task under way: the actor that has it, the node of that, when it hangs, and how many nodes were lost before."""
 
     task: ShardAttempt
     actor: Any
+    node: str
     deadline: float
+    n_lost: int
 
 
 class _Worker:
     """Carries out one task after the other."""
 
-    def start(self) -> None:
-        """Return, which an actor does not before it runs and has imported what most operations import."""
+    def start(self) -> str:
+        """The node, which an actor does not say before it runs and has imported what most operations import."""
         for module in PRELOAD:
             importlib.import_module(module)
+        node: str = ray.get_runtime_context().get_node_id()
+        return node
 
     def execute(self, task: ShardAttempt) -> ShardCost:
         """Execute one task in this actor."""
@@ -52,14 +59,17 @@ class _Worker:
 
 
 class RayEngine:
-    """An engine on actors; see `rope.curation.pipeline.supervisor.Engine`."""
+    """An engine on actors; see `rope.curation.pipeline.supervisor.Engine`.
+
+    A task whose node is lost waits for the next worker, and nobody hears of it: that the rows did it is not likely.
+    """
 
     def __init__(self, workers: int, *, gpus: int) -> None:
         self._workers = workers
         # No retries of Ray's own: it would try a lethal row for ever.
         self._remote: Any = ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0, max_task_retries=0)(_Worker)
-        self._queue: deque[ShardAttempt] = deque()
-        self._idle: list[Any] = []
+        self._queue: deque[tuple[ShardAttempt, int]] = deque()
+        self._idle: list[tuple[Any, str]] = []
         self._starting: dict[Any, Any] = {}
         self._running: dict[Any, _Running] = {}
         for _ in range(workers):
@@ -72,7 +82,7 @@ class RayEngine:
 
     def submit(self, task: ShardAttempt) -> None:
         """Give a task to an idle actor, or let it wait for the next."""
-        self._queue.append(task)
+        self._queue.append((task, 0))
         self._dispatch()
 
     def wait(self) -> list[Ended]:
@@ -92,7 +102,8 @@ class RayEngine:
 
     def close(self) -> None:
         """End all actors, whatever they are doing."""
-        for actor in [*self._idle, *self._starting.values(), *(one.actor for one in self._running.values())]:
+        idle, running = [actor for actor, _ in self._idle], [one.actor for one in self._running.values()]
+        for actor in [*idle, *self._starting.values(), *running]:
             ray.kill(actor)
 
     def _collect(self) -> list[Ended]:
@@ -107,8 +118,8 @@ class RayEngine:
         for ref in ready:
             if ref in self._starting:
                 self._greet(ref)
-            else:
-                ended.append(self._end(ref))
+            elif (end := self._end(ref)) is not None:
+                ended.append(end)
         for ref, one in list(self._running.items()):
             if now > one.deadline:
                 del self._running[ref]
@@ -119,30 +130,34 @@ class RayEngine:
     def _greet(self, ref: Any) -> None:  # noqa: ANN401  a reference of Ray's
         actor = self._starting.pop(ref)
         try:
-            ray.get(ref)
+            node = ray.get(ref)
         except RayError:
             self._replace(actor)
         else:
-            self._idle.append(actor)
+            self._idle.append((actor, node))
 
-    def _end(self, ref: Any) -> Ended:  # noqa: ANN401  a reference of Ray's
+    def _end(self, ref: Any) -> Ended | None:  # noqa: ANN401  a reference of Ray's
+        """How a task ended; None where its node was lost, and it waits again."""
         one = self._running.pop(ref)
         try:
             cost = ray.get(ref)
         except RayActorError:
             self._replace(one.actor)
-            return Ended(one.task, "died")
+            if _is_alive(one.node) or one.n_lost == _MOST_LOSSES:
+                return Ended(one.task, "died")
+            self._queue.appendleft((one.task, one.n_lost + 1))
+            return None
         except RayTaskError as error:
-            self._idle.append(one.actor)
+            self._idle.append((one.actor, one.node))
             return Ended(one.task, "failed", error.cause)
-        self._idle.append(one.actor)
+        self._idle.append((one.actor, one.node))
         return Ended(one.task, "done", cost=cost)
 
     def _dispatch(self) -> None:
         while self._queue and self._idle:
-            task, actor = self._queue.popleft(), self._idle.pop()
+            (task, n_lost), (actor, node) = self._queue.popleft(), self._idle.pop()
             deadline = time.monotonic() + task.deadline_s
-            self._running[actor.execute.remote(task)] = _Running(task, actor, deadline)
+            self._running[actor.execute.remote(task)] = _Running(task, actor, node, deadline, n_lost)
 
     def _replace(self, actor: Any) -> None:  # noqa: ANN401  an actor handle of Ray's
         ray.kill(actor)
@@ -151,6 +166,10 @@ class RayEngine:
     def _start_one(self) -> None:
         actor = self._remote.remote()
         self._starting[actor.start.remote()] = actor
+
+
+def _is_alive(node: str) -> bool:
+    return any(one["NodeID"] == node and one["Alive"] for one in ray.nodes())  # type: ignore[no-untyped-call]
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from unittest.mock import Mock
 
 import pytest
 
@@ -16,7 +17,7 @@ ray = pytest.importorskip("ray", reason="Ray is not installed")
 
 from ray.cluster_utils import Cluster  # noqa: E402
 
-from rope.curation.pipeline.engine_ray import ray_connection, ray_engine  # noqa: E402
+from rope.curation.pipeline.engine_ray import RayEngine, ray_connection, ray_engine  # noqa: E402
 
 pytestmark = [
     pytest.mark.slow,
@@ -103,6 +104,32 @@ def test_a_task_that_ended_in_time_is_not_taken_for_hung_though_nobody_looked(cl
         while len(hows) < 2:
             hows += [ended.how for ended in engine.wait()]
     assert hows == ["failed", "failed"]
+
+
+@pytest.mark.parametrize("is_alive", [False, True])
+def test_a_lost_node_is_not_held_against_the_rows(is_alive, monkeypatch, tmp_path):
+    """Else three losses of spot instances under one row would quarantine it; ten are taken for its fault."""
+
+    def died(_):
+        raise ray.exceptions.RayActorError
+
+    for name, stand_in in (
+        ("get", died),
+        ("kill", lambda _: None),
+        ("nodes", lambda: [{"NodeID": "n", "Alive": is_alive}]),
+        ("remote", lambda **_: lambda _: Mock()),
+    ):
+        monkeypatch.setattr(ray, name, stand_in)
+    engine, n_lost = RayEngine(1, gpus=0), 0
+    job = ShardJob("s", "0", "", "", {}, (), tmp_path, 1, 1.0, 0.0, True, True)
+    engine.submit(ShardAttempt(job))
+    while True:
+        engine._idle.append((Mock(), "n"))
+        engine._dispatch()
+        if (ended := engine._end(next(iter(engine._running)))) is not None:
+            break
+        n_lost += 1
+    assert (ended.how, n_lost) == ("died", 0 if is_alive else 10)
 
 
 def test_options_that_cannot_be_are_refused(cluster):
