@@ -31,6 +31,7 @@ _INSTALL: Final = {
     "open_clip": "rope-bench[baselines]",
     "pandas": "pandas",
     "pillow_heif": "rope-bench[heic]",
+    "py3langid": "rope-bench[language]",
     "ray": "rope-bench[ray]",
     "sentence_transformers": "rope-bench[baselines]",
     "sklearn": "rope-bench[figures]",

@@ -1,12 +1,8 @@
 """A number for every row from a model of somebody else's: how probable a watermark is, or nudity."""
 
-import importlib
 import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 from statistics import fmean
 from typing import Any, Final, Literal
 
@@ -15,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from rope.config import Count, check_record
+from rope.curation.operations.plugged import load_model
 from rope.curation.pipeline.operation import MapOperation, Outcome, Reject, divide
 from rope.curation.wide import new_column
 from rope.dataset.sample_rows import sample_of
@@ -57,7 +54,7 @@ def score_frames(batch: pa.RecordBatch, options: ScoreFrames) -> Outcome:
         UsageError: the function does not exist, the rows have a column of this name, or it does not return a finite
             number for each picture.
     """
-    scorer = _load(options.model)
+    scorer: Scorer = load_model(options.model, "score")
     values: list[float | None] = []
     verdicts: list[Reject | None] = []
     for row in batch.select(["id", "domain", "text", "frames", "video"]).to_pylist():
@@ -83,25 +80,9 @@ def _score(row: Mapping[str, Any], scorer: Scorer, options: ScoreFrames) -> floa
     return float(_REDUCE[options.reduce](found))
 
 
-@lru_cache(maxsize=8)
-def _load(name: str) -> Scorer:
-    module, _, function = name.partition(":")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.append(here)  # last, so that a file there hides no installed module
-    try:
-        found = getattr(importlib.import_module(module), function, None)
-    except ModuleNotFoundError as error:
-        raise UsageError(f"score: model {name!r}: no module {error.name!r} in Python's path or in {here}") from error
-    if not callable(found):
-        raise UsageError(f"score: model {name!r} is not a function; expected module:function")
-    scorer: Scorer = found
-    return scorer
-
-
 SCORE: Final = MapOperation(
     version=1,
     options=ScoreFrames,
     apply=score_frames,
-    fingerprint=lambda options: str(getattr(_load(options.model), "fingerprint", "")),
+    fingerprint=lambda options: str(getattr(load_model(options.model, "score"), "fingerprint", "")),
 )

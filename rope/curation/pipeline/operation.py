@@ -54,6 +54,7 @@ BUILT_IN: Final[Mapping[str, str]] = {
     "encode": "rope.curation.operations.encode:ENCODE",
     "quality": "rope.curation.operations.quality:QUALITY",
     "score": "rope.curation.operations.score:SCORE",
+    "language": "rope.curation.operations.language:LANGUAGE",
     "filter": "rope.curation.filtering.stage:FILTER",
     "sample": "rope.curation.sampling.stage:SAMPLE",
     "answers": "rope.curation.annotation.stage:ANSWERS",
