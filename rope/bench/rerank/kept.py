@@ -89,7 +89,8 @@ def read_candidates(path: Path) -> dict[str, PairCandidates]:
     with reading_file(path, "Parquet"):
         table = pq.read_table(path)
     is_one = table.schema.remove_metadata() == CANDIDATES_SCHEMA
-    if not is_one or any(table[name].null_count for name in CANDIDATES_SCHEMA.names[:4]):
+    is_whole = is_one and not any(table[name].null_count for name in CANDIDATES_SCHEMA.names[:4])
+    if not is_whole or pc.any(pc.invert(pc.is_finite(table["score"]))).as_py():
         raise UsageError(f"{path}: not a file of candidates; make one with rope-bench rerank")
     names = pc.unique(table["pair"]).to_pylist()
     return {name: _of_rows(table.filter(pc.equal(table["pair"], name))) for name in names}

@@ -18,7 +18,7 @@ _MOST_ANSWERS: Final = 5
 """Of one item; more people than that do not settle what five could not."""
 
 _CALIBRATING: Final = 20
-"""Settled items that somebody has to have answered to be judged by: who has seen nothing but what others dispute is as
+"""Settled items that somebody has to have answered to be judged by: who has seen only what others dispute is as
 likely right as wrong, and settles nothing."""
 
 

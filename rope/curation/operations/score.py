@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, SupportsFloat
 
 import numpy as np
 import numpy.typing as npt
@@ -71,13 +71,18 @@ def _score(row: Mapping[str, Any], scorer: Scorer, options: ScoreFrames) -> floa
     sample = sample_of({**row, "sample_id": row["id"]}, row["domain"])
     n_frames = 1 if sample.domain == "page" else min(options.frames, len(sample.frames) or options.frames)
     shown = decode_frames(sample, n_frames)
-    found = [float(value) for value in scorer(shown)]
-    if len(found) != len(shown) or not all(map(math.isfinite, found)):
+    found = [*scorer(shown)]
+    if len(found) != len(shown) or not all(map(_is_finite, found)):
         raise UsageError(
             f"score: {options.model} returned {found} for {len(shown)} pictures of row {row['id']}; expected a finite "
             "number for each"
         )
-    return float(_REDUCE[options.reduce](found))
+    return float(_REDUCE[options.reduce]([float(one) for one in found]))
+
+
+def _is_finite(value: object) -> bool:
+    """Whether a value is a finite number, and no text of one."""
+    return isinstance(value, SupportsFloat) and not isinstance(value, str | bytes) and math.isfinite(value)
 
 
 SCORE: Final = MapOperation(

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -153,6 +154,17 @@ def test_candidates_that_were_altered_are_refused(dataset, embeddings, first, tm
         del kept["L2V"]
     with pytest.raises(RopeError, match=r"candidates"):
         score_candidates(kept, ordered_labels(read_labels(dataset, "validation")), 2)
+
+
+def test_an_infinite_score_is_no_score(dataset, embeddings, first, tmp_path):
+    out = tmp_path / "c.parquet"
+    rerank_result(first, embeddings, HandmadeEvidence(), dataset, out=out, depth=2)
+    table = pq.read_table(out)
+    scores = pa.array([np.inf, *table["score"].to_pylist()[1:]], pa.float64())
+    place = table.schema.names.index("score")
+    pq.write_table(table.set_column(place, table.schema.field(place), scores), out)
+    with pytest.raises(UsageError, match="not a file of candidates"):
+        rescore_candidates(out, dataset)
 
 
 def test_a_stopped_run_goes_on_and_ends_with_the_same_bytes(dataset, embeddings, first, tmp_path):

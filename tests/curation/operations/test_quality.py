@@ -124,6 +124,10 @@ def redness(frames):
     return [float(frame[..., 0].mean() / 255) for frame in frames]
 
 
+def text(_frames):
+    return ["0.5"]
+
+
 def wrong(frames):
     return [0.5] * (len(frames) + 1)
 
@@ -140,6 +144,7 @@ def test_a_plugged_model_gives_a_number_for_each_row(reduce, expected):
     [
         ("nowhere:f", "no module 'nowhere'"),
         (f"{__name__}:nothing", "is not a function; expected module:function"),
+        (f"{__name__}:text", r"returned \['0.5'\] for 1 pictures"),
         (f"{__name__}:wrong", r"returned \[0.5, 0.5\] for 1 pictures of row 0; expected a finite number for each"),
     ],
 )
