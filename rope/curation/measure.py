@@ -119,7 +119,7 @@ def measure_stages(
         with timed_engine() as timed:
             run = dry_run(plan.part, timed, progress=progress)
             stages = tuple(_measures(plan, run, timed))
-        first = replace(stages[0], idle_s=stages[0].idle_s + opened_s * plan.factor)
+        first = replace(stages[0], idle_s=stages[0].idle_s + opened_s)
         return Measures(plan.n_rows * plan.factor, plan.drawn.num_rows, (first, *stages[1:]))
 
 

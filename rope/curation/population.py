@@ -144,12 +144,30 @@ def kept_rows(
     draws = np.empty((1 + n_draws, n_stages))
     for i in range(1 + n_draws):
         own = None if i == 0 else rng
-        counts = rest.astype(np.float64) if factor == 1 or own is None else own.poisson(rest).astype(np.float64)
+        counts = rest.astype(np.float64) if factor == 1 or own is None else _another(kinds, own)
         dealt = _joined([*_deal(kinds, fates, groups, np.rint(counts * factor), own), *_themselves(fates, factor)])
         draws[i] = _rows_after(dealt, samples, own)
-    first = min(samples, default=n_stages)
-    draws[0, first:] = np.median(draws[1:, first:], axis=0)
+    draws[0] = _best(draws, samples)
     return np.asarray(np.clip(draws[0] + (draws - draws[0]) * _widening(fates), 0.0, kinds.n_rows * factor))
+
+
+def _another(kinds: Kinds, rng: np.random.Generator) -> FloatArray:
+    """Keys of each kind in another pool of the same make-up and as many rows; float64 [n]."""
+    counts = rng.poisson(kinds.count).astype(np.float64)
+    return np.asarray(counts * (kinds.n_rows / max(float(counts @ kinds.rows), 1.0)))
+
+
+def _best(draws: FloatArray, samples: Mapping[int, SampleAt]) -> FloatArray:
+    """The best guess: of each stage, the share that is kept of what reaches it; float64 [stages].
+
+    The first draw has nobody's fate and no sample in it; of a stage that samples it is the middle one of the others.
+    """
+    best: FloatArray = draws[0].copy()
+    for stage in range(min(samples, default=len(best)), len(best)):
+        told = draws[1:] if stage in samples else draws[:1]
+        shares = told[:, stage] / np.maximum(told[:, stage - 1], 1e-9)
+        best[stage] = best[stage - 1] * float(np.median(shares))
+    return best
 
 
 def _widening(fates: Fates) -> float:
