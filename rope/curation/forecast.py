@@ -25,6 +25,10 @@ __all__ = ["Forecast", "Range", "StageForecast", "annotator_hours", "costs_table
 
 _ENDS: Final = (0.025, 0.975)
 
+_DRIFT: Final = 0.1
+"""Relative standard deviation of the speed of a machine from one run to the next, the same for all stages of a run;
+assumed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Range:
@@ -107,13 +111,16 @@ def forecast(measures: Measures, *, workers: int, gpus: int) -> Forecast:
     if workers < 1 or gpus < 0:
         raise UsageError(f"workers is {workers} and gpus {gpus}; expected at least 1 and 0")
     rng = np.random.default_rng(3)
+    n_draws = len(measures.stages[0].kept) - 1
+    drift = np.concatenate([[1.0], np.maximum(1 + _DRIFT * rng.standard_normal(n_draws), 0.1)])
     totals = {name: np.zeros(1) for name in ("hours", "processor_hours", "gigabytes")}
     stages = []
     for one in measures.stages:
         slots = max(gpus, 1) if one.needs_gpu else workers
+        hours, processor_hours = _elapsed(one, slots, rng), _processor_time(one, slots, rng)
         costs = {
-            "hours": _elapsed(one, slots, rng),
-            "processor_hours": _processor_time(one, slots, rng),
+            "hours": None if hours is None else hours * drift,
+            "processor_hours": None if processor_hours is None else processor_hours * drift,
             "gigabytes": None if one.n_bytes is None else one.n_bytes / 1e9,
         }
         totals = {name: totals[name] if cost is None else totals[name] + cost for name, cost in costs.items()}
