@@ -1,70 +1,87 @@
 """Choose the rules of copies by cross-validation, and compare them with other tools on the same pools.
 
-    python benchmarks/merge_calibration.py --release FOLDER [--pool FOLDER] [--encoder FILE.onnx]
-    python benchmarks/merge_calibration.py --release FOLDER --peers     # pip install imagehash imagededup
+    python benchmarks/merge_calibration.py --release FOLDER --pool FOLDER [--part choose] [--encoder FILE.onnx]
+    python benchmarks/merge_calibration.py --release FOLDER --pool FOLDER --peers   # pip install imagehash imagededup
 
-RELEASE is a release folder with `images/` and `provenance.tsv`, whose classes of goods are dealt into five folds; a
-pool is drawn from each (`merge_pools.py`). For every fold the rules are chosen on the other four, those with the best
-F1. Then come the defaults: on every fold, on POOL, which has `answers.parquet`, on changes that the rules were not
-chosen for, and among all photos of RELEASE.
+RELEASE is a release folder with `images/` and `provenance.tsv`, whose classes of goods are dealt into five folds; POOL
+is a folder with `pool.parquet` and `answers.parquet`, of other photos. Pools are drawn from them (`merge_pools.py`):
+
+* `choose`: one from each of the folds 0 to 3. For every one the rules are chosen on the other three, by the best F1.
+* `unseen`: how the defaults do, and what they miss, on four pools with other seeds, of photos that the rules were not
+  chosen on: of fold 4, of its other photos, of other photos of the folds 0 to 3, and of POOL. The goods that stand on
+  white are those of fold 4.
+* `rest`: the copies planted in POOL, changes that the rules were not chosen for, and all photos of RELEASE.
 
 Precision and recall are of pairs of pictures, once as found and once after complete linkage. Intervals (95 %) are of
 2,000 bootstrap samples of originals with all their copies, since pairs of one group are not independent. A peer's
-threshold is chosen as the rules are.
+threshold is chosen on the other folds.
 """
 
 import argparse
 import csv
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from merge_pools import FOLDS, STRONG, Picture, draw_pool
+from merge_pools import FOLDS, MILD, STRONG, Picture, draw_pool
 from PIL import Image
 
-from rope.curation.dedup.agreement import compare
+from rope.curation.dedup.agreement import Agreement, compare
 from rope.curation.dedup.linkage import link
 from rope.curation.dedup.near_duplicate_images import CopyRules, candidate_pairs, copy_pairs, layout, thumbnail
 from rope.encoders.onnx_images import PixelPreparation, load_onnx_images
 
 PRECISION = 0.995
-GAPS = (0.1, 0.12)
-LAYOUTS = (0.7,)
-DIFFERING = (0.16, 0.18, 0.2, 0.22, 0.25, 0.3)
-PATCHES = (0.88, 0.9, 0.92, 0.94, 0.96)
-DETAILS = (0.3, 0.5, 0.6, 0.7)
-GRID = list(itertools.product(GAPS, LAYOUTS, DIFFERING, PATCHES, DETAILS))
+CHOSEN_ON = 4
+DIFFERING = (0.1, 0.11, 0.12, 0.13, 0.14, 0.16)
+SHOWN = (0.18, 0.2, 0.22, 0.25, 0.3, 0.4)
+PATCHES = (0.7, 0.8, 0.9, 1.0)
+STRUCTURES = (0.6, 0.65, 0.7, 0.75, 0.8)
+GRID = [
+    CopyRules(differing=a, shown=b, patch=c, structure=d)
+    for a, b, c, d in itertools.product(DIFFERING, SHOWN, PATCHES, STRUCTURES)
+]
 Pairs = tuple[np.ndarray, np.ndarray]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--release", type=Path, required=True)
-    parser.add_argument("--pool", type=Path)
+    parser.add_argument("--pool", type=Path, required=True)
+    parser.add_argument("--part", choices=("choose", "unseen", "rest"), help="all, where none is named")
     parser.add_argument("--encoder", type=Path, help="an ONNX file that takes bytes, or numbers as ImageNet models do")
     parser.add_argument("--peers", action="store_true", help="the other tools, and not our rules")
-    parser.add_argument("--folds", type=int, default=FOLDS, help="draw so many of the five pools")
     options = parser.parse_args()
-    pools = [draw_pool(photos, seed, sets=5) for seed, photos in enumerate(folds(options.release))][: options.folds]
-    print(f"{len(pools)} pools of {', '.join(str(len(pool)) for pool in pools)} pictures\n")
-    if options.peers:
-        compare_peers(pools)
-    elif options.encoder:
-        compare_scores("cosine of the encoder", [cosines(pool, options.encoder) for pool in pools], pools)
-    else:
-        choose_rules(pools)
-        measure_defaults(pools)
-        if options.pool:
-            measure_pool(options.pool)
-        measure_strong(options.release)
+    photos = read_photos(options.release)
+    if options.peers or options.encoder or options.part in (None, "choose"):
+        pools = {f"fold {i}": draw_pool(photos[i][0] + photos[i][2], i, sets=5) for i in range(CHOSEN_ON)}
+        if options.peers:
+            compare_peers(list(pools.values()))
+        elif options.encoder:
+            similar = [cosines(pool, options.encoder) for pool in pools.values()]
+            compare_scores("cosine of the encoder", similar, list(pools.values()))
+        else:
+            choose_rules(list(pools.values()))
+    if options.peers or options.encoder:
+        return
+    if options.part in (None, "unseen"):
+        measure_defaults(unseen_pools(photos, read_pool(options.pool)))
+    if options.part in (None, "rest"):
+        measure_defaults({options.pool.name: read_pool(options.pool)})
+        measure_strong(photos[0][0] + photos[0][2])
         measure_photos(options.release)
 
 
-def folds(release: Path) -> list[list[Image.Image]]:
-    """The photos of each fold: 120 at random and all that stand on white."""
+Photos = list[Image.Image]
+
+
+def read_photos(release: Path) -> list[tuple[Photos, Photos, Photos]]:
+    """Of each fold 120 photos at random, the other photos, and the shop's pictures."""
     with (release / "provenance.tsv").open(encoding="utf-8") as file:
         goods = {row["image_name"]: row["source_path"].split("/")[-2] for row in csv.DictReader(file, delimiter="\t")}
     classes = sorted(set(goods.values()))
@@ -72,10 +89,25 @@ def folds(release: Path) -> list[list[Image.Image]]:
     rng, found = np.random.default_rng(1), []
     for number in range(FOLDS):
         names = rng.permutation([name for name in sorted(goods) if fold[goods[name]] == number]).tolist()
-        photos = {name: Image.open(release / "images" / name).convert("RGB") for name in names}
-        small = [name for name in names[120:] if max(photos[name].size) < 200]  # the shop's pictures
-        found.append([photos[name] for name in names[:120] + small])
+        photos = [Image.open(release / "images" / name).convert("RGB") for name in names]
+        shop = [photo for photo in photos[120:] if max(photo.size) < 200]
+        found.append((photos[:120], [photo for photo in photos[120:] if max(photo.size) >= 200], shop))
     return found
+
+
+def unseen_pools(photos: Sequence[tuple[Photos, Photos, Photos]], pool: Sequence[Picture]) -> dict[str, list[Picture]]:
+    """Pools of photos that the rules were not chosen on, with other seeds."""
+    first, others, shop = photos[CHOSEN_ON]
+    more = [photo for _, rest, _ in photos[:CHOSEN_ON] for photo in rest]
+    of_pool = list({picture.group: picture.image for picture in reversed(pool)}.values())
+    rng = np.random.default_rng(2)
+    sets = {
+        "fold 4": first,
+        "other photos of fold 4": others[:150],
+        "other photos of folds 0 to 3": [more[i] for i in rng.permutation(len(more))[:150]],
+        "photos of the pool": [of_pool[i] for i in rng.permutation(len(of_pool))[:150]],
+    }
+    return {name: draw_pool(some + shop, 100 + i, sets=5) for i, (name, some) in enumerate(sets.items())}
 
 
 def truth(pool: Sequence[Picture]) -> tuple[np.ndarray, int]:
@@ -111,35 +143,48 @@ def linked(n: int, found: Pairs, strength: np.ndarray) -> Pairs:
     return rows[:, 0], rows[:, 1]
 
 
-def measured(pool: Sequence[Picture]) -> dict[str, np.ndarray]:
-    """What the rules decide on: of every pair of candidates, both ways, at each gap."""
+@dataclass(frozen=True)
+class Candidates:
+    """Candidates for copies, and how each pair agrees in either direction."""
+
+    left: np.ndarray
+    right: np.ndarray
+    ways: tuple[Agreement, Agreement]
+
+
+def agreements(pictures: np.ndarray, left: np.ndarray, right: np.ndarray, mirrored: np.ndarray) -> Agreement:
+    parts = []
+    for at in np.array_split(np.arange(len(left)), max(1, len(left) // 128)):
+        second = np.where(mirrored[at, None, None, None], pictures[right[at], :, ::-1], pictures[right[at]])
+        parts.append(asdict(compare(pictures[left[at]], second, CopyRules().gap, max(DIFFERING))))
+    return Agreement(**{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+
+
+def measured(pool: Sequence[Picture]) -> Candidates:
+    """What the rules decide on."""
     pictures = np.stack([thumbnail(picture.image) for picture in pool])
-    candidates = candidate_pairs(layout(pictures), CopyRules(layout=0.7))
-    left, right, mirrored = candidates.left, candidates.right, candidates.mirrored
-    unit = [layout(some) for some in (pictures, pictures[:, :, ::-1])]
-    unit = [some / np.maximum(np.linalg.norm(some, axis=1, keepdims=True), 1e-9) for some in unit]
-    cosine = np.einsum("ij,ij->i", unit[0][left], np.where(mirrored[:, None], unit[1][right], unit[0][right]))
-    found = {"left": left, "right": right, "cosine": cosine}
-    for gap, way in itertools.product(GAPS, (0, 1)):
-        parts = []
-        for at in np.array_split(np.arange(len(left)), max(1, len(left) // 128)):
-            a, b = ((left, right), (right, left))[way]
-            second = np.where(mirrored[at, None, None, None], pictures[b[at], :, ::-1], pictures[b[at]])
-            result = compare(pictures[a[at]], second, gap)
-            parts.append(np.stack([result.differing, result.patch, result.detail, result.overlap, result.contrast]))
-        found[f"{gap} {way}"] = np.concatenate(parts, axis=1)
-    return found
+    found = candidate_pairs(layout(pictures))
+    ways = [
+        agreements(pictures, *ends, found.mirrored) for ends in ((found.left, found.right), (found.right, found.left))
+    ]
+    return Candidates(found.left, found.right, (ways[0], ways[1]))
 
 
-def chosen_pairs(found: dict[str, np.ndarray], rule: Sequence[float]) -> Pairs:
-    gap, least_layout, differing, patch, detail = rule
-    passes = np.zeros(len(found["left"]), np.bool_)
-    for way in (0, 1):
-        share, worst, fine, overlap, contrast = found[f"{gap} {way}"]
-        fits = (share <= differing) & (worst <= patch) & (fine >= detail)
-        passes |= fits & (overlap >= 0.5) & (contrast >= 2 / 255)
-    passes &= found["cosine"] >= least_layout
-    pairs = np.unique(np.stack([found["left"][passes], found["right"][passes]]), axis=1)
+def broken_rules(agreement: Agreement, rules: CopyRules) -> dict[str, np.ndarray]:
+    """Rule -> bool [pairs]: is it broken?"""
+    limits = {name: getattr(rules, name) for name in ("differing", "shown", "patch", "structure", "overlap")}
+    least = {"structure", "overlap"}
+    return {
+        name: getattr(agreement, name) < limit if name in least else getattr(agreement, name) > limit
+        for name, limit in limits.items()
+    }
+
+
+def chosen_pairs(found: Candidates, rules: CopyRules) -> Pairs:
+    passes = np.zeros(len(found.left), np.bool_)
+    for way in found.ways:
+        passes |= ~np.any(list(broken_rules(way, rules).values()), axis=0)
+    pairs = np.unique(np.stack([found.left[passes], found.right[passes]]), axis=1)
     return pairs[0], pairs[1]
 
 
@@ -150,44 +195,92 @@ def best_of(counts: np.ndarray, known: int) -> int:
 
 def choose_rules(pools: Sequence[Sequence[Picture]]) -> None:
     """Cross-validate, and print what is best on all folds together."""
-    found, truths = [measured(pool) for pool in pools], [truth(pool) for pool in pools]
+    truths = [truth(pool) for pool in pools]
+    found = [measured(pool) for pool in pools]
     counts = np.zeros((len(pools), len(GRID), 2))
     for fold, (pairs, (group, _)) in enumerate(zip(found, truths, strict=True)):
-        for i, rule in enumerate(GRID):
-            left, right = chosen_pairs(pairs, rule)
+        for i, rules in enumerate(GRID):
+            left, right = chosen_pairs(pairs, rules)
             counts[fold, i] = (group[left] == group[right]).sum(), len(left)
     known = np.array([n for _, n in truths])
-    print("| held-out fold | gap, layout, differing, patch, detail | precision | recall |\n|---|---|---|---|")
+    print("| held-out fold | differing, shown, patch, structure | precision | recall |\n|---|---|---|---|")
     for fold in range(len(pools)):
         others = np.arange(len(pools)) != fold
-        rule = GRID[best_of(counts[others].sum(axis=0), known[others].sum())]
-        words = scores(chosen_pairs(found[fold], rule), truths[fold][0])[2]
-        print(f"| {fold} | {', '.join(f'{value:g}' for value in rule)} | {words} |", flush=True)
-    best = GRID[best_of(counts.sum(axis=0), known.sum())]
-    print(f"\nbest on all folds: {', '.join(f'{value:g}' for value in best)}\n")
+        rules = GRID[best_of(counts[others].sum(axis=0), known[others].sum())]
+        words = scores(chosen_pairs(found[fold], rules), truths[fold][0])[2]
+        print(f"| {fold} | {in_words(rules)} | {words} |", flush=True)
+    print(f"\nbest on all folds: {in_words(GRID[best_of(counts.sum(axis=0), known.sum())])}\n")
+    print("| fold, default rules | precision | recall |\n|---|---|---|")
+    for fold, (pairs, (group, _)) in enumerate(zip(found, truths, strict=True)):
+        print(f"| {fold} | {scores(chosen_pairs(pairs, CopyRules()), group)[2]} |")
 
 
-def measure_defaults(pools: Sequence[Sequence[Picture]]) -> None:
-    print("| fold, default rules | precision | recall | merged: precision | recall | false pairs | seconds |")
-    print("|---|---|---|---|---|---|---|")
+def in_words(rules: CopyRules) -> str:
+    return ", ".join(f"{value:g}" for value in (rules.differing, rules.shown, rules.patch, rules.structure))
+
+
+def measure_defaults(pools: Mapping[str, Sequence[Picture]]) -> None:
+    print("| pool, default rules | pictures | copies found of all | false | precision | recall |", end="")
+    print(" merged: precision | recall | CPU seconds |\n|---|---|---|---|---|---|---|---|---|")
     every: list[tuple[Pairs, Pairs, np.ndarray]] = []
-    for fold, pool in enumerate(pools):
-        started = time.perf_counter()
-        found = copy_pairs(np.stack([thumbnail(picture.image) for picture in pool]))
-        seconds = time.perf_counter() - started
-        group, _ = truth(pool)
+    missed, wrong = Counter[tuple[str, str]](), Counter[str]()
+    for name, pool in pools.items():
+        pictures = np.stack([thumbnail(picture.image) for picture in pool])
+        started = time.process_time()
+        found = copy_pairs(pictures)
+        seconds = time.process_time() - started
+        group, known = truth(pool)
         pairs = found.left, found.right
+        is_true = group[found.left] == group[found.right]
         merged = linked(len(pool), pairs, found.score)
         every.append((pairs, merged, group))
-        wrong = [
-            tuple(sorted((pool[a].kind, pool[b].kind))) for a, b in zip(*pairs, strict=True) if group[a] != group[b]
-        ]
+        missed += misses(pool, pictures, pairs)
+        wrong += Counter(
+            " and ".join(kinds_of(pool, a, b)) for a, b in zip(*(end[~is_true] for end in pairs), strict=True)
+        )
         print(
-            f"| {fold} | {scores(pairs, group)[2]} | {scores(merged, group)[2]} | "
-            f"{', '.join(' with '.join(kinds) for kinds in wrong) or 'none'} | {seconds:.0f} |",
+            f"| {name} | {len(pool)} | {is_true.sum()} of {known} | {(~is_true).sum()} | {scores(pairs, group)[2]} | "
+            f"{scores(merged, group)[2]} | {seconds:.0f} |",
             flush=True,
         )
-    print(f"| all | {scores(*joined(every, 0))[2]} | {scores(*joined(every, 1))[2]} | | |\n")
+    print(f"| all | | | | {scores(*joined(every, 0))[2]} | {scores(*joined(every, 1))[2]} | |\n")
+    print("| missed copies | at | pairs |\n|---|---|---|")
+    for (kinds, step), n in missed.most_common():
+        print(f"| {kinds} | {step} | {n} |")
+    print("\n| false pairs | |\n|---|---|")
+    for kinds, n in wrong.most_common():
+        print(f"| {kinds} | {n} |")
+    print(flush=True)
+
+
+def kinds_of(pool: Sequence[Picture], a: int, b: int) -> list[str]:
+    """The changes of two pictures, `original` for none."""
+    return sorted(pool[i].kind if pool[i].kind in MILD else f"original: {pool[i].kind}" for i in (a, b))
+
+
+def misses(pool: Sequence[Picture], pictures: np.ndarray, pairs: Pairs) -> Counter[tuple[str, str]]:
+    """(The two changes, the step at which the pair was lost) -> pairs."""
+    group, _ = truth(pool)
+    left, right = np.triu_indices(len(pool), 1)
+    known = group[left] == group[right]
+    lost = np.array(sorted(set(zip(left[known], right[known], strict=True)) - set(zip(*pairs, strict=True))), np.int64)
+    if not len(lost):
+        return Counter()
+    left, right = lost.T
+    is_mirror = np.array(["mirrored" in picture.kind for picture in pool])
+    mirrored = is_mirror[left] != is_mirror[right]
+    candidates = candidate_pairs(layout(pictures))
+    proposed = set(zip(candidates.left.tolist(), candidates.right.tolist(), candidates.mirrored.tolist(), strict=True))
+    broken = [
+        broken_rules(agreements(pictures, *ends, mirrored), CopyRules()) for ends in ((left, right), (right, left))
+    ]
+    found = Counter[tuple[str, str]]()
+    for i, pair in enumerate(zip(left.tolist(), right.tolist(), mirrored.tolist(), strict=True)):
+        rules = min(([name for name, is_broken in way.items() if is_broken[i]] for way in broken), key=len)
+        is_early = len(rules) in (0, len(broken[0]))  # of the rules no one, or all, as nothing was measured
+        step = "registration, or too much differs" if is_early else " and ".join(rules)
+        found[" and ".join(kinds_of(pool, *pair[:2])), step if pair in proposed else "not a candidate"] += 1
+    return found
 
 
 def joined(every: Sequence[tuple[Pairs, Pairs, np.ndarray]], which: int) -> tuple[Pairs, np.ndarray]:
@@ -200,9 +293,9 @@ def joined(every: Sequence[tuple[Pairs, Pairs, np.ndarray]], which: int) -> tupl
     return (left, right), np.concatenate([one[2] + offset for one, offset in zip(every, offsets, strict=False)])
 
 
-def measure_strong(release: Path) -> None:
+def measure_strong(photos: Photos) -> None:
     """How many copies are found of changes that the rules were not chosen for."""
-    pool = draw_pool(folds(release)[0], 100, sets=1, strong=True)
+    pool = draw_pool(photos, 100, sets=1, strong=True)
     found = copy_pairs(np.stack([thumbnail(picture.image) for picture in pool]))
     pairs = set(zip(found.left.tolist(), found.right.tolist(), strict=True))
     first = {picture.group: i for i, picture in reversed(list(enumerate(pool)))}
@@ -229,18 +322,17 @@ def measure_photos(release: Path) -> None:
     print()
 
 
-def measure_pool(folder: Path) -> None:
+def read_pool(folder: Path) -> list[Picture]:
+    """The pictures of a pool with planted copies."""
     answers = {row["id"]: row["dup_group"] for row in pq.read_table(folder / "answers.parquet").to_pylist()}
     rows = pq.read_table(folder / "pool.parquet").to_pylist()
     own = itertools.count(10**6)
     groups = [next(own) if answers[row["id"]] is None else answers[row["id"]] for row in rows]
     numbers = np.unique(groups, return_inverse=True)[1].tolist()
-    pool = [
-        Picture(Image.open(folder / row["image"]).convert("RGB"), group, "")
+    return [
+        Picture(Image.open(folder / row["image"]).convert("RGB"), group, "photo")
         for row, group in zip(rows, numbers, strict=True)
     ]
-    print(f"{folder.name}: {len(pool)} pictures, {truth(pool)[1]} pairs")
-    measure_defaults([pool])
 
 
 def compare_peers(pools: Sequence[Sequence[Picture]]) -> None:

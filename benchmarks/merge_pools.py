@@ -5,7 +5,8 @@ Every pool is drawn from a folder of photos (*.jpg) and a seed. It holds
 * *originals*, photos of which no two are copies;
 * *copies* of some originals, one for each of `MILD` and `STRONG`;
 * *strangers*, which look alike and are no copies: different goods cut out and put on one backdrop, garments of one cut
-  with another cloth, garments of one cut and nearly one colour, and goods in one frame with one banner.
+  with another cloth, garments of one cut and nearly one colour, and goods in one frame with one banner. What is shown
+  in a frame is not an original as well, or the two would be copies.
 
 The shop pictures that strangers are cut from are those of the folder that stand on white.
 """
@@ -242,9 +243,10 @@ def banner(image: Image.Image, rng: Rng, words: str, ink: tuple[int, int, int]) 
 
 def strangers(
     photos: Sequence[Image.Image], goods: Sequence[tuple[Image.Image, Image.Image]], rng: Rng, sets: int
-) -> list[tuple[Image.Image, str]]:
-    """Pictures that look alike, of which no two are copies: `sets` of each kind."""
+) -> tuple[list[tuple[Image.Image, str]], set[int], set[int]]:
+    """Pictures that look alike, no two of them copies, `sets` of a kind; and the photos and goods shown in frames."""
     found = []
+    framed: tuple[set[int], set[int]] = set(), set()
     shown = iter(rng.permutation(len(goods)).tolist())  # in a frame: once, since goods in two frames are one product
     drawn = iter(rng.permutation(len(photos)).tolist())
     for number in range(sets):
@@ -262,21 +264,25 @@ def strangers(
             found.append((alike_garment(ground, number % len(CUTS), colour, rng), "garments of one colour"))
         words, ink = " ".join(rng.choice(WORDS, 2)), tuple(rng.integers(0, 200, 3).tolist())
         for at in itertools.islice(drawn, 4):
+            framed[0].add(at)
             found.append((banner(photos[at], rng, words, ink), "one frame and banner"))
         for at in itertools.islice(shown, 2):
+            framed[1].add(at)
             on_white = placed(Image.new("RGB", (320, 320), "white"), *goods[at], 0.85, (0.5, 0.5))
             found.append((banner(on_white, rng, words, ink), "one frame and banner"))
-    return found
+    return found, *framed
 
 
 def draw_pool(photos: Sequence[Image.Image], seed: int, *, sets: int, strong: bool = False) -> list[Picture]:
-    """The originals, strangers among them, and one copy of a random third of them for each kind of change."""
+    """The originals, strangers among them, and one copy of a random eighth of them for each kind of change."""
     rng = np.random.default_rng(seed)
-    goods = [found for photo in photos if (found := cut_out(photo)) is not None]
-    natural = [photo for photo in photos if cut_out(photo) is None]
-    originals = [(photo, "photo") for photo in natural]
-    originals += [(photo, "shop picture") for photo in photos if cut_out(photo) is not None]
-    originals += strangers(natural, goods, rng, sets)
+    cuts = [cut_out(photo) for photo in photos]
+    natural = [photo for photo, cut in zip(photos, cuts, strict=True) if cut is None]
+    shop = [(photo, cut) for photo, cut in zip(photos, cuts, strict=True) if cut is not None]
+    alike, framed_photos, framed_goods = strangers(natural, [cut for _, cut in shop], rng, sets)
+    originals = [(photo, "photo") for at, photo in enumerate(natural) if at not in framed_photos]
+    originals += [(photo, "shop picture") for at, (photo, _) in enumerate(shop) if at not in framed_goods]
+    originals += alike
     pool = [Picture(jpeg(image, 85), group, kind) for group, (image, kind) in enumerate(originals)]
     changes = STRONG if strong else MILD
     for name, change in changes.items():

@@ -41,22 +41,23 @@ class CopyRules:
         candidates: pictures of similar layout to compare each with, the nearest; more than the neighbours that make a
             hub of a picture, so that hubs show.
         gap: difference of a pixel in a colour, a share of its range, above which it differs.
-        differing: largest share of the pixels that differ in colour or in what is around them, of those where either
-            picture shows something.
-        patch: largest share of pixels that differ in colour, in any square of a ninth of the side.
-        detail: smallest correlation of what is finer than a blur of 5 x 5 pixels.
+        differing: largest share of the pixels that differ.
+        shown: largest share of them among the pixels that differ or where either picture shows something.
+        patch: largest share of them in any square of a fifth of the side.
+        structure: smallest correlation of fine structure where the colours agree, in any square of a fifth of the side.
         overlap: smallest share of one picture that the other covers.
 
     Raises:
         UsageError: a number is out of range.
     """
 
-    layout: PositiveFraction = 0.7
+    layout: PositiveFraction = 0.6
     candidates: Count = 51
     gap: PositiveFraction = 0.1
-    differing: Fraction = 0.2
-    patch: Fraction = 0.94
-    detail: Fraction = 0.6
+    differing: Fraction = 0.12
+    shown: Fraction = 0.22
+    patch: Fraction = 0.8
+    structure: Fraction = 0.65
     overlap: Fraction = 0.5
 
     def __post_init__(self) -> None:
@@ -220,19 +221,19 @@ def score_pairs(
         for start in range(0, len(left), _PAIRS_AT_ONCE):
             now = slice(start, start + _PAIRS_AT_ONCE)
             ways = (left[now], right[now]), (right[now], left[now])
-            scores = [_score(_compared(thumbnails, *way, mirrored[now], rules.gap), rules) for way in ways]
+            scores = [_score(_compared(thumbnails, *way, mirrored[now], rules), rules) for way in ways]
             parts.append(np.maximum(*scores))
     return np.concatenate(parts)
 
 
-def _compared(thumbnails: Thumbnails, a: IntArray, b: IntArray, mirrored: BoolArray, gap: float) -> Agreement:
+def _compared(thumbnails: Thumbnails, a: IntArray, b: IntArray, mirrored: BoolArray, rules: CopyRules) -> Agreement:
     second = np.where(mirrored[:, None, None, None], thumbnails[b, :, ::-1], thumbnails[b])
-    return compare(thumbnails[a], second, gap)
+    return compare(thumbnails[a], second, rules.gap, rules.differing)
 
 
 def _score(found: Agreement, rules: CopyRules) -> FloatArray:
-    fits = (found.differing <= rules.differing) & (found.patch <= rules.patch) & (found.detail >= rules.detail)
-    fits &= (found.overlap >= rules.overlap) & (found.contrast >= MIN_CONTRAST)
+    fits = (found.differing <= rules.differing) & (found.shown <= rules.shown) & (found.patch <= rules.patch)
+    fits &= (found.structure >= rules.structure) & (found.overlap >= rules.overlap)
     return np.where(fits, np.round(1 - found.differing, 4), 0.0)
 
 

@@ -51,8 +51,9 @@ class MergeRows:
         copy_candidates: pictures of similar layout to compare each with; at least one more than `max_neighbours`.
         copy_gap: difference of a pixel in a colour above which it differs.
         copy_differing: largest share of the pixels that differ.
-        copy_patch: largest share of them in any square of a ninth of the side.
-        copy_detail: smallest correlation of fine structure.
+        copy_shown: largest share of them among the pixels where either picture shows something.
+        copy_patch: largest share of them in any square of a fifth of the side.
+        copy_structure: smallest correlation of fine structure, in any such square, where the colours agree.
         copy_overlap: smallest share of one picture that the other covers.
         max_products: see `rope.curation.dedup.merge.MergeRules`, as for the next two.
         max_neighbours: media that resemble more others say nothing.
@@ -75,8 +76,9 @@ class MergeRows:
     copy_candidates: Count = _COPIES.candidates
     copy_gap: PositiveFraction = _COPIES.gap
     copy_differing: Fraction = _COPIES.differing
+    copy_shown: Fraction = _COPIES.shown
     copy_patch: Fraction = _COPIES.patch
-    copy_detail: Fraction = _COPIES.detail
+    copy_structure: Fraction = _COPIES.structure
     copy_overlap: Fraction = _COPIES.overlap
     max_products: Count = 50
     max_neighbours: Count = 50
@@ -113,8 +115,9 @@ class MergeRows:
             self.copy_candidates,
             self.copy_gap,
             self.copy_differing,
+            self.copy_shown,
             self.copy_patch,
-            self.copy_detail,
+            self.copy_structure,
             self.copy_overlap,
         )
 
@@ -309,4 +312,4 @@ def _domain_pair(name: str) -> DomainPair:
     return a, b
 
 
-MERGE: Final = GlobalOperation(version=5, options=MergeRows, apply=merge_rows)
+MERGE: Final = GlobalOperation(version=6, options=MergeRows, apply=merge_rows)
