@@ -23,7 +23,6 @@ from rope.errors import UsageError
 RECIPE = """
 [pool]
 path = "pool.parquet"
-keep = ["brand"]
 [[stage]]
 use = "decode"
 [[stage]]
@@ -33,8 +32,8 @@ labels = "LABELS"
 use = "merge"
 copies = false
 thresholds = { page-page = 1.0 }
-vetoes = ["brand"]
 """
+BRANDED = RECIPE.replace("[pool]", '[pool]\nkeep = ["brand"]') + 'vetoes = ["brand"]\n'
 
 
 class Serving:
@@ -109,7 +108,7 @@ def test_what_a_person_answers_on_the_page_is_in_the_dataset_after_the_next_run(
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "pool.parquet")
     (tmp_path / "none.csv").write_text("item_id,label\n")
     recipe = tmp_path / "r.toml"
-    recipe.write_text(RECIPE.replace("LABELS", "none.csv"))
+    recipe.write_text(BRANDED.replace("LABELS", "none.csv"))
     assert curate("run", recipe, "--workers", 1)[0] == 0
 
     def answer_and_stop(server):
@@ -130,7 +129,7 @@ def test_what_a_person_answers_on_the_page_is_in_the_dataset_after_the_next_run(
     assert (code, "1 of 1 pairs are answered" in out) == (0, True)
     (label,) = pq.read_table(tmp_path / "labels.parquet").to_pylist()
     assert (label["item_id"], label["label"], label["answers"]) == ("p0|p1", value, f"ann: {value}")
-    recipe.write_text(RECIPE.replace("LABELS", "labels.parquet"))
+    recipe.write_text(BRANDED.replace("LABELS", "labels.parquet"))
     assert curate("run", recipe, "--workers", 1)[0] == 0
     (path,) = (tmp_path / "r-work" / "stages" / "merge").glob("*.kept.parquet")
     assert set(pq.read_table(path)["product_id"].to_pylist()) == products
