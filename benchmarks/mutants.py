@@ -66,7 +66,7 @@ class Group:
     name: str
     modules: Sequence[str]
     tests: Sequence[str]
-    without_jit: bool = False
+    uncached: bool = False
 
     def test_files(self) -> dict[str, str]:
         """The tests and the modules, whose doctests are tests too, each with a hash of its text."""
@@ -296,9 +296,11 @@ def attempt(module: str, source: str, tests: Sequence[str], limit_s: float) -> t
 
 
 def run_group(group: Group, arguments: argparse.Namespace) -> int:
-    """Try a sample of each module; its own process, since the compiler's switch is read when it is imported."""
-    if group.without_jit:
-        os.environ["NUMBA_DISABLE_JIT"] = "1"
+    """Try a sample of each module; its own process, since a compiler is changed for good."""
+    if group.uncached:
+        from numba.core.dispatcher import Dispatcher
+
+        Dispatcher.enable_caching = lambda _: None
     clean = run_clean(group)
     for name in clean.imported:  # once, not again for each fault
         with contextlib.suppress(Exception):

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from rope.arrays import BoolArray
+from rope.arrays import BitArray, BoolArray
 from rope.bench.io.embeddings import DomainEmbeddings, align
 from rope.bench.metrics import (
     KS,
@@ -222,10 +222,11 @@ def score_share(
     scorable_pairs(sides)
     is_grouped = _is_grouped(sides)
     asked = {domain: _rows_of(share, len(side.labelled)) for domain, side in sides.items()}
+    drawn = _drawn(sides, draws)
     return {
         pair.name: _score_within(sides[pair.query], compute, is_grouped, asked[pair.query])
         if pair.query == pair.gallery
-        else _score_one_way(sides[pair.query], sides[pair.gallery], draws, compute, is_grouped, asked[pair.query])
+        else _score_one_way(sides[pair.query], sides[pair.gallery], drawn[pair.gallery], compute, asked[pair.query])
         for pair in all_pairs(sides)
     }
 
@@ -335,40 +336,48 @@ def _rows_of(share: RunShare, n: int) -> BoolArray:
 def _score_queries(
     sides: Mapping[DomainName, ScoredDomain], cross: Sequence[Pair], draws: Draws, compute: ComputeSettings
 ) -> dict[str, QueryScores]:
-    is_grouped = _is_grouped(sides)
+    is_grouped, drawn = _is_grouped(sides), _drawn(sides, draws)
     scores: dict[str, QueryScores] = {}
     for pair in cross[::2]:
         a, b = sides[pair.query], sides[pair.gallery]
-        scores[pair.name], scores[pair.reverse.name] = _score_pair(a, b, draws, compute, is_grouped)
+        scores[pair.name], scores[pair.reverse.name] = _score_pair(
+            a, b, (drawn[pair.query], drawn[pair.gallery]), compute
+        )
     for domain, side in sides.items():
         scores[Pair(domain, domain).name] = _score_within(side, compute, is_grouped)
     return scores
 
 
+def _drawn(sides: Mapping[DomainName, ScoredDomain], draws: Draws) -> dict[DomainName, BitArray | None]:
+    """The support sets that the samples of each domain are in; None where queries have their own galleries."""
+    is_grouped = _is_grouped(sides)
+    return {
+        domain: None if is_grouped else support_bits(side.labelled.products, draws) for domain, side in sides.items()
+    }
+
+
 def _score_pair(
-    a: ScoredDomain, b: ScoredDomain, draws: Draws, compute: ComputeSettings, is_grouped: bool
+    a: ScoredDomain, b: ScoredDomain, drawn: tuple[BitArray | None, BitArray | None], compute: ComputeSettings
 ) -> tuple[QueryScores, QueryScores]:
     if a.queries is not None or b.queries is not None:  # the similarities of one direction are not those of the other
         half = replace(compute, advance=lambda n: compute.advance(n // 2))
-        return _score_one_way(a, b, draws, half, is_grouped), _score_one_way(b, a, draws, half, is_grouped)
-    if is_grouped:
+        return _score_one_way(a, b, drawn[1], half), _score_one_way(b, a, drawn[0], half)
+    if drawn[0] is None or drawn[1] is None:
         return score_pair_by_group(a.labelled, b.labelled, a.labels.groups, b.labels.groups, compute)
-    drawn = support_bits(a.labelled.products, draws), support_bits(b.labelled.products, draws)
-    return score_pair(a.labelled, b.labelled, compute, drawn)
+    return score_pair(a.labelled, b.labelled, compute, (drawn[0], drawn[1]))
 
 
 def _score_one_way(
     queries: ScoredDomain,
     gallery: ScoredDomain,
-    draws: Draws,
+    drawn: BitArray | None,
     compute: ComputeSettings,
-    is_grouped: bool,
     asked: BoolArray | None = None,
 ) -> QueryScores:
     a, b = queries.asked, gallery.labelled
-    if is_grouped:
+    if drawn is None:
         return score_one_way_by_group(a, b, queries.labels.groups, gallery.labels.groups, compute, asked)
-    return score_one_way(a, b, compute, support_bits(b.products, draws), asked)
+    return score_one_way(a, b, compute, drawn, asked)
 
 
 def _score_within(
@@ -381,6 +390,8 @@ def _score_within(
 
 def _count_pairs(queries: SampleLabels, gallery: SampleLabels) -> int:
     """Queries times what each is compared with."""
+    if queries.galleries is None and gallery.galleries is None:
+        return len(queries.sample_ids) * len(gallery.sample_ids)
     sizes = Counter(gallery.galleries or [None] * len(gallery.sample_ids))
     return sum(sizes[group] for group in queries.galleries or [None] * len(queries.sample_ids))
 
