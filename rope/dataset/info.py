@@ -4,6 +4,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Final
 
 import duckdb
@@ -115,21 +116,40 @@ def tables(description: Description) -> Iterator[Table]:
 
 
 def _facts(connection: duckdb.DuckDBPyConnection, split: Split, domain: DomainName) -> DomainFacts:
-    lengths = "SELECT length(text) AS text, len(frame_times) AS frames FROM"
-    n, without, median, p95, longest, *frames = connection.execute(
-        "SELECT count(*), coalesce(avg((text IS NULL)::INT), 0), coalesce(quantile_disc(text, 0.5), 0), "
-        "coalesce(quantile_disc(text, 0.95), 0), coalesce(max(text), 0), "
-        f"{_spread('frames')} FROM ({lengths} {config_of(domain)}_{split})"
-    ).fetchall()[0]
-    of_product = connection.execute(
-        f"SELECT {_spread('n')} FROM (SELECT len({domain}_ids) AS n FROM products_{split})"
-    ).fetchall()[0]
-    return DomainFacts(split, domain, n, without, median, p95, longest, Spread(*frames), Spread(*of_product))
+    samples = f"{config_of(domain)}_{split}"
+    texts, frames, of_product = (
+        _Counts(dict(connection.execute(f"SELECT {value}, count(*) FROM {view} GROUP BY ALL").fetchall()))
+        for value, view in (
+            ("length(text)", samples),
+            ("len(frame_times)", samples),
+            (f"len({domain}_ids)", f"products_{split}"),
+        )
+    )
+    n = sum(texts.counts.values())
+    without = texts.counts.get(None, 0) / n if n else 0.0
+    spreads = (Spread(found.at(0), found.at(0.5), found.at(1)) for found in (frames, of_product))
+    return DomainFacts(split, domain, n, without, texts.at(0.5), texts.at(0.95), texts.at(1), *spreads)
 
 
-def _spread(column: str) -> str:
-    functions = (f"min({column})", f"quantile_disc({column}, 0.5)", f"max({column})")
-    return ", ".join(f"coalesce({function}, 0)" for function in functions)
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """How often each number occurs, None for null: in memory that does not grow with the samples."""
+
+    counts: dict[int | None, int]
+
+    def at(self, share: float) -> int:
+        """The least number that so large a share of those that are not null does not exceed; 0 where there are none.
+
+        >>> [_Counts({3: 1, 5: 2, 9: 1, None: 7}).at(share) for share in (0, 0.25, 0.5, 0.95, 1)]
+        [3, 3, 5, 9, 9]
+        """
+        found = sorted((number, count) for number, count in self.counts.items() if number is not None)
+        rank = max(1, ceil(share * sum(count for _, count in found)))
+        for number, count in found:
+            rank -= count
+            if rank <= 0:
+                return number
+        return 0
 
 
 def _categories(connection: duckdb.DuckDBPyConnection, domains: Sequence[DomainName]) -> Iterator[CategorySize]:

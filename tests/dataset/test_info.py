@@ -2,9 +2,11 @@
 
 import io
 
+import numpy as np
+import pytest
 from rich.console import Console
 
-from rope.dataset.info import Spread, describe, sizes, tables
+from rope.dataset.info import Spread, _Counts, describe, sizes, tables
 from tests.dataset.conftest import product, small_tables, write_tables
 
 
@@ -67,3 +69,11 @@ def test_the_tables_show_sizes_bytes_fingerprint_and_twenty_categories(tmp_path)
 
 def test_sizes_are_in_words_by_split(small):
     assert sizes(describe(small).manifest)["train"] == "2 products, 3 pages, 2 videos, 2 lives"
+
+
+@pytest.mark.parametrize("share", [0, 0.3, 0.5, 0.95, 1])
+def test_quantiles_from_counts_are_those_of_the_numbers(share):
+    numbers = np.random.default_rng(0).integers(0, 30, 500)
+    counts = dict(zip(*(found.tolist() for found in np.unique(numbers, return_counts=True)), strict=True))
+    assert _Counts({**counts, None: 99}).at(share) == np.quantile(numbers, share, method="inverted_cdf")
+    assert _Counts({None: 3}).at(share) == 0
