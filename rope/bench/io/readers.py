@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Final, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.parquet as pq
 import safetensors
 from numpy.lib.npyio import NpzFile
@@ -69,7 +70,9 @@ def read_embeddings(
             differ in length.
         EmbeddingError: a sample has not one vector, and `any_number` is not asked for.
     """
-    return gather(_pieces(_list_files(paths), domains, any_number), domains, any_number=any_number)
+    found = gather(_pieces(_list_files(paths), domains, any_number), domains, any_number=any_number)
+    pa.default_memory_pool().release_unused()  # tens of megabytes that Parquet was decoded in
+    return found
 
 
 def _pieces(files: Sequence[Path], domains: Sequence[DomainName], any_number: bool) -> Iterator[Piece]:
