@@ -1,6 +1,8 @@
 """What numba does not say by itself: operations on vectors of LLVM, for the compiled loops beside this.
 
 They are correct on any processor, and a few instructions each where it has AVX-512.
+
+numba's cache notices a change of the loops, but not of this file: after one, delete `*.nbi` beside it.
 """
 
 from typing import Any
