@@ -192,9 +192,13 @@ def draw_supports(products: IntArray, draws: Draws, trial: int) -> IntArray:
     """
     # The raw stream of a bit generator is the part of numpy's randomness that is kept stable for good.
     keys = np.random.PCG64(np.random.SeedSequence([draws.seed, trial])).random_raw(len(products))
-    order = np.lexsort((keys, products))
     starts = np.flatnonzero(np.diff(products, prepend=products[0] - 1))
-    place = np.arange(len(products)) - np.repeat(starts, np.diff([*starts, len(products)]))
+    sizes = np.diff([*starts, len(products)])
+    if draws.shots == 1:  # no need to sort, which takes ten times as long
+        smallest = np.flatnonzero(keys == np.repeat(np.minimum.reduceat(keys, starts), sizes))
+        return smallest[np.flatnonzero(np.diff(products[smallest], prepend=products[0] - 1))]
+    order = np.lexsort((keys, products))
+    place = np.arange(len(products)) - np.repeat(starts, sizes)
     return np.sort(order[place < draws.shots])
 
 

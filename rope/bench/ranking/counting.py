@@ -255,7 +255,6 @@ class Loops:
             self.room -= min(n, self.room)
             loop = globals()[f"{name}_numpy"]
         else:
-            self.room = 0
             loop = getattr(self._compiled, name)
         return loop  # type: ignore[no-any-return]
 
@@ -266,6 +265,7 @@ class Loops:
         if self._compiled is None:
             try:
                 self._compiled = import_module("rope.bench.ranking.counting_numba")
+                self.room = 0
             except ImportError:
                 self.room = sys.maxsize
         return self._compiled is not None
