@@ -1,23 +1,20 @@
 """A release on disk becomes a dataset directory.
 
-Everything is made in `OUT/.build`: the release is staged in a database, the shards of each domain are written one after
-the other, those of different domains side by side, then all is moved to its place and `rope.json` is written last. A
-build that was killed at any moment and is started again resumes there, and ends with the same bytes.
+Everything is made in `OUT/.build`: the release is staged in a database, shards are written one after the other, then
+all is moved to its place and `rope.json` is written last. A build that was killed at any moment and is started again
+resumes there, and ends with the same bytes.
 """
 
 import hashlib
 import json
 import shutil
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import duckdb
-import pyarrow as pa
 
 from rope.console import progress_bar
 from rope.dataset.card import render_card
@@ -28,7 +25,7 @@ from rope.dataset.layout import shard_name, unfinished_files
 from rope.dataset.manifest import MANIFEST_NAME, DatasetManifest, Media, Shard, read_manifest, write_manifest
 from rope.dataset.queries import write_release_queries
 from rope.dataset.rows import GROUP_BYTES, Images, product_batches, sample_batches
-from rope.dataset.shards import ShardRecord, read_records, write_shards
+from rope.dataset.shards import read_records, write_shards
 from rope.domain import DomainName, Split, config_of, with_published
 from rope.errors import ReleaseError, UsageError
 from rope.fetch.tar_shards import has_shards, load_places
@@ -312,44 +309,18 @@ def _write_everything(connection: duckdb.DuckDBPyConnection, plan: _Plan, progre
     faults: list[ReleaseFault] = []
     with progress_bar("writing samples", sum(n_rows.values()), shown=progress) as advance:
         for split in plan.release.splits:
-            records = _write_samples(connection, plan, split, n_rows, schemas, advance)
+            records = {}
+            for domain in domains:
+                file, schema = plan.release.file_of(split, domain), schemas[domain]
+                read = sample_batches(connection, split, domain, plan.images, file, schema, plan.group_bytes)
+                stem, n_source_rows = f"{config_of(domain)}-{split}", n_rows[f"samples_{split}_{domain}"]
+                records[domain] = write_shards(
+                    plan.folder, stem, schema, n_source_rows, read, plan.shard_bytes, advance
+                )
             found = {domain: [fault for record in records[domain] for fault in record.faults] for domain in domains}
             _write_products(connection, plan, split, found)
             faults += [fault for domain in domains for fault in found[domain]]
     write_faults(connection, plan.folder / FAULTS_NAME, faults, plan.release)
-
-
-def _write_samples(
-    connection: duckdb.DuckDBPyConnection,
-    plan: _Plan,
-    split: Split,
-    n_rows: Mapping[str, int],
-    schemas: Mapping[DomainName, pa.Schema],
-    advance: Callable[[int], None],
-) -> dict[DomainName, list[ShardRecord]]:
-    """Write the shards of a split, the domains side by side; where one fails, the others stop at their next batch."""
-    stop = threading.Event()
-
-    def write(domain: DomainName) -> list[ShardRecord]:
-        schema, file = schemas[domain], plan.release.file_of(split, domain)
-        read = sample_batches(connection.cursor(), split, domain, plan.images, file, schema, plan.group_bytes)
-        stem, n_source_rows = f"{config_of(domain)}-{split}", n_rows[f"samples_{split}_{domain}"]
-        return write_shards(plan.folder, stem, schema, n_source_rows, read, plan.shard_bytes, go_on)
-
-    def go_on(n_source_rows: int) -> None:
-        if stop.is_set():
-            raise CancelledError
-        advance(n_source_rows)
-
-    with ThreadPoolExecutor(len(plan.release.domains)) as pool:
-        writing = {domain: pool.submit(write, domain) for domain in plan.release.domains}
-        try:
-            for future in as_completed(writing.values()):
-                future.result()
-        except BaseException:  # an interruption too
-            stop.set()
-            raise
-    return {domain: future.result() for domain, future in writing.items()}
 
 
 def _write_products(
