@@ -3,6 +3,8 @@
 Everything heavy is imported inside, so that `--help` answers at once.
 """
 
+from collections.abc import Callable
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +15,7 @@ from rope.bench.compute_options import Device, Memory, Threads, read_compute
 from rope.bench.csv_option import CsvFile, write_csv
 from rope.bench.dims_option import read_dims
 from rope.bench.json_option import put
-from rope.bench.score_cli import Dims, RanksFile, ResultFile, Seed, Shots, TrainingSeed, Trials, score_rows
+from rope.bench.score_cli import Dims, RanksFile, ResultFile, Seed, Shots, TrainingSeed, Trials, show_reports
 from rope.bench.shared_options import SplitOption
 from rope.bench.transform_options import Centre, Csls, Whiten, read_transform
 from rope.console import dataset_of, resumable
@@ -102,6 +104,7 @@ def run(
     ] = None,
 ) -> None:
     """Embed every sample with a model, keep the vectors, and score them. Resumes where it was stopped."""
+    from rope.bench.evaluation import evaluate
     from rope.bench.one_shot import Draws
     from rope.bench.queries.evaluation import evaluate_queries
     from rope.bench.queries.run import embed_queries
@@ -155,21 +158,20 @@ def run(
         of_model = getattr(embedder, "training_seed", None) if training_seed is None else training_seed
         result, ranks = (files.result(path, embedder.name, name) for path in (json, save_ranks))
         try:
-            scored += score_rows(
+            evaluated: Callable[..., Report] = partial(
+                evaluate,
                 [file],
                 directory,
-                split,
-                embedder.name,
-                draws,
-                compute,
-                result,
-                ranks,
-                of_model,
-                "given",
-                rows,
-                transform,
-                csv=csv,
+                split=split,
+                name=embedder.name,
+                draws=draws,
+                compute=compute,
+                training_seed=of_model,
+                missing="given",
+                transform=transform,
+                progress=True,
             )
+            scored += show_reports(lambda n, one=evaluated: one(dims=n), rows, result, ranks, csv)  # type: ignore[misc]
         except DatasetError as error:
             if with_queries is None:
                 raise

@@ -3,8 +3,10 @@
 Everything heavy is imported inside, so that `--help` answers at once.
 """
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -15,18 +17,23 @@ from rope.bench.json_option import is_file, put
 from rope.bench.shared_options import Data, Name, SplitOption
 from rope.bench.transform_options import Centre, Csls, Whiten, read_transform
 from rope.console import dataset_of
-from rope.domain import Split
 from rope.errors import UsageError
 
 if TYPE_CHECKING:
-    from rope.bench.io.embeddings import Missing
-    from rope.bench.one_shot import Draws
-    from rope.bench.ranking.engine import ComputeSettings
-    from rope.bench.result import Report
-    from rope.bench.transform import VectorTransform
-    from rope.files import AnyPath
+    from rope.bench.result import QuickReport, Report
 
-__all__ = ["Dims", "Files", "RanksFile", "ResultFile", "Seed", "Shots", "TrainingSeed", "Trials", "score", "score_rows"]
+__all__ = [
+    "Dims",
+    "Files",
+    "RanksFile",
+    "ResultFile",
+    "Seed",
+    "Shots",
+    "TrainingSeed",
+    "Trials",
+    "score",
+    "show_reports",
+]
 
 Files = Annotated[
     list[Path],
@@ -122,7 +129,7 @@ def score(
     from rope.bench.running.share import parse_share
 
     compute, rows = read_compute(memory, threads, device), read_dims(dims, json)
-    transform = read_transform(centre, whiten, csls)
+    transform, draws = read_transform(centre, whiten, csls), Draws(seed, trials, shots)
     if (share is not None or shares is not None) and (quick or len(rows) > 1):
         raise UsageError("--share and --shares: not with --quick, and with one number of --dims")
     if share is not None:
@@ -135,7 +142,7 @@ def score(
             share=share,
             shares=shares,
             split=split,
-            draws=Draws(seed, trials, shots),
+            draws=draws,
             compute=compute,
             missing=missing,
             transform=transform,
@@ -144,85 +151,40 @@ def score(
         )
         put([f"wrote {written}; when all shares are there, the same command without --share scores them"], None, {})
         return
-    if not quick:
-        draws, directory = Draws(seed, trials, shots), dataset_of(data)
-        scored = score_rows(
-            files,
-            directory,
-            split,
-            name,
-            draws,
-            compute,
-            json,
-            save_ranks,
-            training_seed,
-            missing,
-            rows,
-            transform,
-            shares,
-            csv,
-        )
-        if csv is not None:
-            write_csv(csv, [row for report in scored for row in report.to_rows()])
-        return
-    if save_ranks is not None:
+    if quick and save_ranks is not None:
         raise UsageError("--quick: a quick score has no ranks to keep; leave out --quick, or --save-ranks")
-    quick_rows: list[dict[str, object]] = []
-    for n in rows:
-        report = evaluate(
-            files,
-            dataset_of(data),
-            split=split,
-            name=name,
-            quick=True,
-            compute=compute,
-            training_seed=training_seed,
-            missing=missing,
-            transform=transform,
-            dims=n,
-        )
-        put(report.tables(), file_of(json, n, rows), report.to_dict(), csv)
-        quick_rows += report.to_rows()
+    evaluated: Callable[..., Any] = partial(
+        evaluate,
+        files,
+        dataset_of(data),
+        split=split,
+        name=name,
+        draws=draws,
+        compute=compute,
+        training_seed=training_seed,
+        missing=missing,
+        transform=transform,
+    )
+    scored: Sequence[QuickReport | Report]
+    if quick:
+        scored = [_show_quick(evaluated(quick=True, dims=n), file_of(json, n, rows), csv) for n in rows]
+    else:
+        scored = show_reports(lambda n: evaluated(dims=n, shares=shares, progress=True), rows, json, save_ranks, csv)
     if csv is not None:
-        write_csv(csv, quick_rows)
+        write_csv(csv, [row for report in scored for row in report.to_rows()])
 
 
-def score_rows(
-    files: list[Path],
-    directory: "AnyPath",
-    split: Split,
-    model: str | None,
-    draws: "Draws",
-    compute: "ComputeSettings",
+def show_reports(
+    evaluated: "Callable[[int | None], Report]",
+    dims: list[int | None],
     json: Path | None,
     save_ranks: Path | None,
-    training_seed: int | None,
-    missing: "Missing",
-    dims: list[int | None],
-    transform: "VectorTransform | None" = None,
-    shares: Path | None = None,
-    csv: Path | None = None,
+    csv: Path | None,
 ) -> "list[Report]":
-    """Score, show and write; of `csv` only whether it is stdout counts."""
-    from rope.bench.evaluation import evaluate
-
+    """Score each number of dimensions, show the tables, and write result and ranks; rows of `csv` are the caller's."""
     reports = []
     for n in dims:
-        report = evaluate(
-            files,
-            directory,
-            split=split,
-            name=model,
-            draws=draws,
-            compute=compute,
-            training_seed=training_seed,
-            missing=missing,
-            transform=transform,
-            dims=n,
-            shares=shares,
-            progress=True,
-        )
-        result = file_of(json, n, dims)
+        report, result = evaluated(n), file_of(json, n, dims)
         ranks = file_of(save_ranks, n, dims) or (result.with_suffix(".ranks.parquet") if is_file(result) else None)
         shown = report.tables()
         if ranks is not None:
@@ -230,3 +192,8 @@ def score_rows(
         put(shown, result, report.to_dict(ranks), csv)
         reports.append(report)
     return reports
+
+
+def _show_quick(report: "QuickReport", json: Path | None, csv: Path | None) -> "QuickReport":
+    put(report.tables(), json, report.to_dict(), csv)
+    return report

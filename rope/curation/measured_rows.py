@@ -75,7 +75,6 @@ def _is_foreign(stage: Stage) -> bool:
 
 def _fates(plan: Part, run: DryRun, units: Units, place: IntArray, words: dict[str, int]) -> Fates:
     """What became of the drawn keys."""
-    ids = pc.fill_null(raw_ids(plan.drawn[plan.pool.columns["id"]].combine_chunks()), "")
     n = len(units.rows)
     kept: list[IntArray] = []
     domains: list[IntArray] = []
@@ -85,7 +84,7 @@ def _fates(plan: Part, run: DryRun, units: Units, place: IntArray, words: dict[s
             domains.append(domains[-1])
             continue
         rows = read_rows(kept_files(run.made, stage.name), ["id", "domain"])
-        key = place[pc.index_in(rows["id"], ids).to_numpy()]
+        key = _keys_of(plan, place, rows)
         masks = np.zeros(n, np.int64)
         bits = pc.index_in(rows["domain"], pa.array(DOMAINS)).to_numpy()
         np.bitwise_or.at(masks, key, 1 << bits.astype(np.int64))
@@ -116,12 +115,17 @@ def _samples(plan: Part, run: DryRun, place: IntArray, n_keys: int) -> tuple[dic
 def _words(plan: Part, run: DryRun, before: str, options: SampleRows, place: IntArray, n_keys: int) -> IntArray:
     """The stratum's word of each drawn key, of what its rows have before a stage."""
     rows = read_rows(kept_files(run.made, before), list(dict.fromkeys(["id", *options.strata])))
-    ids = pc.fill_null(raw_ids(plan.drawn[plan.pool.columns["id"]].combine_chunks()), "")
-    key = place[pc.index_in(rows["id"], ids).to_numpy()]
+    key = _keys_of(plan, place, rows)
     words, code = coded_in_order(joined_words(rows, options.strata, "sample"))
     found = np.full(n_keys, len(words), np.int64)
     np.minimum.at(found, key, code)
     return found
+
+
+def _keys_of(plan: Part, place: IntArray, rows: pa.Table) -> IntArray:
+    """The drawn key of each of some rows; `place` is that of each drawn row."""
+    ids = pc.fill_null(raw_ids(plan.drawn[plan.pool.columns["id"]].combine_chunks()), "")
+    return np.asarray(place[pc.index_in(rows["id"], ids).to_numpy()])
 
 
 def _rejected_by_answers(pool: RawPool, options: ApplyAnswers) -> int:

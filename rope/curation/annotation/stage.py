@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from rope.curation.annotation.decisions import APPLIED, Decisions, Row, ids_in, make_decisions
 from rope.curation.annotation.label_files import Label, read_labels
-from rope.curation.pipeline.operation import GlobalOperation, Outcome, Reject, divide
+from rope.curation.pipeline.operation import GlobalOperation, Outcome, Reject, divide, one_batch
 from rope.errors import UsageError
 from rope.files import sha256_of
 
@@ -52,7 +52,7 @@ def apply_answers(paths: Sequence[Path], options: ApplyAnswers) -> Iterator[Outc
     made = make_decisions(labels, _named_rows(paths, ids_in(labels)))
     rejected = _rejected(made, options)
     for path in paths:
-        rows = _one_batch(pq.read_table(path))
+        rows = one_batch(pq.read_table(path))
         yield divide(_applied(rows, made), [rejected.get(row_id) for row_id in rows["id"].to_pylist()])
 
 
@@ -104,18 +104,13 @@ def _applied(rows: pa.RecordBatch, made: Decisions) -> pa.RecordBatch:
         ),
     }
     table = pa.table({name: columns.pop(name, rows[name]) for name in rows.schema.names} | columns)
-    return _one_batch(table)
+    return one_batch(table)
 
 
 def _looked_up(keys: pa.Array, values: Mapping[str, str | None]) -> pa.Array:
     """The value of each key, null where it has none."""
     places = pc.index_in(keys, pa.array(list(values), pa.string()))
     return pa.array(list(values.values()), pa.string()).take(places)
-
-
-def _one_batch(table: pa.Table) -> pa.RecordBatch:
-    batches = table.combine_chunks().to_batches()
-    return batches[0] if batches else pa.RecordBatch.from_pylist([], table.schema)
 
 
 def _fingerprint(options: ApplyAnswers) -> str:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from rope.arrays import IntArray
 from rope.config import check_record
 from rope.curation.codes import coded
-from rope.curation.pipeline.operation import REPEATED, GlobalOperation, Outcome, rejects_of
+from rope.curation.pipeline.operation import REPEATED, GlobalOperation, Outcome, one_batch, rejects_of
 from rope.curation.sampling.keyed_hash import keyed_hash
 from rope.curation.scattered import FILE_ROWS, ByHash, ByRow, Records, division_of, n_files
 from rope.errors import UsageError
@@ -60,7 +60,7 @@ def deduplicate(paths: Sequence[Path], options: Deduplicate) -> Iterator[Outcome
             is_kept = np.ones(len(rows), np.bool_)
             is_kept[surplus.between(start, start + len(rows))["row"] - start] = False
             kept, others = rows.filter(pa.array(is_kept)), rows.filter(pa.array(~is_kept))
-            yield Outcome(_one_batch(kept), rejects_of(_one_batch(others.select(["id", "domain"])), REPEATED))
+            yield Outcome(one_batch(kept), rejects_of(one_batch(others.select(["id", "domain"])), REPEATED))
 
 
 def _starts(paths: Sequence[Path]) -> Iterator[tuple[int, Path]]:
@@ -177,11 +177,6 @@ def _without(folder: str, row: Mapping[str, Any]) -> dict[str, Any]:
 
     media = {"frames": [inside(file) for file in row.get("frames") or ()], "video": inside(row.get("video"))}
     return {**row, **media}
-
-
-def _one_batch(table: pa.Table) -> pa.RecordBatch:
-    batches = table.combine_chunks().to_batches()
-    return batches[0] if batches else pa.RecordBatch.from_pylist([], table.schema)
 
 
 DEDUPLICATE: Final = GlobalOperation(version=1, options=Deduplicate, apply=deduplicate)

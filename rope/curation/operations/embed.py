@@ -15,13 +15,12 @@ import pyarrow as pa
 
 from rope.arrays import FloatArray
 from rope.config import Count, NonNegative, check_record
+from rope.curation.media_rows import decode_looked_at, looked_at, media_rows
 from rope.curation.pipeline.ahead import Ahead, media_key, model_at_work
 from rope.curation.pipeline.operation import MapOperation, Outcome, Reject, divide
 from rope.curation.wide import new_column
-from rope.dataset.sample_rows import sample_of
 from rope.errors import DatasetError
 from rope.extras import needed_by
-from rope.media import choose_frames, decode_frames
 
 if TYPE_CHECKING:
     import torch
@@ -85,7 +84,7 @@ def embed(batch: pa.RecordBatch, options: Embed) -> Outcome:
     Raises:
         UsageError: the rows have one of these columns.
     """
-    looks = [_look(row, options) for row in _rows(batch)]
+    looks = [_look(row, options) for row in media_rows(batch)]
     added = {
         "similarity": pa.array([look.similarity for look in looks], pa.float64()),
         "frame_similarity": pa.array([look.frame_similarity for look in looks], pa.list_(pa.float64())),
@@ -95,11 +94,6 @@ def embed(batch: pa.RecordBatch, options: Embed) -> Outcome:
     for name, column in added.items():
         batch = new_column(batch, name, column, "embed")
     return divide(batch, [look.verdict for look in looks])
-
-
-def _rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = batch.select(["id", "domain", "text", "frames", "video"]).to_pylist()
-    return found
 
 
 @lru_cache(maxsize=1)
@@ -120,21 +114,14 @@ def _look(row: Mapping[str, Any], options: Embed) -> _Look:
 
 def _prepared(row: Mapping[str, Any], options: Embed) -> "list[torch.Tensor]":
     """The chosen frames of a row as the model takes them."""
-    sample = sample_of({**row, "sample_id": row["id"]}, row["domain"])
     model = _model(options)
-    return [model.prepare(image) for image in decode_frames(sample, _n_frames(row, options)[1])]
-
-
-def _n_frames(row: Mapping[str, Any], options: Embed) -> tuple[int, int]:
-    """How many frames a row has, or as many as are looked at of a video; and how many are looked at."""
-    n_stored = len(row["frames"] or ()) or options.frames
-    return n_stored, 1 if row["domain"] == "page" else min(options.frames, n_stored)
+    return [model.prepare(image) for image in decode_looked_at(row, options.frames)]
 
 
 def _look_at(row: Mapping[str, Any], images: "list[torch.Tensor]", options: Embed) -> _Look:
     model = _model(options)
     vectors = _unit(model.encode_images(images).numpy(force=True))  # [n, dim]
-    places = choose_frames(*_n_frames(row, options))
+    places = looked_at(row, options.frames)
     if not row["text"]:
         return _Look(shown=tuple(places), vector=unit_mean(vectors))
     text = _unit(model.encode_texts([row["text"]]).numpy(force=True))[0]
@@ -170,7 +157,7 @@ _AHEAD: "Final[Ahead[tuple[Mapping[str, Any], Embed], list[torch.Tensor]]]" = Ah
 
 def _announce(batch: pa.RecordBatch, options: Embed) -> None:
     _model(options)  # once, and not in each thread
-    _AHEAD.announce((row, options) for row in _rows(batch))
+    _AHEAD.announce((row, options) for row in media_rows(batch))
 
 
 EMBED: Final = MapOperation(

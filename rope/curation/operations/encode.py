@@ -11,14 +11,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from rope.config import Count, check_record
+from rope.curation.media_rows import decode_looked_at, media_rows
 from rope.curation.operations.embed import unit_mean
 from rope.curation.pipeline.ahead import Ahead, media_key, model_at_work
 from rope.curation.pipeline.operation import MapOperation, Outcome, Reject, divide
 from rope.curation.wide import new_column
-from rope.dataset.sample_rows import sample_of
 from rope.encoders.onnx_images import Fit, OnnxImages, PixelPreparation, load_onnx_images
 from rope.errors import DatasetError, UsageError
-from rope.media import decode_frames
 
 __all__ = ["ENCODE", "Encode", "encode"]
 
@@ -73,7 +72,7 @@ def encode(batch: pa.RecordBatch, options: Encode) -> Outcome:
     """
     vectors: list[npt.NDArray[np.float32] | None] = []
     verdicts: list[Reject | None] = []
-    for row in _rows(batch):
+    for row in media_rows(batch):
         try:
             vectors.append(_vector(row, options))
             verdicts.append(None)
@@ -81,11 +80,6 @@ def encode(batch: pa.RecordBatch, options: Encode) -> Outcome:
             vectors.append(None)
             verdicts.append(Reject("unreadable_media", None, str(error)))
     return divide(new_column(batch, options.column, pa.array(vectors, pa.list_(pa.float32())), "encode"), verdicts)
-
-
-def _rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = batch.select(["id", "domain", "text", "frames", "video"]).to_pylist()
-    return found
 
 
 def _vector(row: Mapping[str, Any], options: Encode) -> npt.NDArray[np.float32]:
@@ -96,10 +90,8 @@ def _vector(row: Mapping[str, Any], options: Encode) -> npt.NDArray[np.float32]:
 
 def _prepared(row: Mapping[str, Any], options: Encode) -> list[npt.NDArray[np.generic]]:
     """The inputs of the model of the chosen frames of a row."""
-    sample = sample_of({**row, "sample_id": row["id"]}, row["domain"])
-    n_frames = 1 if sample.domain == "page" else min(options.frames, len(sample.frames) or options.frames)
     model = _loaded(options)
-    return [model.prepare(image) for image in decode_frames(sample, n_frames)]
+    return [model.prepare(image) for image in decode_looked_at(row, options.frames)]
 
 
 def _loaded(options: Encode) -> OnnxImages:
@@ -122,7 +114,7 @@ _AHEAD: Final = Ahead[tuple[Mapping[str, Any], Encode], list[npt.NDArray[np.gene
 
 def _announce(batch: pa.RecordBatch, options: Encode) -> None:
     _loaded(options)  # once, and not in each thread
-    _AHEAD.announce((row, options) for row in _rows(batch))
+    _AHEAD.announce((row, options) for row in media_rows(batch))
 
 
 ENCODE: Final = MapOperation(

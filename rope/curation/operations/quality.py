@@ -15,12 +15,11 @@ from scipy.ndimage import uniform_filter1d
 
 from rope.arrays import FloatArray
 from rope.config import Count, check_record
+from rope.curation.media_rows import decode_looked_at, media_rows, sample_in
 from rope.curation.pipeline.operation import MapOperation, Outcome, Reject, divide
 from rope.curation.wide import new_column
-from rope.dataset.sample_rows import sample_of
-from rope.domain import Sample
 from rope.errors import DatasetError
-from rope.media import decode_frames, opaque_share
+from rope.media import opaque_share
 
 __all__ = ["QUALITY", "Quality", "blur_of", "measure_quality", "script_of"]
 
@@ -68,7 +67,7 @@ def measure_quality(batch: pa.RecordBatch, options: Quality) -> Outcome:
     """
     measures: list[dict[str, float | None]] = []
     verdicts: list[Reject | None] = []
-    rows = batch.select(["id", "domain", "text", "frames", "video"]).to_pylist()
+    rows = media_rows(batch)
     for row in rows:
         try:
             measures.append(_measures(row, options.frames))
@@ -89,15 +88,13 @@ _MEASURES: Final = ("blur", "brightness", "aspect", "opaque")
 
 
 def _measures(row: Mapping[str, Any], n_frames: int) -> dict[str, float | None]:
-    sample: Sample = sample_of({**row, "sample_id": row["id"]}, row["domain"])
-    n_stored = len(sample.frames) or n_frames
-    shown = decode_frames(sample, 1 if sample.domain == "page" else min(n_frames, n_stored))
+    shown = decode_looked_at(row, n_frames)
     grey = [_grey(frame) for frame in shown]
     found = {
         "blur": float(np.median([blur_of(one) for one in grey])),
         "brightness": float(np.median([one.mean() for one in grey])),
         "aspect": float(np.median([min(one.shape[:2]) / max(one.shape[:2]) for one in shown])),
-        "opaque": min((opaque_share(frame) for frame in sample.frames), default=1.0),
+        "opaque": min((opaque_share(frame) for frame in sample_in(row).frames), default=1.0),
     }
     return {name: round(value, _DECIMALS) for name, value in found.items()}
 

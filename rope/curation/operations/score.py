@@ -11,12 +11,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from rope.config import Count, check_record
+from rope.curation.media_rows import decode_looked_at, media_rows
 from rope.curation.operations.plugged import load_model
 from rope.curation.pipeline.operation import MapOperation, Outcome, Reject, divide
 from rope.curation.wide import new_column
-from rope.dataset.sample_rows import sample_of
 from rope.errors import DatasetError, UsageError
-from rope.media import decode_frames
 
 __all__ = ["SCORE", "ScoreFrames", "Scorer", "score_frames"]
 
@@ -57,7 +56,7 @@ def score_frames(batch: pa.RecordBatch, options: ScoreFrames) -> Outcome:
     scorer: Scorer = load_model(options.model, "score")
     values: list[float | None] = []
     verdicts: list[Reject | None] = []
-    for row in batch.select(["id", "domain", "text", "frames", "video"]).to_pylist():
+    for row in media_rows(batch):
         try:
             values.append(_score(row, scorer, options))
             verdicts.append(None)
@@ -68,9 +67,7 @@ def score_frames(batch: pa.RecordBatch, options: ScoreFrames) -> Outcome:
 
 
 def _score(row: Mapping[str, Any], scorer: Scorer, options: ScoreFrames) -> float:
-    sample = sample_of({**row, "sample_id": row["id"]}, row["domain"])
-    n_frames = 1 if sample.domain == "page" else min(options.frames, len(sample.frames) or options.frames)
-    shown = decode_frames(sample, n_frames)
+    shown = decode_looked_at(row, options.frames)
     found = [*scorer(shown)]
     if len(found) != len(shown) or not all(map(_is_finite, found)):
         raise UsageError(

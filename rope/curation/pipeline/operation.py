@@ -34,6 +34,7 @@ __all__ = [
     "Reject",
     "divide",
     "load_operation",
+    "one_batch",
     "rejects_of",
 ]
 
@@ -177,6 +178,12 @@ class GlobalOperation(Generic[Options]):
 
 
 Operation = MapOperation[Any] | GlobalOperation[Any]
+
+
+def one_batch(table: pa.Table) -> pa.RecordBatch:
+    """A table as the one batch that an outcome holds."""
+    batches = table.combine_chunks().to_batches()
+    return batches[0] if batches else pa.RecordBatch.from_pylist([], table.schema)
 
 
 def rejects_of(

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from rope.arrays import FloatArray
 from rope.config import Count, PositiveFraction, Seed, check_record
 from rope.curation.codes import joined_words
-from rope.curation.pipeline.operation import NOT_SAMPLED, Earlier, GlobalOperation, Outcome, rejects_of
+from rope.curation.pipeline.operation import NOT_SAMPLED, Earlier, GlobalOperation, Outcome, one_batch, rejects_of
 from rope.curation.sampling.continued import EARLIER_KEY, ContinuedDraw, EarlierSample
 from rope.curation.sampling.divided import divided_draws, divided_weights
 from rope.curation.sampling.keyed_hash import keyed_hash
@@ -94,9 +94,9 @@ def sample_after(paths: Sequence[Path], options: SampleRows, earlier: Earlier) -
 def _parted(table: pa.Table, weight: FloatArray) -> tuple[pa.RecordBatch, pa.RecordBatch]:
     """The drawn rows, with their weights, and the others."""
     is_drawn = pa.array(weight > 0)
-    others = _one_batch(table.select(["id", "domain"]).filter(pc.invert(is_drawn)))
+    others = one_batch(table.select(["id", "domain"]).filter(pc.invert(is_drawn)))
     kept = table.append_column("weight", pa.array(weight, pa.float64())).filter(is_drawn)
-    return _one_batch(kept), rejects_of(others, NOT_SAMPLED)
+    return one_batch(kept), rejects_of(others, NOT_SAMPLED)
 
 
 def _runs(earlier: Earlier) -> list[str]:
@@ -156,11 +156,6 @@ def sample_keys(rows: pa.Table, key: str) -> pa.ChunkedArray:
     own = pc.binary_join_element_wise(rows["domain"], rows["id"], "/")
     given = pc.binary_join_element_wise("key", pc.cast(rows[key], pa.string()), "/")
     return pc.coalesce(given, own)
-
-
-def _one_batch(table: pa.Table) -> pa.RecordBatch:
-    batches = table.combine_chunks().to_batches()
-    return batches[0] if batches else pa.RecordBatch.from_pylist([], table.schema)
 
 
 SAMPLE: Final = GlobalOperation(

@@ -16,7 +16,7 @@ from rope.arrays import IntArray
 from rope.config import Count, NumberRange, PositiveFraction, Seed, check_record
 from rope.curation.codes import coded_in_order, joined_words
 from rope.curation.dedup.measured_search import SearchMethod, SearchNote, SearchRules, measured_near_pairs
-from rope.curation.pipeline.operation import Earlier, GlobalOperation, Outcome, rejects_of
+from rope.curation.pipeline.operation import Earlier, GlobalOperation, Outcome, one_batch, rejects_of
 from rope.curation.splitting.leakage_groups import MAX_SHARED, LeakageGroups, Near, Shared, leakage_groups
 from rope.curation.splitting.sides import (
     NEW,
@@ -149,13 +149,13 @@ def _sided(paths: Sequence[Path], plan: SplitPlan) -> Iterator[Outcome]:
         kept = kept.append_column("split", sides.take(place)).append_column("leakage_group", names.take(place))
         if plan.runs is not None:
             kept = kept.append_column(RUN_COLUMN, plan.runs.take(place))
-        yield Outcome(_one_batch(kept), rejects, notes)
+        yield Outcome(one_batch(kept), rejects, notes)
 
 
 def _left_out(table: pa.Table, left_out: IntArray, runs: pa.Array | None) -> pa.RecordBatch:
     """The rejects of a file; their details name the product, and the run that put the row on its side."""
     mask = pa.array(left_out > 0)
-    others = _one_batch(table.select(["id", "domain", "product_id"]).filter(mask))
+    others = one_batch(table.select(["id", "domain", "product_id"]).filter(mask))
     decided = [None] * others.num_rows if runs is None else runs.filter(mask).to_pylist()
     told = zip(others["product_id"].to_pylist(), decided, strict=True)
     details = [
@@ -313,11 +313,6 @@ def _frozen(folder: str | None) -> list[str]:
         )
     ids = {name for file in files for name in pq.read_table(file, columns=["product_id"])["product_id"].to_pylist()}
     return sorted(ids)
-
-
-def _one_batch(table: pa.Table) -> pa.RecordBatch:
-    batches = table.combine_chunks().to_batches()
-    return batches[0] if batches else pa.RecordBatch.from_pylist([], table.schema)
 
 
 def _fingerprint(options: SplitRows) -> str:
