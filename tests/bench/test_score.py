@@ -7,7 +7,9 @@ from rope.bench.io.embeddings import DomainEmbeddings
 from rope.bench.io.provenance import Provenance
 from rope.bench.metrics import KS
 from rope.bench.one_shot import Draws
-from rope.bench.ranking.engine import ComputeSettings
+from rope.bench.ranking.counting import LOOPS
+from rope.bench.ranking.engine import ComputeSettings, Labelled, rank_pair
+from rope.bench.ranking.similarity import Vectors
 from rope.bench.report import as_json
 from rope.bench.score import by_product, count_similarities, score
 from rope.bench.stats.intervals import intervals_of
@@ -128,3 +130,15 @@ def test_progress_adds_up():
     done = []
     score(embeddings, labels, DRAWS, ComputeSettings(threads=1, advance=done.append))
     assert sum(done) == pytest.approx(count_similarities(labels, DRAWS), rel=0.4)
+
+
+def test_how_much_is_rechecked_does_not_depend_on_what_the_process_did_before(monkeypatch):
+    rng = np.random.default_rng(0)
+    products = np.sort(rng.integers(0, 20, 300))
+    vectors = rng.normal(size=(20, 16))[products] + 0.5 * rng.normal(size=(300, 16))
+    a, b = (Labelled(Vectors.of(float32(some)), products) for some in (vectors, vectors[:, ::-1]))
+    found = []
+    for room in (2**40, 0):  # nothing was done yet, and enough for the compiled loops
+        monkeypatch.setattr(LOOPS, "room", room)
+        found.append([ranks.n_rechecked for ranks in rank_pair(a, b, ComputeSettings())])
+    assert found[0] == found[1]

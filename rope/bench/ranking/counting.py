@@ -251,17 +251,15 @@ class Loops:
 
     def pick(self, name: str, n: int) -> Callable[..., Any]:
         """The loop of this name, for a call that visits n numbers."""
-        if not self.will_compile(n):
+        if self.room <= n and self.are_compiled():
+            loop = getattr(self._compiled, name)
+        else:
             self.room -= min(n, self.room)
             loop = globals()[f"{name}_numpy"]
-        else:
-            loop = getattr(self._compiled, name)
         return loop  # type: ignore[no-any-return]
 
-    def will_compile(self, n: int) -> bool:
-        """Whether the compiled loops are called, or will be once n numbers have been visited; they are loaded then."""
-        if self.room > n:
-            return False
+    def are_compiled(self) -> bool:
+        """Load the compiled loops, which are called from now on; False where numba is not installed."""
         if self._compiled is None:
             try:
                 self._compiled = import_module("rope.bench.ranking.counting_numba")

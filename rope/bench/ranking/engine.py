@@ -46,6 +46,10 @@ Reduce = Callable[[PositiveRanks, int], T]
 MANY_POSITIVES: Final = 1024
 """Where positives do not fit in memory, `rope.bench.ranking.rowwise` ranks queries with more of them one by one."""
 
+INT16_PAYS: Final = 1 << 26
+"""Comparisons of positives with a gallery from which products of 16-bit numbers are worth loading what they need. It is
+the size alone that decides, so that how much is rechecked does not depend on what a process has done before."""
+
 _ENTRY_BYTES: Final = 128
 _WORD_BYTES: Final = 24
 """What a positive takes while it is counted, and more for each word of support sets."""
@@ -353,7 +357,8 @@ def _choose(compute: ComputeSettings, ways: Sequence[_Way]) -> Sequence[Arithmet
 
         coarse = [OnDevice(compute.device, "bfloat16")] if ways[0].best_only else []
         return [*coarse, OnDevice(compute.device)]
-    if LOOPS.will_compile(sum(int(way.n_entries.sum()) * len(way.gallery) for way in ways)):
+    n_compared = sum(int(way.n_entries.sum()) * len(way.gallery) for way in ways)
+    if n_compared >= INT16_PAYS and LOOPS.are_compiled():
         from rope.bench.ranking.product_numba import IS_FAST  # brings numba
 
         if IS_FAST:
