@@ -21,6 +21,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -379,9 +381,11 @@ def main() -> None:
     console = Console(width=120)
     for dim, noise in zip(options.dims, options.noise, strict=True):
         with tempfile.TemporaryDirectory() as folder:
-            make_vectors(Path(folder), dim, noise)
-            if not options.peers:
-                make_dataset(Path(folder))
+            # In a process of its own, as a process begins with the peak memory of the one that starts it.
+            with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+                pool.submit(make_vectors, Path(folder), dim, noise).result()
+                if not options.peers:
+                    pool.submit(make_dataset, Path(folder)).result()
             measured = {name: run_in_process(name, Path(folder), options.peers) for name in tasks}
         first = next(iter(measured))
         table = Table(title=f"dimension {dim}, noise {noise:g}, {os.cpu_count()} cores", title_justify="left")

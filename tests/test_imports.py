@@ -24,6 +24,7 @@ SCORES = {"rope.bench.metrics", "rope.bench.one_shot", "rope.bench.score"}
 CURATED = {
     "rope.curation.codes",
     "rope.curation.embedded_media",
+    "rope.curation.media_rows",
     "rope.curation.pipeline",
     "rope.curation.scattered",
     "rope.curation.wide",

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rope.arrow_arrays import from_numpy, from_texts
 from rope.bench.io.provenance import Provenance
 from rope.bench.metrics import KS, QueryScores, Summary, mean, summarise
 from rope.bench.one_shot import OneShot
@@ -223,16 +224,16 @@ def write_ranks(path: Path, score: Score) -> None:
     tables = []
     for name, pair in score.pairs.items():
         queries = pair.queries
-        columns: dict[str, Any] = {
-            "pair": pa.array([name] * pair.n_queries, pa.string()),
-            "query_id": pa.array(pair.query_ids, pa.string()),
-            "product_id": pa.array(pair.query_products, pa.string()),
-            "n_positives": queries.n_positives,
-            "rank": queries.rank,
-            "rank_optimistic": queries.rank_optimistic,
-            "average_precision": queries.average_precision,
+        columns = {
+            "pair": from_texts([name] * pair.n_queries),
+            "query_id": from_texts(pair.query_ids),
+            "product_id": from_texts(pair.query_products),
+            "n_positives": from_numpy(queries.n_positives),
+            "rank": from_numpy(queries.rank),
+            "rank_optimistic": from_numpy(queries.rank_optimistic),
+            "average_precision": from_numpy(queries.average_precision),
         }
-        columns |= {f"hits_at_{k}": queries.hits[:, i] for i, k in enumerate(KS)}
+        columns |= {f"hits_at_{k}": from_numpy(queries.hits[:, i]) for i, k in enumerate(KS)}
         tables.append(pa.table(columns))
     with atomic_path(path) as temporary:
         pq.write_table(pa.concat_tables(tables), temporary, compression="zstd")

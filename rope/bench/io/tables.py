@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rope.arrow_arrays import to_numpy
 from rope.bench.io.embeddings import DomainEmbeddings, MadeOn, one_vector_each, scaled
 from rope.bench.ragged import offsets_of
 from rope.domain import DomainName
@@ -269,7 +270,7 @@ def _runs(column: pa.Array) -> tuple[npt.NDArray[np.int64], pa.Array]:
     """How many vectors each row has, none where it is null, and all of them."""
     if not _is_nested(column.type):
         return np.asarray(column.is_valid(), np.int64), column.drop_null()
-    lengths = _numbers(pc.fill_null(pc.list_value_length(column), 0))
+    lengths = to_numpy(pc.fill_null(pc.list_value_length(column), 0))
     return lengths.astype(np.int64), column.flatten()
 
 
@@ -311,7 +312,7 @@ def _list_rows(column: pa.Array, dim: int | None, where: Source, numbers: npt.ND
         raise FileError(f"{where}: row {numbers[bad]}: the embedding is null")
     if not len(column):
         return np.zeros((0, dim or 0), np.dtype(column.type.value_type.to_pandas_dtype()))
-    lengths = _numbers(pc.list_value_length(column))
+    lengths = to_numpy(pc.list_value_length(column))
     dim = int(lengths[0]) if dim is None else dim
     ragged = np.flatnonzero(lengths != dim)
     if len(ragged):
@@ -321,7 +322,7 @@ def _list_rows(column: pa.Array, dim: int | None, where: Source, numbers: npt.ND
     if values.null_count:
         bad = int(np.flatnonzero(values.is_null())[0]) // dim
         raise FileError(f"{where}: row {numbers[bad]}: the embedding holds a null")
-    return _numbers(values).reshape(len(column), dim)
+    return to_numpy(values).reshape(len(column), dim)
 
 
 def _strings(column: pa.Array, name: str, where: Source, row: int) -> list[str]:
@@ -341,15 +342,3 @@ def _domains(column: pa.Array, domains: Sequence[DomainName], where: Source, row
         bad = int(unknown[0])
         raise FileError(f"{where}: row {row + bad + 1}: domain {names[bad]!r}, expected {either(domains)}")
     return names
-
-
-def _numbers(array: pa.Array) -> npt.NDArray[Any]:
-    """The numbers of an array without nulls, [n] in their own type; read-only, and not copied.
-
-    Arrow's `to_numpy` imports pandas where that is installed, which takes a small command a quarter of its time. It is
-    left to what is neither an integer nor a float.
-    """
-    if pa.types.is_integer(array.type) or pa.types.is_floating(array.type):
-        return np.from_dlpack(array)
-    found: npt.NDArray[Any] = array.to_numpy(zero_copy_only=False)
-    return found
