@@ -19,6 +19,7 @@ from collections.abc import Callable
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from score import warm_up
 
 PER_PRODUCT = 12
 HEADINGS = (
@@ -42,7 +43,6 @@ def timed(task: Callable[[], object]) -> float:
 def measure(n: int, dim: int) -> list[float]:
     """Seconds of the bare product, then ratios to it, then the peak memory before faiss in MB."""
     import faiss
-    import torch  # noqa: F401 (the quick score loads it)
 
     from rope.bench.one_shot import Draws, support_bits
     from rope.bench.ranking.engine import ComputeSettings, Labelled, rank_pair
@@ -57,9 +57,8 @@ def measure(n: int, dim: int) -> list[float]:
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         sides.append(Labelled(Vectors.of(vectors), products))
     a, b = sides
-    warm = Labelled(a.vectors.take(np.arange(600)), products[:600])
     bits = support_bits(products, Draws(seed=0))
-    rank_pair(warm, warm, ComputeSettings(), drawn=(bits[:600], bits[:600]))
+    warm_up()
 
     def product() -> None:
         out = np.empty((2048, n), np.float32)

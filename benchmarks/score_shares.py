@@ -10,11 +10,11 @@ import argparse
 import time
 
 import numpy as np
+from score import warm_up
 
 from rope.bench.io.embeddings import DomainEmbeddings
 from rope.bench.metrics import joined
 from rope.bench.one_shot import Draws
-from rope.bench.ranking.counting import LOOPS
 from rope.bench.ranking.engine import ComputeSettings
 from rope.bench.running.share import RunShare
 from rope.bench.score import score, score_share
@@ -32,8 +32,7 @@ def main() -> None:
     arguments = parser.parse_args()
     n, draws, compute = arguments.samples, Draws(seed=0), ComputeSettings()
     embeddings, labels = make(n, arguments.dim)
-    LOOPS.room = 0
-    score(*make(300, arguments.dim), draws, compute)  # what is compiled is compiled now
+    warm_up()
     started = time.perf_counter()
     whole = score(embeddings, labels, draws, compute)
     at_once = time.perf_counter() - started
