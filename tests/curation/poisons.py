@@ -25,17 +25,23 @@ from rope.curation.pipeline.operation import (
 
 @dataclass(frozen=True)
 class Poison:
-    """Ids on which the operation raises, kills its worker, or hangs; ids that it rejects."""
+    """Ids on which the operation raises, kills its worker, or hangs; ids that it rejects.
+
+    Where a `gate` is named, a file, rows wait until it exists.
+    """
 
     raises: list[str] = field(default_factory=list)
     segfaults: list[str] = field(default_factory=list)
     hangs: list[str] = field(default_factory=list)
     rejects: list[str] = field(default_factory=list)
     loses: list[str] = field(default_factory=list)
+    gate: str = ""
 
 
 def poison(batch: pa.RecordBatch, options: Poison) -> Outcome:
     ids = batch["id"].to_pylist()
+    while ids and options.gate and not Path(options.gate).exists():
+        time.sleep(0.02)
     for row_id in ids:
         if row_id in options.segfaults:
             os.kill(os.getpid(), signal.SIGSEGV)

@@ -27,7 +27,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning"),
 ]
 
-STAGES = (POISON + 'rejects = ["r03", "r04"]\nraises = ["r07"]', HALF + "parts = 2")
 QUICK = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_failure_threshold": 4}
 
 
@@ -58,9 +57,11 @@ def pool(store, tmp_path):
     write_rows(tmp_path / "pool.parquet", [f"r{i:02d}" for i in range(24)])
     at = f"{store}/{tmp_path.name}"
     fsspec.filesystem("s3", skip_instance_cache=True).put(str(tmp_path / "pool.parquet"), f"{at}/pool/pool.parquet")
+    (tmp_path / "gate").touch()
     run = start(recipe_at(tmp_path, f"{at}/pool", tmp_path / "calm"), "--workers", 1)
     told, _ = run.communicate()
     assert run.returncode == 0, told.decode()
+    (tmp_path / "gate").unlink()  # until it is there again, no run ends before it has been disturbed
     return at, shards_of(tmp_path / "calm")
 
 
@@ -68,7 +69,8 @@ def recipe_at(folder, pool, work):
     """The file of a recipe with a shard for every two rows."""
     path = folder / f"{Path(work).name}.toml"
     head = f'work = "{work}"\n[pool]\npath = "{pool}"\nshard_rows = 2\n[limits]\nbatch_rows = 2\n'
-    path.write_text(head + "\n".join(f"[[stage]]\n{stage}" for stage in STAGES))
+    poison = POISON + f'rejects = ["r03", "r04"]\nraises = ["r07"]\ngate = "{folder / "gate"}"'
+    path.write_text(head + "\n".join(f"[[stage]]\n{stage}" for stage in (poison, HALF + "parts = 2")))
     return path
 
 
@@ -126,6 +128,7 @@ def test_killed_drivers_and_workers_change_nothing(cluster, pool, tmp_path):
     wait_for(place, 34, run)
     for worker in workers():
         os.kill(worker, signal.SIGKILL)
+    (tmp_path / "gate").touch()
     end_well(run, recipe, calm)
 
 
@@ -139,4 +142,5 @@ def test_nodes_that_go_and_come_change_nothing(cluster, pool, tmp_path):
         wait_for(place, n_files, run)
         cluster.remove_node(sorted(cluster.worker_nodes, key=str)[0], allow_graceful=False)
         cluster.add_node(num_cpus=1)
+    (tmp_path / "gate").touch()
     end_well(run, recipe, calm)
