@@ -1,10 +1,14 @@
-"""A store that speaks as S3 does."""
+"""A store that speaks as S3 does, and waiting for what a process writes to one."""
 
+import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import fsspec
 import pytest
+
+from rope.files import AnyPath
 
 
 @contextmanager
@@ -28,3 +32,16 @@ def store_of_s3() -> Iterator[str]:
             yield "s3://bucket"
         finally:
             server.stop()
+
+
+def wait_for_files(place: AnyPath, n_files: int, process: subprocess.Popen[bytes], patience_s: float = 120.0) -> None:
+    """Return once a process has written so many files to a place; fail if it ends before, or takes too long.
+
+    What the process does next must be slow or held back: it may not end before the caller disturbs it.
+    """
+    deadline = time.monotonic() + patience_s
+    while (found := len(place.fs.find(place.path))) < n_files:
+        assert process.poll() is None, process.communicate()[0].decode()
+        assert time.monotonic() < deadline, f"{found} of {n_files} files after {patience_s:.0f} s"
+        time.sleep(0.05)
+    assert process.poll() is None, process.communicate()[0].decode()

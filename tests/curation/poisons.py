@@ -27,7 +27,7 @@ from rope.curation.pipeline.operation import (
 class Poison:
     """Ids on which the operation raises, kills its worker, or hangs; ids that it rejects.
 
-    Where a `gate` is named, a file, rows wait until it exists.
+    If `gate` names a file, rows wait until it exists.
     """
 
     raises: list[str] = field(default_factory=list)

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import fsspec
 import pytest
@@ -19,6 +18,7 @@ from rope.dataset.validate import validate
 from rope.errors import DatasetError, UsageError
 from tests.curation.pools import POISON, local, recipe_of
 from tests.curation.test_publish import HALVE, bytes_of, write_pictures
+from tests.stores import wait_for_files
 
 
 @pytest.fixture(autouse=True)
@@ -173,9 +173,7 @@ def test_a_publish_to_s3_that_is_killed_goes_on_to_the_bytes_of_a_local_one(buck
     command = [sys.executable, "-c", code, "curate", "publish", str(recipe.work.with_suffix(".toml")), "--out"]
     for n_files in (2, 5):
         process = subprocess.Popen([*command, f"{bucket}/out"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        while process.poll() is None and len(sent(place)) < n_files:
-            time.sleep(0.05)
-        assert process.poll() is None, process.communicate()
+        wait_for_files(place, n_files, process)
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
         with pytest.raises(DatasetError, match="is not a finished dataset"):

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -27,6 +26,7 @@ from rope.dataset.locate import as_directory
 from rope.errors import DatasetError, UsageError
 from rope.files import atomic_path
 from tests.curation.pools import HALF, POISON, local, write_rows
+from tests.stores import wait_for_files
 
 STAGES = (POISON + 'rejects = ["r03", "r04"]', HALF + "parts = 2")
 
@@ -230,17 +230,20 @@ def rope(*arguments):
 @pytest.mark.slow
 def test_a_run_on_s3_that_is_killed_goes_on_to_the_bytes_of_a_local_run(bucket, pool, tmp_path):
     fsspec.filesystem("s3", skip_instance_cache=True).put(str(pool), f"{bucket}/pool/pool.parquet")
-    on_disk = recipe_at(tmp_path, f"{bucket}/pool", tmp_path / "work", *STAGES, shard_rows=2)
+    gate = tmp_path / "gate"
+    gate.touch()
+    stages = (f'{STAGES[0]}\ngate = "{gate}"', STAGES[1])
+    on_disk = recipe_at(tmp_path, f"{bucket}/pool", tmp_path / "work", *stages, shard_rows=2)
     rope("run", tmp_path / "remote.toml", "--workers", 1).communicate()
-    recipe = recipe_at(tmp_path, f"{bucket}/pool", f"{bucket}/work", *STAGES, shard_rows=2)
+    gate.unlink()  # until it is there again, no run ends before it is killed
+    recipe = recipe_at(tmp_path, f"{bucket}/pool", f"{bucket}/work", *stages, shard_rows=2)
     place = as_directory(f"{bucket}/work")
-    for n_files in (4, 20, 40):
+    for n_files in (4, 20, 36):
         run = rope("run", tmp_path / "remote.toml", "--workers", 1)
-        while run.poll() is None and len(place.fs.find(place.path)) < n_files:
-            time.sleep(0.05)
-        assert run.poll() is None, run.communicate()
+        wait_for_files(place, n_files, run)
         os.killpg(run.pid, signal.SIGKILL)
         run.communicate()
+    gate.touch()
     run = rope("run", tmp_path / "remote.toml", "--workers", 1)
     told, _ = run.communicate()
     assert run.returncode == 0, told.decode()

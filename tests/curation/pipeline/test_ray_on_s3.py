@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import fsspec
@@ -14,7 +13,7 @@ import pytest
 from rope.curation.pipeline.recipe import read_recipe
 from rope.dataset.locate import as_directory
 from tests.curation.pools import HALF, POISON, write_rows
-from tests.stores import store_of_s3
+from tests.stores import store_of_s3, wait_for_files
 
 ray = pytest.importorskip("ray", reason="Ray is not installed")
 
@@ -88,13 +87,6 @@ def shards_of(place):
     return {f"{stage.name}/{file.name}": file.read_bytes() for stage in stages.iterdir() for file in stage.iterdir()}
 
 
-def wait_for(place, n_files, run):
-    """Wait until so many files are in the folder of work."""
-    while run.poll() is None and len(place.fs.find(place.path)) < n_files:
-        time.sleep(0.05)
-    assert run.poll() is None, run.communicate()[0].decode()
-
-
 def workers():
     """The processes of the actors, by their numbers."""
     found = []
@@ -121,11 +113,11 @@ def test_killed_drivers_and_workers_change_nothing(cluster, pool, tmp_path):
     place, ray_cluster = as_directory(f"{at}/killed"), ("--engine", "ray", "--address", cluster.address)
     for n_files in (6, 30):
         run = start(recipe, *ray_cluster)
-        wait_for(place, n_files, run)
+        wait_for_files(place, n_files, run)
         os.killpg(run.pid, signal.SIGKILL)
         run.communicate()
     run = start(recipe, *ray_cluster)
-    wait_for(place, 34, run)
+    wait_for_files(place, 34, run)
     for worker in workers():
         os.kill(worker, signal.SIGKILL)
     (tmp_path / "gate").touch()
@@ -139,7 +131,7 @@ def test_nodes_that_go_and_come_change_nothing(cluster, pool, tmp_path):
     place = as_directory(f"{at}/spot")
     run = start(recipe, "--engine", "ray", "--address", cluster.address)
     for n_files in itertools.accumulate([12, 8, 8, 8]):
-        wait_for(place, n_files, run)
+        wait_for_files(place, n_files, run)
         cluster.remove_node(sorted(cluster.worker_nodes, key=str)[0], allow_graceful=False)
         cluster.add_node(num_cpus=1)
     (tmp_path / "gate").touch()
