@@ -14,7 +14,7 @@ from rope.bench.ranking.blocks import MAX_COST, PADDING, padded
 from rope.bench.ranking.one_shot_expectation import Costs, win_chances
 from rope.bench.ranking.similarity import TIE, Vectors, exact_cosine, float64_bound, float64_matrix, float64_pairs
 
-__all__ = ["CountOfProduct", "PairCounts", "runs_of"]
+__all__ = ["CountOfProduct", "PairCounts", "best_first", "runs_of"]
 
 
 _DENSE_SHARE: Final = 0.02
@@ -139,7 +139,7 @@ class PairCounts:
             others = rows + self._place != columns
             rows, columns = rows[others], columns[others]
         similarities = float64_pairs(self._queries, rows, self._gallery, columns)
-        order = np.lexsort((-similarities, rows))
+        order = best_first(similarities, rows)
         if best_only:
             order = order[np.flatnonzero(np.diff(rows, prepend=-1))]  # rows ascend in either order
         if len(order):
@@ -436,6 +436,24 @@ class CountOfProduct:
     def add_cost(self) -> None:
         """Add the cost of what was counted."""
         self._pair_counts.add_cost_of_product(*self._rows, self._start, self.above)
+
+
+def best_first(similarities: FloatArray, rows: IntArray) -> IntArray:
+    """The order by row, and within a row by descending similarity; `rows` ascend, and equals stay as they were.
+
+    Rows of one length are sorted as a matrix, in a tenth of the time that sorting all numbers at once would take.
+
+    >>> best_first(np.array([0.1, 0.7, 0.4, 0.4, 0.9]), np.array([0, 0, 2, 2, 2]))
+    array([1, 0, 4, 2, 3])
+    """
+    starts = np.flatnonzero(np.diff(rows, prepend=-1))
+    lengths = np.diff(starts, append=len(rows))
+    order = np.arange(len(rows))
+    for length in np.unique(lengths):
+        places = starts[lengths == length, None] + np.arange(length)
+        best = np.argsort(-similarities[places], axis=1, kind="stable")
+        order[places] = np.take_along_axis(places, best, axis=1)
+    return order
 
 
 def runs_of(sizes: IntArray, most: int) -> list[tuple[int, int]]:
