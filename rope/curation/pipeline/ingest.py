@@ -115,6 +115,9 @@ class _Files:
         return self.file.take(pa.array(first, mask=~has_one))
 
 
+_NO_FILES: Final = _Files(np.zeros(0, np.int64), pa.array([], _FILE))
+
+
 def _ids(batch: pa.RecordBatch, options: IngestOptions) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
     """The ids as strings, hashes of the row where there is none, and which rows have one."""
     ids = raw_ids(batch[options.columns["id"]])
@@ -133,8 +136,11 @@ def _row_hash(raw: Mapping[str, Any], options: IngestOptions) -> str:
 
 def _media(given: Mapping[str, pa.Array], root: str) -> tuple[_Files, _Files]:
     """The frames and the video files of all rows; `paths` come after what their own column holds."""
-    nothing = pa.nulls(0, pa.string())  # most pools have one of the three columns
-    frames, videos, paths = (_files(given.get(name, nothing), root) for name in ("frames", "video", "paths"))
+    frames, videos, paths = (
+        _files(given[name], root) if name in given else _NO_FILES for name in ("frames", "video", "paths")
+    )
+    if not len(paths.row):
+        return frames, videos
     is_video = pc.fill_null(pc.match_substring_regex(pc.struct_field(paths.file, "path"), _IS_VIDEO), False)
     return _joined(frames, paths.where(pc.invert(is_video))), _joined(videos, paths.where(is_video))
 

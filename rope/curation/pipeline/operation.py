@@ -206,11 +206,10 @@ def rejects_of(
     {'id': '1', 'domain': 'page', 'reason': 'low_similarity', 'score': 0.1, 'detail': None}
     """
     n = rows.num_rows
-    reasons = [reason] * n if isinstance(reason, str) else list(reason)
     columns = [
         rows["id"],
         rows["domain"],
-        pa.array(reasons, pa.string()),
+        pa.repeat(reason, n) if isinstance(reason, str) else pa.array(list(reason), pa.string()),
         pa.nulls(n, pa.float64()) if score is None else pa.array(score, pa.float64()),
         pa.nulls(n, pa.string()) if detail is None else pa.array(detail, pa.string()),
     ]

@@ -1,23 +1,25 @@
 """Run one shard: rows in, kept rows and rejects out, every row accounted for, and the manifest last."""
 
+import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from rope.curation.pipeline.ahead import waiting_since
 from rope.curation.pipeline.costs import ShardCost
 from rope.curation.pipeline.fault_injection import Fault, FaultInjection, strike_after, strike_before, strike_writing
-from rope.curation.pipeline.ids import as_strings, without_views
+from rope.curation.pipeline.ids import as_strings
 from rope.curation.pipeline.manifest import Count, ShardManifest, ShardPart, StoredFile, read_manifest, write_manifest
 from rope.curation.pipeline.operation import (
     NOT_SAMPLED,
@@ -29,8 +31,8 @@ from rope.curation.pipeline.operation import (
     load_operation,
     rejects_of,
 )
-from rope.curation.pipeline.places import open_parquet
 from rope.curation.pipeline.pool import PoolSlice
+from rope.curation.pipeline.row_batches import no_rows, row_batches
 from rope.curation.pipeline.sources import EarlierFiles, earlier_here, files_here
 from rope.errors import DatasetError, RopeError, UsageError
 from rope.files import AnyPath, atomic_path, sha256_of
@@ -167,12 +169,18 @@ def _execute(task: ShardAttempt) -> None:
             with earlier_here(job.earlier) as earlier:
                 _commit(job, _outcomes(job, operation, options, earlier), [], fault)
             return
-        with threadpool_limits(None if operation.needs_gpu else 1):
+        with _thread_pools(len(sys.modules)).limit(limits=None if operation.needs_gpu else 1):
             if task.rows is None:
                 outcomes, quarantined = _run_shard(job, operation, options, task)
                 _commit(job, [_joined(outcomes)], quarantined, fault)
             else:
                 _try_rows(job, operation, options, *task.rows)
+
+
+@lru_cache(maxsize=1)
+def _thread_pools(n_modules: int) -> ThreadpoolController:
+    """The pools of threads of all libraries; looked for again where modules were imported since."""
+    return ThreadpoolController()
 
 
 @contextmanager
@@ -208,7 +216,7 @@ def _moved(source: PoolSlice, path: Path) -> PoolSlice:
 def _try_rows(job: ShardJob, operation: MapOperation[Any], options: object, start: int, stop: int) -> None:
     """Do with some rows what making the shard would do, and write nothing."""
     source = job.sources[0]
-    for _, batch in _batches(source.path, source.start + start, source.start + stop, job.batch_rows):
+    for _, batch in row_batches(source.path, source.start + start, source.start + stop, job.batch_rows):
         list(settle(batch, lambda rows: operation.apply(rows, options)))
 
 
@@ -259,7 +267,7 @@ def _run_shard(
         return outcome
 
     quarantined = []
-    batches = _batches(source.path, source.start, source.stop, job.batch_rows)
+    batches = row_batches(source.path, source.start, source.stop, job.batch_rows, goes_on=not job.checked)
     for first, batch in _announced(batches, operation, options, task) if operation.announce else batches:
         reasons = {row - first: why for row, why in task.lethal.items() if first <= row < first + batch.num_rows}
         if reasons:
@@ -293,7 +301,7 @@ def _announced(
             operation.announce(coming[1], options)
         elif task.then is not None:
             with suppress(OSError, pa.ArrowException):  # whoever makes that shard will say what is wrong
-                later = next(_batches(task.then.path, task.then.start, task.then.stop, task.job.batch_rows), None)
+                later = next(row_batches(task.then.path, task.then.start, task.then.stop, task.job.batch_rows), None)
                 if later is not None:
                     operation.announce(later[1], options)
         yield now
@@ -303,7 +311,7 @@ def _announced(
 def _run_on_nothing(job: ShardJob, operation: MapOperation[Any], options: object) -> Outcome:
     """The outcome of no rows, which has the columns of all others."""
     source = job.sources[0]
-    nothing = without_views(pa.RecordBatch.from_pylist([], schema=_schema_of(source.path)))
+    nothing = no_rows(source.path)
     try:
         outcome: Outcome = operation.apply(nothing, options)
     except RopeError:
@@ -319,28 +327,6 @@ def _run_on_nothing(job: ShardJob, operation: MapOperation[Any], options: object
 def _refuse_repeated(job: ShardJob, schema: pa.Schema) -> None:
     if repeated := [name for name in schema.names if schema.names.count(name) > 1]:
         raise UsageError(f"stage {job.stage!r}: its rows have two columns {repeated[0]!r}; rename what the pool keeps")
-
-
-def _schema_of(path: AnyPath) -> pa.Schema:
-    with open_parquet(path) as file:
-        return file.schema_arrow.remove_metadata()
-
-
-def _batches(path: AnyPath, start: int, stop: int, batch_rows: int) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Rows of a Parquet file, a batch at a time, each with the number of its first row, counted from `start`."""
-    with open_parquet(path) as file:
-        sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
-        firsts = [sum(sizes[:i]) for i in range(len(sizes))]
-        groups = [i for i, first in enumerate(firsts) if first < stop and first + sizes[i] > start]
-        position = firsts[groups[0]] if groups else 0
-        for batch in file.iter_batches(batch_rows, row_groups=groups, use_threads=False):
-            skipped = min(max(start - position, 0), batch.num_rows)
-            wanted = batch.slice(skipped, max(min(stop - position, batch.num_rows) - skipped, 0))
-            if wanted.num_rows:
-                yield position + skipped - start, without_views(wanted)
-            position += batch.num_rows
-            if position >= stop:  # a group of rows may hold many more
-                break
 
 
 def _check_outcome(rows: pa.RecordBatch, outcome: Outcome, schema: pa.Schema) -> None:
@@ -403,8 +389,10 @@ def _commit(
 def _counts(kept: pa.Table, rejects: pa.Table) -> Counter[tuple[str, str, str | None]]:
     """How many rows of a domain have a fate, and for which reason; None for kept rows."""
     found = Counter[tuple[str, str, str | None]]()
-    for row in kept.group_by("domain").aggregate([([], "count_all")]).to_pylist():
-        found[row["domain"] or "", "kept", None] += row["count_all"]
+    for row in kept["domain"].value_counts().to_pylist():
+        found[row["values"] or "", "kept", None] += row["counts"]
+    if not rejects.num_rows:
+        return found
     for row in rejects.group_by(["domain", "fate", "reason"]).aggregate([([], "count_all")]).to_pylist():
         found[row["domain"] or "", row["fate"], row["reason"]] += row["count_all"]
     return found
@@ -417,6 +405,8 @@ def _stored_rejects(rejects: pa.Table | pa.RecordBatch, quarantined: Sequence[pa
     for rows in quarantined:
         tables.append(pa.table(rows).append_column("fate", pa.array(["quarantined"] * rows.num_rows, pa.string())))
     rejects = pa.concat_tables([table.cast(STORED_REJECT_SCHEMA) for table in tables]).sort_by("id")
+    if rejects["detail"].null_count == rejects.num_rows:
+        return rejects
     # Libraries put addresses of objects into their messages, and these differ between two runs.
     plain_details = pc.replace_substring_regex(rejects["detail"], r"0x[0-9a-fA-F]{6,}", "0x…")
     place = rejects.schema.get_field_index("detail")
