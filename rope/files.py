@@ -19,6 +19,7 @@ __all__ = [
     "Address",
     "AnyPath",
     "atomic_path",
+    "is_half_written",
     "kind_of",
     "kind_of_start",
     "on_disk",
@@ -85,6 +86,16 @@ def atomic_path(target: AnyPath) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def is_half_written(path: Path, whole: str | None = None) -> bool:
+    """Whether a name is one under which `atomic_path` writes, of the file `whole` or of any.
+
+    >>> is_half_written(Path(".a.txt.4711.part")), is_half_written(Path(".a.txt.4711.part"), "b.txt")
+    (True, False)
+    """
+    name = ".+" if whole is None else re.escape(whole)
+    return re.fullmatch(rf"\.{name}\.\d+\.part", path.name) is not None
 
 
 def parts_folder(target: Path) -> Path:

@@ -5,7 +5,6 @@ Another one, or other files, mean that the folder is somebody else's, and nothin
 """
 
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from shutil import rmtree
 from typing import Any, Final
 
 from rope.errors import UsageError
-from rope.files import atomic_path, refuse_address
+from rope.files import atomic_path, is_half_written, refuse_address
 
 __all__ = ["WorkFolder", "differences", "json_differences"]
 
@@ -144,8 +143,8 @@ class WorkFolder:
         if name in self.spare:
             return True
         if top == note:
-            return _is_half(name, note)
-        return name == top and folder.is_dir() and all(_is_half(path.name, note) for path in folder.iterdir())
+            return is_half_written(Path(name), note)
+        return name == top and folder.is_dir() and all(is_half_written(path, note) for path in folder.iterdir())
 
     def _withdraw(self, existed: bool) -> None:
         """Take the note back where nothing else came to be."""
@@ -210,10 +209,6 @@ def _listed(names: list[str]) -> str:
 def _names(folder: Path) -> set[str]:
     """What is in a folder, which may not be there."""
     return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-
-
-def _is_half(name: str, whole: str) -> bool:
-    return re.fullmatch(rf"\.{re.escape(whole)}\.\d+\.part", name) is not None
 
 
 def _prune(folder: Path, root: Path) -> None:

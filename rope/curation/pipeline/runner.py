@@ -8,9 +8,10 @@ before others leave these alone.
 
 import dataclasses
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -31,7 +32,7 @@ from rope.curation.pipeline.sources import DamagedError
 from rope.curation.pipeline.supervisor import Engine, supervise
 from rope.curation.pipeline.worker import ShardJob
 from rope.errors import DatasetError, UsageError
-from rope.files import AnyPath, sha256_of
+from rope.files import AnyPath, is_half_written, sha256_of
 
 __all__ = ["POOL_STAGE", "OpenEngine", "StageState", "finished_stages", "run_recipe", "stage_states"]
 
@@ -93,6 +94,7 @@ def run_recipe(
     """
     made = recipe if until is None else cut_recipe(recipe, until)
     with _alone(recipe.work):
+        began = time.time()
         damages = Counter[str]()
         while True:
             try:
@@ -104,6 +106,7 @@ def run_recipe(
                 _forget_damaged(error.path.parent)
             else:
                 _sweep_stages(recipe.work / "stages", {POOL_STAGE, *(stage.name for stage in recipe.stages)})
+                _sweep_halves(recipe.work, began)
                 if made.stages == recipe.stages:
                     note_run(recipe, [(stage, jobs) for stage, jobs, _ in done])
                 return {stage.name: manifests for stage, _, manifests in done}
@@ -344,6 +347,19 @@ def _sweep_stages(folder: AnyPath, names: set[str]) -> None:
     for path in folder.iterdir():
         if path.name not in names:
             shutil.rmtree(path) if isinstance(path, Path) else path.fs.rm(path.path, recursive=True)
+
+
+def _sweep_halves(work: AnyPath, began: float) -> None:
+    """Remove half-written files that nobody has touched since the run began: their writers were killed.
+
+    Stores have none, as an object is only there when it is complete.
+    """
+    if not isinstance(work, Path):
+        return
+    for path in work.rglob(".*.part"):
+        with suppress(FileNotFoundError):  # of another command, which has just finished it
+            if is_half_written(path) and path.stat().st_mtime < began:
+                path.unlink()
 
 
 @contextmanager

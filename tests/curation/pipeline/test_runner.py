@@ -159,6 +159,22 @@ def test_what_nobody_needs_is_removed(tmp_path):
     assert len(list((recipe.work / "stages" / "poison").iterdir())) == 9
 
 
+def test_half_written_files_of_killed_writers_are_removed_and_those_of_others_are_not(tmp_path):
+    recipe = recipe_of(tmp_path, POISON)
+    run(recipe)
+    old, new, named_alike = (
+        recipe.work / "media" / "ab" / name for name in (".x.jpg.77.part", ".y.jpg.78.part", ".z.part")
+    )
+    old.parent.mkdir(parents=True)
+    for path in (old, new, named_alike):
+        path.write_text("half")
+    os.utime(old, (0, 0))
+    os.utime(named_alike, (0, 0))
+    os.utime(new, (time.time() + 60,) * 2)  # as one that is being written to
+    run(recipe)
+    assert [path.exists() for path in (old, new, named_alike)] == [False, True, True]
+
+
 @pytest.mark.parametrize(
     ("stages", "limits", "sentence"),
     [
