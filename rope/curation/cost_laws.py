@@ -2,8 +2,8 @@
 
 Of a stage that takes rows one by one, three costs are told apart: what is paid once a worker (its modules, its model),
 once a shard, and for each row. A stage that must see all rows has one shard, so it is run on several parts of the drawn
-rows, and a law `a + b n + c n²` with no term below 0 is fitted to the times. A law is good near what was measured:
-beyond `REACH` times as many rows it is not used.
+rows, in few files and in many, and a law `a + f files + b n + c n²` with no term below 0 is fitted to the times. With no
+term of files, what a file costs would pass for a cost of rows, and a part that needs a second file for a bend. A law is good near what was measured: beyond `REACH` times as many rows it is not used.
 
 Costs come as many draws: the first is the best guess, the others vary as the measured shards do (Student's t).
 """
@@ -21,7 +21,7 @@ from scipy.optimize import nnls
 from rope.arrays import FloatArray
 from rope.curation.pipeline.worker import write_rows
 
-__all__ = ["REACH", "FileSize", "Measured", "RowCost", "ScaledCost", "file_size", "mean_of", "row_cost"]
+__all__ = ["REACH", "FileSize", "Measured", "RowCost", "ScaledCost", "ScaledPoint", "file_size", "mean_of", "row_cost"]
 
 REACH: Final = 10.0
 """How many times as many rows as were measured a law of a stage that must see all rows is used for."""
@@ -34,6 +34,10 @@ _UNLIKE: Final = 0.02
 
 _NOISE: Final = 0.1
 """Relative standard deviation of one measured time; assumed, where it was measured once."""
+
+_LEAST_NOISE: Final = 0.05
+"""Relative standard error of the time of a stage that was measured several times in a row: at least, as the machine may
+be a little faster or slower for all of these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,45 +130,61 @@ def _rate(large: Sequence[tuple[int, float]], floor: float, rate: float) -> Meas
 
 
 @dataclass(frozen=True, slots=True)
+class ScaledPoint:
+    """Times of a stage that must see all rows, on some of them.
+
+    Attributes:
+        rows: that went in.
+        files: that they were in.
+        seconds: each time that it was run, with all modules loaded.
+    """
+
+    rows: int
+    files: int
+    seconds: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ScaledCost:
     """Of a stage that must see all rows, in seconds.
 
     Attributes:
         once: of a worker before its first task.
-        points: rows, and the seconds that they took each time.
+        points: what was measured.
     """
 
     once: float
-    points: tuple[tuple[int, tuple[float, ...]], ...]
+    points: tuple[ScaledPoint, ...]
 
     def reaches(self, rows: float) -> bool:
         """Whether the law is used for so many rows."""
-        return rows <= REACH * max((rows for rows, _ in self.points), default=0)
+        return rows <= REACH * max((point.rows for point in self.points), default=0)
 
-    def draws(self, rows: FloatArray, rng: np.random.Generator) -> FloatArray:
+    def draws(self, rows: FloatArray, n_files: float, rng: np.random.Generator) -> FloatArray:
         """Seconds of all rows, without what is paid once; float64, as long as `rows`.
 
-        Each time varies as measured, or by a tenth if that is more. A bend is drawn where a line misses a time by more
-        than that can explain.
+        Each time varies as measured, or by `_LEAST_NOISE` if that is more. A bend is drawn where a line misses a time
+        by more than that can explain.
         """
-        sizes = np.array([n for n, _ in self.points], np.float64)
-        times = [mean_of(seconds) for _, seconds in self.points]
+        scale = max(max(point.rows for point in self.points), 1)
+        sizes = np.array([point.rows / scale for point in self.points])
+        files = np.array([point.files for point in self.points], np.float64)
+        times = [mean_of(point.seconds) for point in self.points]
         seconds = np.array([max(time.value, 1e-9) for time in times])
-        noise = max(_NOISE, *(time.error / max(time.value, 1e-9) for time in times))
-        scale = max(float(sizes.max()), 1.0)
+        noise = max(float(np.mean([time.error / max(time.value, 1e-9) for time in times])), _LEAST_NOISE)
         found = np.empty(len(rows))
         for i, n in enumerate(rows / scale):
             noisy = seconds * np.maximum(1 + (noise * rng.standard_normal(len(seconds)) if i else 0.0), 0.1)
-            found[i] = _fitted(sizes / scale, noisy, noise) @ np.array([1.0, n, n * n])
+            found[i] = _fitted(sizes, files, noisy, noise) @ np.array([1.0, n_files, n, n * n])
         return found
 
 
-def _fitted(sizes: FloatArray, seconds: FloatArray, noise: float) -> FloatArray:
-    """The coefficients of 1, n and n squared; errors are relative."""
-    terms = np.stack([np.ones(len(sizes)), sizes, sizes**2], axis=1) / seconds[:, None]
-    line = np.append(nnls(terms[:, :2], np.ones(len(sizes)))[0], 0.0)
+def _fitted(sizes: FloatArray, files: FloatArray, seconds: FloatArray, noise: float) -> FloatArray:
+    """The coefficients of 1, the number of files, n and n squared; errors are relative."""
+    terms = np.stack([np.ones(len(sizes)), files, sizes, sizes**2], axis=1) / seconds[:, None]
+    line = np.append(nnls(terms[:, :3], np.ones(len(sizes)))[0], 0.0)
     misses = np.abs(terms @ line - 1)
-    return line if misses.max() <= 2 * noise else np.asarray(nnls(terms, np.ones(len(sizes)))[0])
+    return line if misses.max() <= 3 * noise else np.asarray(nnls(terms, np.ones(len(sizes)))[0])
 
 
 @dataclass(frozen=True, slots=True)

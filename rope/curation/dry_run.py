@@ -1,13 +1,13 @@
 """Run a small part of a pool through a recipe, in a folder of its own, and measure every stage.
 
 The part is drawn by a hash of keys, so it is a fair sample whatever the order of the pool. It runs in the recipe's
-shard size where it has enough rows for several shards, and in smaller ones otherwise; a few shards of one row tell what
-a shard costs whatever its rows. Some options are others than the recipe's: a stage that samples lets all rows of the
+shard size where it has enough rows for several shards; otherwise in shards of several sizes, up to a quarter of the
+part, as what a row costs is told best by shards as large as those of the run. A few shards of one row tell what a shard
+costs whatever its rows. Some options are others than the recipe's: a stage that samples lets all rows of the
 part through, as the stages after it could not be measured on the few that it draws; `answers` rejects nothing, as the
 answers are about rows that were sampled; and a split has as many validation products as the part has of the pool.
 """
 
-import math
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,11 +40,15 @@ __all__ = ["DryRun", "Part", "Timed", "dry_run", "on_a_part", "options_of", "par
 _SHARDS: Final = 8
 """Shards of a dry run at least: their times tell how much the time of a row varies."""
 
+_GRADES: Final = (1 / 4, 1 / 4, 1 / 8, 1 / 8, 1 / 16, 1 / 16, 1 / 16, 1 / 16)
+"""Shares of the rows in each shard, where there are not enough for `_SHARDS` of the recipe's size. The largest come
+first: a worker that gets its first shard, or one larger than all before, asks the system for memory, once."""
+
 _TINY: Final = 3
 """Shards of one row."""
 
-_TIMES: Final = 3
-_QUICK_S: Final = 2.0
+_TIMES: Final = 5
+_QUICK_S: Final = 1.0
 """Times that a stage that must see all rows is run on a part, and seconds after which it is not run again."""
 
 
@@ -183,13 +187,25 @@ def part_of(recipe: CurationRecipe, rows: pa.Table, share: float, folder: Path) 
     n_tiny = _TINY if n > _SHARDS * _TINY else 0
     pool = folder / "pool"
     pool.mkdir()
-    for i, (start, size) in enumerate([(0, n - n_tiny), *((n - n_tiny + i, 1) for i in range(n_tiny))]):
-        pq.write_table(rows.slice(start, size), pool / f"{i}.parquet")
-    shard_rows = max(min(recipe.pool.shard_rows, math.ceil((n - n_tiny) / _SHARDS)), 1)
-    source = replace(recipe.pool, path=str(pool), shard_rows=shard_rows)
+    sizes = [*_file_sizes(n - n_tiny, recipe.pool.shard_rows), *[1] * n_tiny]
+    for i, size in enumerate(sizes):
+        pq.write_table(rows.slice(sum(sizes[:i]), size), pool / f"{i:02d}.parquet")
+    source = replace(recipe.pool, path=str(pool))
     stages = tuple(replace(stage, options=on_a_part(stage, share)) for stage in recipe.stages)
     limits = replace(recipe.limits, max_quarantined=1.0)
     return replace(recipe, work=folder / "work", pool=source, stages=stages, limits=limits, previous=None)
+
+
+def _file_sizes(n_rows: int, shard_rows: int) -> list[int]:
+    """Rows of each file of a part: all in one that is cut into shards, or each file a shard where these would be few.
+
+    >>> _file_sizes(480, 60), _file_sizes(480, 2000)
+    ([480], [120, 120, 60, 60, 30, 30, 30, 30])
+    """
+    if n_rows <= len(_GRADES) or n_rows >= _SHARDS * shard_rows:
+        return [n_rows]
+    ends = [round(n_rows * sum(_GRADES[: i + 1])) for i in range(len(_GRADES))]
+    return [end - start for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def on_a_part(stage: Stage, share: float) -> dict[str, Any]:

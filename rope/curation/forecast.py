@@ -159,7 +159,7 @@ def _elapsed(one: Measure, slots: int, rng: np.random.Generator) -> FloatArray |
     if one.seconds is None:
         return None
     if not isinstance(one.seconds, RowCost):
-        return (one.idle_s + one.seconds.once + one.seconds.draws(one.rows_in, rng)) / 3600
+        return (one.idle_s + one.seconds.once + one.seconds.draws(one.rows_in, one.n_shards, rng)) / 3600
     turns = math.ceil(one.n_shards / slots) / one.n_shards
     return (one.idle_s + one.seconds.once + turns * one.seconds.draws(one.rows_in, one.n_shards, rng)) / 3600
 
@@ -169,7 +169,7 @@ def _processor_time(one: Measure, slots: int, rng: np.random.Generator) -> Float
     if one.processor_seconds is None:
         return None
     if not isinstance(one.processor_seconds, RowCost):
-        return (one.processor_seconds.once + one.processor_seconds.draws(one.rows_in, rng)) / 3600
+        return (one.processor_seconds.once + one.processor_seconds.draws(one.rows_in, one.n_shards, rng)) / 3600
     once = one.processor_seconds.once * min(slots, one.n_shards)
     return (once + one.processor_seconds.draws(one.rows_in, one.n_shards, rng)) / 3600
 
@@ -217,8 +217,12 @@ def costs_table(name: str, measures: Sequence[Measure]) -> "Table":
         if isinstance(cost, RowCost):
             row = [f"{cost.once:,.2f}", f"{1000 * cost.shard.value:,.1f}", f"{1000 * cost.row.value:,.3g}"]
         elif cost is not None:
-            n, seconds = cost.points[-1]
-            row = [f"{cost.once:,.2f}", "", f"{1000 * fmean(seconds) / max(n, 1):,.3g} at {n:,} rows"]
+            last = cost.points[-1]
+            row = [
+                f"{cost.once:,.2f}",
+                "",
+                f"{1000 * fmean(last.seconds) / max(last.rows, 1):,.3g} at {last.rows:,} rows",
+            ]
         table.add_row(Text(one.stage, style="bold"), *row, f"{one.n_shards:,.0f}")
     return table
 

@@ -1,9 +1,11 @@
 """Measure every stage of a recipe on a part of its pool: rows, times and bytes; see `rope.curation.forecast`."""
 
+import math
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 from typing import Final
@@ -11,10 +13,11 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from rope.arrays import FloatArray
 from rope.curation.annotation.stage import ApplyAnswers
-from rope.curation.cost_laws import REACH, RowCost, ScaledCost, file_size
+from rope.curation.cost_laws import REACH, RowCost, ScaledCost, ScaledPoint, file_size
 from rope.curation.dry_run import DryRun, Part, Timed, dry_run, on_a_part, options_of, part_of, timed_engine, timed_jobs
 from rope.curation.measured_rows import read_rows, rows_of_stages
 from rope.curation.pipeline.accounting import kept_files, reject_files
@@ -35,11 +38,13 @@ __all__ = ["MIN_ROWS", "Measure", "Measures", "measure_stages"]
 MIN_ROWS: Final = 500
 """Rows that are drawn about at least, or all of the pool."""
 
-_PARTS: Final = (0.25, 0.5, 1.0)
-"""Shares of the drawn products on which a stage that must see all rows is measured."""
+_PARTS: Final = (("divided", 1.0, True), ("whole", 1.0, False), ("half", 0.5, False), ("quarter", 0.25, False))
+"""Shares of the drawn products on which a stage that must see all rows is measured, the largest first, as it warms up
+the worker; and whether these are in many files, so that what a file costs is told from what a row costs."""
 
+_MANY: Final = 8
 _MAX_FILES: Final = 200
-"""Files that such a stage is given at most."""
+"""Files that such a stage is given, of many: at least, and at most. Of few, an eighth of these."""
 
 _BATCH: Final = 65_536
 
@@ -238,24 +243,25 @@ def _name(manifest: ShardManifest) -> str:
 
 def _scaled(plan: Part, run: DryRun, timed: Timed, here: _Here) -> Measure:
     """Measure a stage on several parts of the drawn rows, in files as large as those that it will get."""
-    costs, sizes, failed = list[list[ShardCost]](), list[tuple[int, pa.Table]](), ""
+    costs, sizes, failed = list[tuple[int, list[ShardCost]]](), list[tuple[int, pa.Table]](), ""
     rows, n_bytes = read_rows(kept_files(run.made, here.before)), _bytes(run, here)
-    for share in _PARTS:
+    first, again = run.costs[here.stage.name][0], _again(plan, run, timed, here)
+    for name, share, is_divided in _PARTS:
         some = _some_products(rows, share)
+        files = _files(some, here.rows_in[0] / here.n_shards, is_divided=is_divided)
         try:
-            own, made = timed_jobs(timed, _job(plan, here.stage, share), _files(some, here.rows_in[0] / here.n_shards))
+            own, made = timed_jobs(timed, _job(plan, here.stage, share, name), files)
         except RopeError as error:
             failed = str(error)
         else:
-            costs.append(own)
-            sizes.append((len(some), read_rows(made)))
-    if len(costs) < 2:
+            costs.append((len(files), own))
+            sizes += [] if is_divided else [(len(some), read_rows(made))]
+    if len(sizes) < 2:
         return here.unmeasured(failed, n_bytes)
     if not isinstance(options_of(here.stage), SampleRows):
-        n_bytes = n_bytes * _growth(sizes, here.rows_in / max(plan.factor, 1.0), here.kept[0] / here.n_shards)
-    first = run.costs[here.stage.name][0]  # of the dry run, which has loaded the modules
-    seconds, processor_seconds = (_law(name, first, costs) for name in ("seconds", "processor_seconds"))
-    n, n_measured = float(here.rows_in[0]), costs[-1][0].rows
+        n_bytes = n_bytes * _growth(sizes[::-1], here.rows_in / max(plan.factor, 1.0), here.kept[0] / here.n_shards)
+    seconds, processor_seconds = (_law(name, first, again, costs) for name in ("seconds", "processor_seconds"))
+    n, n_measured = float(here.rows_in[0]), sizes[0][0]
     if not seconds.reaches(n):
         return here.unmeasured(f"{n:,.0f} rows are more than {REACH:g} times the {n_measured:,} measured", n_bytes)
     return Measure(
@@ -271,14 +277,22 @@ def _scaled(plan: Part, run: DryRun, timed: Timed, here: _Here) -> Measure:
     )
 
 
-def _files(rows: pa.Table, rows_per_file: float) -> list[pa.Table]:
-    """The rows in tables of so many, or of more where that would be too many tables."""
-    per_file = max(rows_per_file, len(rows) / _MAX_FILES, 1.0)
-    starts = np.unique(np.arange(0, max(len(rows), 1), per_file).astype(int)).tolist()
-    return [rows.slice(a, b - a) for a, b in zip(starts, [*starts[1:], len(rows)], strict=True)]
+def _again(plan: Part, run: DryRun, timed: Timed, here: _Here) -> list[ShardCost]:
+    """The costs of the task of the dry run once more: what its first time took longer than these is paid once."""
+    stage = next(one for one in plan.part.stages if one.name == here.stage.name)
+    job = replace(_job(plan, here.stage, 1.0, "again"), options=dict(stage.options))
+    return timed_jobs(timed, job, [pq.read_table(path) for path in kept_files(run.made, here.before)])[0]
 
 
-def _job(plan: Part, stage: Stage, share: float) -> ShardJob:
+def _files(rows: pa.Table, rows_per_file: float, *, is_divided: bool) -> list[pa.Table]:
+    """The rows in a few tables, or in many, but not in so many that they tell no more."""
+    n_files = math.ceil(len(rows) / max(rows_per_file, 1.0))
+    n_files = int(np.clip(n_files, _MANY, _MAX_FILES)) if is_divided else math.ceil(min(n_files, _MAX_FILES) / _MANY)
+    ends = np.linspace(0, len(rows), max(min(n_files, len(rows)), 1) + 1).astype(int).tolist()
+    return [rows.slice(start, end - start) for start, end in pairwise(ends)]
+
+
+def _job(plan: Part, stage: Stage, share: float, name: str) -> ShardJob:
     """The stage with the recipe's options, of which `n_validation` and `count` are those of a share of the part."""
     options, real = on_a_part(stage, share * plan.drawn.num_rows / plan.n_rows), options_of(stage)
     if isinstance(real, SampleRows):
@@ -293,7 +307,7 @@ def _job(plan: Part, stage: Stage, share: float) -> ShardJob:
         use=stage.use,
         options=options,
         sources=(),
-        folder=plan.folder / "parts" / stage.name / str(share),
+        folder=plan.folder / "parts" / stage.name / name,
         batch_rows=limits.batch_rows,
         deadline_s=limits.global_deadline_s,
         row_deadline_s=0.0,
@@ -309,10 +323,16 @@ def _some_products(rows: pa.Table, share: float) -> pa.Table:
     return rows.filter(pa.array(hashes <= np.uint64(min(share * 2.0**64, 2.0**64 - 2048))))
 
 
-def _law(name: str, first: ShardCost, others: Sequence[Sequence[ShardCost]]) -> ScaledCost:
-    """The law of `seconds` or `processor_seconds`; what the first took longer than the last is paid once."""
-    points = [(costs[0].rows, tuple(float(getattr(cost, name)) for cost in costs)) for costs in others]
-    return ScaledCost(max(float(getattr(first, name)) - fmean(points[-1][1]), 0.0), tuple(points))
+def _law(
+    name: str, first: ShardCost, again: Sequence[ShardCost], others: Sequence[tuple[int, Sequence[ShardCost]]]
+) -> ScaledCost:
+    """The law of `seconds` or `processor_seconds`."""
+    once = float(getattr(first, name)) - fmean(float(getattr(cost, name)) for cost in again)
+    points = [
+        ScaledPoint(costs[0].rows, n_files, tuple(float(getattr(cost, name)) for cost in costs))
+        for n_files, costs in others
+    ]
+    return ScaledCost(max(once, 0.0), tuple(points))
 
 
 def _growth(sizes: Sequence[tuple[int, pa.Table]], rows: FloatArray, rows_per_file: float) -> FloatArray:

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from rope.curation.cost_laws import REACH, Measured, ScaledCost, file_size, mean_of, row_cost
+from rope.curation.cost_laws import REACH, Measured, ScaledCost, ScaledPoint, file_size, mean_of, row_cost
 from rope.curation.pipeline.worker import write_rows
 
 
@@ -49,15 +49,24 @@ def test_no_time_is_negative():
     ids=["a line", "a square"],
 )
 def test_a_law_is_drawn_on(seconds, expected):
-    cost = ScaledCost(0.0, tuple((n, (seconds(n), seconds(n))) for n in (100, 200, 400)))
-    draws = cost.draws(np.full(200, 2000.0), rng())
+    cost = ScaledCost(0.0, tuple(ScaledPoint(n, 1, (seconds(n), seconds(n))) for n in (100, 200, 400)))
+    draws = cost.draws(np.full(200, 2000.0), 1, rng())
     assert draws[0] == pytest.approx(expected, rel=0.01)
     low, high = np.quantile(draws[1:], (0.025, 0.975))
     assert low < expected < high
 
 
+def test_what_a_file_costs_is_not_taken_for_a_cost_of_rows():
+    """A second file makes a step in the times, which a law of rows alone takes for a square."""
+    points = [(630, 8), (630, 2), (200, 1), (80, 1)]
+    cost = ScaledCost(0.0, tuple(ScaledPoint(n, f, (0.001 + 0.007 * f + 1e-5 * n,) * 3) for n, f in points))
+    draws = cost.draws(np.full(200, 3900.0), 8, rng())
+    assert draws[0] == pytest.approx(0.001 + 0.007 * 8 + 0.039, rel=0.01)
+    assert np.quantile(draws[1:], 0.975) < 1.5 * draws[0]
+
+
 def test_a_law_ends_where_it_has_not_been_measured():
-    cost = ScaledCost(0.0, ((100, (1.0,)), (200, (2.0,))))
+    cost = ScaledCost(0.0, (ScaledPoint(100, 1, (1.0,)), ScaledPoint(200, 1, (2.0,))))
     assert cost.reaches(200 * REACH)
     assert not cost.reaches(200 * REACH + 1)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rope.curation.cost_laws import Measured, RowCost, ScaledCost
+from rope.curation.cost_laws import Measured, RowCost, ScaledCost, ScaledPoint
 from rope.curation.forecast import Range, annotator_hours, forecast, range_of
 from rope.curation.measure import Measure, Measures
 from rope.errors import UsageError
@@ -57,7 +57,7 @@ def test_a_stage_that_was_not_measured_is_named_and_not_counted_as_nothing():
 
 
 def test_a_law_is_one_task_however_many_workers():
-    law = ScaledCost(36.0, ((1800, (18.0, 18.0)), (3600, (36.0, 36.0))))
+    law = ScaledCost(36.0, (ScaledPoint(1800, 1, (18.0, 18.0)), ScaledPoint(3600, 1, (36.0, 36.0))))
     made = planned(measure("merge", cost=law), workers=100)
     assert made.hours.value == pytest.approx(0.02, rel=0.01)
     assert made.hours.low < 0.0195
