@@ -2,8 +2,9 @@
 
 Of a stage that takes rows one by one, three costs are told apart: what is paid once a worker (its modules, its model),
 once a shard, and for each row. A stage that must see all rows has one shard, so it is run on several parts of the drawn
-rows, in few files and in many, and a law `a + f files + b n + c n²` with no term below 0 is fitted to the times. With no
-term of files, what a file costs would pass for a cost of rows, and a part that needs a second file for a bend. A law is good near what was measured: beyond `REACH` times as many rows it is not used.
+rows, in few files and in many, and a law `a + f files + b n + c n²` with no term below 0 is fitted to the times. If it
+had no term of files, what a file costs would pass for a cost of rows, and a part that needs a second file for a bend.
+A law is good near what was measured: beyond `REACH` times as many rows it is not used.
 
 Costs come as many draws: the first is the best guess, the others vary as the measured shards do (Student's t).
 """

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
@@ -21,14 +21,16 @@ from rope.curation.embedded_media import in_files
 from rope.curation.pipeline.accounting import audit as check_accounting
 from rope.curation.pipeline.accounting import kept_files
 from rope.curation.pipeline.manifest import ShardManifest
+from rope.curation.pipeline.operation import load_operation
 from rope.curation.pipeline.places import cache_of, here_of
-from rope.curation.pipeline.recipe import CurationRecipe
+from rope.curation.pipeline.recipe import CurationRecipe, stages_of
 from rope.curation.pipeline.runner import finished_stages
 from rope.curation.send import refuse_occupied, send_dataset
 from rope.curation.splitting.leak_audit import LeakAudit
 from rope.curation.splitting.recipe_leaks import audit_split, card_with_leaks, leak_summary, leaks_refused, write_leaks
 from rope.dataset.build import BuildReport, build_dataset
 from rope.dataset.validate import validate
+from rope.documents import read_document
 from rope.domain import DOMAINS, SPLITS, Domain
 from rope.errors import DatasetError, UsageError
 from rope.files import AnyPath, atomic_path, sha256_of
@@ -188,7 +190,32 @@ def curated_source(recipe: CurationRecipe, stages: dict[str, list[tuple[Path, Sh
         image_root=root,
         stage=partial(_stage, folder=folder, names=names, root=root, media=media),
         file_of=lambda _split, _domain: names[0],
+        shown_as=partial(_shown_as, root=root, folders=_media_folders(recipe)),
     )
+
+
+def _media_folders(recipe: CurationRecipe) -> list[Path]:
+    """The folders of this machine in which media of a run lie: of the pool, of downloads, and of what rows held."""
+    pool = recipe.pool_path
+    of_pool = [pool if pool.is_dir() else pool.parent] if isinstance(pool, Path) else []
+    downloads = [load_operation(stage.use).options(**stage.options).folder for stage in stages_of(recipe, "download")]
+    return [here_of(recipe.work) / "media", *downloads, *of_pool]
+
+
+def _shown_as(name: str, *, root: Path, folders: Sequence[Path]) -> str:
+    """What a dataset calls a file: its place in its folder, and alone its name elsewhere; no path of this machine.
+
+    >>> _shown_as("pool/a/b.jpg", root=Path("/x"), folders=[Path("/x/pool")])
+    'a/b.jpg'
+    >>> _shown_as("home/me/b.jpg", root=Path("/"), folders=[Path("/x/pool")])
+    'b.jpg'
+    """
+    path = os.path.normpath(root / name)
+    for folder in folders:
+        start = f"{os.path.normpath(folder.absolute())}{os.sep}"
+        if path.startswith(start):
+            return Path(path.removeprefix(start)).as_posix()
+    return Path(path).name
 
 
 def _paths(path: Path, media: Path) -> Iterator[str]:
@@ -251,7 +278,7 @@ def _lineage(
     recipe_file: Path, recipe: CurationRecipe, stages: dict[str, list[tuple[Path, ShardManifest]]], audit: LeakAudit
 ) -> dict[str, Any]:
     return {
-        "recipe": recipe_file.read_text("utf-8"),
+        "recipe": _without_places(recipe_file),
         "previous": None if recipe.previous is None else recipe.previous.name,
         "stages": {
             name: {
@@ -264,6 +291,22 @@ def _lineage(
         },
         "leaks": leak_summary(audit, recipe.leaks),
     }
+
+
+def _without_places(recipe_file: Path) -> str:
+    """The text of a recipe; of an absolute path in it only the last part, as the rest is of this machine alone."""
+    text = recipe_file.read_text("utf-8")
+    for place in sorted(_absolute_paths(read_document(recipe_file, "TOML", "a recipe")), key=len, reverse=True):
+        text = text.replace(place, PurePath(place).name)
+    return text
+
+
+def _absolute_paths(value: object) -> Iterator[str]:
+    """All texts in a document that are absolute paths."""
+    if isinstance(value, str) and PurePath(value).is_absolute():
+        yield value
+    for one in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _absolute_paths(one)
 
 
 def _counts(manifests: Sequence[ShardManifest]) -> list[dict[str, Any]]:

@@ -174,7 +174,7 @@ def build_dataset(
     in_shards = has_shards(root)
     if in_shards and media == "reference":
         raise UsageError(f"{root}: images are in tar shards, where no path leads to them; build with --media embed")
-    images = Images(media, root.absolute(), in_shards)
+    images = Images(media, root.absolute(), in_shards, found.shown_as)
     plan = _Plan(found, out, images, name or found.name or found.folder.resolve().name, shard_bytes, n_frames)
     _refuse_company(plan)
     if (out / MANIFEST_NAME).is_file():

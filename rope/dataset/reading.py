@@ -4,7 +4,7 @@ Sizes are looked up before a file is read, so that what is cut by bytes is cut i
 and no more than one row group is held.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,11 +40,18 @@ class Images:
         media: `embed` reads and checks each file; `reference` writes its path without looking.
         root: the folder that image names are relative to, absolute.
         in_shards: whether the folder holds tar shards of `rope fetch` instead of files.
+        shown_as: the name of an image or another file -> how the dataset calls it, where it holds its bytes, and the
+            list of faults; None for the same name.
     """
 
     media: Media
     root: Path
     in_shards: bool = False
+    shown_as: Callable[[str], str] | None = None
+
+    def shown(self, names: Sequence[str | None]) -> list[str | None]:
+        """How the dataset calls files."""
+        return [name if name is None or self.shown_as is None else self.shown_as(name) for name in names]
 
 
 class Rows:

@@ -128,7 +128,8 @@ def _assemble(reader: DomainReader, stretch: Stretch) -> RowBatch:
     rows, images, schema = stretch.rows, reader.images, reader.schema
     frames, owner, data, faults = _frames(reader, stretch)
     if images.media == "embed":
-        paths = frames["image"].combine_chunks()
+        names = frames["image"].combine_chunks()
+        paths = names if images.shown_as is None else pa.array(images.shown(names.to_pylist()), pa.string())
     else:
         paths = pc.binary_join_element_wise(f"{images.root}/", frames["image"].combine_chunks(), "")
     n_left = np.bincount(owner, minlength=len(rows))
@@ -161,7 +162,7 @@ def _frames(reader: DomainReader, stretch: Stretch) -> tuple[pa.Table, IntArray,
         frames, owner = frames.filter(pa.array(~is_large[owner])), owner[~is_large[owner]]
     contents = list(reader.pool.map(partial(_read_image, images), frames.to_pylist()))
     readable = np.array([content is not None for content in contents], bool)
-    faults += _image_faults(rows, frames, owner, readable)
+    faults += _image_faults(images, rows, frames, owner, readable)
     data = pa.array([content for content in contents if content is not None], pa.binary())
     return frames.filter(pa.array(readable)), owner[readable], data, faults
 
@@ -200,12 +201,13 @@ def _stored_bytes(images: Images, frame: dict[str, Any]) -> bytes:
 
 
 def _image_faults(
-    rows: pa.Table, frames: pa.Table, owner: IntArray, readable: npt.NDArray[np.bool_]
+    images: Images, rows: pa.Table, frames: pa.Table, owner: IntArray, readable: npt.NDArray[np.bool_]
 ) -> list[ReleaseFault]:
-    names, ids = frames["image"], rows["sample_id"]
+    broken, ids = np.flatnonzero(~readable).tolist(), rows["sample_id"]
+    names = images.shown([frames["image"][i].as_py() for i in broken])
     return [
-        ReleaseFault(names[int(i)].as_py(), 0, "unreadable_image", ids[int(owner[i])].as_py())
-        for i in np.flatnonzero(~readable)
+        ReleaseFault(str(name), 0, "unreadable_image", ids[int(owner[i])].as_py())
+        for name, i in zip(names, broken, strict=True)
     ]
 
 
@@ -220,11 +222,11 @@ def _files(reader: DomainReader, rows: pa.Table, column: str) -> tuple[pa.Struct
         contents = list(reader.pool.map(lambda name: name and _read_file(images.root, name, column), held))
         kinds |= {i: f"unreadable_{column}" for i, name in enumerate(held) if name and contents[i] is None}
     is_null = pa.array([name is None or i in kinds for i, name in enumerate(names)])
-    prefix = "" if images.media == "embed" else f"{images.root}/"
-    paths = [name and prefix + name for name in names]
+    shown = images.shown(names)
+    paths = shown if images.media == "embed" else [name and f"{images.root}/{name}" for name in names]
     columns = [pa.array(contents, pa.binary()), pa.array(paths, pa.string())]
     stored = pa.StructArray.from_arrays(columns, names=["bytes", "path"], mask=is_null)
-    return stored, [ReleaseFault(str(names[i]), 0, kinds[i], rows["sample_id"][i].as_py()) for i in sorted(kinds)]
+    return stored, [ReleaseFault(str(shown[i]), 0, kinds[i], rows["sample_id"][i].as_py()) for i in sorted(kinds)]
 
 
 def _read_file(root: Path, name: str, column: str) -> bytes | None:

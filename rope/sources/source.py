@@ -42,6 +42,7 @@ class ReleaseSource:
         encoding: of text files without a byte order mark; None for UTF-8.
         name: of the dataset, unless the caller says otherwise; None for the name of the folder.
         queries: split -> its search queries, where a release has some.
+        shown_as: see `rope.dataset.reading.Images`.
     """
 
     kind: str
@@ -56,3 +57,4 @@ class ReleaseSource:
     encoding: str | None = None
     name: str | None = None
     queries: Mapping[Split, Queries] = field(default_factory=dict)
+    shown_as: Callable[[str], str] | None = None

@@ -195,3 +195,44 @@ def test_media_and_columns_of_the_pool_go_all_the_way(curate, tmp_path):
     root = Path(said.split("media are below ")[1].splitlines()[0])
     assert all((root / path.removeprefix("/data/local-files/?d=")).suffix == ".jpg" for path in shown)
     assert all((root / path.removeprefix("/data/local-files/?d=")).is_file() for path in shown)
+
+
+@pytest.mark.parametrize("is_absolute", [False, True])
+def test_a_dataset_holds_no_path_of_the_machine(curate, is_absolute, tmp_path):
+    """Media beside the pool, in another folder, inside rows and missing, in one run."""
+    home = tmp_path / "homefolder"
+    (home / "elsewhere").mkdir(parents=True)
+    write_pictures(home, n_products=3)
+    rows = pq.read_table(home / "pool.parquet").to_pylist()
+    for row in rows:
+        row["frames"] = [{"bytes": None, "path": name} for name in row["frames"]]
+    rows[0]["frames"] = [{"bytes": (home / "p0-page-0.jpg").read_bytes(), "path": None}]
+    (home / "p1-page-0.jpg").rename(home / "elsewhere" / "moved.jpg")
+    rows[3]["frames"] = [{"bytes": None, "path": str(home / "elsewhere" / "moved.jpg")}]
+    (home / "p2-live-1.jpg").unlink()
+    (home / "in").mkdir()
+    pq.write_table(pa.Table.from_pylist(rows), home / "in" / "pool.parquet")
+    for path in home.glob("*.jpg"):
+        path.rename(home / "in" / path.name)
+    recipe_of(home, HALVE, work="workfolder")
+    recipe = home / "spring.toml"
+    text = (home / "workfolder.toml").read_text().replace('"pool.parquet"', '"in/pool.parquet"')
+    text = text.replace('"in/', f'"{home}/in/').replace('"workfolder"', f'"{home}/workfolder"') if is_absolute else text
+    recipe.write_text(text)
+    assert curate("run", recipe, "--workers", 1)[0] == 0
+    code, _, err = curate("publish", recipe, "--out", tmp_path / "out", "--accept-unsound")
+    assert code == 0, err
+    found = {path.name: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    places = {
+        row["path"]
+        for path in (tmp_path / "out").rglob("*-of-*.parquet")
+        if "frames" in (table := pq.read_table(path)).column_names
+        for frames in table["frames"].to_pylist()
+        for row in frames
+    }
+    assert {"moved.jpg", "p0-video-0.jpg"} < places
+    assert not [place for place in places if place.startswith("/") or "folder" in place or place.startswith("in/")]
+    assert "p2-live-1.jpg" in found["faults.tsv"].decode()
+    assert [name for name, content in found.items() if b"homefolder" in content] == []
+    if is_absolute:
+        assert 'work = "workfolder"' in json.loads(found["curation.json"])["recipe"]

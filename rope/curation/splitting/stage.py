@@ -73,7 +73,7 @@ class SplitRows:
     min_recall: PositiveFraction = 0.99
     recall_queries: Count = 1000
     max_shared: Annotated[int, NumberRange(2)] = MAX_SHARED
-    freeze_val: str | None = None
+    freeze_val: Path | None = None
     strata: list[str] = field(default_factory=lambda: ["category"])
 
     def __post_init__(self) -> None:
@@ -301,11 +301,11 @@ def _near(
     return Near(product[order[pairs.left]], product[order[pairs.right]]), note
 
 
-def _frozen(folder: str | None) -> list[str]:
+def _frozen(folder: Path | None) -> list[str]:
     """The validation products of a dataset directory, ascending."""
     if folder is None:
         return []
-    files = sorted(Path(folder).glob("products/validation-*.parquet"))
+    files = sorted(folder.glob("products/validation-*.parquet"))
     if not files:
         raise UsageError(
             f"freeze_val: {folder} has no products/validation-*.parquet; expected a dataset directory, such as the one "

@@ -1,7 +1,11 @@
+import typing
+from pathlib import Path
+
 import pytest
 
 from rope.config import check_options
 from rope.curation.filtering.stage import Filter
+from rope.curation.pipeline.operation import BUILT_IN, load_operation
 from rope.curation.pipeline.recipe import read_recipe
 from rope.errors import UsageError
 
@@ -135,3 +139,42 @@ def test_a_recipe_that_is_not_there_or_no_toml_is_refused(read, tmp_path):
 )
 def test_options_are_held_against_the_fields_of_a_dataclass(given, n_mistakes):
     assert len(check_options(Filter, given, "here")) == n_mistakes
+
+
+PATH_OPTIONS = {
+    "answers": ("labels", ""),
+    "download": ("folder", ""),
+    "encode": ("model", 'fit = "crop"'),
+    "split": ("freeze_val", "n_validation = 1\nseed = 0"),
+}
+"""Built-in operation -> its option that is a path, and the other options that it needs."""
+
+
+def test_every_option_that_is_a_path_is_in_the_table():
+    hints = {name: typing.get_type_hints(load_operation(name).options) for name in BUILT_IN}
+    found = {(name, option) for name in hints for option, hint in hints[name].items() if "Path" in str(hint)}
+    assert found == {(name, option) for name, (option, _) in PATH_OPTIONS.items()}
+
+
+@pytest.mark.parametrize("use", sorted(PATH_OPTIONS))
+@pytest.mark.parametrize("is_absolute", [False, True])
+def test_a_path_of_a_stage_is_relative_to_the_recipe(use, is_absolute, tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    option, others = PATH_OPTIONS[use]
+    written = tmp_path / "x" / "there" if is_absolute else Path("x", "there")
+    text = f'[pool]\npath = "pool"\n[[stage]]\nuse = "{use}"\n{option} = "{written.as_posix()}"\n{others}\n'
+    (tmp_path / "recipe.toml").write_text(text)
+    (stage,) = read_recipe(Path("..", "recipe.toml")).stages
+    found = getattr(load_operation(use).options(**stage.options), option)
+    assert found.resolve() == tmp_path / "x" / "there"
+
+
+def test_the_paths_of_the_recipe_itself_are_relative_to_it(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    text = 'work = "w"\nprevious = "p"\n[pool]\npath = "rows"\n[[stage]]\nuse = "decode"\n'
+    (tmp_path / "recipe.toml").write_text(text)
+    found = read_recipe(Path("..", "recipe.toml"))
+    places = [found.work, found.previous, found.pool_path]
+    assert [place.resolve() for place in places] == [tmp_path / name for name in ("w", "p", "rows")]

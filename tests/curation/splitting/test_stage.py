@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -126,7 +128,7 @@ def test_an_earlier_validation_set_stays(tmp_path):
     pq.write_table(pa.table({"product_id": ["p03", "p11"]}), folder / "validation-00000-of-00001.parquet")
     pool = tmp_path / "pool"
     pool.mkdir()
-    found = sides(write(pool, rows(20)), n_validation=5, freeze_val=str(tmp_path / "earlier"))
+    found = sides(write(pool, rows(20)), n_validation=5, freeze_val=tmp_path / "earlier")
     assert found["p03"][0] == found["p11"][0] == "validation"
     assert n_validation(found) == 5
 
@@ -141,7 +143,7 @@ def test_an_earlier_validation_set_stays(tmp_path):
             r"near is 2\.0; expected a finite number, above 0",
         ),
         ({"n_validation": 2, "near": 0.9}, UsageError, "no column 'embedding'"),
-        ({"n_validation": 2, "freeze_val": "nowhere"}, UsageError, "nowhere has no products/validation"),
+        ({"n_validation": 2, "freeze_val": Path("nowhere")}, UsageError, "nowhere has no products/validation"),
         ({"n_validation": 5}, DatasetError, "at most 2 can be chosen"),
     ],
 )
