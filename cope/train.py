@@ -24,6 +24,7 @@ from cope.classification import ProductCentres
 from cope.data import WeightedProducts, n_samples, training_products
 from cope.embed import CopeEmbedder
 from cope.evaluate import score_on_validation
+from cope.freed_memory import keep_freed_memory
 from cope.kept_frames import FRAMES_NAME, forget_frames, keep_frames, read_kept
 from cope.long_tail import Tail, effective_number_weights, log_prior_shifts
 from cope.model import Cope
@@ -100,6 +101,7 @@ def train(
         RopeError: the loss is not a number or has leapt; the state before that step is saved.
     """
     read_manifest(directory)  # before anything is written
+    keep_freed_memory()
     accelerator = Accelerator(
         mixed_precision="bf16" if recipe.precision == "bf16" else "no",
         log_with=list(trackers) or None,
@@ -125,7 +127,12 @@ def train(
         if recipe.heads == "aligned" and is_own:
             align_untrained_heads(model, tokenizer, products, recipe.seed, use_text=recipe.use_text)
         run = _prepare(recipe, model, tokenizer, towers, products, ranks, accelerator)
-        run.feed = Feed(products, num_workers=num_workers, pin_memory=accelerator.device.type == "cuda")
+        run.feed = Feed(
+            products,
+            num_workers=num_workers,
+            pin_memory=accelerator.device.type == "cuda",
+            epochs=recipe.epochs,
+        )
         found = find_progress(out / "state")
         if found is not None:
             run.resume(out / "state", found)

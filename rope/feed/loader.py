@@ -3,6 +3,7 @@
 import gc
 from collections import deque
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
@@ -52,6 +53,8 @@ class Feed(Generic[BatchT_co]):
         num_workers: processes that decode; 0 decodes in this one.
         prefetch: batches that each worker prepares ahead.
         pin_memory: put tensors where a GPU can fetch them faster.
+        epochs: how many epochs will be iterated in all. With it, the workers begin once and prepare the first batches
+            of an epoch while the loop is busy with the end of the one before; without, they begin with every epoch.
 
     Attributes:
         epoch: the epoch of the next batch, from 0.
@@ -71,13 +74,18 @@ class Feed(Generic[BatchT_co]):
         num_workers: int = 0,
         prefetch: int = 2,
         pin_memory: bool = False,
+        epochs: int | None = None,
     ) -> None:
-        if num_workers < 0 or prefetch < 1:
-            raise UsageError(f"need num_workers >= 0 and prefetch >= 1, got {num_workers} and {prefetch}")
+        if num_workers < 0 or prefetch < 1 or (epochs is not None and epochs < 1):
+            raise UsageError(
+                f"need num_workers >= 0, prefetch >= 1 and epochs >= 1, got {num_workers}, {prefetch} and {epochs}"
+            )
         self._source = source
         self._num_workers = num_workers
         self._prefetch = prefetch
         self._pin_memory = pin_memory
+        self._epochs = epochs
+        self._coming: Iterator[tuple[Any, int | None]] | None = None
         self._position = 0
         self.epoch = 0
         self.n_damaged = 0
@@ -88,24 +96,42 @@ class Feed(Generic[BatchT_co]):
 
     def __iter__(self) -> Iterator[BatchT_co]:
         """What is left of the present epoch; its end begins the next."""
-        ends: deque[int] = deque()
+        coming, self._coming = self._coming or self._read_ahead(), None  # what fails begins anew at the same batch
+        for batch, end in coming:
+            if end is None:
+                break
+            self._position = end
+            self.n_damaged += len(batch.damaged)
+            if not isinstance(batch, AllDamaged):
+                self._coming = coming if self._epochs is not None else None
+                yield batch
+                self._coming = None
+        self.epoch += 1
+        self._position = 0
+        self._coming = coming if self._epochs is not None and self.epoch < self._epochs else None
+
+    def _read_ahead(self) -> Iterator[tuple[Any, int | None]]:
+        """The batches from the present position on, each with the position after it; the end of an epoch has None."""
+        ends: deque[int | None] = deque()
         batches: DataLoader[Any] = DataLoader(
             _Items(self._source),
-            batch_sampler=_Keys(self._source.steps(self.epoch, self._position), ends),
+            batch_sampler=_Keys(self._steps(), ends),
             num_workers=self._num_workers,
-            collate_fn=self._source.collate,
+            collate_fn=partial(_collate, self._source),
             pin_memory=self._pin_memory,
             generator=torch.Generator().manual_seed(self.epoch),  # else every epoch would move the global one
             prefetch_factor=self._prefetch if self._num_workers else None,
             worker_init_fn=_keep_what_was_inherited,
         )
         for batch in batches:
-            self._position = ends.popleft()
-            self.n_damaged += len(batch.damaged)
-            if not isinstance(batch, AllDamaged):
-                yield batch
-        self.epoch += 1
-        self._position = 0
+            yield batch, ends.popleft()
+
+    def _steps(self) -> Iterator[tuple[list[Any], int | None]]:
+        position, last = self._position, max(self.epoch + 1, self._epochs or 0)
+        for epoch in range(self.epoch, last):
+            yield from self._source.steps(epoch, position)
+            yield [], None
+            position = 0
 
     def state_dict(self) -> dict[str, Any]:
         """Where the loop stands, as plain numbers and strings that JSON and `torch.save` keep.
@@ -135,6 +161,7 @@ class Feed(Generic[BatchT_co]):
             raise UsageError(
                 f"this state belongs to another feed: {', '.join(differences)}; start over, or with its options"
             )
+        self._coming = None
         self.epoch, self._position, self.n_damaged = state["epoch"], state["position"], state["n_damaged"]
 
 
@@ -157,10 +184,15 @@ class _Items(Dataset[Any]):
         return self._source[key]
 
 
+def _collate(source: BatchSource[ProductBatch | SampleBatch], items: list[Any]) -> Any:  # noqa: ANN401
+    """A batch; nothing where an epoch ends, which has no keys."""
+    return source.collate(items) if items else None
+
+
 class _Keys:
     """Hands out the keys of each batch once, and notes the position after it."""
 
-    def __init__(self, steps: Iterator[tuple[list[Any], int]], ends: deque[int]) -> None:
+    def __init__(self, steps: Iterator[tuple[list[Any], int | None]], ends: deque[int | None]) -> None:
         self._steps = steps
         self._ends = ends
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from rope.errors import UsageError
+from rope.errors import DatasetError, UsageError
 from rope.feed import BalancedProducts, Feed, ProcessShare, SampleStream, loader
 from tests.feed.conftest import SIZES, write_products
 from tests.feed.readers import READER, plain
@@ -95,6 +95,50 @@ def test_a_loop_that_breaks_goes_on_at_the_next_batch(make, data):
             if len(got) % 5 == 0:
                 break
     assert got == whole
+
+
+@both
+@pytest.mark.parametrize("n_workers", [0, 2])
+def test_a_feed_that_knows_its_epochs_gives_the_same_after_breaks_and_a_return(n_workers, make, data):
+    whole = epochs(Feed(make(data)), 3)
+    feed, got = Feed(make(data), num_workers=n_workers, epochs=3), []
+    while feed.epoch < 3:
+        for batch in feed:
+            got.append(plain(batch))
+            if len(got) % 5 == 0:
+                break
+    assert got == whole
+    feed.load_state_dict({**feed.state_dict(), "epoch": 1})
+    assert epochs(feed, 2) == whole[len(feed) :]
+    assert epochs(feed, 1) == epochs(Feed(make(data)), 4)[len(whole) :]  # one more than it was told
+
+
+class Named:
+    """A reader whose texts name the process that read."""
+
+    def wanted(self, domain):
+        return 1
+
+    def read(self, sample, seed, epoch):
+        return READER.read(sample, seed, epoch)._replace(text=str(os.getpid()))
+
+
+@pytest.mark.parametrize(("known", "n_processes"), [(None, 3), (3, 1)])
+def test_workers_of_a_feed_that_knows_its_epochs_begin_once(known, n_processes, data):
+    feed = Feed(stream(data, reader=Named()), num_workers=1, epochs=known)
+    assert len({text for _ in range(3) for batch in feed for text in batch.texts}) == n_processes
+
+
+@pytest.mark.parametrize("n_workers", [0, 1])
+def test_a_batch_that_cannot_be_read_is_asked_for_again(n_workers, tmp_path):
+    folder = write_products(tmp_path, SIZES, damaged={"p03-v0"})
+    source = BalancedProducts(folder, "train", reader=READER, seed=3, batch_size=2)
+    feed, places = Feed(source, num_workers=n_workers, epochs=3), []
+    for _ in range(2):
+        with pytest.raises(DatasetError, match="p03-v0"):
+            epochs(feed, 3)
+        places.append((feed.epoch, feed.state_dict()["position"]))
+    assert places[0] == places[1]
 
 
 RUN = """
@@ -198,7 +242,7 @@ def test_products_are_resumed_on_any_number_of_ranks(data):
     assert sorted(first + rest) == sorted(SIZES)
 
 
-@pytest.mark.parametrize("options", [{"num_workers": -1}, {"prefetch": 0}])
+@pytest.mark.parametrize("options", [{"num_workers": -1}, {"prefetch": 0}, {"epochs": 0}])
 def test_options_out_of_range_are_refused(options, data):
-    with pytest.raises(UsageError, match="need num_workers >= 0 and prefetch >= 1"):
+    with pytest.raises(UsageError, match="need num_workers >= 0, prefetch >= 1 and epochs >= 1"):
         Feed(balanced(data), **options)
