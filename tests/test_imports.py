@@ -190,6 +190,13 @@ def test_nothing_heavy_is_imported_at_first(module):
     assert done.stdout.strip() == "[]"
 
 
+def test_planning_a_run_imports_no_pandas_and_workers_have_it_at_once():
+    program = "import sys, rope.curation.pipeline.ingest, rope.curation.pipeline.runner; print('pandas' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "False"
+    assert "pandas" in PRELOAD
+
+
 def repeated_classes(root: Path, packages: list[str]) -> dict[str, list[str]]:
     """Name of a public class -> the files that define one of that name, where there are several."""
     found: dict[str, list[str]] = {}

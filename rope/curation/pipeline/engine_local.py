@@ -20,8 +20,12 @@ from rope.errors import UsageError
 
 __all__ = ["PRELOAD", "LocalEngine", "local_engine"]
 
-PRELOAD: Final = tuple(
-    f"rope.curation.{name}" for name in ("pipeline.ingest", "operations.decode", "filtering.stage", "pipeline.worker")
+PRELOAD: Final = (
+    "rope.curation.pipeline.ingest",
+    "rope.curation.operations.decode",
+    "rope.curation.filtering.stage",
+    "rope.curation.pipeline.worker",
+    "pandas",  # which pyarrow imports when it makes its first array
 )
 """Modules that a worker imports before its first task, so that they do not count towards the task's deadline."""
 

@@ -115,7 +115,8 @@ class _Files:
         return self.file.take(pa.array(first, mask=~has_one))
 
 
-_NO_FILES: Final = _Files(np.zeros(0, np.int64), pa.array([], _FILE))
+# Not from `pa.array`, which would import pandas in every process that plans.
+_NO_FILES: Final = _Files(np.zeros(0, np.int64), pa.nulls(0, _FILE))
 
 
 def _ids(batch: pa.RecordBatch, options: IngestOptions) -> tuple[pa.Array, npt.NDArray[np.bool_]]:

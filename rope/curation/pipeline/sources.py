@@ -35,8 +35,11 @@ class EarlierFiles:
     rejects: tuple[PoolSlice, ...]
 
 
-def files_here(sources: Sequence[PoolSlice], folder: Path) -> list[Path]:
-    """Files of one folder on this machine, whose hashes were compared: themselves, or copies in `folder`."""
+def files_here(sources: Sequence[PoolSlice], folder: Path | None = None) -> list[Path]:
+    """Files of one folder on this machine, whose hashes were compared: themselves, or copies in `folder`.
+
+    Files that lie on this machine need no `folder`.
+    """
     copies = mirrored(sources[0].path.parent, [source.path.name for source in sources], folder) if sources else []
     for source, copy in zip(sources, copies, strict=True):
         if sha256_of(copy) != source.sha256:

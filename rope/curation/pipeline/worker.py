@@ -194,10 +194,13 @@ def _sources_here(job: ShardJob) -> Iterator[ShardJob]:
     """
     if not job.checked:
         yield job
-        return
-    with tempfile.TemporaryDirectory(prefix="rope-shard-") as folder:
-        copies = files_here(job.sources, Path(folder))
-        yield replace(job, sources=tuple(map(_moved, job.sources, copies)))
+    elif all(isinstance(source.path, Path) for source in job.sources):
+        files_here(job.sources)  # copies nothing, so a killed worker leaves no folder for copies either
+        yield job
+    else:
+        with tempfile.TemporaryDirectory(prefix="rope-shard-") as folder:
+            copies = files_here(job.sources, Path(folder))
+            yield replace(job, sources=tuple(map(_moved, job.sources, copies)))
 
 
 def _outcomes(

@@ -86,6 +86,14 @@ def test_files_of_a_shard_try_no_dictionaries(shard):
     assert not [column["path_in_schema"] for column in columns if column["has_dictionary_page"]]
 
 
+def test_files_of_this_machine_need_no_folder_for_copies_which_a_killed_worker_would_leave(
+    shard, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    execute(ShardAttempt(shard))
+    assert shard.is_done
+
+
 def test_trying_rows_writes_nothing(shard):
     execute(ShardAttempt(shard, rows=(0, 3)))
     assert not shard.folder.exists()
