@@ -207,7 +207,7 @@ def plan(
     What is measured: the share of rows that each stage keeps; what a stage costs once, for each shard and for each row;
     and the size of files. Every interval is of 95 %.
     """
-    from rope.curation.forecast import annotator_hours, costs_table, forecast, forecast_table
+    from rope.curation.forecast import annotator_hours, costs_table, forecast, forecast_table, totals_in_words
     from rope.curation.measure import measure_stages
     from rope.curation.pipeline.recipe import read_recipe
 
@@ -216,13 +216,8 @@ def plan(
     made = forecast(measures, workers=workers, gpus=gpus)
     output().print(forecast_table(checked.name, made))
     output().print(costs_table(checked.name, measures.stages))
-    people = annotator_hours(made.stages[-1].kept, seconds_per_item)
-    totals = [("hours", "hours"), ("processor_hours", "processor hours"), ("gigabytes", "GB")]
-    for total, shown in totals:
-        found, lacking = getattr(made, total), made.lacking(total)
-        without = f", without {', '.join(lacking)}" if lacking else ""
-        typer.echo(f"{shown} in all{without}: {found.value:,.3g} ({found.low:,.3g} - {found.high:,.3g})")
-    typer.echo(f"annotators' hours: {people.value:,.3g} ({people.low:,.3g} - {people.high:,.3g})")
+    for line in totals_in_words(made, annotator_hours(made.stages[-1].kept, seconds_per_item)):
+        typer.echo(line)
     for stage in made.stages:
         for what, told in (("not measured", stage.missing), ("assumed of its rows", stage.assumed)):
             if told:

@@ -60,11 +60,13 @@ class Timed:
         engine: that does the work.
         costs: stage -> the costs of its shards, in the order in which they were made; `seconds` as the run sees them.
         idle_s: stage -> seconds of the run itself before its first shard.
+        began: seconds of the clock on the wall.
     """
 
     engine: Engine
     costs: defaultdict[str, list[ShardCost]] = field(default_factory=lambda: defaultdict(list))
     idle_s: dict[str, float] = field(default_factory=dict)
+    began: float = field(default_factory=time.time)
     _begun: float = 0.0
     _ended: float = field(default_factory=time.perf_counter)
 

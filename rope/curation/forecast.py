@@ -21,7 +21,18 @@ from rope.errors import UsageError
 if TYPE_CHECKING:
     from rope.table import Table
 
-__all__ = ["Forecast", "Range", "StageForecast", "annotator_hours", "costs_table", "forecast", "forecast_table"]
+__all__ = [
+    "Forecast",
+    "Range",
+    "StageForecast",
+    "annotator_hours",
+    "costs_table",
+    "forecast",
+    "forecast_table",
+    "shown_size",
+    "shown_time",
+    "totals_in_words",
+]
 
 _ENDS: Final = (0.025, 0.975)
 
@@ -79,6 +90,8 @@ class Forecast:
         hours: of all stages that were measured, one after the other.
         processor_hours: of their workers.
         gigabytes: of all files of the work that were measured.
+        workers: processes that `hours` are for.
+        media: what -> gigabytes that are not among these, or why they are not known: downloads, the published dataset.
     """
 
     n_rows: float
@@ -87,6 +100,8 @@ class Forecast:
     hours: Range
     processor_hours: Range
     gigabytes: Range
+    workers: int
+    media: dict[str, Range | str]
 
     def lacking(self, total: str) -> dict[str, str]:
         """The stages that a total lacks, and why.
@@ -138,7 +153,10 @@ def forecast(measures: Measures, *, workers: int, gpus: int) -> Forecast:
             )
         )
     summed = {name: range_of(total) for name, total in totals.items()}
-    return Forecast(measures.n_rows, measures.n_drawn, tuple(stages), **summed)
+    media = {
+        one.what: (one.missing or "") if one.n_bytes is None else range_of(one.n_bytes / 1e9) for one in measures.media
+    }
+    return Forecast(measures.n_rows, measures.n_drawn, tuple(stages), **summed, workers=workers, media=media)
 
 
 def range_of(draws: FloatArray) -> Range:
@@ -189,18 +207,42 @@ def forecast_table(name: str, made: Forecast) -> "Table":
 
     from rope.table import Table
 
-    title = f"{name}: forecast for {made.n_rows:,.0f} rows, from {made.n_drawn:,} of the pool"
-    table = Table(title)
+    table = Table(
+        f"{name}: forecast for {made.n_rows:,.0f} rows and {_workers(made.workers)}, from {made.n_drawn:,} of the pool"
+    )
     table.add_column("stage")
-    table.add_columns("rows kept", "95 %", "hours", "processor hours", "GB")
+    table.add_columns("rows kept", "time", "processor time", "files")
     for stage in made.stages:
-        table.add_row(
-            Text(stage.stage, style="bold"),
-            f"{stage.kept.value:,.0f}",
-            f"{stage.kept.low:,.0f} - {stage.kept.high:,.0f}",
-            *(_shown(one) for one in (stage.hours, stage.processor_hours, stage.gigabytes)),
-        )
+        kept = f"{stage.kept.value:,.0f} ({stage.kept.low:,.0f} - {stage.kept.high:,.0f})"
+        times = (shown_time(one) for one in (stage.hours, stage.processor_hours))
+        table.add_row(Text(stage.stage, style="bold"), kept, *times, shown_size(stage.gigabytes))
     return table
+
+
+def totals_in_words(made: Forecast, people: Range) -> list[str]:
+    """The totals, a line each, with what they lack: `planned 5 (4 - 6) s` of a number of workers.
+
+    Args:
+        made: the forecast.
+        people: hours of annotators.
+    """
+    totals = [
+        (f"time in all with {_workers(made.workers)}", "hours", shown_time(made.hours)),
+        ("processor time in all", "processor_hours", shown_time(made.processor_hours)),
+        ("files of the work folder in all", "gigabytes", shown_size(made.gigabytes)),
+    ]
+    lines = []
+    for words, total, shown in totals:
+        lacking = made.lacking(total)
+        lines.append(f"{words}{', without ' + ', '.join(lacking) if lacking else ''}: {shown}")
+    for what, size in made.media.items():
+        lines.append(f"{what}, beside these: {f'not known: {size}' if isinstance(size, str) else shown_size(size)}")
+    lines.append("time of publish: not measured, as it copies media at the speed of disks")
+    return [*lines, f"annotators' time: {shown_time(people)}"]
+
+
+def _workers(n: int) -> str:
+    return "1 worker" if n == 1 else f"{n:,} workers"
 
 
 def costs_table(name: str, measures: Sequence[Measure]) -> "Table":
@@ -227,5 +269,32 @@ def costs_table(name: str, measures: Sequence[Measure]) -> "Table":
     return table
 
 
-def _shown(found: Range | None) -> str:
-    return "not measured" if found is None else f"{found.value:,.3g} ({found.low:,.3g} - {found.high:,.3g})"
+_TIMES: Final = ((3600.0, "ms", 1e-3), (3600.0, "s", 1.0), (3600.0, "min", 60.0), (3600.0, "h", 3600.0))
+_SIZES: Final = ((1e9, "kB", 1e3), (1e9, "MB", 1e6), (1e9, "GB", 1e9), (1e9, "TB", 1e12))
+
+
+def shown_time(found: Range | None) -> str:
+    """Hours in the unit that suits them.
+
+    >>> shown_time(Range(0.00118, 0.0009, 0.0014)), shown_time(Range(30, 20, 40)), shown_time(None)
+    ('4.2 (3.2 - 5.0) s', '30 (20 - 40) h', 'not measured')
+    """
+    return _shown(found, _TIMES)
+
+
+def shown_size(found: Range | None) -> str:
+    """Gigabytes in the unit that suits them.
+
+    >>> shown_size(Range(0.0202, 0.0191, 0.0212))
+    '20.2 (19.1 - 21.2) MB'
+    """
+    return _shown(found, _SIZES)
+
+
+def _shown(found: Range | None, units: Sequence[tuple[float, str, float]]) -> str:
+    if found is None:
+        return "not measured"
+    given, name, size = next((one for one in reversed(units) if found.value * one[0] >= 1.5 * one[2]), units[0])
+    value, low, high = (end * given / size for end in (found.value, found.low, found.high))
+    digits = 0 if value >= 100 or (value >= 10 and value == round(value)) else 1
+    return f"{value:,.{digits}f} ({low:,.{digits}f} - {high:,.{digits}f}) {name}"

@@ -20,14 +20,16 @@ from rope.curation.annotation.stage import ApplyAnswers
 from rope.curation.cost_laws import REACH, RowCost, ScaledCost, ScaledPoint, file_size
 from rope.curation.dry_run import DryRun, Part, Timed, dry_run, on_a_part, options_of, part_of, timed_engine, timed_jobs
 from rope.curation.measured_rows import read_rows, rows_of_stages
+from rope.curation.operations.download import Download
 from rope.curation.pipeline.accounting import kept_files, reject_files
 from rope.curation.pipeline.costs import ShardCost
 from rope.curation.pipeline.manifest import ShardManifest
 from rope.curation.pipeline.operation import NOT_SAMPLED, GlobalOperation, MapOperation, load_operation, rejects_of
 from rope.curation.pipeline.pool import RawPool, open_pool, slices
-from rope.curation.pipeline.recipe import CurationRecipe, Stage
+from rope.curation.pipeline.recipe import CurationRecipe, Stage, stages_of
 from rope.curation.pipeline.runner import POOL_STAGE
 from rope.curation.pipeline.worker import STORED_REJECT_SCHEMA, ShardJob
+from rope.curation.planned_media import MediaBytes, downloaded, n_there_before, published
 from rope.curation.pool_keys import draw_rows, key_rule
 from rope.curation.sampling.keyed_hash import keyed_hash
 from rope.curation.sampling.stage import SampleRows
@@ -88,11 +90,13 @@ class Measures:
         n_rows: rows that are planned for.
         n_drawn: rows that the dry run was made with.
         stages: in order.
+        media: bytes beside those of the stages' files: of downloads and of the published dataset.
     """
 
     n_rows: float
     n_drawn: int
     stages: tuple[Measure, ...]
+    media: tuple[MediaBytes, ...] = ()
 
 
 def measure_stages(
@@ -123,9 +127,32 @@ def measure_stages(
         plan = _draw(recipe, pool, share, n_rows, Path(folder))
         with timed_engine() as timed:
             run = dry_run(plan.part, timed, progress=progress)
-            stages = tuple(_measures(plan, run, timed))
-        first = replace(stages[0], idle_s=stages[0].idle_s + opened_s)
-        return Measures(plan.n_rows * plan.factor, plan.drawn.num_rows, (first, *stages[1:]))
+            stages = list(_measures(plan, run, timed))
+        stages[0] = replace(stages[0], idle_s=stages[0].idle_s + opened_s)
+        media = tuple(_media(recipe, run, stages))
+        return Measures(plan.n_rows * plan.factor, plan.drawn.num_rows, tuple(stages), media)
+
+
+def _media(recipe: CurationRecipe, run: DryRun, stages: Sequence[Measure]) -> Iterator[MediaBytes]:
+    before = POOL_STAGE
+    for stage, one in zip(recipe.stages, stages[1:], strict=True):
+        options = options_of(stage)
+        if isinstance(options, Download):
+            yield from downloaded(stage.name, read_rows(kept_files(run.made, before)), options.folder, one.rows_in)
+        before = stage.name if stage.name in run.made else before
+    if stages_of(recipe, "merge") and stages_of(recipe, "split"):
+        yield published(read_rows(kept_files(run.made, before)), stages[-1].kept)
+    else:
+        yield MediaBytes("published dataset", None, "the recipe lacks the stages merge and split")
+
+
+def _there_before(run: DryRun, stage: Stage, before: str, began: float) -> str | None:
+    """What is assumed of a stage that downloads, and has found files of an earlier run."""
+    options = options_of(stage)
+    if not isinstance(options, Download) or stage.name not in run.made:
+        return None
+    n, n_all = n_there_before(read_rows(kept_files(run.made, before)), options.folder, began)
+    return f"{n:,} of {n_all:,} files were there before, so it takes longer where fewer are" if n else None
 
 
 def _draw(recipe: CurationRecipe, pool: RawPool, share: float, n_rows: float | None, folder: Path) -> Part:
@@ -177,7 +204,8 @@ def _measures(plan: Part, run: DryRun, timed: Timed) -> Iterator[Measure]:
     n_shards = len(slices(plan.pool, plan.recipe.pool.shard_rows)) * plan.factor
     rows_in, before = np.full(len(kept), plan.n_rows * plan.factor), POOL_STAGE
     for place, stage in enumerate(plan.stages):
-        here = _Here(stage, before, rows_in, kept[:, place], n_shards, assumed.get(stage.name))
+        told = assumed.get(stage.name) or _there_before(run, stage, before, timed.began)
+        here = _Here(stage, before, rows_in, kept[:, place], n_shards, told)
         if stage.name in run.missing:
             yield here.unmeasured(run.missing[stage.name])
             continue

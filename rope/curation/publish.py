@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -40,7 +40,7 @@ from rope.sources.staging import FrameRow, SampleRow, Staging
 if TYPE_CHECKING:
     from upath import UPath
 
-__all__ = ["LINEAGE_NAME", "curated_source", "publish"]
+__all__ = ["LINEAGE_NAME", "curated_source", "publish", "shown_media"]
 
 LINEAGE_NAME: Final = "curation.json"
 """Beside the manifest of a dataset: the recipe, what each of its stages has counted, and the leak audit."""
@@ -264,14 +264,25 @@ def _staged(row: dict[str, Any], name: str, line: int, root: Path) -> Iterator[S
     """
     domain: Domain = row["domain"]
     frames = row["frames"] or []
-    places = row.get("shown_frames") or ([len(frames) // 2] if domain == "page" else range(len(frames)))
     video = os.path.relpath(row["video"]["path"], root) if row["video"] and not frames else None
     yield SampleRow(
         name, line, row["split"], domain, row["id"], row["product_id"], row["text"], row["category"], video
     )  # fmt: skip
-    for place in places if frames else ():
+    for place in _shown_places(row):
         image = os.path.relpath(frames[place]["path"], root)
         yield FrameRow(name, line, row["split"], domain, row["id"], place, image)
+
+
+def _shown_places(row: Mapping[str, Any]) -> Sequence[int]:
+    n = len(row["frames"] or [])
+    return row.get("shown_frames") or ([n // 2] if row["domain"] == "page" else range(n)) if n else ()
+
+
+def shown_media(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The media of a row that a dataset holds: its shown frames, or else its video."""
+    if row["frames"]:
+        return [row["frames"][place] for place in _shown_places(row)]
+    return [row["video"]] if row["video"] else []
 
 
 def _lineage(

@@ -1,17 +1,23 @@
 """Plans of tiny pools, beside what runs of them make."""
 
+import time
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from rope.curation import measure
 from rope.curation.forecast import forecast
 from rope.curation.measure import measure_stages
+from rope.curation.operations.download import file_of
 from rope.curation.pipeline.recipe import read_recipe
 from rope.curation.pipeline.runner import finished_stages, run_recipe
+from rope.curation.planned_media import downloaded, n_there_before, published
+from rope.curation.publish import publish
 from rope.errors import UsageError
-from tests.curation.pools import HALF, POISON, local, recipe_of
+from tests.curation.pools import DOMAINS, HALF, POISON, local, recipe_of
 
 STAGES = """
 work = "work"
@@ -131,10 +137,53 @@ def test_the_command_tells_fixed_costs_apart_and_names_what_a_total_lacks(tmp_pa
     recipe_of(tmp_path, POISON, 'use = "split"\nn_validation = 2\nseed = 0')
     code, out, _ = curate("plan", tmp_path / "work.toml")
     assert code == 0
-    assert "hours in all, without split: " in out
-    assert "GB in all, without split: " in out
+    assert "time in all with 1 worker, without split: " in out
+    assert "files of the work folder in all, without split: " in out
     assert "split: not measured: split: no column 'product_id'" in out
     assert "split: assumed of its rows: keeps all rows" in out
     assert "once, s" in out
     recipe_of(tmp_path, POISON)
-    assert "hours in all: " in curate("plan", tmp_path / "work.toml")[1]
+    assert "published dataset, beside these: not known: the recipe lacks the stages merge" in out
+    out = curate("plan", tmp_path / "work.toml", "--workers", 2)[1]
+    assert "time in all with 2 workers: " in out
+    assert "time of publish: not measured" in out
+
+
+def test_the_bytes_of_a_published_dataset_are_within_the_plan(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = []
+    for i in range(90):
+        side, row_id = int(rng.integers(16, 64)), f"p{i // 3}-{DOMAINS[i % 3]}"
+        names = [f"{row_id}-{k}.png" for k in range(1 + i % 3)]
+        for name in names:
+            Image.fromarray(rng.integers(0, 255, (side, side, 3), np.uint8)).save(tmp_path / name)
+        row = {"id": row_id, "domain": DOMAINS[i % 3], "text": f"cup {i}", "frames": names}
+        rows.append(row | {"product_hint": f"p{i // 3}", "category": "cups"})
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "pool.parquet")
+    split = 'use = "split"\nn_validation = 3\nseed = 0'
+    recipe = recipe_of(tmp_path, 'use = "merge"\ncopies = false', split)
+    made = forecast(measure_stages(recipe, 0.5, progress=False), workers=1, gpus=0)
+    run_recipe(recipe, local(1), progress=False)
+    publish(tmp_path / "work.toml", recipe, tmp_path / "out", progress=False)
+    shards = [path for path in (tmp_path / "out").rglob("*-of-*.parquet") if path.parent.name != "products"]
+    n_bytes = sum(path.stat().st_size for path in shards)
+    found = made.media["published dataset"]
+    assert found.low * 0.95 < n_bytes / 1e9 < found.high * 1.05
+
+
+def test_downloads_are_counted_by_host_and_an_address_once(tmp_path):
+    urls = ["https://a.example/1.jpg", "https://a.example/1.jpg", "https://b.example/2.jpg"]
+    for url, n in zip(urls, (1000, 1000, 500), strict=True):
+        path = file_of(url, tmp_path)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x" * n)
+    given = pa.table({"frames": [[{"bytes": None, "path": url}] for url in urls], "video": [None] * 3})
+    found = {one.what: one.n_bytes[0] for one in downloaded("download", given, tmp_path, np.full(3, 300.0))}
+    assert found == pytest.approx({"download from a.example": 100_000, "download from b.example": 50_000})
+    assert n_there_before(given, tmp_path, time.time() + 60) == (2, 2)
+
+
+def test_media_elsewhere_are_named_as_missing():
+    stored = {"bytes": None, "path": "s3://bucket/1.jpg"}
+    given = pa.table({"domain": ["page"], "frames": [[stored]], "video": [None], "id": ["r"]})
+    assert "media lie elsewhere" in published(given, np.ones(3)).missing

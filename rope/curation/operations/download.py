@@ -19,7 +19,7 @@ from rope.files import atomic_path
 if TYPE_CHECKING:
     from rope.fetch.transfer import Client
 
-__all__ = ["DOWNLOAD", "Download", "download"]
+__all__ = ["DOWNLOAD", "Download", "download", "file_of", "urls_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def download(batch: pa.RecordBatch, options: Download) -> Outcome:
     wanted = {stored["path"]: "image" for row in rows for stored in row["frames"] or [] if _is_on_web(stored)}
     wanted |= {row["video"]["path"]: "video" for row in rows if row["video"] and _is_on_web(row["video"])}
     folder = Path(options.folder)
-    missing = {url: kind for url, kind in wanted.items() if not _file_of(url, folder).is_file()}
+    missing = {url: kind for url, kind in wanted.items() if not file_of(url, folder).is_file()}
     lost = asyncio.run(_fetch_all(_client(options), folder, missing)) if missing else {}
     for name in ("frames", "video"):
         values = [_local(row[name], folder) for row in rows]
@@ -87,7 +87,14 @@ def _is_on_web(stored: dict[str, Any]) -> bool:
     return stored["path"] is not None and is_url(stored["path"])
 
 
-def _file_of(url: str, folder: Path) -> Path:
+def urls_of(row: dict[str, Any]) -> list[str]:
+    """The addresses of the web among the media of a row with `frames` and `video`."""
+    media = [*(row["frames"] or []), *([row["video"]] if row["video"] else [])]
+    return [stored["path"] for stored in media if _is_on_web(stored)]
+
+
+def file_of(url: str, folder: Path) -> Path:
+    """Where the file of an address is."""
     name = hashlib.sha256(url.encode()).hexdigest()
     return (folder / name[:2] / name).absolute()
 
@@ -96,7 +103,7 @@ def _local(value: Any, folder: Path) -> Any:  # noqa: ANN401  a cell of frames o
     """A cell with files instead of addresses."""
     if isinstance(value, list):
         return [_local(one, folder) for one in value]
-    return {**value, "path": str(_file_of(value["path"], folder))} if value and _is_on_web(value) else value
+    return {**value, "path": str(file_of(value["path"], folder))} if value and _is_on_web(value) else value
 
 
 def _verdict(row: dict[str, Any], lost: dict[str, LostImage]) -> Reject | None:
@@ -117,7 +124,7 @@ async def _fetch_all(client: "Client", folder: Path, wanted: dict[str, Any]) -> 
     """Fetch and store files; returns those given up, by their address."""
 
     async def fetch(url: str, kind: Any) -> LostImage | None:  # noqa: ANN401  a `Kind`
-        path = _file_of(url, folder)
+        path = file_of(url, folder)
         outcome = await client.fetch(FetchJob(url, path.name, kind=kind))
         if isinstance(outcome, LostImage):
             return outcome
