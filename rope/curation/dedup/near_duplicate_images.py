@@ -2,21 +2,23 @@
 
 A picture's signature is a thumbnail, 12 KB. Colours on an 8 x 8 grid find candidates, mirrored ones too; each is laid
 over the other and the two are compared pixel by pixel, see `rope.curation.dedup.agreement`. A pair is compared both
-ways and the better one counts, so that no score depends on which picture comes first.
+ways and the better one counts, so that no score depends on which picture comes first. Two pictures that both are copies
+of a third may differ more: each may have text, or a crop, of its own.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import Final
+from typing import Annotated, Final
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
+from scipy.sparse import coo_matrix, triu
 from threadpoolctl import threadpool_limits
 
 from rope.arrays import BoolArray, Float32Array, FloatArray, IntArray
-from rope.config import Count, Fraction, PositiveFraction, check_record
+from rope.config import Count, Fraction, NumberRange, PositiveFraction, check_record
 from rope.curation.dedup.agreement import MIN_CONTRAST, Agreement, compare, grey
 from rope.curation.dedup.measured_search import SearchNote, SearchRules, measured_near_pairs
 
@@ -46,6 +48,8 @@ class CopyRules:
         patch: largest share of them in any square of a fifth of the side.
         structure: smallest correlation of fine structure where the colours agree, in any square of a fifth of the side.
         overlap: smallest share of one picture that the other covers.
+        between: how many times as far from the limits of a copy two copies of a third picture may be, since what was
+            done to one and what was done to the other add up; 1 to ask as much of them as of all others.
 
     Raises:
         UsageError: a number is out of range.
@@ -59,9 +63,20 @@ class CopyRules:
     patch: Fraction = 0.8
     structure: Fraction = 0.65
     overlap: Fraction = 0.5
+    between: Annotated[float, NumberRange(1)] = 2.0
 
     def __post_init__(self) -> None:
         check_record(self)
+
+    def between_copies(self) -> "CopyRules":
+        """The rules for two pictures that are copies of a third."""
+        return replace(
+            self,
+            differing=min(1.0, self.between * self.differing),
+            shown=min(1.0, self.between * self.shown),
+            patch=min(1.0, self.between * self.patch),
+            structure=max(0.0, 1 - self.between * (1 - self.structure)),
+        )
 
 
 _DEFAULT: Final = CopyRules()
@@ -109,17 +124,49 @@ def copy_pairs(thumbnails: Thumbnails, rules: CopyRules = _DEFAULT, search: Sear
         DatasetError: an index has found too few of the candidates.
     """
     first, of = _by_content(thumbnails)
-    found = candidate_pairs(layout(thumbnails)[first], rules, search)
-    left, right, mirrored = found.left, found.right, found.mirrored
+    candidates = candidate_pairs(layout(thumbnails)[first], rules, search)
+    left, right, mirrored = candidates.left, candidates.right, candidates.mirrored
     several = np.flatnonzero(np.bincount(of, minlength=len(first)) > 1)
     left, right = np.concatenate([left, several]), np.concatenate([right, several])
     mirrored = np.concatenate([mirrored, np.zeros(len(several), np.bool_)])
     score = score_pairs(thumbnails, first[left], first[right], mirrored, rules)
+    found = score > 0
+    left, right, mirrored, score = left[found], right[found], mirrored[found], score[found]
+    more = _with_a_copy_in_common(len(first), left, right, mirrored, rules.candidates)
+    score_of_more = score_pairs(thumbnails, first[more[0]], first[more[1]], more[2], rules.between_copies())
+    left, right, mirrored, score = (
+        np.concatenate(parts) for parts in zip((left, right, mirrored, score), (*more, score_of_more), strict=True)
+    )
     order = np.lexsort((mirrored, -score, right, left))
     order = order[score[order] > 0]
     best = order[_is_first(left[order] * len(first) + right[order])]
     pairs = _of_pictures(of, left[best], right[best], score[best], mirrored[best], rules.candidates)
-    return replace(pairs, searches=found.searches)
+    return replace(pairs, searches=candidates.searches)
+
+
+def _with_a_copy_in_common(
+    n: int, left: IntArray, right: IntArray, mirrored: BoolArray, most: int
+) -> tuple[IntArray, IntArray, BoolArray]:
+    """The pairs that were not found, though both are copies of a third picture, and whether one is mirrored.
+
+    A picture with more than `most` copies says nothing of its copies, as it may be a hub.
+    """
+    apart = left != right
+    ends = np.concatenate([left[apart], right[apart]]), np.concatenate([right[apart], left[apart]])
+    turned = np.concatenate([mirrored[apart]] * 2)
+    telling = np.bincount(ends[0], minlength=n)[ends[0]] <= most
+    same, other = (
+        coo_matrix((np.ones(some.sum(), np.int64), (ends[0][some], ends[1][some])), shape=(n, n)).tocsr()
+        for some in (telling & ~turned, telling & turned)
+    )
+    known = left * n + right
+    found = []
+    for is_mirrored, paths in ((False, same.T @ same + other.T @ other), (True, same.T @ other + other.T @ same)):
+        a, b = triu(paths, 1).nonzero()
+        is_new = ~np.isin(a.astype(np.int64) * n + b, known)
+        found.append(np.stack([a[is_new], b[is_new], np.full(is_new.sum(), is_mirrored)]).astype(np.int64))
+    low, high, is_turned = np.concatenate(found, axis=1)
+    return low, high, is_turned.astype(np.bool_)
 
 
 def _by_content(thumbnails: Thumbnails) -> tuple[IntArray, IntArray]:

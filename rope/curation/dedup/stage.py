@@ -55,6 +55,7 @@ class MergeRows:
         copy_patch: largest share of them in any square of a fifth of the side.
         copy_structure: smallest correlation of fine structure, in any such square, where the colours agree.
         copy_overlap: smallest share of one picture that the other covers.
+        copy_between: how many times as far from these limits two copies of a third picture may be.
         max_products: see `rope.curation.dedup.merge.MergeRules`, as for the next two.
         max_neighbours: media that resemble more others say nothing.
         cap: components of more products are left for review.
@@ -80,6 +81,7 @@ class MergeRows:
     copy_patch: Fraction = _COPIES.patch
     copy_structure: Fraction = _COPIES.structure
     copy_overlap: Fraction = _COPIES.overlap
+    copy_between: Annotated[float, NumberRange(1)] = _COPIES.between
     max_products: Count = 50
     max_neighbours: Count = 50
     cap: Annotated[int, NumberRange(2)] = 200
@@ -119,6 +121,7 @@ class MergeRows:
             self.copy_patch,
             self.copy_structure,
             self.copy_overlap,
+            self.copy_between,
         )
 
 
@@ -312,4 +315,4 @@ def _domain_pair(name: str) -> DomainPair:
     return a, b
 
 
-MERGE: Final = GlobalOperation(version=6, options=MergeRows, apply=merge_rows)
+MERGE: Final = GlobalOperation(version=7, options=MergeRows, apply=merge_rows)

@@ -196,6 +196,38 @@ def test_each_limit_alone_decides(change, is_found):
     assert (_score(agreement, CopyRules())[0] > 0) == is_found
 
 
+def barred(image, top):
+    """The picture with a grey bar over an eleventh of it."""
+    covered = image.copy()
+    ImageDraw.Draw(covered).rectangle((0, top, image.width, top + image.height // 11), fill="grey")
+    return covered
+
+
+def pairs_of(images, **rules):
+    found = copy_pairs(np.stack([thumbnail(image) for image in images]), CopyRules(**rules))
+    return list(zip(found.left.tolist(), found.right.tolist(), found.mirrored.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_two_copies_of_a_third_picture_may_differ_by_what_was_done_to_both(mirrored):
+    original, above, below = photo(3), barred(photo(3), 20), barred(photo(3), 150)
+    below = ImageOps.mirror(below) if mirrored else below
+    assert pairs_of([above, below]) == []
+    assert pairs_of([original, above, below], between=1) == [(0, 1, False), (0, 2, mirrored)]
+    assert pairs_of([original, above, below]) == [(0, 1, False), (0, 2, mirrored), (1, 2, mirrored)]
+
+
+def test_copies_of_a_third_picture_that_differ_by_more_are_not_joined():
+    images = [photo(3), barred(photo(3), 20), barred(photo(3), 150)]
+    assert pairs_of(images, between=1.25) == [(0, 1, False), (0, 2, False)]
+
+
+def test_a_picture_with_more_copies_than_are_compared_joins_none_of_them():
+    images = [photo(3), *(barred(photo(3), top) for top in (0, 40, 80, 120, 160))]
+    assert len(pairs_of(images, candidates=5)) == 15
+    assert len(pairs_of(images, candidates=4)) < 15
+
+
 def folded(seed, jitter=0.015):
     """A garment of a colour and a cut that all seeds share, with folds and an outline of its own, on one backdrop."""
     rng = np.random.default_rng(seed)
