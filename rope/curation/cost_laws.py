@@ -95,16 +95,16 @@ class RowCost:
         return np.asarray(n_shards * self.shard.draws(n, rng) + rows * self.row.draws(n, rng))
 
 
-def row_cost(first: tuple[int, float] | None, shards: Sequence[tuple[int, float]]) -> RowCost:
+def row_cost(warm_up: Sequence[tuple[int, float]], shards: Sequence[tuple[int, float]]) -> RowCost:
     """Tell the three costs apart.
 
     The smallest shards, of at most one row, tell what a shard costs; the others what a row costs above that.
 
     Args:
-        first: rows and seconds of the first shard of the worker; None where it had none.
+        warm_up: rows and seconds of the first shards of the worker: what they took longer than others is paid once.
         shards: of the others.
 
-    >>> cost = row_cost((10, 9.0), [(1, 1.1), (0, 1.0), (10, 2.0), (10, 2.0)])
+    >>> cost = row_cost([(10, 9.0)], [(1, 1.1), (0, 1.0), (10, 2.0), (10, 2.0)])
     >>> round(cost.row.value, 3), round(cost.shard.value, 3), round(cost.once, 2)
     (0.1, 1.0, 7.0)
     """
@@ -117,7 +117,7 @@ def row_cost(first: tuple[int, float] | None, shards: Sequence[tuple[int, float]
         if large:
             rate = max(sum(seconds - floor for _, seconds in large) / sum(rows for rows, _ in large), 0.0)
     shard = mean_of([max(seconds - rate * rows, 0.0) for rows, seconds in tiny])
-    once = 0.0 if first is None else max(first[1] - shard.value - rate * first[0], 0.0)
+    once = sum(max(seconds - shard.value - rate * rows, 0.0) for rows, seconds in warm_up)
     return RowCost(once, shard, _rate(large, shard.value, rate))
 
 

@@ -40,9 +40,12 @@ __all__ = ["DryRun", "Part", "Timed", "dry_run", "on_a_part", "options_of", "par
 _SHARDS: Final = 8
 """Shards of a dry run at least: their times tell how much the time of a row varies."""
 
-_GRADES: Final = (1 / 4, 1 / 4, 1 / 8, 1 / 8, 1 / 16, 1 / 16, 1 / 16, 1 / 16)
+_WARM_UP: Final = 2
+"""Shards in which a worker pays what is paid once: the second still costs more than those after it."""
+
+_GRADES: Final = (1 / 4, 1 / 4, 1 / 4, 1 / 8, 1 / 16, 1 / 16)
 """Shares of the rows in each shard, where there are not enough for `_SHARDS` of the recipe's size. The largest come
-first: a worker that gets its first shard, or one larger than all before, asks the system for memory, once."""
+first: a worker that gets a shard larger than all before asks the system for memory, once."""
 
 _TINY: Final = 3
 """Shards of one row."""
@@ -117,11 +120,11 @@ class DryRun:
     def row_costs(self, stage: str) -> tuple[RowCost, RowCost]:
         """Of a stage that takes rows one by one, in seconds and in processor seconds."""
         costs = self.costs.get(stage, ())
-        first, others = (costs[0], costs[1:]) if len(costs) > 1 else (None, costs)
+        n_begun = _WARM_UP if len(costs) > _WARM_UP + _TINY else min(len(costs) - 1, 1) if costs else 0
 
         def cost(name: str) -> RowCost:
-            begun = None if first is None else (first.rows, float(getattr(first, name)))
-            return row_cost(begun, [(one.rows, float(getattr(one, name))) for one in others])
+            found = [(one.rows, float(getattr(one, name))) for one in costs]
+            return row_cost(found[:n_begun], found[n_begun:])
 
         return cost("seconds"), cost("processor_seconds")
 
@@ -202,7 +205,7 @@ def _file_sizes(n_rows: int, shard_rows: int) -> list[int]:
     """Rows of each file of a part: all in one that is cut into shards, or each file a shard where these would be few.
 
     >>> _file_sizes(480, 60), _file_sizes(480, 2000)
-    ([480], [120, 120, 60, 60, 30, 30, 30, 30])
+    ([480], [120, 120, 120, 60, 30, 30])
     """
     if n_rows <= len(_GRADES) or n_rows >= _SHARDS * shard_rows:
         return [n_rows]

@@ -15,14 +15,19 @@ def rng():
 
 
 def test_what_is_paid_once_for_a_shard_and_for_a_row_is_told_apart():
-    cost = row_cost((100, 5.0 + 0.2 + 1.0), [(100, 1.2), (50, 0.7), (100, 1.2), (1, 0.21), (0, 0.2)])
+    cost = row_cost([(100, 5.0 + 0.2 + 1.0)], [(100, 1.2), (50, 0.7), (100, 1.2), (1, 0.21), (0, 0.2)])
     assert (cost.once, cost.shard.value, cost.row.value) == pytest.approx((5.0, 0.2, 0.01), rel=1e-3)
     assert cost.draws(np.full(3, 1000.0), 40, rng())[0] == pytest.approx(40 * 0.2 + 1000 * 0.01, rel=1e-3)
 
 
+def test_what_the_second_shard_of_a_worker_still_pays_is_paid_once():
+    cost = row_cost([(160, 1.8), (160, 0.4)], [(160, 0.3), (80, 0.2), (1, 0.1), (1, 0.1), (0, 0.1)])
+    assert (cost.once, cost.shard.value) == pytest.approx((1.6, 0.1), rel=0.02)
+
+
 def test_shards_that_differ_widen_the_interval():
-    even = row_cost(None, [(10, 0.1), (10, 0.1), (10, 0.1)])
-    uneven = row_cost(None, [(10, 0.05), (10, 0.15), (10, 0.1)])
+    even = row_cost([], [(10, 0.1), (10, 0.1), (10, 0.1)])
+    uneven = row_cost([], [(10, 0.05), (10, 0.15), (10, 0.1)])
     spreads = [np.std(cost.draws(np.full(500, 1e4), 1.0, rng())[1:]) for cost in (even, uneven)]
     assert spreads[0] == pytest.approx(0)
     assert spreads[1] > 10
@@ -32,7 +37,7 @@ def test_the_interval_of_a_rate_holds_it_in_95_of_100():
     generator, hits = np.random.default_rng(0), []
     for _ in range(400):
         shards = [(50, 50 * max(generator.normal(0.01, 0.003), 0.0)) for _ in range(7)]
-        draws = row_cost(None, shards).draws(np.full(201, 1000.0), 0.0, generator)[1:]
+        draws = row_cost([], shards).draws(np.full(201, 1000.0), 0.0, generator)[1:]
         low, high = np.quantile(draws, (0.025, 0.975))
         hits.append(low <= 10.0 <= high)
     assert 0.91 <= np.mean(hits) <= 0.99
