@@ -19,8 +19,8 @@ from pathlib import Path
 
 from rope.curation.pipeline.fault_injection import FAULTS, FaultInjection
 from rope.curation.pipeline.runner import OpenEngine, run_recipe
+from rope.curation.pipeline.shard_job import ShardAttempt
 from rope.curation.pipeline.supervisor import Ended, Engine
-from rope.curation.pipeline.worker import ShardAttempt
 from tests.curation.pools import HALF, POISON, files_of, local, recipe_of
 
 STAGES = (POISON + 'raises = ["r01"]\nrejects = ["r11"]\nsegfaults = ["r08"]', HALF + "parts = 2")

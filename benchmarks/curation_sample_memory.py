@@ -21,7 +21,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rope.curation.pipeline.pool import PoolSlice
-from rope.curation.pipeline.worker import ShardAttempt, ShardJob, execute
+from rope.curation.pipeline.shard_job import ShardAttempt, ShardJob
+from rope.curation.pipeline.worker import execute
 from rope.files import sha256_of
 
 SHARD_ROWS = 50_000

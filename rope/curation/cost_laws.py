@@ -20,7 +20,7 @@ import pyarrow as pa
 from scipy.optimize import nnls
 
 from rope.arrays import FloatArray
-from rope.curation.pipeline.worker import write_rows
+from rope.curation.pipeline.shard_files import write_rows
 
 __all__ = ["REACH", "FileSize", "Measured", "RowCost", "ScaledCost", "ScaledPoint", "file_size", "mean_of", "row_cost"]
 

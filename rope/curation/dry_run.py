@@ -28,8 +28,9 @@ from rope.curation.pipeline.operation import GlobalOperation, load_operation
 from rope.curation.pipeline.pool import PoolSlice, RawPool
 from rope.curation.pipeline.recipe import CurationRecipe, Stage
 from rope.curation.pipeline.runner import POOL_STAGE, finished_stages, run_recipe, stage_states
+from rope.curation.pipeline.shard_files import write_rows
+from rope.curation.pipeline.shard_job import ShardAttempt, ShardJob
 from rope.curation.pipeline.supervisor import Ended, Engine
-from rope.curation.pipeline.worker import ShardAttempt, ShardJob, write_rows
 from rope.curation.pool_keys import KeyRule
 from rope.curation.sampling.stage import SampleRows
 from rope.curation.splitting.stage import SplitRows

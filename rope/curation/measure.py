@@ -28,7 +28,8 @@ from rope.curation.pipeline.operation import NOT_SAMPLED, GlobalOperation, MapOp
 from rope.curation.pipeline.pool import RawPool, open_pool, slices
 from rope.curation.pipeline.recipe import CurationRecipe, Stage, stages_of
 from rope.curation.pipeline.runner import POOL_STAGE
-from rope.curation.pipeline.worker import STORED_REJECT_SCHEMA, ShardJob
+from rope.curation.pipeline.shard_files import STORED_REJECT_SCHEMA
+from rope.curation.pipeline.shard_job import ShardJob
 from rope.curation.planned_media import MediaBytes, downloaded, n_there_before, published
 from rope.curation.pool_keys import draw_rows, key_rule
 from rope.curation.sampling.keyed_hash import keyed_hash

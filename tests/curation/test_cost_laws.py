@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from rope.curation.cost_laws import REACH, Measured, ScaledCost, ScaledPoint, file_size, mean_of, row_cost
-from rope.curation.pipeline.worker import write_rows
+from rope.curation.pipeline.shard_files import write_rows
 
 
 def rng():

@@ -9,8 +9,9 @@ from rope.curation.annotation.stage import ApplyAnswers
 from rope.curation.dry_run import Timed, dry_run, on_a_part, part_of
 from rope.curation.pipeline.costs import ShardCost
 from rope.curation.pipeline.recipe import Stage
+from rope.curation.pipeline.shard_job import ShardAttempt, ShardJob
 from rope.curation.pipeline.supervisor import Ended
-from rope.curation.pipeline.worker import ShardAttempt, ShardJob, execute
+from rope.curation.pipeline.worker import execute
 from tests.curation.pools import HALF, POISON, recipe_of
 
 

@@ -14,8 +14,9 @@ from typing import Final
 from pebble import ProcessExpired, ProcessPool
 
 from rope.curation.pipeline.costs import ShardCost
+from rope.curation.pipeline.shard_job import ShardAttempt
 from rope.curation.pipeline.supervisor import Ended
-from rope.curation.pipeline.worker import ShardAttempt, execute
+from rope.curation.pipeline.worker import execute
 from rope.errors import UsageError
 
 __all__ = ["PRELOAD", "LocalEngine", "local_engine"]

@@ -14,8 +14,9 @@ from typing import Any, Final
 
 from rope.curation.pipeline.costs import ShardCost
 from rope.curation.pipeline.engine_local import PRELOAD
+from rope.curation.pipeline.shard_job import ShardAttempt
 from rope.curation.pipeline.supervisor import Ended
-from rope.curation.pipeline.worker import ShardAttempt, execute
+from rope.curation.pipeline.worker import execute
 from rope.errors import DatasetError, UsageError
 from rope.extras import needed_by
 

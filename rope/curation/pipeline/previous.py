@@ -16,8 +16,8 @@ from rope.curation.pipeline.operation import GlobalOperation, load_operation
 from rope.curation.pipeline.places import copy_file, map_places
 from rope.curation.pipeline.pool import PoolSlice
 from rope.curation.pipeline.recipe import CurationRecipe, Stage
+from rope.curation.pipeline.shard_job import ShardJob
 from rope.curation.pipeline.sources import EarlierFiles
-from rope.curation.pipeline.worker import ShardJob
 from rope.errors import DatasetError, UsageError
 from rope.files import AnyPath, atomic_path
 

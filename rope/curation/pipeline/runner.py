@@ -28,9 +28,9 @@ from rope.curation.pipeline.places import cache_of, here_of, map_places, mirrore
 from rope.curation.pipeline.pool import PoolSlice, RawPool, open_pool, slices
 from rope.curation.pipeline.previous import note_run, read_previous
 from rope.curation.pipeline.recipe import CurationRecipe, Stage, cut_recipe
+from rope.curation.pipeline.shard_job import ShardJob
 from rope.curation.pipeline.sources import DamagedError
 from rope.curation.pipeline.supervisor import Engine, supervise
-from rope.curation.pipeline.worker import ShardJob
 from rope.errors import DatasetError, UsageError
 from rope.files import AnyPath, is_half_written, sha256_of
 

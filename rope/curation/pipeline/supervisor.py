@@ -11,7 +11,7 @@ from typing import Final, Literal, Protocol
 
 from rope.curation.pipeline.costs import ShardCost
 from rope.curation.pipeline.fault_injection import CALM_ATTEMPT, FaultInjection
-from rope.curation.pipeline.worker import ShardAttempt, ShardJob
+from rope.curation.pipeline.shard_job import ShardAttempt, ShardJob
 from rope.errors import DatasetError, RopeError
 
 __all__ = ["TRIES", "Ended", "Engine", "Isolation", "supervise"]

@@ -3,27 +3,21 @@
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from threadpoolctl import ThreadpoolController
 
 from rope.curation.pipeline.ahead import waiting_since
 from rope.curation.pipeline.costs import ShardCost
-from rope.curation.pipeline.fault_injection import Fault, FaultInjection, strike_after, strike_before, strike_writing
+from rope.curation.pipeline.fault_injection import strike_before
 from rope.curation.pipeline.ids import as_strings
-from rope.curation.pipeline.manifest import Count, ShardManifest, ShardPart, StoredFile, read_manifest, write_manifest
 from rope.curation.pipeline.operation import (
-    NOT_SAMPLED,
-    REJECT_SCHEMA,
     Earlier,
     GlobalOperation,
     MapOperation,
@@ -33,106 +27,15 @@ from rope.curation.pipeline.operation import (
 )
 from rope.curation.pipeline.pool import PoolSlice
 from rope.curation.pipeline.row_batches import no_rows, row_batches
-from rope.curation.pipeline.sources import EarlierFiles, earlier_here, files_here
+from rope.curation.pipeline.shard_files import commit_shard, refuse_repeated
+from rope.curation.pipeline.shard_job import ShardAttempt, ShardJob
+from rope.curation.pipeline.sources import earlier_here, files_here
 from rope.errors import DatasetError, RopeError, UsageError
-from rope.files import AnyPath, atomic_path, sha256_of
 
-__all__ = ["STORED_REJECT_SCHEMA", "ShardAttempt", "ShardJob", "execute", "settle", "write_rows"]
-
-STORED_REJECT_SCHEMA: Final = pa.schema([*REJECT_SCHEMA, pa.field("fate", pa.string())])
-"""`REJECT_SCHEMA` and the fate: rejected, quarantined or not sampled."""
+__all__ = ["execute", "settle"]
 
 _NOT_THE_ROWS: Final = (UsageError, ImportError, MemoryError)
 """What an operation raises for other reasons than its rows."""
-
-_MAX_DETAIL: Final = 300
-
-
-@dataclass(frozen=True, slots=True)
-class ShardJob:
-    """A shard to make, with all that decides its bytes.
-
-    Attributes:
-        stage: name of the stage.
-        name: of the shard, without a suffix: the beginning of its key, and a number where other shards have the same.
-        key: hash of all that decides its bytes.
-        use: name of the operation.
-        options: of the operation, as plain values.
-        sources: the rows that go in: one slice for a map operation.
-        folder: where to write.
-        batch_rows: rows that an operation gets at a time.
-        deadline_s: seconds that an attempt may take.
-        row_deadline_s: seconds more for each row.
-        is_divisible: whether some of its rows can be tried without the others.
-        checked: whether the sources are our own files, whose hashes are compared before they are read.
-        earlier: what the stage of the previous run decided; None where nothing of it stays.
-    """
-
-    stage: str
-    name: str
-    key: str
-    use: str
-    options: Mapping[str, Any]
-    sources: tuple[PoolSlice, ...]
-    folder: AnyPath
-    batch_rows: int
-    deadline_s: float
-    row_deadline_s: float
-    is_divisible: bool
-    checked: bool
-    earlier: EarlierFiles | None = None
-
-    @property
-    def n_rows(self) -> int:
-        """Rows that go in."""
-        return sum(source.n_rows for source in self.sources)
-
-    @property
-    def manifest_path(self) -> AnyPath:
-        """Where the manifest is when the shard is complete."""
-        return self.folder / f"{self.name}.json"
-
-    @property
-    def is_done(self) -> bool:
-        """Whether the shard is complete, as far as names, keys and sizes tell."""
-        return self.manifest() is not None
-
-    def manifest(self) -> ShardManifest | None:
-        """Its manifest; None where it is not complete."""
-        found = read_manifest(self.manifest_path)
-        return found if found is not None and found.key == self.key else None
-
-
-@dataclass(frozen=True, slots=True)
-class ShardAttempt:
-    """An attempt at a shard, or at finding out whether some of its rows kill the worker.
-
-    Attributes:
-        job: the shard.
-        attempt: 0 for the first.
-        rows: only try these rows (first, and one after the last), and write nothing; None to make the shard.
-        lethal: rows that are quarantined unseen, and why.
-        fault_injection: faults on purpose.
-        then: the rows that this worker will probably get next, to prepare them ahead; None for none.
-    """
-
-    job: ShardJob
-    attempt: int = 0
-    rows: tuple[int, int] | None = None
-    lethal: Mapping[int, str] = field(default_factory=dict)
-    fault_injection: FaultInjection | None = None
-    then: PoolSlice | None = None
-
-    @property
-    def deadline_s(self) -> float:
-        """Seconds that it may take, doubled at each attempt, as the machine may only be busy and no row lethal."""
-        n_rows = self.job.n_rows if self.rows is None else self.rows[1] - self.rows[0]
-        return (self.job.deadline_s + n_rows * self.job.row_deadline_s) * 2.0**self.attempt
-
-    def __str__(self) -> str:
-        """The same for all attempts at the same thing."""
-        rows = "" if self.rows is None else f"[{self.rows[0]}:{self.rows[1]}]"
-        return f"{self.job.stage}/{self.job.name}{rows}"
 
 
 def execute(task: ShardAttempt) -> ShardCost:
@@ -167,12 +70,12 @@ def _execute(task: ShardAttempt) -> None:
     with _sources_here(job) as job:
         if not isinstance(operation, MapOperation):
             with earlier_here(job.earlier) as earlier:
-                _commit(job, _outcomes(job, operation, options, earlier), [], fault)
+                commit_shard(job, _outcomes(job, operation, options, earlier), [], fault)
             return
         with _thread_pools(len(sys.modules)).limit(limits=None if operation.needs_gpu else 1):
             if task.rows is None:
                 outcomes, quarantined = _run_shard(job, operation, options, task)
-                _commit(job, [_joined(outcomes)], quarantined, fault)
+                commit_shard(job, [_joined(outcomes)], quarantined, fault)
             else:
                 _try_rows(job, operation, options, *task.rows)
 
@@ -323,13 +226,8 @@ def _run_on_nothing(job: ShardJob, operation: MapOperation[Any], options: object
         raise DatasetError(
             f"stage {job.stage!r}: {job.use} fails on a batch without rows, so it is not the data: {_in_a_line(error)}"
         ) from error
-    _refuse_repeated(job, outcome.kept.schema)
+    refuse_repeated(job.stage, outcome.kept.schema)
     return outcome
-
-
-def _refuse_repeated(job: ShardJob, schema: pa.Schema) -> None:
-    if repeated := [name for name in schema.names if schema.names.count(name) > 1]:
-        raise UsageError(f"stage {job.stage!r}: its rows have two columns {repeated[0]!r}; rename what the pool keeps")
 
 
 def _check_outcome(rows: pa.RecordBatch, outcome: Outcome, schema: pa.Schema) -> None:
@@ -355,74 +253,3 @@ def _in_a_line(error: BaseException) -> str:
 def _joined(outcomes: Sequence[Outcome]) -> Outcome:
     kept = pa.Table.from_batches([outcome.kept for outcome in outcomes])
     return Outcome(kept, pa.Table.from_batches([outcome.rejects for outcome in outcomes]))
-
-
-def _commit(
-    job: ShardJob,
-    outcomes: Iterable[Outcome],
-    quarantined: Sequence[pa.RecordBatch],
-    fault: Fault | None,
-) -> None:
-    """Write the files of a shard, check that no row was lost, and vouch for them."""
-    parts, counts = [], Counter[tuple[str, str, str | None]]()
-    notes: dict[str, Any] = {}
-    for i, outcome in enumerate(outcomes):
-        rejects = _stored_rejects(outcome.rejects, quarantined)
-        stem = job.name if i == 0 else f"{job.name}.{i:05d}"
-        kept = pa.table(outcome.kept)
-        _refuse_repeated(job, kept.schema)
-        parts.append(
-            ShardPart(
-                _write(job.folder / f"{stem}.kept.parquet", kept, fault),
-                _write(job.folder / f"{stem}.rejects.parquet", rejects, None),
-            )
-        )
-        counts += _counts(kept, rejects)
-        notes |= outcome.notes
-    if counts.total() != job.n_rows:
-        raise DatasetError(f"{job.stage}/{job.name}: {job.n_rows} rows went in, and {counts.total()} came out")
-    ordered = sorted(counts.items(), key=lambda item: [word or "" for word in item[0]])
-    sums = tuple(Count(*key, n) for key, n in ordered)  # type: ignore[arg-type]
-    manifest = ShardManifest(job.key, job.n_rows, tuple(parts), sums, notes)
-    write_manifest(job.manifest_path, manifest)
-    if parts:
-        strike_after(fault, job.folder / parts[0].kept.name)
-
-
-def _counts(kept: pa.Table, rejects: pa.Table) -> Counter[tuple[str, str, str | None]]:
-    """How many rows of a domain have a fate, and for which reason; None for kept rows."""
-    found = Counter[tuple[str, str, str | None]]()
-    for row in kept["domain"].value_counts().to_pylist():
-        found[row["values"] or "", "kept", None] += row["counts"]
-    if not rejects.num_rows:
-        return found
-    for row in rejects.group_by(["domain", "fate", "reason"]).aggregate([([], "count_all")]).to_pylist():
-        found[row["domain"] or "", row["fate"], row["reason"]] += row["count_all"]
-    return found
-
-
-def _stored_rejects(rejects: pa.Table | pa.RecordBatch, quarantined: Sequence[pa.RecordBatch]) -> pa.Table:
-    plain = pa.table(rejects).cast(REJECT_SCHEMA)
-    fates = pc.if_else(pc.equal(plain["reason"], NOT_SAMPLED), NOT_SAMPLED, "rejected")
-    tables = [plain.append_column("fate", fates)]
-    for rows in quarantined:
-        tables.append(pa.table(rows).append_column("fate", pa.array(["quarantined"] * rows.num_rows, pa.string())))
-    rejects = pa.concat_tables([table.cast(STORED_REJECT_SCHEMA) for table in tables]).sort_by("id")
-    if rejects["detail"].null_count == rejects.num_rows:
-        return rejects
-    # Libraries put addresses of objects into their messages, and these differ between two runs.
-    plain_details = pc.replace_substring_regex(rejects["detail"], r"0x[0-9a-fA-F]{6,}", "0x…")
-    place = rejects.schema.get_field_index("detail")
-    return rejects.set_column(place, "detail", pc.utf8_slice_codeunits(plain_details, 0, _MAX_DETAIL))
-
-
-def write_rows(table: pa.Table, target: "AnyPath | BinaryIO") -> None:
-    """Write the rows of a shard, without dictionaries: most values differ, and zstd shortens the others as well."""
-    pq.write_table(table.combine_chunks(), target, compression="zstd", use_dictionary=False)
-
-
-def _write(path: AnyPath, table: pa.Table, fault: Fault | None) -> StoredFile:
-    with atomic_path(path) as temporary:
-        write_rows(table, temporary)
-        strike_writing(fault, temporary)
-        return StoredFile(path.name, table.num_rows, temporary.stat().st_size, sha256_of(temporary))

@@ -9,7 +9,7 @@ import pytest
 from rope.curation.pipeline.fault_injection import FaultInjection
 from rope.curation.pipeline.pool import PoolSlice
 from rope.curation.pipeline.runner import run_recipe
-from rope.curation.pipeline.worker import ShardAttempt, ShardJob
+from rope.curation.pipeline.shard_job import ShardAttempt, ShardJob
 from rope.errors import UsageError
 from tests.curation.pools import HALF, POISON, files_of, local, recipe_of
 

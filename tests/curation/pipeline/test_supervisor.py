@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from rope.curation.pipeline.pool import PoolSlice
+from rope.curation.pipeline.shard_job import ShardAttempt, ShardJob
 from rope.curation.pipeline.supervisor import Ended, supervise
-from rope.curation.pipeline.worker import ShardAttempt, ShardJob
 from rope.errors import DatasetError, UsageError
 
 

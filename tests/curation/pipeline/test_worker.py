@@ -7,8 +7,9 @@ import pytest
 from rope.curation.pipeline.manifest import read_manifest
 from rope.curation.pipeline.operation import Outcome, rejects_of
 from rope.curation.pipeline.pool import PoolSlice
+from rope.curation.pipeline.shard_job import ShardAttempt, ShardJob
 from rope.curation.pipeline.sources import DamagedError
-from rope.curation.pipeline.worker import ShardAttempt, ShardJob, execute, settle
+from rope.curation.pipeline.worker import execute, settle
 from rope.errors import DatasetError, UsageError
 from rope.files import sha256_of
 from tests.curation.poisons import blas_threads
