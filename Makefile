@@ -1,8 +1,8 @@
-# make demo: a synthetic dataset, built, loaded and scored.  make test: lint and every test.
+# make demo: a synthetic dataset, built, loaded and scored.  make test: lint and all tests but the slow ones (make slow).
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test lint core docs bench mutants clean
+.PHONY: install demo test slow lint core docs bench mutants clean
 
 install: .venv/.installed
 
@@ -41,7 +41,11 @@ demo: install
 	@echo 'learns from more is in docs/cope-training.md.'
 
 test: lint
-	$(BIN)/pytest -q --numprocesses auto --dist loadfile
+	$(BIN)/pytest -q -m 'not slow' --numprocesses auto --dist loadfile
+
+# Tests that take more than ten seconds each: kills, several processes and machines, whole pages of the docs.
+slow: install
+	$(BIN)/pytest -q -m slow --numprocesses auto --dist loadfile tests
 
 lint: install
 	$(BIN)/ruff check .

@@ -18,7 +18,7 @@ from rope.encoders.identity import fingerprint_of
 from rope.encoders.running import choose_device, choose_dtype
 from rope.encoders.weights import loading, note, refuse_missing
 from rope.errors import UsageError
-from rope.extras import needed_by
+from rope.extras import needed_by, require
 from rope.schema import EMPTY_TEXT
 
 __all__ = ["SentenceTransformerModel", "TextsAlone", "embedder", "knows_roles", "load_sentence_transformer"]
@@ -154,6 +154,7 @@ def embedder(model: str, **shared: str) -> Embedder:
     """
     prompts, rest = read_roles(shared)
     options = read_options(rest, EmbeddingOptions())
+    require("sentence_transformers", "baselines:sentence_transformer", "baselines")  # before the Hub is asked
     name = model.rstrip("/").rpartition("/")[2]
     if why := why_many_vectors(model):
         return late_interaction(model, name, why, prompts, rest)

@@ -32,11 +32,7 @@ class ChatServer:
                     outer._now += 1
                     outer.largest = max(outer.largest, outer._now)
                     first = outer.asked[text] == 1
-                try:
-                    self.answer(text.split()[0], text, first)
-                finally:
-                    with outer._lock:
-                        outer._now -= 1
+                self.answer(text.split()[0], text, first)
 
             def answer(self, kind, text, first):
                 if kind == "late":
@@ -65,6 +61,8 @@ class ChatServer:
                 return self.send(200, json.dumps(made).encode())
 
             def send(self, status, body, headers=None):
+                with outer._lock:  # before the answer is out: whoever has it may ask again
+                    outer._now -= 1
                 try:
                     self.send_response(status)
                     for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -60,12 +61,18 @@ class EmbeddingServer:
             self.at_a_time += 1
             self.most_at_a_time = max(self.most_at_a_time, self.at_a_time)
         try:
-            self._answer(request, body)
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # the client did not wait
+            status, kind, content = self._answer(request, body)
         finally:
-            with self._lock:
+            with self._lock:  # before the answer is out: whoever has it may ask again
                 self.at_a_time -= 1
+        with suppress(BrokenPipeError, ConnectionResetError):  # the client did not wait
+            request.send_response(status)
+            if kind == "busy":
+                request.send_header("Retry-After", "1")
+            request.send_header("Content-Length", str(len(content)))
+            request.end_headers()
+            request.wfile.write(content[: len(content) // 2] if kind == "cut" else content)
+        request.close_connection = True
 
     def _answer(self, request, body):
         inputs, extra = inputs_of(body), body.get("task", "")
@@ -80,13 +87,7 @@ class EmbeddingServer:
         status = {"busy": 429, "broken": 500, "forbidden": 401}.get(kind, 200)
         if kind == "slow":
             time.sleep(1.0)
-        request.send_response(status)
-        if kind == "busy":
-            request.send_header("Retry-After", "1")
-        request.send_header("Content-Length", str(len(content)))
-        request.end_headers()
-        request.wfile.write(content[: len(content) // 2] if kind == "cut" else content)
-        request.close_connection = True
+        return status, kind, content
 
 
 KINDS = {"busy", "broken", "cut", "few", "shuffled", "nan", "slow", "zeros", "html", "twice"}
