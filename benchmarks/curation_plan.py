@@ -78,7 +78,7 @@ RECIPES = {
     "repeated ids, then a cut": (300, '[[stage]]\nuse = "deduplicate"\nprefer = ["price"]\n' + FILTER),
     "a small rate, floors decide": (500, '[[stage]]\nuse = "sample"\nseed = 1\nrate = 0.02\nfloor = 4\n'),
     "a count of products": (250, FILTER + '[[stage]]\nuse = "sample"\nseed = 2\ncount = 200\nfloor = 1\n'),
-    "a sample before the dear stages": (
+    "a sample before the expensive stages": (
         100,
         '[[stage]]\nuse = "sample"\nseed = 3\nrate = 0.15\n' + DECODE + '[[stage]]\nuse = "quality"\n',
     ),
