@@ -42,6 +42,9 @@ def from_texts(texts: Sequence[str]) -> pa.StringArray:
     >>> from_texts(["", "杯子", "a"]).to_pylist()
     ['', '杯子', 'a']
     """
-    stored = [text.encode("utf-8") for text in texts]
-    ends = np.fromiter(accumulate(map(len, stored), initial=0), np.int32, len(stored) + 1)
-    return pa.StringArray.from_buffers(len(stored), pa.py_buffer(ends), pa.py_buffer(b"".join(stored)))
+    joined = "".join(texts)
+    stored = joined.encode("utf-8")
+    # Of ASCII alone, texts are as long as their bytes; encoding each would take several times as long.
+    lengths = map(len, texts) if len(stored) == len(joined) else (len(text.encode("utf-8")) for text in texts)
+    ends = np.fromiter(accumulate(lengths, initial=0), np.int32, len(texts) + 1)
+    return pa.StringArray.from_buffers(len(texts), pa.py_buffer(ends), pa.py_buffer(stored))

@@ -1,3 +1,4 @@
+import math
 from dataclasses import fields, replace
 
 import numpy as np
@@ -149,3 +150,25 @@ def test_agrees_with_ranx(case):
         "map": summary.mean_average_precision,
     }
     assert ours == pytest.approx({name: float(value) for name, value in theirs.items()})
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        1 / np.arange(1, 5000),
+        np.random.default_rng(0).integers(0, 9, 5000) / np.random.default_rng(1).integers(9, 40, 5000),
+        np.random.default_rng(2).random(5000),
+        np.random.default_rng(2).random(5000, np.float32),
+        np.random.default_rng(3).random(5000) * 2.0**-60,
+        np.random.default_rng(4).standard_normal(5000) * 10.0 ** np.random.default_rng(5).integers(-20, 20, 5000),
+        np.random.default_rng(6).integers(0, 2**40, 5000),
+        np.random.default_rng(7).random(5000) < 0.3,
+    ],
+    ids=["ranks", "shares", "random", "single", "tiny", "any", "whole", "bool"],
+)
+def test_means_are_those_of_exactly_rounded_sums(values):
+    products = np.sort(np.random.default_rng(8).integers(0, 700, len(values)))
+    groups = [values[products == product].tolist() for product in np.unique(products)]
+    assert mean(values) == math.fsum(values.tolist()) / len(values)
+    means = [math.fsum(group) / len(group) for group in groups]
+    assert mean_by_product(values, products) == math.fsum(means) / len(means)
