@@ -113,6 +113,7 @@ def run(
     from rope.bench.running.share import parse_share
     from rope.bench.several_runs import RunFiles, check_several, embed_in_shares, summary_table
     from rope.dataset.manifest import read_manifest
+    from rope.dataset.queries import read_queries
 
     own = None if share is None else parse_share(share)
     transform = read_transform(centre, whiten, csls)
@@ -126,6 +127,9 @@ def run(
     draws, compute, rows = Draws(seed, trials, shots), read_compute(memory, threads, device), read_dims(dims, json)
     directories = [dataset_of(each) for each in data] if data else [dataset_of(None)]
     names = [read_manifest(directory).name for directory in directories]
+    if with_queries is not None:  # a model may take hours; what it is to embed last is looked for first
+        for directory in directories:
+            read_queries(directory, split)
     files, scored = RunFiles(out, len(model), names), list["Report"]()
     for one, (directory, name) in product(model, zip(directories, names, strict=True)):
         embedder, origin = find_embedder(one)

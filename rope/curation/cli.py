@@ -379,7 +379,7 @@ def publish(
     if isinstance(place, Path):  # elsewhere it was validated before it was sent
         _end_with(tuple(f"{problem.where}: {problem.what}" for problem in validate(place)), place)
     sizes = [f"{split} {counts['products']:,} products" for split, counts in built.manifest.counts.items()]
-    typer.echo(f"{out}: sound; {', '.join(sizes)}")
+    typer.echo(f"{out}: published; {', '.join(sizes)}")
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -44,6 +45,8 @@ __all__ = ["LINEAGE_NAME", "curated_source", "publish", "shown_media"]
 
 LINEAGE_NAME: Final = "curation.json"
 """Beside the manifest of a dataset: the recipe, what each of its stages has counted, and the leak audit."""
+
+_log: Final = logging.getLogger(__name__)
 
 _UNSOUND: Final = """
 ## Unsound
@@ -124,18 +127,25 @@ def publish(
         )
     unsound = [*miscounted, *refused]
     precision = None if audit_folder is None else audited_precision(recipe, audit_folder)
-    report = build_dataset(source, out, name=recipe.name, overwrite=overwrite, progress=progress)
-    card = (out / "README.md").read_text("utf-8")
-    card = card_with_leaks(card, audit, recipe.leaks)
-    card = card if precision is None else card_with_precision(card, precision)
-    _write(out / "README.md", card + (_UNSOUND + "".join(f"* {one}\n" for one in unsound) if unsound else ""))
-    (out / ATTRIBUTES_NAME).unlink(missing_ok=True)  # of a recipe that kept other columns
-    if recipe.pool.keep:
-        write_attributes(kept_files(stages, list(stages)[-1]), recipe.pool.keep, out / ATTRIBUTES_NAME)
     lineage = _lineage(recipe_file, recipe, stages, audit)
     lineage["precision"] = None if precision is None else precision_json(precision)
     lineage["unsound"] = unsound
-    _write(out / LINEAGE_NAME, json.dumps(lineage, indent=1, ensure_ascii=False) + "\n")
+
+    def complete(folder: Path) -> list[str]:
+        card = card_with_leaks((folder / "README.md").read_text("utf-8"), audit, recipe.leaks)
+        card = card if precision is None else card_with_precision(card, precision)
+        _write(folder / "README.md", card + (_UNSOUND + "".join(f"* {one}\n" for one in unsound) if unsound else ""))
+        _write(folder / LINEAGE_NAME, json.dumps(lineage, indent=1, ensure_ascii=False) + "\n")
+        if not recipe.pool.keep:
+            return [LINEAGE_NAME]
+        write_attributes(kept_files(stages, list(stages)[-1]), recipe.pool.keep, folder / ATTRIBUTES_NAME)
+        return [LINEAGE_NAME, ATTRIBUTES_NAME]
+
+    report = build_dataset(source, out, name=recipe.name, overwrite=overwrite, complete=complete, progress=progress)
+    if not recipe.pool.keep:
+        (out / ATTRIBUTES_NAME).unlink(missing_ok=True)  # of a recipe that kept other columns
+    for one in unsound:
+        _log.warning("published although its audit failed, as the card says: %s", one)
     return report
 
 

@@ -8,7 +8,7 @@ resumes there, and ends with the same bytes.
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,6 +136,7 @@ def build_dataset(
     memory_bytes: int = 1 << 30,
     strict: bool = False,
     overwrite: bool = False,
+    complete: Callable[[Path], Sequence[str]] | None = None,
     progress: bool = True,
 ) -> BuildReport:
     """Build a dataset directory from a release.
@@ -156,6 +157,9 @@ def build_dataset(
         memory_bytes: limit of the database; the whole needs a few hundred MB more.
         strict: refuse a release with any fault that leaves something out.
         overwrite: remove what an unfinished build of something else left in `out`, and start over.
+        complete: writes what else belongs to the dataset into a folder that has its card, `README.md`, which it may
+            replace, and returns the names of its files. They are in `out` before the manifest is. It is called for a
+            dataset that is there already too.
         progress: whether to draw bars on stderr.
 
     Raises:
@@ -179,12 +183,14 @@ def build_dataset(
     _refuse_company(plan)
     if (out / MANIFEST_NAME).is_file():
         report = _up_to_date(plan, strict)
+        if complete is not None:
+            complete(out)
         write_release_queries(found, root, out)
         return report
     with plan.work.claimed(overwrite=overwrite):
         _build(plan, memory_bytes, strict, progress)
         hashes = json.loads((plan.folder / "staged.json").read_text("utf-8"))
-        manifest = _publish(plan, hashes)
+        manifest = _publish(plan, hashes, complete or (lambda _: ()))
     write_release_queries(found, root, out)
     return BuildReport(manifest, read_faults(out / FAULTS_NAME), is_new=True)
 
@@ -354,7 +360,7 @@ def _nothing_left(
     return f"{plan.release.folder}: nothing is left of the split {split}: {known or 'no sample is listed'}{hint}"
 
 
-def _publish(plan: _Plan, hashes: dict[str, str]) -> DatasetManifest:
+def _publish(plan: _Plan, hashes: dict[str, str], complete: Callable[[Path], Sequence[str]]) -> DatasetManifest:
     """Move what was built to its place, and write the card and the manifest."""
     shards: dict[str, Shard] = {}
     counts: dict[str, dict[str, int]] = {}
@@ -381,8 +387,13 @@ def _publish(plan: _Plan, hashes: dict[str, str]) -> DatasetManifest:
     )
     with atomic_path(plan.folder / "README.md") as temporary:
         temporary.write_text(render_card(manifest, optional_columns(plan.out, list(shards))), "utf-8")
+    more = complete(plan.folder)
     write_manifest(plan.folder, manifest)
-    for name in ("README.md", MANIFEST_NAME):  # moved, so that a kill leaves no half-written file outside the folder
+    for name in (
+        "README.md",
+        *more,
+        MANIFEST_NAME,
+    ):  # moved, so that a kill leaves no half-written file outside the folder
         _move(plan.folder / name, plan.out / name)
     plan.work.finish()
     return manifest

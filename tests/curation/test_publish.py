@@ -13,8 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from rope.curation.pipeline.recipe import read_recipe
 from rope.curation.pipeline.runner import run_recipe
 from rope.curation.publish import LINEAGE_NAME, publish
+from rope.dataset import build
 from rope.dataset.manifest import MANIFEST_NAME, read_manifest
 from rope.dataset.validate import validate
 from rope.errors import DatasetError, UsageError
@@ -120,6 +122,43 @@ def test_a_killed_publish_goes_on_to_the_same_bytes(recipe, tmp_path):
     publish(recipe.work.with_suffix(".toml"), recipe, out, progress=False)
     assert bytes_of(out) == bytes_of(calm)
     assert read_manifest(out).fingerprint == read_manifest(calm).fingerprint
+
+
+def test_a_dataset_that_exists_is_whole_wherever_publish_was_stopped(tmp_path, monkeypatch, caplog):
+    write_pictures(tmp_path, n_products=3)
+    pool = pq.read_table(tmp_path / "pool.parquet")
+    pool = pool.append_column("brand", pool["category"])
+    pq.write_table(pa.concat_tables([pool, pool.slice(0, 1)]), tmp_path / "pool.parquet")
+    text = recipe_of(tmp_path, HALVE).work.with_suffix(".toml")
+    text.write_text(text.read_text().replace("shard_rows", 'keep = ["brand"]\nshard_rows', 1))
+    recipe = read_recipe(text)
+    run_recipe(recipe, local(1), progress=False)
+
+    def publish_to(out):
+        publish(text, recipe, out, accept_unsound=True, progress=False)
+        return bytes_of(out)
+
+    calm, moved = publish_to(tmp_path / "calm"), []
+    assert "published although its audit failed" in caplog.text
+    assert {"README.md", LINEAGE_NAME, "attributes.parquet"} < set(calm)
+    assert "## Unsound" in calm["README.md"].decode()
+    move = build._move
+
+    def stop_after(source, target):
+        move(source, target)
+        moved.append(target.name)
+        if len(moved) == n:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(build, "_move", stop_after)
+    for n in range(len(calm) - 4, len(calm) + 1):  # the list of faults, the card, what belongs to it, the manifest
+        moved.clear()
+        with pytest.raises(KeyboardInterrupt):
+            publish_to(tmp_path / f"out-{n}")
+        found = {name: there for name, there in bytes_of(tmp_path / f"out-{n}").items() if not name.startswith(".")}
+        assert (MANIFEST_NAME in found) == (n == len(calm))
+        assert MANIFEST_NAME not in found or found == calm
+        assert publish_to(tmp_path / f"out-{n}") == calm
 
 
 def test_a_recipe_without_a_split_is_refused(recipe, tmp_path):

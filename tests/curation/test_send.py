@@ -179,7 +179,7 @@ def test_a_publish_to_s3_that_is_killed_goes_on_to_the_bytes_of_a_local_one(buck
         with pytest.raises(DatasetError, match="is not a finished dataset"):
             load_dataset(f"{bucket}/out", "pages", split="train")
     done = subprocess.run([*command, f"{bucket}/out"], capture_output=True, text=True, check=False)
-    assert (done.returncode, "sound; train 2 products" in done.stdout) == (0, True), done.stderr
+    assert (done.returncode, "published; train 2 products" in done.stdout) == (0, True), done.stderr
     assert sent(place) == bytes_of(here)
     assert len(load_dataset(f"{bucket}/out", "pages", split="train")) == 2
     assert validate(place) == []

@@ -69,7 +69,7 @@ def recommend(
     json: JsonFile = None,
     csv: CsvFile = None,
 ) -> None:
-    """Score embeddings of items by how well they foretell what each user takes next, among all items."""
+    """Score embeddings of items by how well they predict what each user takes next, among all items."""
     from rope.bench.recommend.columns import parse_columns
     from rope.bench.recommend.report import RecommendOptions
     from rope.bench.recommend.run import score_recommendations

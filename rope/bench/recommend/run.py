@@ -52,7 +52,7 @@ def score_recommendations(
     compute: ComputeSettings | None = None,
     progress: bool = False,
 ) -> Answer[RecommendScore]:
-    """Score embeddings of items by how well they foretell what each user takes next, among all items.
+    """Score embeddings of items by how well they predict what each user takes next, among all items.
 
     Args:
         embeddings: of the items; see `rope.bench.io.given.embeddings_of`.

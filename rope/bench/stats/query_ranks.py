@@ -281,6 +281,11 @@ def _read_result(path: Path) -> dict[str, Any]:
         raw = json.loads(path.read_text("utf-8"))
     if not isinstance(raw, dict):
         raise UsageError(f"{path}: not a result of rope-bench score --json: expected an object at the top")
+    if "task" in raw:
+        raise UsageError(
+            f"{path}: a result of the task {str(raw['task'])!r}, for which no ranks of single queries are kept; "
+            "expected one of the pairs of domains, which rope-bench score and run write with --json"
+        )
     return raw
 
 

@@ -78,6 +78,26 @@ def test_the_commands_write_what_the_library_says(asked, rope_bench, tmp_path):
     assert of_run["model"] == "handcrafted"
 
 
+def test_queries_that_are_not_there_are_missed_before_a_model_is_run(dataset, rope_bench, tmp_path):
+    words = ("run", "--model", "baselines:handcrafted", "--out", tmp_path / "e.parquet", "--data", dataset)
+    code, _, err = rope_bench(*words, "--queries", tmp_path / "q.json")
+    assert (code, "has no queries of the split validation" in err) == (1, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["compare", "slices", "tail"])
+def test_a_result_of_queries_is_not_taken_for_one_of_pairs(command, asked, rope_bench, tmp_path):
+    scored, result = (
+        evaluate_queries([asked / "e.parquet", asked / "q.parquet"], asked / "dataset"),
+        tmp_path / "q.json",
+    )
+    result.write_text(scored.to_json())
+    code, _, err = rope_bench(command, result)
+    assert (code, len(err.strip().splitlines())) == (2, 1)
+    assert f"{result}: a result of the task 'queries', for which no ranks of single queries are kept" in err
+    assert "score again" not in err
+
+
 class TwoRoles:
     """Queries get vectors of their own; samples as queries never enter."""
 
