@@ -66,7 +66,7 @@ class Group:
     name: str
     modules: Sequence[str]
     tests: Sequence[str]
-    uncached: bool = False
+    uncached: bool = False  # compiled: no line can tell that it is run
 
     def test_files(self) -> dict[str, str]:
         """The tests and the modules, whose doctests are tests too, each with a hash of its text."""
@@ -222,7 +222,9 @@ def run_clean(group: Group) -> Clean:
 
     def work() -> int:
         sources = {module: Path(module).read_text(encoding="utf-8") for module in group.modules}
-        told: dict[str, ast.Module | str] = {module: _telling(text, module) for module, text in sources.items()}
+        told: dict[str, ast.Module | str] = {
+            module: text if group.uncached else _telling(text, module) for module, text in sources.items()
+        }
         recorder = _Recorder()
         code = int(pytest.main([*PYTEST, *stale], plugins=[_Instead(told), recorder]))
         imported = {name for name, module in sys.modules.items() if _is_installed(name, module)}
@@ -247,8 +249,8 @@ def _is_installed(name: str, module: object) -> bool:
     return name.split(".")[0] not in OURS and "site-packages" in (getattr(module, "__file__", None) or "")
 
 
-def tests_of(fault: Fault, clean: Clean, budget_s: float) -> tuple[list[str], bool]:
-    """The tests to try a fault with, in order, and whether one of them runs its line.
+def tests_of(fault: Fault, clean: Clean, budget_s: float, is_compiled: bool) -> tuple[list[str], bool]:
+    """The tests to try a fault with, in order, and whether one of them runs its line; if it is compiled, each may.
 
     Those that run the line come before others that run the module, and quick ones before slow ones until the budget is
     spent. What is chosen runs file by file, so that no fixture is made twice.
@@ -263,8 +265,9 @@ def tests_of(fault: Fault, clean: Clean, budget_s: float) -> tuple[list[str], bo
         wanted = set(range(innermost.lineno, (innermost.end_lineno or 0) + 1))
     else:
         wanted = {innermost.lineno}
-    ran = {test: set(lines[fault.module]) for test, lines in clean.lines.items() if fault.module in lines}
-    in_function = any(isinstance(node, ast.FunctionDef) for node in statements)
+    told = {test: lines.get(fault.module, ()) for test, lines in clean.lines.items()}
+    ran = {test: set(lines) for test, lines in told.items() if lines or is_compiled}
+    in_function = any(isinstance(node, ast.FunctionDef) for node in statements) and not is_compiled
     near = {test for test, lines in ran.items() if not in_function or lines & wanted}
     by_worth = sorted(ran, key=lambda test: (test not in near, clean.seconds[test], test))
     spent = accumulate(clean.seconds[test] for test in by_worth)
@@ -318,7 +321,7 @@ def run_group(group: Group, arguments: argparse.Namespace) -> int:
             if last and (last["outcome"] == "killed" or last["tests"] == tests_now):
                 continue
             started = time.monotonic()
-            tests, is_run = tests_of(fault, clean, arguments.limit / 2)
+            tests, is_run = tests_of(fault, clean, arguments.limit / 2, group.uncached)
             outcome, note = attempt(module, source, tests, arguments.limit) if tests else ("survived", "")
             row = {
                 "outcome": outcome,

@@ -326,15 +326,14 @@ def task_mteb_pair(folder: Path) -> dict:
 
 def warm_up() -> None:
     """Compile and load libraries, where there is something to compile or load; that takes as long for any size."""
-    from rope.bench.ranking.backends import Float32, Int16
-    from rope.bench.ranking.counting import LOOPS
-    from rope.bench.ranking.engine import ComputeSettings, Labelled, rank_pair
+    from rope.bench.ranking.engine import INT16_PAYS, ComputeSettings, Labelled, rank_pair
     from rope.bench.ranking.similarity import Vectors
 
-    LOOPS.room = 0
-    side = Labelled(Vectors.of(np.eye(64, dtype=np.float32) + np.float32(0.1)), np.arange(64) // 2)
-    arithmetics = [Int16.of(side.vectors), Float32()] if LOOPS.are_compiled() else [Float32()]
-    rank_pair(side, side, ComputeSettings(arithmetics=arithmetics), drawn=(np.ones((64, 1), np.uint64),) * 2)
+    n = 8192
+    assert n * n >= INT16_PAYS, "fewer samples would not need all that is to be loaded"
+    rng = np.random.default_rng(0)
+    side = Labelled(Vectors.of(rng.standard_normal((n, 64), np.float32)), np.arange(n) // 2)
+    rank_pair(side, side, ComputeSettings(), drawn=(np.ones((n, 1), np.uint64),) * 2)
 
 
 SPLIT_TASKS = {

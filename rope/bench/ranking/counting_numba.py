@@ -4,7 +4,6 @@ What makes them fast: the `PADDING` values of a strip are compared with a limit 
 of a word. Limits are visited from the lowest up, and no further than one that nothing in the strip is above.
 """
 
-import numba
 import numpy as np
 
 from rope.bench.ranking.blocks import (
@@ -21,7 +20,7 @@ from rope.bench.ranking.blocks import (
     padded,
 )
 from rope.bench.ranking.counting import Counted, Words
-from rope.bench.ranking.vectors_numba import SIDE, above, first_bit, n_bits, transpose_tile
+from rope.bench.ranking.vectors_numba import SIDE, above, compiled, first_bit, n_bits, transpose_tile
 
 __all__ = ["add_costs", "count", "dot_pairs", "transposed"]
 
@@ -56,7 +55,7 @@ def dot_pairs(a: Float32Array, rows: IntArray, b: Float32Array, columns: IntArra
     return dots
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _count(block, low, high, offsets, most, wanted):
     n_strips, n_above = block.shape[1] // PADDING, np.zeros(len(low), np.int64)
     is_open, n_open = np.empty((4, most), np.int64), 0
@@ -85,7 +84,7 @@ def _count(block, low, high, offsets, most, wanted):
     return n_above, n_open, is_open, n_words, words, bits
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _add_costs(limits, strips, bits, product, place, table, drawn, own, total, failed):
     # Of each limit, the product of the sample seen last, its place in the table, and what it costs so far.
     current, last, cost = np.full(len(total), -1), np.zeros(len(total), np.int64), np.zeros(len(total), np.int64)
@@ -110,7 +109,7 @@ def _add_costs(limits, strips, bits, product, place, table, drawn, own, total, f
     return matters
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _transpose(block, result):
     height, width = block.shape[0], result.shape[0]
     whole_height, whole_width = height - height % SIDE, width - width % SIDE
@@ -122,7 +121,7 @@ def _transpose(block, result):
             result[column, row] = block[row, column]
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "nsz", "nnan"})
+@compiled(fastmath={"reassoc", "nsz", "nnan"})
 def _dot(a, rows, b, columns):
     dots = np.zeros(len(rows))
     for pair in range(len(rows)):

@@ -8,12 +8,11 @@ Sums are exact; what a similarity is off by is the rounding of its vectors, whic
 
 from typing import Final
 
-import numba
 import numpy as np
 from llvmlite.binding import get_host_cpu_features
 
 from rope.bench.ranking.blocks import PADDING
-from rope.bench.ranking.vectors_numba import SIDE, TILE_ROWS, add_tile, transpose_tile
+from rope.bench.ranking.vectors_numba import SIDE, TILE_ROWS, add_tile, compiled, transpose_tile
 
 __all__ = ["IS_FAST", "largest", "largest_rounding", "packed", "product", "rounded"]
 
@@ -24,7 +23,7 @@ CHUNK: Final = 64
 """Dimensions whose products are added up in 32 bits; the sums of all chunks are shifted before they are added."""
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def largest(raw, inverse_norms):
     """The largest magnitude of an entry of a unit vector, and the largest length of a chunk of one, within 10^-5."""
     entry, length = np.float32(0), np.float32(0)
@@ -40,7 +39,7 @@ def largest(raw, inverse_norms):
     return entry, np.sqrt(length)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def rounded(raw, inverse_norms, scale, width):
     """Unit vectors times `scale` in whole numbers: int16 [padded n, width], filled up with zeros."""
     result = np.empty((-(-len(raw) // PADDING) * PADDING, width), np.int16)
@@ -53,7 +52,7 @@ def rounded(raw, inverse_norms, scale, width):
     return result
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "nsz", "nnan"})
+@compiled(fastmath={"reassoc", "nsz", "nnan"})
 def largest_rounding(raw, inverse_norms, scale):
     """The largest distance of a row of `rounded` from the unit vector times `scale`."""
     worst = 0.0
@@ -67,7 +66,7 @@ def largest_rounding(raw, inverse_norms, scale):
     return np.sqrt(worst)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def packed(rows):
     """Rows as the columns of tiles: int32 [tiles, pairs of dimensions, `PADDING`]."""
     pairs = rows.view(np.int32)
@@ -80,7 +79,7 @@ def packed(rows):
     return tiles
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def product(rows, tiles, shift, factor, block):
     """Fill a block, int16 [n, m], with the products of rows and columns, scaled, rounded and kept within ±32,767.
 

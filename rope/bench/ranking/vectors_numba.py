@@ -2,18 +2,28 @@
 
 They are correct on any processor, and a few instructions each where it has AVX-512.
 
-numba's cache notices a change of the loops, but not of this file: after one, delete `*.nbi` beside it.
+numba keeps what it has compiled beside the loops, where an upgrade leaves it, and by itself notices a change of their
+own file alone. `compiled` makes it notice one of what they take from others: this file and `blocks`, nothing else.
 """
 
-from typing import Any
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from types import CellType, FunctionType
+from typing import Any, Final
 
+import numba
 from llvmlite import ir
 from numba import extending, types
 from numba.core import cgutils
 
+from rope.bench.ranking import blocks
 from rope.bench.ranking.blocks import PADDING
 
-__all__ = ["SIDE", "TILE_ROWS", "above", "add_tile", "first_bit", "n_bits", "transpose_tile"]
+__all__ = ["SIDE", "TILE_ROWS", "above", "add_tile", "compiled", "first_bit", "n_bits", "transpose_tile"]
+
+INLINED: Final = hashlib.sha256(b"".join(Path(file).read_bytes() for file in (__file__, blocks.__file__))).hexdigest()
+"""Of the files that loops take code and numbers from."""
 
 SIDE = 16
 """Rows and columns that `transpose_tile` moves."""
@@ -29,6 +39,21 @@ _I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 _LINE = ir.VectorType(_I32, _LANES)
 _SHORTS = ir.VectorType(_I16, 2 * _LANES)
 _PRODUCTS = ir.VectorType(_I32, 2 * _LANES)
+
+
+def compiled(**options: Any) -> Callable[[Any], Any]:  # noqa: ANN401 (as numba.njit)
+    """`numba.njit` without the GIL, with what was compiled kept until the loop or `INLINED` changes.
+
+    A kept loop is found by its file, its code and the values that it closes over, so it is made to close over this one.
+    """
+
+    def compile_later(loop: Any) -> Any:  # noqa: ANN401
+        code = loop.__code__.replace(co_freevars=("inlined",))
+        keyed = FunctionType(code, loop.__globals__, loop.__name__, loop.__defaults__, (CellType(INLINED),))
+        keyed.__module__, keyed.__doc__, keyed.__qualname__ = loop.__module__, loop.__doc__, loop.__qualname__
+        return numba.njit(nogil=True, cache=True, **options)(keyed)
+
+    return compile_later
 
 
 @intrinsic

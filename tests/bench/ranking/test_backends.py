@@ -57,6 +57,11 @@ KINDS = {
     "constant": lambda rng, centres: np.ones_like(centres),
     "float16": lambda rng, centres: (centres + rng.normal(size=centres.shape)).astype(np.float16),
     "denormal": lambda rng, centres: 1e-41 * (centres + 0.7 * rng.normal(size=centres.shape)),
+    "one large entry each": lambda rng, centres: np.where(
+        np.arange(centres.shape[1]) == rng.integers(0, centres.shape[1], (len(centres), 1)), 1e4 * centres, centres
+    ),
+    "lengths from 1e-18 to 1e17": lambda rng, centres: centres * 10.0 ** rng.integers(-18, 18, (len(centres), 1)),
+    "few entries": lambda rng, centres: np.where(rng.random(centres.shape) < 0.1, centres, 0),
     "one cone": lambda rng, centres: 30 + centres + 0.7 * rng.normal(size=centres.shape),
     "huge dimension": lambda rng, centres: (
         np.tile(centres, 40) + rng.normal(size=(len(centres), 40 * centres.shape[1]))
