@@ -221,3 +221,12 @@ def test_more_products_than_64_bits_hold_costs_of_leave_no_chance(arithmetic):
     query, drawn = labelled(np.float32([[1, 0.25]]), np.array([n])), np.zeros((n + 1, 0), np.uint64)
     ranks = rank_one_way(query, gallery, ComputeSettings(arithmetics=[arithmetic()]), drawn=drawn)
     assert (ranks.above.tolist(), ranks.win_chances.tolist()) == ([n], [0.0])
+
+
+def test_products_beyond_16_bits_are_kept_within_them():
+    product_numba = pytest.importorskip("rope.bench.ranking.product_numba")
+    rows = np.ones((64, product_numba.CHUNK), np.int16)
+    for sign in (1, -1):
+        block = np.zeros((64, 64), np.int16)
+        product_numba.product(rows, product_numba.packed(sign * rows), np.int32(0), np.float32(1000), block)
+        assert np.unique(block).tolist() == [sign * 32_767]
