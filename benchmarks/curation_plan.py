@@ -174,26 +174,29 @@ def compare(name: str, folder: Path, settings: Settings) -> np.ndarray:
     kept, n_bytes, seconds = truth(recipe)
     lacking = {total: set(made.lacking(total)) for total in ("gigabytes", "processor_hours")}
     last = made.stages[-1]
-    pairs = [
-        (kept[last.stage], last.kept, 1),
-        (sum(n for stage, n in n_bytes.items() if stage not in lacking["gigabytes"]), made.gigabytes, 1e9),
-        (sum(n for stage, n in seconds.items() if stage not in lacking["processor_hours"]), made.processor_hours, 3600),
-        (run_s, made.hours, 3600),
+    totals = [  # truth and plan in the units of the plan, what one of these is in those that are shown, and digits
+        (kept[last.stage], last.kept, 1, 0),
+        (sum(n for stage, n in n_bytes.items() if stage not in lacking["gigabytes"]) / 1e9, made.gigabytes, 1e3, 2),
+        (
+            sum(s for at, s in seconds.items() if at not in lacking["processor_hours"]) / 3600,
+            made.processor_hours,
+            3600,
+            2,
+        ),
+        (run_s / 3600, made.hours, 3600, 2),
     ]
     cells, within = [], []
-    for (true, planned, unit), digits, scale in zip(
-        pairs, ("{:,.0f}", "{:.2f}", "{:.2f}", "{:.2f}"), (1, 1e6, 1, 1), strict=True
-    ):
-        ends = [digits.format(end * unit / scale) for end in (planned.value, planned.low, planned.high)]
-        within.append(is_within(true / unit, planned))
-        if unit == 3600 and len(within) == 4 and made.lacking("hours"):
-            cells += [f"{digits.format(true)}", "not judged"]
-            continue
-        cells += [f"{digits.format(true / scale)}, {ends[0]} ({ends[1]} - {ends[2]})", "yes" if within[-1] else "NO"]
+    for true, planned, unit, digits in totals:
+        ends = (true, planned.value, planned.low, planned.high)
+        shown, best, low, high = (f"{end * unit:,.{digits}f}" for end in ends)
+        within.append(is_within(true, planned))
+        cells += [f"{shown}, {best} ({low} - {high})", "yes" if within[-1] else "NO"]
+    is_judged = not made.lacking("hours")
+    if not is_judged:
+        cells[-2:] = [f"{run_s:.2f}", "not judged"]
     misses = [one.stage for one in made.stages if not is_within(kept[one.stage], one.kept)]
     without = f"; without the time of {', '.join(lacking['processor_hours'])}" if lacking["processor_hours"] else ""
     print(f"| {name}{without} | {' | '.join(cells)} |", flush=True)
-    is_judged = not made.lacking("hours")
     width = (made.processor_hours.high - made.processor_hours.low) / made.processor_hours.value
     return np.array([*within[:3], within[3] and is_judged, not misses, is_judged, width], float)
 

@@ -7,9 +7,10 @@ RELEASE is a release folder with `images/` and `provenance.tsv`, whose classes o
 is a folder with `pool.parquet` and `answers.parquet`, of other photos. Pools are drawn from them (`merge_pools.py`):
 
 * `choose`: one from each of the folds 0 to 3. For every one the rules are chosen on the other three, by the best F1.
-* `unseen`: how the defaults do, and what they miss, on four pools with other seeds, of photos that the rules were not
-  chosen on: of fold 4, of its other photos, of other photos of the folds 0 to 3, and of POOL. The goods that stand on
-  white are those of fold 4.
+  `between` is then tried on these and on three more, of other photos of the same folds.
+* `unseen`: how the defaults do, and what they miss, on four pools with other seeds: of fold 4, of its other photos, of
+  other photos of the folds 0 to 3 (of which some are also in the three pools of `between`), and of POOL. The goods that
+  stand on white are those of fold 4.
 * `rest`: the copies planted in POOL, changes that the rules were not chosen for, and all photos of RELEASE.
 
 Precision and recall are of pairs of pictures, once as found and once after complete linkage. Intervals (95 %) are of
@@ -42,6 +43,7 @@ DIFFERING = (0.1, 0.11, 0.12, 0.13, 0.14, 0.16)
 SHOWN = (0.18, 0.2, 0.22, 0.25, 0.3, 0.4)
 PATCHES = (0.7, 0.8, 0.9, 1.0)
 STRUCTURES = (0.6, 0.65, 0.7, 0.75, 0.8)
+BETWEEN = (1, 1.5, 2)
 GRID = [
     CopyRules(differing=a, shown=b, patch=c, structure=d)
     for a, b, c, d in itertools.product(DIFFERING, SHOWN, PATCHES, STRUCTURES)
@@ -67,6 +69,7 @@ def main() -> None:
             compare_scores("cosine of the encoder", similar, list(pools.values()))
         else:
             choose_rules(list(pools.values()))
+            choose_between([*pools.values(), *more_pools(photos)])
     if options.peers or options.encoder:
         return
     if options.part in (None, "unseen"):
@@ -93,6 +96,13 @@ def read_photos(release: Path) -> list[tuple[Photos, Photos, Photos]]:
         shop = [photo for photo in photos[120:] if max(photo.size) < 200]
         found.append((photos[:120], [photo for photo in photos[120:] if max(photo.size) >= 200], shop))
     return found
+
+
+def more_pools(photos: Sequence[tuple[Photos, Photos, Photos]]) -> list[list[Picture]]:
+    """Three more pools, of other photos of the folds 0 to 3."""
+    more = [photo for _, rest, _ in photos[:CHOSEN_ON] for photo in rest]
+    drawn = [np.random.default_rng(500 + i).permutation(len(more))[:150] for i in range(3)]
+    return [draw_pool([more[place] for place in some] + photos[i][2], 700 + i, sets=5) for i, some in enumerate(drawn)]
 
 
 def unseen_pools(photos: Sequence[tuple[Photos, Photos, Photos]], pool: Sequence[Picture]) -> dict[str, list[Picture]]:
@@ -204,15 +214,31 @@ def choose_rules(pools: Sequence[Sequence[Picture]]) -> None:
             counts[fold, i] = (group[left] == group[right]).sum(), len(left)
     known = np.array([n for _, n in truths])
     print("| held-out fold | differing, shown, patch, structure | precision | recall |\n|---|---|---|---|")
+    held_out: list[tuple[Pairs, Pairs, np.ndarray]] = []
     for fold in range(len(pools)):
         others = np.arange(len(pools)) != fold
         rules = GRID[best_of(counts[others].sum(axis=0), known[others].sum())]
-        words = scores(chosen_pairs(found[fold], rules), truths[fold][0])[2]
-        print(f"| {fold} | {in_words(rules)} | {words} |", flush=True)
+        pairs, group = chosen_pairs(found[fold], rules), truths[fold][0]
+        held_out.append((pairs, pairs, group))
+        print(f"| {fold} | {in_words(rules)} | {scores(pairs, group)[2]} |", flush=True)
+    print(f"| all | | {scores(*joined(held_out, 0))[2]} |")
     print(f"\nbest on all folds: {in_words(GRID[best_of(counts.sum(axis=0), known.sum())])}\n")
     print("| fold, default rules | precision | recall |\n|---|---|---|")
     for fold, (pairs, (group, _)) in enumerate(zip(found, truths, strict=True)):
         print(f"| {fold} | {scores(chosen_pairs(pairs, CopyRules()), group)[2]} |")
+
+
+def choose_between(pools: Sequence[Sequence[Picture]]) -> None:
+    """How much looser the limits may be for two copies of a third picture; over all pools, before and after linkage."""
+    print("| between | precision | recall | merged: precision | recall |\n|---|---|---|---|---|")
+    pictures = [np.stack([thumbnail(picture.image) for picture in pool]) for pool in pools]
+    for between in BETWEEN:
+        every: list[tuple[Pairs, Pairs, np.ndarray]] = []
+        for pool, some in zip(pools, pictures, strict=True):
+            found = copy_pairs(some, CopyRules(between=between))
+            pairs = found.left, found.right
+            every.append((pairs, linked(len(pool), pairs, found.score), truth(pool)[0]))
+        print(f"| {between:g} | {scores(*joined(every, 0))[2]} | {scores(*joined(every, 1))[2]} |", flush=True)
 
 
 def in_words(rules: CopyRules) -> str:

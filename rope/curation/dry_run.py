@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -121,7 +122,7 @@ class DryRun:
     def row_costs(self, stage: str) -> tuple[RowCost, RowCost]:
         """Of a stage that takes rows one by one, in seconds and in processor seconds."""
         costs = self.costs.get(stage, ())
-        n_begun = _WARM_UP if len(costs) > _WARM_UP + _TINY else min(len(costs) - 1, 1) if costs else 0
+        n_begun = _WARM_UP if len(costs) > _WARM_UP + _TINY else int(len(costs) > 1)
 
         def cost(name: str) -> RowCost:
             found = [(one.rows, float(getattr(one, name))) for one in costs]
@@ -211,7 +212,7 @@ def _file_sizes(n_rows: int, shard_rows: int) -> list[int]:
     if n_rows <= len(_GRADES) or n_rows >= _SHARDS * shard_rows:
         return [n_rows]
     ends = [round(n_rows * sum(_GRADES[: i + 1])) for i in range(len(_GRADES))]
-    return [end - start for start, end in zip([0, *ends], ends, strict=False)]
+    return [end - start for start, end in pairwise([0, *ends])]
 
 
 def on_a_part(stage: Stage, share: float) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Totals are the totals of the draws. A stage that was not measured is named, and 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Final
@@ -154,7 +154,7 @@ def forecast(measures: Measures, *, workers: int, gpus: int) -> Forecast:
         )
     summed = {name: range_of(total) for name, total in totals.items()}
     media = {
-        one.what: (one.missing or "") if one.n_bytes is None else range_of(one.n_bytes / 1e9) for one in measures.media
+        one.what: one.n_bytes if isinstance(one.n_bytes, str) else range_of(one.n_bytes / 1e9) for one in measures.media
     }
     return Forecast(measures.n_rows, measures.n_drawn, tuple(stages), **summed, workers=workers, media=media)
 
@@ -236,7 +236,7 @@ def totals_in_words(made: Forecast, people: Range) -> list[str]:
         lacking = made.lacking(total)
         lines.append(f"{words}{', without ' + ', '.join(lacking) if lacking else ''}: {shown}")
     for what, size in made.media.items():
-        lines.append(f"{what}, beside these: {f'not known: {size}' if isinstance(size, str) else shown_size(size)}")
+        lines.append(f"{what}, in addition: {f'not known: {size}' if isinstance(size, str) else shown_size(size)}")
     lines.append("time of publish: not measured, as it copies media at the speed of disks")
     return [*lines, f"annotators' time: {shown_time(people)}"]
 
@@ -260,17 +260,15 @@ def costs_table(name: str, measures: Sequence[Measure]) -> "Table":
             row = [f"{cost.once:,.2f}", f"{1000 * cost.shard.value:,.1f}", f"{1000 * cost.row.value:,.3g}"]
         elif cost is not None:
             last = cost.points[-1]
-            row = [
-                f"{cost.once:,.2f}",
-                "",
-                f"{1000 * fmean(last.seconds) / max(last.rows, 1):,.3g} at {last.rows:,} rows",
-            ]
+            per_row = fmean(last.seconds) / max(last.rows, 1)
+            row = [f"{cost.once:,.2f}", "", f"{1000 * per_row:,.3g} at {last.rows:,} rows"]
         table.add_row(Text(one.stage, style="bold"), *row, f"{one.n_shards:,.0f}")
     return table
 
 
-_TIMES: Final = ((3600.0, "ms", 1e-3), (3600.0, "s", 1.0), (3600.0, "min", 60.0), (3600.0, "h", 3600.0))
-_SIZES: Final = ((1e9, "kB", 1e3), (1e9, "MB", 1e6), (1e9, "GB", 1e9), (1e9, "TB", 1e12))
+_TIMES: Final = {"ms": 1 / 3.6e6, "s": 1 / 3600, "min": 1 / 60, "h": 1.0}
+_SIZES: Final = {"kB": 1e-6, "MB": 1e-3, "GB": 1.0, "TB": 1e3}
+"""Units from the smallest up, in hours and in gigabytes."""
 
 
 def shown_time(found: Range | None) -> str:
@@ -291,10 +289,10 @@ def shown_size(found: Range | None) -> str:
     return _shown(found, _SIZES)
 
 
-def _shown(found: Range | None, units: Sequence[tuple[float, str, float]]) -> str:
+def _shown(found: Range | None, units: Mapping[str, float]) -> str:
     if found is None:
         return "not measured"
-    given, name, size = next((one for one in reversed(units) if found.value * one[0] >= 1.5 * one[2]), units[0])
-    value, low, high = (end * given / size for end in (found.value, found.low, found.high))
+    name = next((name for name in reversed(list(units)) if found.value >= 1.5 * units[name]), next(iter(units)))
+    value, low, high = (end / units[name] for end in (found.value, found.low, found.high))
     digits = 0 if value >= 100 or (value >= 10 and value == round(value)) else 1
     return f"{value:,.{digits}f} ({low:,.{digits}f} - {high:,.{digits}f}) {name}"

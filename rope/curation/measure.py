@@ -144,7 +144,7 @@ def _media(recipe: CurationRecipe, run: DryRun, stages: Sequence[Measure]) -> It
     if stages_of(recipe, "merge") and stages_of(recipe, "split"):
         yield published(read_rows(kept_files(run.made, before)), stages[-1].kept)
     else:
-        yield MediaBytes("published dataset", None, "the recipe lacks the stages merge and split")
+        yield MediaBytes("published dataset", "the recipe lacks the stages merge and split")
 
 
 def _there_before(run: DryRun, stage: Stage, before: str, began: float) -> str | None:

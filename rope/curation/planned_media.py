@@ -4,7 +4,7 @@ Both are the mean of the rows that the dry run has looked at, times the rows of 
 a Bayesian bootstrap over these rows.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,7 @@ from rope.curation.cost_laws import file_size
 from rope.curation.operations.download import file_of, urls_of
 from rope.curation.publish import shown_media
 
-__all__ = ["MediaBytes", "Missing", "downloaded", "n_there_before", "published"]
+__all__ = ["MediaBytes", "downloaded", "n_there_before", "published"]
 
 _TEXTS: Final = ("id", "domain", "text", "category", "product_id")
 
@@ -29,17 +29,11 @@ class MediaBytes:
 
     Attributes:
         what: they are.
-        n_bytes: float64 [1 + draws]; None where they are not known.
-        missing: why; None where they are known.
+        n_bytes: float64 [1 + draws]; or why they are not known.
     """
 
     what: str
-    n_bytes: FloatArray | None
-    missing: str | None = None
-
-
-class Missing(Exception):  # noqa: N818  it is no error of anybody
-    """Bytes that cannot be told, and why."""
+    n_bytes: FloatArray | str
 
 
 def downloaded(stage: str, rows: pa.Table, folder: Path, n_rows: FloatArray) -> Iterator[MediaBytes]:
@@ -79,25 +73,26 @@ def published(rows: pa.Table, n_rows: FloatArray) -> MediaBytes:
     """
     what = "published dataset"
     if not rows.num_rows:
-        return MediaBytes(what, None, "no row of the part was kept")
+        return MediaBytes(what, "no row of the part was kept")
     there = [name for name in ("domain", "frames", "video", "shown_frames") if name in rows.column_names]
-    try:
-        sizes = np.array([_size(shown_media(row)) for row in rows.select(there).to_pylist()], np.float64)
-    except Missing as missing:
-        return MediaBytes(what, None, str(missing))
+    shown = [shown_media(row) for row in rows.select(there).to_pylist()]
+    if elsewhere := [one["path"] for media in shown for one in media if _is_elsewhere(one)]:
+        return MediaBytes(what, f"the sizes of media at addresses, such as {elsewhere[0]}, are not looked up")
+    sizes = np.array([sum(map(_size, media)) for media in shown], np.float64)
     texts = rows.select([name for name in _TEXTS if name in rows.column_names])
     return MediaBytes(what, _total(sizes + file_size(texts, rows.num_rows).row, n_rows))
 
 
-def _size(stored: Sequence[Mapping[str, Any]]) -> int:
-    """Bytes of media; of a file that is not there, none, as `publish` leaves it out."""
-    total = 0
-    for one in stored:
-        if one["bytes"] is None and "://" in str(one["path"]):
-            raise Missing(f"media lie elsewhere, and sizes are not asked for, such as that of {one['path']}")
-        path = Path(str(one["path"]))
-        total += len(one["bytes"]) if one["bytes"] is not None else path.stat().st_size if path.is_file() else 0
-    return total
+def _is_elsewhere(stored: Mapping[str, Any]) -> bool:
+    return stored["bytes"] is None and "://" in str(stored["path"])
+
+
+def _size(stored: Mapping[str, Any]) -> int:
+    """Bytes of one file; none if it does not exist, as `publish` leaves it out."""
+    if stored["bytes"] is not None:
+        return len(stored["bytes"])
+    path = Path(str(stored["path"]))
+    return path.stat().st_size if path.is_file() else 0
 
 
 def _total(each: FloatArray, n_rows: FloatArray) -> FloatArray:

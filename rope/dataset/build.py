@@ -185,13 +185,12 @@ def build_dataset(
         report = _up_to_date(plan, strict)
         if complete is not None:
             complete(out)
-        write_release_queries(found, root, out)
+        write_release_queries(found, root, out, report.manifest)
         return report
     with plan.work.claimed(overwrite=overwrite):
         _build(plan, memory_bytes, strict, progress)
         hashes = json.loads((plan.folder / "staged.json").read_text("utf-8"))
         manifest = _publish(plan, hashes, complete or (lambda _: ()))
-    write_release_queries(found, root, out)
     return BuildReport(manifest, read_faults(out / FAULTS_NAME), is_new=True)
 
 
@@ -388,12 +387,10 @@ def _publish(plan: _Plan, hashes: dict[str, str], complete: Callable[[Path], Seq
     with atomic_path(plan.folder / "README.md") as temporary:
         temporary.write_text(render_card(manifest, optional_columns(plan.out, list(shards))), "utf-8")
     more = complete(plan.folder)
+    write_release_queries(plan.release, plan.images.root, plan.out, manifest)
     write_manifest(plan.folder, manifest)
-    for name in (
-        "README.md",
-        *more,
-        MANIFEST_NAME,
-    ):  # moved, so that a kill leaves no half-written file outside the folder
+    # Moved, so that a kill leaves no half-written file outside the folder, and the manifest last: it makes a dataset.
+    for name in ("README.md", *more, MANIFEST_NAME):
         _move(plan.folder / name, plan.out / name)
     plan.work.finish()
     return manifest

@@ -55,15 +55,24 @@ def shard_names(manifest: DatasetManifest, config: str, split: str) -> list[str]
     return sorted(name for name in manifest.shards if name.startswith(f"{config}/{split}-"))
 
 
-def read_labels(directory: AnyPath, split: Split) -> dict[DomainName, SampleLabels]:
+def read_labels(
+    directory: AnyPath, split: Split, manifest: DatasetManifest | None = None
+) -> dict[DomainName, SampleLabels]:
     """The labels of a split, for each domain that the dataset has; reads no text and no image.
+
+    Args:
+        directory: a dataset directory.
+        split: the split to read.
+        manifest: of a dataset whose shards are in place and whose manifest is not yet; None to read it.
 
     Raises:
         DatasetError: the directory is not a dataset, has no such split, or a shard cannot be read.
     """
     labels: dict[DomainName, SampleLabels] = {}
-    for domain in read_manifest(directory).domains:
-        columns = _read_columns(directory, config_of(domain), split, ["sample_id", "product_id"], ["gallery"])
+    manifest = manifest or read_manifest(directory)
+    for domain in manifest.domains:
+        paths = _paths_of(directory, manifest, config_of(domain), split)
+        columns = _read_columns(paths, ["sample_id", "product_id"], ["gallery"])
         labels[domain] = SampleLabels(columns["sample_id"], columns["product_id"], columns.get("gallery"))
     return labels
 
@@ -74,7 +83,7 @@ def read_products(directory: AnyPath, split: Split) -> dict[str, str | None]:
     Raises:
         DatasetError: as `read_labels`.
     """
-    columns = _read_columns(directory, "products", split, ["product_id", "category"])
+    columns = _read_columns(shard_paths(directory, "products", split), ["product_id", "category"])
     return dict(zip(columns["product_id"], columns["category"], strict=True))
 
 
@@ -191,18 +200,19 @@ def shard_paths(directory: AnyPath, config: str, split: Split) -> list[AnyPath]:
     Raises:
         DatasetError: the directory is not a dataset, or has no such split.
     """
-    manifest = read_manifest(directory)
+    return _paths_of(directory, read_manifest(directory), config, split)
+
+
+def _paths_of(directory: AnyPath, manifest: DatasetManifest, config: str, split: Split) -> list[AnyPath]:
     if split not in manifest.counts:
         raise DatasetError(f"{directory}: has no split {split}; it has {', '.join(sorted(manifest.counts)) or 'none'}")
     return [directory / name for name in shard_names(manifest, config, split)]
 
 
-def _read_columns(
-    directory: AnyPath, config: str, split: Split, names: Sequence[str], optional: Sequence[str] = ()
-) -> dict[str, list[Any]]:
+def _read_columns(paths: Sequence[AnyPath], names: Sequence[str], optional: Sequence[str] = ()) -> dict[str, list[Any]]:
     """The values of columns in all shards; without those of `optional` that the shards lack."""
     columns: dict[str, list[Any]] = {name: [] for name in names}
-    for path in shard_paths(directory, config, split):
+    for path in paths:
         with open_shard(path) as shard:
             there = [name for name in optional if name in shard.schema_arrow.names]
             table = shard.read(columns=[*names, *there])

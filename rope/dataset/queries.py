@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rope.dataset.directory import SampleLabels, iter_rows, open_shard, read_labels
+from rope.dataset.manifest import DatasetManifest
 from rope.documents import parse_document
 from rope.domain import DomainName, Frame, Split
 from rope.errors import DatasetError, FileError, UsageError
@@ -261,8 +262,10 @@ def _row_of(query: SearchQuery) -> dict[str, Any]:
     }
 
 
-def write_release_queries(release: ReleaseSource, root: Path, directory: Path) -> None:
+def write_release_queries(release: ReleaseSource, root: Path, directory: Path, manifest: DatasetManifest) -> None:
     """Put the queries of a release into the dataset that was built of it; those that are there already stay.
+
+    The shards are in place; the manifest need not be.
 
     What the dataset lacks is taken out of a query. A query that has no positive or image left is left out, and how many
     are is logged.
@@ -273,7 +276,7 @@ def write_release_queries(release: ReleaseSource, root: Path, directory: Path) -
     for split, queries in release.queries.items():
         if find_queries(directory, split) is not None:
             continue
-        labels = read_labels(directory, split)
+        labels = read_labels(directory, split, manifest)
         known = {(domain, sample_id) for domain, rows in labels.items() for sample_id in rows.sample_ids}
         given = list(queries(root))
         kept = [one for query in given if (one := _of_known(query, known)) is not None]

@@ -40,8 +40,8 @@ class Images:
         media: `embed` reads and checks each file; `reference` writes its path without looking.
         root: the folder that image names are relative to, absolute.
         in_shards: whether the folder holds tar shards of `rope fetch` instead of files.
-        shown_as: the name of an image or another file -> how the dataset calls it, where it holds its bytes, and the
-            list of faults; None for the same name.
+        shown_as: the name of an image or another file -> what it is called in a dataset that holds its bytes, and in
+            the list of faults; None for the same name.
     """
 
     media: Media
@@ -50,7 +50,7 @@ class Images:
     shown_as: Callable[[str], str] | None = None
 
     def shown(self, names: Sequence[str | None]) -> list[str | None]:
-        """How the dataset calls files."""
+        """What files are called in the dataset."""
         return [name if name is None or self.shown_as is None else self.shown_as(name) for name in names]
 
 

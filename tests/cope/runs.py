@@ -1,8 +1,10 @@
 """A dataset of a few products and a recipe that trains on it in a second."""
 
+import atexit
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from shutil import rmtree
 from tempfile import mkdtemp
 
 from cope.config import ContrastiveWeights, CopeConfig, LossConfig
@@ -46,6 +48,7 @@ NO_DROPOUT = replace(RECIPE, model=replace(MODEL, text_dropout=0.0))
 def dataset() -> Path:
     """12 products to train on and 4 to score; made once."""
     folder = Path(mkdtemp())
+    atexit.register(rmtree, folder, ignore_errors=True)
     write_release(folder / "release", products=16, seed=0, validation_share=0.25, mp4=False, workers=1, progress=False)
     build_dataset(folder / "release", folder / "dataset", name="tiny", progress=False)
     return folder / "dataset"

@@ -143,7 +143,7 @@ def test_the_command_tells_fixed_costs_apart_and_names_what_a_total_lacks(tmp_pa
     assert "split: assumed of its rows: keeps all rows" in out
     assert "once, s" in out
     recipe_of(tmp_path, POISON)
-    assert "published dataset, beside these: not known: the recipe lacks the stages merge" in out
+    assert "published dataset, in addition: not known: the recipe lacks the stages merge" in out
     out = curate("plan", tmp_path / "work.toml", "--workers", 2)[1]
     assert "time in all with 2 workers: " in out
     assert "time of publish: not measured" in out
@@ -186,4 +186,4 @@ def test_downloads_are_counted_by_host_and_an_address_once(tmp_path):
 def test_media_elsewhere_are_named_as_missing():
     stored = {"bytes": None, "path": "s3://bucket/1.jpg"}
     given = pa.table({"domain": ["page"], "frames": [[stored]], "video": [None], "id": ["r"]})
-    assert "media lie elsewhere" in published(given, np.ones(3)).missing
+    assert "media at addresses, such as s3://bucket/1.jpg," in published(given, np.ones(3)).n_bytes

@@ -10,7 +10,9 @@ from baselines.handcrafted import Handcrafted
 from rope.bench import evaluate_queries
 from rope.bench.queries.run import embed_queries
 from rope.bench.running.run import run_embedder
+from rope.dataset import build
 from rope.dataset.build import build_dataset
+from rope.dataset.manifest import MANIFEST_NAME
 from rope.dataset.queries import read_queries
 from rope.dataset.validate import validate
 from rope.errors import ReleaseError, UsageError
@@ -18,6 +20,7 @@ from rope.query import Positive
 from rope.sources import mbeir, mmeb
 from rope.sources.formats import find_source
 from tests.sources.other_releases import write_image
+from tests.synthetic.folders import hashes
 
 
 def jsonl(path, *rows):
@@ -116,6 +119,27 @@ def test_a_second_build_leaves_the_queries_as_they_are(tmp_path):
     file.unlink()  # a build that was killed at this moment
     build_dataset(release, tmp_path / "out", progress=False)
     assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("last", ["README.md", MANIFEST_NAME])
+def test_a_build_that_is_stopped_leaves_no_dataset_without_its_queries(last, tmp_path, monkeypatch):
+    release, move = write_mbeir(tmp_path / "release"), build._move
+    build_dataset(release, tmp_path / "calm", progress=False)
+
+    def stop_after(source, target):
+        move(source, target)
+        if target.name == last:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(build, "_move", stop_after)
+    with pytest.raises(KeyboardInterrupt):
+        build_dataset(release, tmp_path / "data", progress=False)
+    monkeypatch.undo()
+    assert (tmp_path / "data" / MANIFEST_NAME).is_file() == (last == MANIFEST_NAME)
+    if last == MANIFEST_NAME:
+        assert read_queries(tmp_path / "data", "validation") == read_queries(tmp_path / "calm", "validation")
+    build_dataset(release, tmp_path / "data", progress=False)
+    assert hashes(tmp_path / "data") == hashes(tmp_path / "calm")
 
 
 def test_mmeb_is_searched_among_each_querys_own_candidates(tmp_path):

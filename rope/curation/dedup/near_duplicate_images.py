@@ -48,8 +48,8 @@ class CopyRules:
         patch: largest share of them in any square of a fifth of the side.
         structure: smallest correlation of fine structure where the colours agree, in any square of a fifth of the side.
         overlap: smallest share of one picture that the other covers.
-        between: how many times as far from the limits of a copy two copies of a third picture may be, since what was
-            done to one and what was done to the other add up; 1 to ask as much of them as of all others.
+        between: how many times looser the limits are for two pictures that both are copies of a third, since what was
+            done to one and what was done to the other add up; 1 for the same limits.
 
     Raises:
         UsageError: a number is out of range.

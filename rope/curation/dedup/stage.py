@@ -55,7 +55,7 @@ class MergeRows:
         copy_patch: largest share of them in any square of a fifth of the side.
         copy_structure: smallest correlation of fine structure, in any such square, where the colours agree.
         copy_overlap: smallest share of one picture that the other covers.
-        copy_between: how many times as far from these limits two copies of a third picture may be.
+        copy_between: how many times looser these limits are for two copies of a third picture.
         max_products: see `rope.curation.dedup.merge.MergeRules`, as for the next two.
         max_neighbours: media that resemble more others say nothing.
         cap: components of more products are left for review.

@@ -1,8 +1,8 @@
 """Rows of Parquet files, a batch at a time.
 
-Parquet has no way into the middle of a group of rows: whoever wants the last rows of a group decodes all before them.
-A pool often has groups that are much larger than shards, and a worker makes shards in their order. So a worker keeps
-the last file open that it has not read to the end of a group, and goes on from there.
+The last rows of a Parquet row group can only be read by decoding all rows before them. A pool often has row groups much
+larger than shards, and a worker makes shards in order. So a worker that stops within a row group keeps the file open
+and continues from there.
 """
 
 from collections.abc import Generator, Iterator
@@ -29,15 +29,15 @@ def row_batches(
 ) -> Generator[tuple[int, pa.RecordBatch], None, None]:
     """The rows `start:stop` of a file, a batch at a time, each with the number of its first row, counted from `start`.
 
-    Batches end where they do whatever was read before: every `batch_rows` rows, counted from the group of rows that
-    holds `start`, since what an operation computes may depend on the rows of a batch together.
+    Where batches end does not depend on what was read before: every `batch_rows` rows, counted from the row group that
+    holds `start`. What an operation computes may depend on the rows of a batch together.
 
     Args:
         path: the file.
         start: the first row.
         stop: the one after the last.
         batch_rows: rows of a batch; those at either end have fewer.
-        goes_on: whether rows of the same group will be wanted next; it then stays open, and nothing is read twice.
+        goes_on: whether rows of the same row group will probably be wanted next; the file then stays open.
     """
     reader = _take(path, start, stop, batch_rows) if goes_on else None
     if reader is None:
@@ -54,7 +54,7 @@ def row_batches(
 
 
 class _Reader:
-    """The batches of the groups of rows that hold some rows of a file, with a place among them."""
+    """The batches of the row groups that hold some rows of a file, and how far they were read."""
 
     def __init__(self, path: AnyPath, start: int, stop: int, batch_rows: int) -> None:
         self._path, self._identity, self._batch_rows = path, identity_of(path), batch_rows
@@ -74,7 +74,7 @@ class _Reader:
         return self._place >= self._end
 
     def leads_to(self, path: AnyPath, start: int, stop: int, batch_rows: int) -> bool:
-        """Whether going on comes to these rows, in the batches in which another reader would have them."""
+        """Whether these rows come next, in the same batches that a new reader would give."""
         return (
             (path, batch_rows, self._group_of(start)) == (self._path, self._batch_rows, self._first)
             and self._place <= start

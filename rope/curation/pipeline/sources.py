@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,16 +35,31 @@ class EarlierFiles:
     rejects: tuple[PoolSlice, ...]
 
 
-def files_here(sources: Sequence[PoolSlice], folder: Path | None = None) -> list[Path]:
-    """Files of one folder on this machine, whose hashes were compared: themselves, or copies in `folder`.
+@contextmanager
+def files_here(*folders: Sequence[PoolSlice]) -> Iterator[list[list[Path]]]:
+    """Files of folders on this machine, whose hashes were compared: themselves, or copies, which the block has.
 
-    Files that lie on this machine need no `folder`.
+    A folder for copies is only made where something has to be copied, as a worker that is killed leaves it behind.
+
+    Args:
+        folders: the files of one folder each.
+
+    Raises:
+        DamagedError: one does not have the bytes that its manifest vouches for.
     """
-    copies = mirrored(sources[0].path.parent, [source.path.name for source in sources], folder) if sources else []
-    for source, copy in zip(sources, copies, strict=True):
-        if sha256_of(copy) != source.sha256:
-            raise DamagedError(source.path)
-    return copies
+    with ExitStack() as stack:
+        found = []
+        for sources in folders:
+            target = None
+            if any(not isinstance(source.path, Path) for source in sources):
+                target = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rope-shard-")))
+            names = [source.path.name for source in sources]
+            copies = mirrored(sources[0].path.parent, names, target) if sources else []
+            for source, copy in zip(sources, copies, strict=True):
+                if sha256_of(copy) != source.sha256:
+                    raise DamagedError(source.path)
+            found.append(copies)
+        yield found
 
 
 @contextmanager
@@ -57,12 +72,9 @@ def earlier_here(earlier: EarlierFiles | None) -> Iterator[Earlier | None]:
     if earlier is None:
         yield None
         return
-    with tempfile.TemporaryDirectory(prefix="rope-shard-") as folder:
+    with ExitStack() as stack:
         try:
-            files = [
-                files_here(sources, Path(folder) / str(i))
-                for i, sources in enumerate((earlier.given, earlier.kept, earlier.rejects))
-            ]
+            files = stack.enter_context(files_here(earlier.given, earlier.kept, earlier.rejects))
         except DamagedError as error:  # not ours to make again
             raise DatasetError(
                 f"{error.path}: of the previous run, has other bytes than were written; run its recipe again"

@@ -1,7 +1,6 @@
 """Run one shard: rows in, kept rows and rejects out, every row accounted for, and the manifest last."""
 
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -97,13 +96,9 @@ def _sources_here(job: ShardJob) -> Iterator[ShardJob]:
     """
     if not job.checked:
         yield job
-    elif all(isinstance(source.path, Path) for source in job.sources):
-        files_here(job.sources)  # copies nothing, so a killed worker leaves no folder for copies either
-        yield job
-    else:
-        with tempfile.TemporaryDirectory(prefix="rope-shard-") as folder:
-            copies = files_here(job.sources, Path(folder))
-            yield replace(job, sources=tuple(map(_moved, job.sources, copies)))
+        return
+    with files_here(job.sources) as (copies,):
+        yield replace(job, sources=tuple(map(_moved, job.sources, copies)))
 
 
 def _outcomes(
